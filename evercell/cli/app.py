@@ -1,0 +1,39 @@
+"""``evercell``: the group of commands, and how an error looks in a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from evercell import __version__
+from evercell.cli.branch import branch
+from evercell.cli.demo import demo
+from evercell.cli.run import resume, run
+from evercell.cli.runs import runs, show
+from evercell.core.errors import EvercellError, UsageError
+
+
+class _App(click.Group):
+    """A group whose errors are sentences, not tracebacks."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except EvercellError as error:
+            click.echo(f"evercell: {error}", err=True)
+            sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+@click.group(cls=_App, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--store", metavar="URL", help="The store: an SQLAlchemy URL or a path.  [env: EVERCELL_STORE]")
+@click.version_option(__version__, prog_name="evercell")
+@click.pass_context
+def app(context: click.Context, store: str | None) -> None:
+    """Notebooks that cannot lose their place."""
+    context.obj = store
+
+
+for command in (run, resume, runs, show, branch, demo):
+    app.add_command(command)

@@ -1,0 +1,62 @@
+"""``evercell branch``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from evercell.cli.common import (
+    json_option,
+    parameters_option,
+    parse_parameters,
+    print_json,
+    restarts_option,
+    workspace_of,
+)
+from evercell.cli.run import finish
+from evercell.engine.branching import create_branch
+from evercell.engine.listing import RunRow
+
+
+@click.command()
+@click.argument("run_ref", metavar="RUN")
+@click.option("--from", "step", required=True, metavar="STEP", help="Step to branch from; STEP@1: its version 1.")
+@parameters_option
+@click.option("--name", help="Name of the new run.")
+@click.option("--output", type=click.Path(path_type=Path), help="Where its executed notebook goes.")
+@click.option("--run", "execute", is_flag=True, help="Execute it at once.")
+@restarts_option
+@json_option
+@click.pass_context
+def branch(
+    context: click.Context,
+    run_ref: str,
+    step: str,
+    parameters: tuple[tuple[str, str], ...],
+    name: str | None,
+    output: Path | None,
+    execute: bool,
+    max_restarts: int,
+    as_json: bool,
+) -> None:
+    """Make a new run whose history begins at a step of RUN. Nothing is copied.
+
+    Steps up to STEP are replayed in it unless a parameter that they read was changed.
+    """
+    with workspace_of(context, create=False) as workspace:
+        child = create_branch(
+            workspace,
+            workspace.store.run(run_ref),
+            step=step,
+            name=name,
+            params=parse_parameters(parameters),
+            output=str(output.absolute()) if output else None,
+        )
+        if execute:
+            finish(workspace, child, max_restarts=max_restarts, as_json=as_json)
+        elif as_json:
+            print_json(RunRow(child, 0, False).as_json())
+        else:
+            click.echo(f"run {child.name} ({child.id}) begins at step {step} of {run_ref}")
+            click.echo(f"  → evercell resume {child.name}")

@@ -1,0 +1,91 @@
+"""What the commands share: opening the workspace, ``-p name value``, ``--json``."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from evercell.engine.settings import resolve_settings
+from evercell.engine.workspace import Workspace, open_workspace
+from evercell.widgets.table import Table
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+parameters_option = click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    type=(str, str),
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Set a parameter; numbers, true, false and none are read as such.",
+)
+
+restarts_option = click.option(
+    "--max-restarts",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Go on in a new kernel when one dies, so many times.",
+)
+
+
+def workspace_of(context: click.Context, *, create: bool = True) -> Workspace:
+    """The store that ``--store``, ``EVERCELL_STORE`` or the default names, open."""
+    return open_workspace(resolve_settings(context.obj), create=create)
+
+
+def parse_parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Values from the command line: Python literals as such, all else as text."""
+    return {name: _value(text) for name, text in pairs}
+
+
+def _value(text: str) -> Any:
+    words: dict[str, Any] = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    try:
+        json.dumps(value)
+    except TypeError:
+        return text
+    return value
+
+
+def print_json(value: object) -> None:
+    """JSON on standard output, one document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(table: Table) -> None:
+    """A view of ours as a table of the terminal."""
+    console = Console()
+    if not table.rows:
+        console.print(f"{table.title}\n{table.footer}".strip(), markup=False, highlight=False)
+        return
+    rich = RichTable(title=table.title or None, title_justify="left", box=None, pad_edge=False)
+    for heading in table.headings:
+        rich.add_column(heading, no_wrap=heading in ("id", "status"))
+    for row in table.rows:
+        rich.add_row(*(_plain(text) for text in row))
+    console.print(rich)
+    if table.footer:
+        console.print(table.footer, markup=False, highlight=False)
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)
+
+
+Command = Callable[..., None]

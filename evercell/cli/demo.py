@@ -1,0 +1,61 @@
+"""``evercell demo``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from evercell.cli.common import print_table
+from evercell.engine.settings import resolve_settings
+from evercell.engine.workspace import open_workspace
+from evercell.widgets.table import Table
+
+
+@click.command()
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("evercell-demo"),
+    show_default=True,
+    help="Where the notebook, its store and its report go.",
+)
+def demo(folder: Path) -> None:
+    """Run a research agent, kill its kernel in the middle, and watch it go on."""
+    from evercell.headless import demo as job
+
+    folder = folder.absolute()
+    notebook = job.prepare(folder)
+    with open_workspace(resolve_settings(str(folder / "store.db"))) as workspace:
+        run = job.start(workspace, notebook)
+        click.echo(f"run {run.name}: a research agent, headless, in {folder}")
+        report, killed = job.run_until_killed(workspace, run)
+        if killed is None:
+            click.echo(f"evercell: the kernel was not killed: {report.error or 'the run ended first'}", err=True)
+            sys.exit(1)
+        click.echo(f"kernel {killed} killed with SIGKILL in the middle of step {job.KILL_IN}")
+        click.echo(f"evercell resume {run.name}: a new kernel goes on")
+        report = job.execute_run(workspace, run, progress=False)
+        histories = job.step_histories(workspace, report.run)
+    print_table(
+        Table(
+            f"run {report.run.name} {report.run.status}",
+            ("step", "body completed", "attempts", "replayed", "took"),
+            [
+                (
+                    h.name,
+                    "once" if h.completed == 1 else f"{h.completed} times",
+                    f"{h.attempts}" + (" (1 killed)" if h.attempts > h.completed else ""),
+                    "yes" if h.replayed else "",
+                    "" if h.seconds is None else f"{h.seconds:.1f} s",
+                )
+                for h in histories
+            ],
+        )
+    )
+    if report.error:
+        click.echo(f"evercell: {report.error}", err=True)
+        sys.exit(1)
+    click.echo(f"report:   {folder / job.REPORT}")
+    click.echo(f"notebook: {report.run.output}")

@@ -1,0 +1,89 @@
+"""``evercell run`` and ``evercell resume``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from evercell.cli.common import (
+    json_option,
+    parameters_option,
+    parse_parameters,
+    print_json,
+    restarts_option,
+    workspace_of,
+)
+from evercell.core.records import Run
+from evercell.engine.listing import RunRow
+from evercell.engine.workspace import Workspace
+
+
+@click.command()
+@click.argument("notebook", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path), required=False)
+@parameters_option
+@click.option("--name", help="Name of the run.")
+@click.option("--kernel", "kernel_name", help="Kernel to use instead of the notebook's.")
+@restarts_option
+@json_option
+@click.pass_context
+def run(
+    context: click.Context,
+    notebook: Path,
+    output: Path | None,
+    parameters: tuple[tuple[str, str], ...],
+    name: str | None,
+    kernel_name: str | None,
+    max_restarts: int,
+    as_json: bool,
+) -> None:
+    """Execute NOTEBOOK as a new run, every code cell a durable step.
+
+    The executed notebook goes to OUTPUT (by default NOTEBOOK with .out.ipynb).
+    """
+    from evercell.headless.runner import start_run
+
+    with workspace_of(context) as workspace:
+        started = start_run(workspace, notebook, output, params=parse_parameters(parameters), name=name)
+        finish(workspace, started, max_restarts=max_restarts, kernel_name=kernel_name, as_json=as_json)
+
+
+@click.command()
+@click.argument("run_ref", metavar="RUN")
+@restarts_option
+@json_option
+@click.pass_context
+def resume(context: click.Context, run_ref: str, max_restarts: int, as_json: bool) -> None:
+    """Go on with RUN where it stopped. Completed steps are replayed, not executed again."""
+    with workspace_of(context, create=False) as workspace:
+        finish(workspace, workspace.store.run(run_ref), max_restarts=max_restarts, as_json=as_json)
+
+
+def finish(
+    workspace: Workspace,
+    run: Run,
+    *,
+    max_restarts: int,
+    as_json: bool,
+    kernel_name: str | None = None,
+) -> None:
+    """Execute a run, say what came of it, and end with exit code 1 if it did not complete."""
+    from evercell.headless.runner import execute_run
+
+    report = execute_run(
+        workspace, run, max_restarts=max_restarts, kernel_name=kernel_name, progress=sys.stderr.isatty()
+    )
+    if as_json:
+        steps = [row.as_json() for row in report.steps]
+        print_json(
+            {**RunRow(report.run, 0, False).as_json(), "output": report.run.output, "error": report.error, "steps": steps}
+        )
+    else:
+        done = sum(row.versions > 0 for row in report.steps)
+        click.echo(f"run {report.run.name} {report.run.status}: {done} steps completed → {report.run.output}")
+    if report.error:
+        click.echo(f"evercell: {report.error}", err=True)
+        click.echo(f"  → after mending it: evercell resume {report.run.name}", err=True)
+        sys.exit(1)

@@ -1,0 +1,98 @@
+"""``evercell runs`` and ``evercell show``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from evercell.cli.common import json_option, print_json, print_table, workspace_of
+from evercell.core.records import Output
+from evercell.engine.history import History, split_step_ref
+from evercell.engine.listing import RunRow, is_abandoned, list_runs, list_steps, run_tree
+from evercell.engine.outputs import decode_outputs
+from evercell.engine.workspace import Workspace
+from evercell.widgets.listings import runs_view, steps_view
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@click.command()
+@click.option(
+    "--notebook", type=click.Path(path_type=Path), help="Only the runs of this notebook."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@json_option
+@click.pass_context
+def runs(context: click.Context, notebook: Path | None, limit: int | None, as_json: bool) -> None:
+    """List runs, the newest first; branches stand below the run they came from."""
+    with workspace_of(context) as workspace:
+        path = str(notebook.absolute()) if notebook else None
+        rows = list_runs(workspace, notebook=path, limit=limit)
+    if as_json:
+        print_json([row.as_json() for row in rows])
+    else:
+        print_table(runs_view(run_tree(rows)))
+
+
+@click.command()
+@click.argument("ref", metavar="RUN[@STEP]")
+@json_option
+@click.pass_context
+def show(context: click.Context, ref: str, as_json: bool) -> None:
+    """Show the steps of RUN, or everything that STEP of it (STEP@2: its second version) showed."""
+    run_ref, _, step_ref = ref.partition("@")
+    with workspace_of(context, create=False) as workspace:
+        if step_ref:
+            _show_step(workspace, run_ref, step_ref, as_json=as_json)
+            return
+        run = workspace.store.run(run_ref)
+        rows = list_steps(workspace, run)
+        row = RunRow(run, 0, is_abandoned(workspace, run))
+        attempts = [a for a in workspace.store.attempts(run.id) if a.error]
+    if as_json:
+        errors = [
+            {"step": a.step, "attempt": a.number, "status": str(a.status), "error": f"{a.error.ename}: {a.error.evalue}"}
+            for a in attempts
+            if a.error
+        ]
+        print_json({**row.as_json(), "output": run.output, "steps": [s.as_json() for s in rows], "errors": errors})
+        return
+    print_table(steps_view(run, rows))
+    for attempt in attempts:
+        if attempt.error:
+            click.echo(f"{attempt.step}, attempt {attempt.number}: {attempt.error.ename}: {attempt.error.evalue}")
+
+
+def _show_step(workspace: Workspace, run_ref: str, step_ref: str, *, as_json: bool) -> None:
+    run = workspace.store.run(run_ref)
+    step, version = split_step_ref(step_ref)
+    checkpoint = workspace.store.checkpoint(History(workspace.store, run).version(step, version))
+    outputs = decode_outputs(checkpoint.outputs, workspace.store)
+    if as_json:
+        print_json(
+            {
+                "run": run.name,
+                "step": checkpoint.step,
+                "checkpoint": checkpoint.id,
+                "created_at": checkpoint.created_at.isoformat(),
+                "seconds": checkpoint.seconds,
+                "source": checkpoint.source,
+                "outputs": [{"kind": o.kind, **o.content} for o in outputs],
+            }
+        )
+        return
+    for output in outputs:
+        click.echo(as_text(output), nl=False)
+
+
+def as_text(output: Output) -> str:
+    """What an output says in a terminal."""
+    content = output.content
+    if output.kind == "stream":
+        return str(content["text"])
+    if output.kind == "error":
+        return _COLOURS.sub("", "\n".join(content.get("traceback", ()))) + "\n"
+    data = content.get("data", {})
+    return f"{data['text/plain']}\n" if "text/plain" in data else ""

@@ -1,0 +1,171 @@
+"""Every failure that a user can cause, each with what happened, where, and what to do next.
+
+EvercellError
+ ├─ StoreError
+ │   ├─ StoreUnavailable      the database cannot be opened or reached
+ │   ├─ StoreReadOnly         it can be read but not written
+ │   ├─ StoreTooNew           a newer evercell wrote its schema
+ │   ├─ SqliteTooOld          this Python's SQLite lacks what the store needs
+ │   └─ JournalBroken         a run's journal does not verify
+ ├─ RunNotFound, StepNotFound (LookupError), RunNameTaken
+ ├─ LeaseHeld, LeaseLost      one writer to a run
+ ├─ IllegalTransition         a run cannot go from this status to that one
+ ├─ UsageError (ValueError)   a magic or an option was written wrongly
+ │   ├─ DuplicateStep         two cells share a step's name
+ │   └─ MisplacedStep         %%step is not on the cell's first line
+ ├─ StepTimeout (TimeoutError)
+ ├─ AttemptUnknown            a --once step may have had its effect already
+ ├─ StateError
+ │   ├─ NotKept               a variable could not be kept; its placeholder was touched
+ │   ├─ Tampered              a manifest or chunk is not what was signed
+ │   ├─ ChunkMissing          the store lost bytes that a manifest names
+ │   └─ KeyUnusable           the signing key is missing or readable by others
+ ├─ NotebookError
+ │   ├─ NotebookNotFound (FileNotFoundError)
+ │   └─ NotANotebook (ValueError)
+ └─ KernelDied                more kernels died than --max-restarts allows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class EvercellError(Exception):
+    """Root of all errors of evercell.
+
+    ``what`` says what happened and where; ``hint`` is the next thing to type or to do.
+    """
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what, hint)
+        self.what = what
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.hint)
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  → {self.hint}" if self.hint else self.what
+
+    def _render_traceback_(self) -> list[str]:
+        """What Jupyter shows in a cell: the message alone, for a traceback would show only our frames."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+def _rebuild(kind: type[EvercellError], what: str, hint: str) -> EvercellError:
+    return kind(what, hint=hint)
+
+
+class StoreError(EvercellError):
+    """The database did not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be opened or reached."""
+
+
+class StoreReadOnly(StoreError):
+    """The database can be read but not written."""
+
+
+class StoreTooNew(StoreError):
+    """The store's schema was written by a newer evercell."""
+
+
+class SqliteTooOld(StoreError):
+    """This Python's SQLite lacks what the store needs."""
+
+
+class JournalBroken(StoreError):
+    """A run's journal does not verify; the message names the first bad entry."""
+
+
+class RunNotFound(EvercellError, LookupError):
+    """No run has this id or name."""
+
+
+class StepNotFound(EvercellError, LookupError):
+    """The run has no completed step of this name."""
+
+
+class RunNameTaken(EvercellError, ValueError):
+    """Another run already has this name."""
+
+
+class LeaseHeld(EvercellError):
+    """Another living session writes to this run."""
+
+
+class LeaseLost(EvercellError):
+    """Another session took this run over; nothing of ours was committed since."""
+
+
+class IllegalTransition(EvercellError):
+    """A run cannot go from its status to the one asked for."""
+
+
+class UsageError(EvercellError, ValueError):
+    """A magic, an option or an argument was written wrongly."""
+
+
+class DuplicateStep(UsageError):
+    """Two cells share a step's name."""
+
+
+class MisplacedStep(UsageError):
+    """%%step stands elsewhere than on the first line of its cell."""
+
+
+class StepTimeout(EvercellError, TimeoutError):
+    """A step ran longer than its --timeout."""
+
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:  # type: ignore[override]
+        """Not there: it is raised inside the user's own code, whose traceback shows where the time went."""
+        raise AttributeError("_render_traceback_")
+
+
+class AttemptUnknown(EvercellError):
+    """A --once step was interrupted before, and nobody knows how far it came."""
+
+
+class StateError(EvercellError):
+    """A namespace could not be saved or put back as it was."""
+
+
+class NotKept(StateError):
+    """A variable that could not be kept was touched after a resume."""
+
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:  # type: ignore[override]
+        """Not there: the traceback shows where the user's own code touched the name."""
+        raise AttributeError("_render_traceback_")
+
+
+class Tampered(StateError):
+    """A manifest or a chunk is not what was signed."""
+
+
+class ChunkMissing(StateError):
+    """The store lost bytes that a manifest names."""
+
+
+class KeyUnusable(StateError):
+    """The signing key is missing, malformed, or readable by others."""
+
+
+class NotebookError(EvercellError):
+    """A notebook file cannot be used."""
+
+
+class NotebookNotFound(NotebookError, FileNotFoundError):
+    """There is no notebook at this path."""
+
+
+class NotANotebook(NotebookError, ValueError):
+    """The file is not a Jupyter notebook."""
+
+
+class KernelDied(EvercellError):
+    """More kernels died under a run than --max-restarts allows."""

@@ -1,0 +1,210 @@
+"""The nouns of the store as frozen records. Times are aware UTC datetimes, digests raw bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from evercell.core.chunks import Blob, Chunk
+from evercell.core.statuses import AttemptStatus, RunStatus
+
+Json = Mapping[str, Any]
+"""A JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One durable execution of a notebook: a ref that points at its head checkpoint."""
+
+    id: str
+    name: str
+    """Unique in the store."""
+    notebook: str | None
+    """Absolute path of the notebook, None for a kernel without one."""
+    output: str | None
+    """Absolute path of the headless output notebook."""
+    status: RunStatus
+    head: str | None
+    """Id of the head checkpoint, None before the first step completed."""
+    parent: str | None
+    """Id of the run that this one branched from."""
+    branch_point: str | None
+    """Id of the checkpoint at which its history leaves the parent's."""
+    branch_seq: int
+    """Sequence number of the branch point in the parent: later checkpoints there are not visible."""
+    params: Json
+    created_at: datetime
+    updated_at: datetime
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a run is made from; the store adds id, times and, where None, a free name."""
+
+    notebook: str | None
+    name: str | None = None
+    output: str | None = None
+    params: Json = field(default_factory=dict)
+    created_by: str = ""
+    status: RunStatus = RunStatus.RUNNING
+    parent: str | None = None
+    branch_point: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A named unit of a run that completes once."""
+
+    run_id: str
+    name: str
+    position: int
+    """Order of first execution in the run, from 1."""
+    cell_id: str | None
+    """The front end's id of its cell, None where it sends none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """The exception that ended an attempt: class name, message, and traceback lines as shown."""
+
+    ename: str
+    evalue: str
+    traceback: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to execute a step."""
+
+    id: str
+    run_id: str
+    step: str
+    number: int
+    """From 1, counted per run and step."""
+    status: AttemptStatus
+    key: bytes
+    token: int
+    """Fencing token of the lease it ran under."""
+    started_at: datetime
+    ended_at: datetime | None = None
+    error: ErrorRecord | None = None
+    outputs: Blob = Blob(0)
+    """What it showed, where it did not complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a completed step committed."""
+
+    id: str
+    run_id: str
+    seq: int
+    """Number of its event in the run's journal: orders the run's checkpoints."""
+    parent: str | None
+    step: str
+    slot: str
+    """What must match beside the key for a replay: the step's name, or ``#n`` for the n-th unnamed cell of one source."""
+    key: bytes
+    origin: str | None
+    """Id of the checkpoint that it repeats, where a replay was carried onto another head."""
+    attempt_id: str | None
+    source: str
+    source_hash: bytes
+    inputs: Mapping[str, str]
+    """Input name → its provenance in hex when the step began."""
+    outputs: Blob
+    manifest: bytes
+    mac: bytes
+    seconds: float
+    """How long the body took."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointDraft:
+    """A checkpoint about to be committed; the store adds seq, run and time. ``chunks`` are the new ones only."""
+
+    id: str
+    parent: str | None
+    step: str
+    slot: str
+    key: bytes
+    source: str
+    source_hash: bytes
+    inputs: Mapping[str, str]
+    outputs: Blob
+    manifest: bytes
+    mac: bytes
+    seconds: float
+    origin: str | None = None
+    chunks: Sequence[Chunk] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process behind a lease, precise enough to tell whether it still lives."""
+
+    host: str
+    boot: str
+    """The host's boot id: a process id means nothing after a reboot."""
+    pid: int
+    started: float
+    """The process's start, seconds since the epoch: process ids are used again."""
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of one session to write to a run."""
+
+    run_id: str
+    session_id: str
+    token: int
+    """Fencing token: grows with every take-over, checked in every commit."""
+    holder: Holder
+    acquired_at: datetime
+    expires_at: datetime
+
+
+class EventKind(StrEnum):
+    """What the journal records."""
+
+    RUN_CREATED = "run.created"
+    RUN_BRANCHED = "run.branched"
+    RUN_STATUS = "run.status"
+    RUN_HEAD = "run.head"
+    LEASE_ACQUIRED = "lease.acquired"
+    LEASE_TAKEN = "lease.taken"
+    LEASE_RELEASED = "lease.released"
+    SESSION_RESUMED = "session.resumed"
+    ATTEMPT_STARTED = "attempt.started"
+    ATTEMPT_FAILED = "attempt.failed"
+    ATTEMPT_INTERRUPTED = "attempt.interrupted"
+    STEP_COMPLETED = "step.completed"
+    STEP_REPLAYED = "step.replayed"
+    KERNEL_DIED = "kernel.died"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An entry of a run's journal; ``digest`` covers the entry and ``prev``, the digest before it."""
+
+    run_id: str
+    seq: int
+    at: datetime
+    kind: EventKind
+    data: Json
+    prev: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One message that a cell showed: an iopub ``kind`` (stream, display_data, error, …) and its content."""
+
+    kind: str
+    content: Json

@@ -1,0 +1,1 @@
+"""What happens next: runs, steps, attempts, replay, retries, leases, branches. Knows no kernel."""

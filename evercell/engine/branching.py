@@ -1,0 +1,48 @@
+"""Branching from outside a kernel: a new ref into an old history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evercell.core.records import NewRun, Run
+from evercell.core.statuses import RunStatus
+from evercell.engine.history import History, split_step_ref
+from evercell.engine.holder import this_user
+from evercell.engine.workspace import Workspace
+
+
+def create_branch(
+    workspace: Workspace,
+    run: Run,
+    *,
+    step: str,
+    name: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    output: str | None = None,
+) -> Run:
+    """A queued run whose history begins at ``step`` (or ``step@2``) of ``run``; nothing is copied.
+
+    ``params`` replace the run's own by name. Without ``output`` its notebook goes beside the run's,
+    named after the branch. Raises `StepNotFound`, `RunNameTaken`.
+    """
+    store = workspace.store
+    point = History(store, run).version(*split_step_ref(step))
+    child = store.create_run(
+        NewRun(
+            notebook=run.notebook,
+            name=name,
+            output=output,
+            params={**run.params, **(params or {})},
+            created_by=this_user(),
+            status=RunStatus.QUEUED,
+            parent=run.id,
+            branch_point=point,
+        )
+    )
+    if output is None and run.notebook is not None:
+        notebook = Path(run.notebook)
+        beside = notebook.with_name(f"{notebook.stem}.{child.name}.ipynb")
+        child = store.update_run(child.id, output=str(beside))
+    return child

@@ -1,0 +1,76 @@
+"""What a run can replay: the checkpoints visible from it, indexed once, then kept up to date."""
+
+from __future__ import annotations
+
+import difflib
+
+from evercell.core.errors import StepNotFound
+from evercell.core.records import Checkpoint, Run
+from evercell.store import Store
+
+
+class History:
+    """The visible checkpoints of a run: its own, and its ancestors' up to where it branched off."""
+
+    def __init__(self, store: Store, run: Run) -> None:
+        self._store = store
+        self._run_name = run.name
+        self._by_key: dict[tuple[str, bytes], str] = {}
+        self._versions: dict[str, list[str]] = {}
+        for checkpoint in store.visible_checkpoints(store.lineage(run.id)):
+            self.add(checkpoint)
+        self.path: set[str] = set(store.ancestors(run.head)) if run.head else set()
+        """Ids on the way from the first checkpoint to the run's head."""
+
+    def add(self, checkpoint: Checkpoint) -> None:
+        """A checkpoint that was committed just now."""
+        self._by_key[checkpoint.slot, checkpoint.key] = checkpoint.id
+        self._versions.setdefault(checkpoint.step, []).append(checkpoint.id)
+
+    def find(self, slot: str, key: bytes) -> str | None:
+        """Id of the newest checkpoint with this key, None when the step must execute."""
+        return self._by_key.get((slot, key))
+
+    def latest(self, step: str) -> str | None:
+        """Id of the newest checkpoint of a step."""
+        versions = self._versions.get(step)
+        return versions[-1] if versions else None
+
+    def version(self, step: str, number: int | None) -> str:
+        """Id of ``step@number`` (from 1), of the newest for None; raises `StepNotFound`."""
+        versions = self._versions.get(step, [])
+        if not versions:
+            raise StepNotFound(
+                f"Run {self._run_name} has no completed step {step!r}.", hint=self._suggestion(step)
+            )
+        if number is None:
+            return versions[-1]
+        if not 1 <= number <= len(versions):
+            raise StepNotFound(
+                f"Step {step} of run {self._run_name} has no version {number}.",
+                hint=f"It has versions 1 to {len(versions)}: {step}@{len(versions)} is the newest.",
+            )
+        return versions[number - 1]
+
+    @property
+    def steps(self) -> list[str]:
+        """Names of the steps that completed, in order of their first completion."""
+        return list(self._versions)
+
+    def _suggestion(self, step: str) -> str:
+        close = difflib.get_close_matches(step, self._versions, n=1)
+        if close:
+            return f"Did you mean {close[0]!r}?"
+        if not self._versions:
+            return "No step of it completed yet."
+        return "It has: " + ", ".join(list(self._versions)[-8:])
+
+
+def split_step_ref(ref: str) -> tuple[str, int | None]:
+    """``plan`` → (plan, None), ``plan@2`` → (plan, 2); raises `StepNotFound` for another form."""
+    name, _, number = ref.partition("@")
+    if not number:
+        return name, None
+    if not number.isdigit():
+        raise StepNotFound(f"{ref!r} names no step.", hint="Write STEP, or STEP@2 for its second version.")
+    return name, int(number)

@@ -1,0 +1,87 @@
+"""Holding a run's lease: taking it when its holder is gone, and a heartbeat while we have it."""
+
+from __future__ import annotations
+
+import threading
+
+from evercell.core.errors import LeaseHeld, LeaseLost, StoreError
+from evercell.core.ids import new_id
+from evercell.core.records import Lease
+from evercell.engine.holder import is_gone, this_holder
+from evercell.engine.workspace import Workspace
+
+
+class HeldLease:
+    """A lease kept alive by a heartbeat thread until it is released or lost.
+
+    A heartbeat that fails is only tried again: every commit checks the fencing token itself, so a
+    lease lost unnoticed can delay an error but never let two sessions write.
+    """
+
+    def __init__(self, workspace: Workspace, lease: Lease) -> None:
+        self._workspace = workspace
+        self.lease = lease
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="evercell-lease", daemon=True)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        interval = self._workspace.lease_ttl.total_seconds() / 3
+        store = self._workspace.store
+        while not self._stop.wait(interval):
+            try:
+                store.renew_lease(self.lease, ttl=self._workspace.lease_ttl)
+            except LeaseLost:
+                return
+            except StoreError:
+                continue  # out of reach for now; the next commit reports what matters
+
+    def release(self) -> None:
+        """Stop the heartbeat and give the lease back (nothing happens if it was lost already)."""
+        self.stop()
+        self._workspace.store.release_lease(self.lease)
+
+    def stop(self) -> None:
+        """Stop the heartbeat without a word to the store."""
+        self._stop.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout=5)
+
+
+def take_lease(workspace: Workspace, run_id: str, *, take_over: bool = False) -> HeldLease:
+    """The lease of a run: free, expired, of a holder that is surely dead, or (``take_over``) by force.
+
+    Raises `LeaseHeld` where another living session has it.
+    """
+    store = workspace.store
+    held = store.lease(run_id)
+    ours = this_holder()
+    replacing = None
+    if held is not None and (take_over or is_gone(held.holder) or _same_process(held, ours.pid)):
+        replacing = held.token
+    lease = store.acquire_lease(
+        run_id, session_id=new_id(), holder=ours, ttl=workspace.lease_ttl, replacing=replacing
+    )
+    return HeldLease(workspace, lease)
+
+
+def _same_process(held: Lease, pid: int) -> bool:
+    """An extension that was reloaded meets the lease of its former self."""
+    return held.holder.pid == pid and held.holder.host == this_holder().host
+
+
+def foreign_lease(workspace: Workspace, run_id: str) -> Lease | None:
+    """The lease of another living session on this run, None where we could take it."""
+    held = workspace.store.lease(run_id)
+    if held is None or held.expires_at <= workspace.clock() or is_gone(held.holder):
+        return None
+    return None if _same_process(held, this_holder().pid) else held
+
+
+def held_message(run_name: str, held: Lease) -> LeaseHeld:
+    """The error for a run that somebody else writes to."""
+    who = f"{held.holder.user}@{held.holder.host}, process {held.holder.pid}"
+    return LeaseHeld(
+        f"Run {run_name} is held by another session ({who}) since {held.acquired_at:%Y-%m-%d %H:%M:%S} UTC.",
+        hint="Read it with %runs and %steps, branch from it with %branch, or take over with %evercell takeover.",
+    )

@@ -1,0 +1,64 @@
+"""What a cell showed, as bytes and back. Outputs are chunks like everything else that a step leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from evercell.core.chunks import Blob, Chunk, ChunkReader
+from evercell.core.records import Output
+from evercell.state.chunking import join, split
+
+SHOWN_CHARACTERS = 1_000_000
+"""A stream longer than this is replayed with its middle left out."""
+
+_SHOWN_END = 50_000
+
+
+def encode_outputs(outputs: Sequence[Output]) -> tuple[Blob, list[Chunk]]:
+    """The outputs as one blob and its chunks."""
+    if not outputs:
+        return Blob(0), []
+    text = json.dumps([[o.kind, o.content] for o in outputs], separators=(",", ":"), default=str)
+    return split(text.encode())
+
+
+def decode_outputs(blob: Blob, reader: ChunkReader) -> list[Output]:
+    """The outputs of a blob, whole."""
+    if not blob.size:
+        return []
+    return [Output(kind, content) for kind, content in json.loads(bytes(join(blob, reader)))]
+
+
+def merge_streams(outputs: Iterable[Output]) -> list[Output]:
+    """Neighbouring messages of one stream joined, as a notebook file keeps them."""
+    merged: list[Output] = []
+    texts: list[str] = []
+
+    def close() -> None:
+        if texts:
+            merged.append(Output("stream", {"name": name, "text": "".join(texts)}))
+            texts.clear()
+
+    name = ""
+    for output in outputs:
+        if output.kind != "stream":
+            close()
+            merged.append(output)
+            continue
+        if output.content["name"] != name:
+            close()
+            name = output.content["name"]
+        texts.append(output.content["text"])
+    close()
+    return merged
+
+
+def shorten(output: Output, *, how_to_see: str) -> list[Output]:
+    """The output itself, or the first and last part of a stream too long to show again."""
+    text = output.content.get("text", "") if output.kind == "stream" else ""
+    if len(text) <= SHOWN_CHARACTERS:
+        return [output]
+    left_out = len(text) - 2 * _SHOWN_END
+    note = f"\n… evercell left out {left_out:,} characters here; {how_to_see} shows all …\n"
+    return [Output("stream", {**output.content, "text": text[:_SHOWN_END] + note + text[-_SHOWN_END:]})]

@@ -1,0 +1,199 @@
+"""One kernel's stay on a run: where its namespace stands in the run's history, and the right to write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from evercell.core.errors import EvercellError, RunNotFound
+from evercell.core.records import Checkpoint, EventKind, NewRun, Run
+from evercell.core.statuses import RunStatus
+from evercell.engine.history import History, split_step_ref
+from evercell.engine.holder import this_user
+from evercell.engine.leasing import HeldLease, foreign_lease, held_message, take_lease
+from evercell.engine.uniqueness import StepPlaces
+from evercell.engine.workspace import Workspace
+from evercell.state.manifest import VerifiedManifest, verify
+from evercell.state.namespace import Namespace, Restored
+
+SetupRunner = Callable[[str, str], None]
+"""Executes a ``%%setup`` cell: its name and source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a resume, a checkout or a branch put into the kernel."""
+
+    run: Run
+    checkpoint: Checkpoint | None
+    restored: Restored | None
+
+
+class Session:
+    """A kernel on a run. Its run is made with the first step, so that a look around leaves no trace."""
+
+    def __init__(
+        self, workspace: Workspace, namespace: Namespace, *, notebook: str | None, run: Run | None = None
+    ) -> None:
+        self.workspace = workspace
+        self.store = workspace.store
+        self.namespace = namespace
+        self.notebook = notebook
+        self.places = StepPlaces(notebook)
+        self.run = run
+        self.position: str | None = None
+        """Id of the checkpoint that the live namespace goes on from."""
+        self._held: HeldLease | None = None
+        self._history: History | None = None
+
+    # -- the run ---------------------------------------------------------------------------------
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether this session holds its run's lease (it may have lost it without knowing yet)."""
+        return self._held is not None
+
+    @property
+    def history(self) -> History:
+        """The checkpoints visible from the run. Another session's are seen once this one holds the lease."""
+        if self._history is None:
+            self._history = History(self.store, self.require_run())
+        return self._history
+
+    def require_run(self) -> Run:
+        """The run; raises `RunNotFound` before the first step made one."""
+        if self.run is None:
+            raise RunNotFound(
+                "This notebook has no run yet.", hint="Its first %%step starts one; %runs lists all runs."
+            )
+        return self.run
+
+    def refresh(self) -> Run | None:
+        """The run as the store has it now."""
+        if self.run is not None:
+            self.run = self.store.run(self.run.id)
+        return self.run
+
+    def write(self, *, take_over: bool = False) -> HeldLease:
+        """The lease of this session's run, taken (and the run made) where it is not held yet."""
+        if self._held is not None and not take_over:
+            return self._held
+        if self.run is None:
+            self.run = self.store.create_run(NewRun(notebook=self.notebook, created_by=this_user()))
+        elif not take_over and (other := foreign_lease(self.workspace, self.run.id)):
+            raise held_message(self.run.name, other)
+        if self._held is not None:
+            self._held.stop()
+        self._held = take_lease(self.workspace, self.run.id, take_over=take_over)
+        self._history = None
+        self.refresh()
+        return self._held
+
+    def start_afresh(self) -> None:
+        """Leave the run; the next step starts a new one. The namespace stays, its provenance with it."""
+        self.leave()
+        self.run, self.position, self._history = None, None, None
+        self.places = StepPlaces(self.notebook)
+
+    def leave(self, status: RunStatus = RunStatus.PAUSED) -> None:
+        """Give the lease back, leaving the run in ``status``."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        held.stop()
+        try:
+            if self.run is not None:
+                current = self.store.run(self.run.id).status
+                if current is RunStatus.RUNNING and status is not current:
+                    self.run = self.store.set_status(held.lease, self.run.id, status)
+        except EvercellError:
+            pass  # lost meanwhile: the run is its new holder's to describe
+        held.release()
+
+    # -- moving ----------------------------------------------------------------------------------
+
+    def resume(self, run_setup: SetupRunner, ref: str | None = None) -> Arrival:
+        """Put the head state of this run (or of the run ``ref``) into the kernel and go on from there."""
+        if ref is not None:
+            return self.checkout(ref, run_setup)
+        run = self.require_run()
+        self.write()
+        run = self.refresh() or run
+        return self._arrive(run, run.head, run_setup, why="resume")
+
+    def checkout(self, ref: str, run_setup: SetupRunner) -> Arrival:
+        """Put ``RUN``, ``RUN@STEP``, ``RUN@STEP@2`` or ``@STEP`` into the kernel and go on from there."""
+        run_ref, _, step_ref = ref.partition("@")
+        run = self.store.run(run_ref) if run_ref else self.require_run()
+        history = History(self.store, run)
+        target = history.version(*split_step_ref(step_ref)) if step_ref else run.head
+        self._enter(run)
+        return self._arrive(run, target, run_setup, why="checkout")
+
+    def branch(self, run_setup: SetupRunner, *, step: str | None, name: str | None) -> Arrival:
+        """A new run whose history begins at ``step`` (with its state), or here (with this namespace)."""
+        run = self.require_run()
+        point = self.history.version(*split_step_ref(step)) if step else self.position or run.head
+        child = self.store.create_run(
+            NewRun(
+                notebook=self.notebook or run.notebook,
+                name=name,
+                params=run.params,
+                created_by=this_user(),
+                parent=run.id,
+                branch_point=point,
+            )
+        )
+        self._enter(child)
+        if step is None:
+            self.position = point
+            return Arrival(child, None, None)
+        return self._arrive(child, point, run_setup, why="branch")
+
+    def _enter(self, run: Run) -> None:
+        if self.run is not None and run.id == self.run.id:
+            self.write()
+            return
+        if other := foreign_lease(self.workspace, run.id):
+            raise held_message(run.name, other)
+        self.leave()
+        self.run, self._history = run, None
+        self.write()
+        if self.notebook and run.notebook != self.notebook:
+            self.run = self.store.update_run(run.id, notebook=self.notebook)
+
+    def _arrive(
+        self, run: Run, target: str | None, run_setup: SetupRunner, *, why: str
+    ) -> Arrival:
+        if target is None:
+            return Arrival(run, None, None)
+        checkpoint = self.store.checkpoint(target)
+        manifest = self.verified(checkpoint)
+        self._set_up(manifest, run_setup)
+        restored = self.namespace.restore(manifest, self.store)
+        self.position = checkpoint.id
+        self.store.append_event(
+            self.write().lease, run.id, EventKind.SESSION_RESUMED, {"checkpoint": checkpoint.id, "by": why}
+        )
+        return Arrival(run, checkpoint, restored)
+
+    def _set_up(self, manifest: VerifiedManifest, run_setup: SetupRunner) -> None:
+        """Run the setup cells that this kernel has not run yet, in the order of their first run."""
+        done = set(self.namespace.setup)
+        for name, source in manifest.setup:
+            if (name, source) in done:
+                continue
+            plan = self.namespace.plan(source)
+            run_setup(name, source)
+            self.namespace.observe(plan, label=name)
+            self.namespace.mark_setup(name, plan)
+
+    def verified(self, checkpoint: Checkpoint) -> VerifiedManifest:
+        """The checkpoint's manifest, authenticated back to the last full one; raises `Tampered`."""
+        def payload_of(checkpoint_id: str) -> tuple[bytes, bytes]:
+            found = checkpoint if checkpoint_id == checkpoint.id else self.store.checkpoint(checkpoint_id)
+            return found.manifest, found.mac
+
+        return verify(
+            checkpoint.id, payload_of, signer=self.workspace.signer, store_id=self.store.store_id
+        )

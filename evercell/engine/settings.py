@@ -1,0 +1,58 @@
+"""Where the store and the signing key are, and how long a lease lasts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from jupyter_core.paths import jupyter_data_dir
+
+from evercell.core.errors import UsageError
+
+DEFAULT_LEASE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Resolved settings of a process."""
+
+    store_url: str
+    key_path: Path
+    lease_ttl: timedelta = DEFAULT_LEASE
+
+
+def resolve_settings(
+    store: str | None = None,
+    *,
+    lease_seconds: float | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Settings from, in this order: the argument, ``EVERCELL_*``, Jupyter's data directory.
+
+    ``store`` is an SQLAlchemy URL or a path to an SQLite file.
+    """
+    home = Path(jupyter_data_dir()) / "evercell"
+    url = store or environ.get("EVERCELL_STORE") or f"sqlite:///{home / 'store.db'}"
+    if "://" not in url:
+        url = f"sqlite:///{Path(url).expanduser().absolute()}"
+    seconds = lease_seconds or _seconds(environ.get("EVERCELL_LEASE_SECONDS"))
+    ttl = timedelta(seconds=seconds) if seconds else DEFAULT_LEASE
+    return Settings(store_url=url, key_path=home / "key", lease_ttl=ttl)
+
+
+def _seconds(text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if seconds <= 0:
+        raise UsageError(
+            f"EVERCELL_LEASE_SECONDS is {text!r}, which is not a positive number of seconds.",
+            hint="Unset it, or set it to a number such as 30.",
+        )
+    return seconds

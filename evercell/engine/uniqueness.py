@@ -1,0 +1,112 @@
+"""One step name, one cell: finding the second cell of a name before it does harm."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from evercell.core.errors import DuplicateStep
+from evercell.engine.spec import CellPlace
+
+_DECLARATION = re.compile(r"\s*%%(?:step|setup)\b(?P<rest>[^\n]*)")
+_OPTION_WITH_VALUE = re.compile(r"--(?:retries|timeout|backoff)(?:=|\s+)\S+|--\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredStep:
+    """A step as the notebook file declares it; ``position`` counts all cells from 1."""
+
+    name: str
+    position: int
+    cell_id: str | None
+
+
+class StepPlaces:
+    """Which cell each step name was seen in, this session, checked against the notebook file."""
+
+    def __init__(self, notebook: str | None) -> None:
+        self._notebook = Path(notebook) if notebook else None
+        self._seen: dict[str, CellPlace] = {}
+        self._read: tuple[int, int] | None = None
+        self._cells: list[DeclaredStep] = []
+
+    def claim(self, name: str, place: CellPlace) -> None:
+        """Note that the cell at ``place`` is the step ``name``; raises `DuplicateStep`.
+
+        A cell that was removed, renamed or pasted elsewhere frees its name once the notebook is saved.
+        """
+        seen = self._seen.get(name)
+        if seen is None or seen.cell_id is None or seen.cell_id == place.cell_id:
+            self._check_file(name, place)
+        else:
+            self._check_other(name, place, seen)
+        self._seen[name] = place
+
+    def _check_file(self, name: str, place: CellPlace) -> None:
+        declared = [d for d in self._declared() if d.name == name]
+        if len(declared) > 1 and place.cell_id in (None, *(d.cell_id for d in declared)):
+            raise duplicate(name, f"cell {declared[0].position}", f"cell {declared[1].position}")
+
+    def _check_other(self, name: str, place: CellPlace, seen: CellPlace) -> None:
+        cells = self._declared()
+        former = next((d for d in cells if d.cell_id == seen.cell_id), None)
+        if former is not None and former.name != name:
+            return
+        if former is None and any(d.cell_id == place.cell_id for d in cells):
+            return  # the file was saved since, and the former cell is not in it
+        first = f"cell {former.position}" if former else seen.label
+        raise duplicate(name, first, place.label)
+
+    def _declared(self) -> list[DeclaredStep]:
+        if self._notebook is None:
+            return []
+        try:
+            stat = self._notebook.stat()
+            if (stat.st_mtime_ns, stat.st_size) != self._read:
+                self._cells = declared_steps(json.loads(self._notebook.read_text(encoding="utf-8")))
+                self._read = (stat.st_mtime_ns, stat.st_size)
+        except (OSError, ValueError):
+            return []  # not saved yet, or being written: the session's own memory still counts
+        return self._cells
+
+
+def declared_steps(notebook: dict[str, object]) -> list[DeclaredStep]:
+    """The ``%%step`` and ``%%setup`` cells of a notebook's JSON, in order."""
+    found = []
+    cells = notebook.get("cells")
+    for position, cell in enumerate(cells if isinstance(cells, list) else [], start=1):
+        source = cell.get("source", "")
+        text = source if isinstance(source, str) else "".join(source)
+        name = declared_name(text) if cell.get("cell_type") == "code" else None
+        if name:
+            found.append(DeclaredStep(name, position, cell.get("id")))
+    return found
+
+
+def declared_name(source: str) -> str | None:
+    """The name on a cell's ``%%step NAME`` line (``setup`` for a bare ``%%setup``), None for other cells."""
+    match = _DECLARATION.match(source)
+    if match is None:
+        return None
+    words = _OPTION_WITH_VALUE.sub(" ", match["rest"]).split()
+    if words:
+        return words[0]
+    return "setup" if "%%setup" in match[0] else None
+
+
+def check_notebook(notebook: dict[str, object]) -> None:
+    """Raise `DuplicateStep` for the first name that two cells of a notebook share."""
+    first: dict[str, DeclaredStep] = {}
+    for declared in declared_steps(notebook):
+        earlier = first.setdefault(declared.name, declared)
+        if earlier is not declared:
+            raise duplicate(declared.name, f"cell {earlier.position}", f"cell {declared.position}")
+
+
+def duplicate(name: str, first: str, second: str) -> DuplicateStep:
+    return DuplicateStep(
+        f"Two cells are named {name!r}: {first} and {second}.",
+        hint="Give one of them another name (after removing a cell, save the notebook).",
+    )

@@ -1,0 +1,76 @@
+"""What every door (kernel, command line, runner) opens first: the store, the signing key, the clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from evercell.core.clock import Clock, system_clock
+from evercell.core.errors import StoreUnavailable
+from evercell.engine.settings import Settings
+from evercell.state.signing import Signer, load_key
+from evercell.store import Store, open_store
+
+
+@dataclass(slots=True)
+class Workspace:
+    """An open store together with the key that its manifests are signed with."""
+
+    store: Store
+    settings: Settings
+    clock: Clock = system_clock
+    _signer: Signer | None = None
+
+    @property
+    def signer(self) -> Signer:
+        """The signing key, read at its first use: listing runs needs none."""
+        if self._signer is None:
+            self._signer = Signer(load_key(self.settings.key_path))
+        return self._signer
+
+    @property
+    def lease_ttl(self) -> timedelta:
+        return self.settings.lease_ttl
+
+    def close(self) -> None:
+        self.store.close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_workspace(settings: Settings, *, clock: Clock = system_clock, create: bool = True) -> Workspace:
+    """Open the store that the settings name, making it (and its folder) where it does not exist."""
+    if create:
+        _make_folder(settings.store_url)
+    return Workspace(open_store(settings.store_url, clock=clock, create=create), settings, clock)
+
+
+def _make_folder(url: str) -> None:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreUnavailable(
+            f"{url!r} is not a database URL.",
+            hint="Use sqlite:////absolute/path.db or postgresql://user@host/database.",
+        ) from error
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database.startswith("file:"):
+        return
+    folder = Path(parsed.database).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"The folder {folder} for the store cannot be made: {error.strerror}.",
+            hint="Set EVERCELL_STORE to a place that you may write to.",
+        ) from error

@@ -1,0 +1,85 @@
+"""A notebook client that attaches each kernel it starts to a run, and tells it which cells are steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nbclient.exceptions import DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+
+from evercell.core.errors import EvercellError
+from evercell.core.statuses import RunStatus
+
+_DOOR = "__import__('evercell.kernel_ext.door', fromlist=['door'])"
+
+
+class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
+    """Executes a notebook as (a part of) the run ``run_id``."""
+
+    def __init__(
+        self,
+        nb_man: Any,
+        *,
+        run_id: str,
+        requests: list[dict[str, Any]],
+        on_cell_end: Callable[[int], None],
+        **options: Any,
+    ) -> None:
+        super().__init__(nb_man, **options)
+        self._run_id = run_id
+        self._requests = requests
+        self._on_cell_end = on_cell_end
+        self._metadata: dict[str, Any] = {}
+        self.failed = False
+
+    def papermill_execute_cells(self) -> None:
+        """Attach the kernel, execute the cells up to one that fails, and leave the run's status behind.
+
+        Raises nbclient's `DeadKernelError` when the kernel goes away.
+        """
+        self.kc.execute = self._execute
+        self._tell_kernel(f"attach_run({self._run_id!r})")
+        status = RunStatus.PAUSED
+        try:
+            super().papermill_execute_cells()
+            self.failed = any(cell.metadata.papermill.get("exception") for cell in self.nb.cells)
+            status = RunStatus.FAILED if self.failed else RunStatus.COMPLETED
+        except DeadKernelError:
+            raise
+        except BaseException:
+            self._tell_kernel(f"leave_run({str(status)!r})")
+            raise
+        self._tell_kernel(f"leave_run({str(status)!r})")
+
+    def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
+        """Execute a cell; its request carries the cell's id and what evercell makes of it."""
+        self._metadata = {"cellId": cell.get("id"), "evercell": self._requests[cell_index]}
+        try:
+            return super().execute_cell(cell, cell_index, *args, **kwargs)
+        finally:
+            self._metadata = {}
+            self._on_cell_end(cell_index)
+
+    def _execute(self, code: str, **options: Any) -> str:
+        """``KernelClient.execute``, with the metadata that its signature has no place for."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+            **options,
+        }
+        message = self.kc.session.msg("execute_request", content, metadata=self._metadata)
+        self.kc.shell_channel.send(message)
+        msg_id: str = message["header"]["msg_id"]
+        return msg_id
+
+    def _tell_kernel(self, call: str) -> None:
+        msg_id = self._execute(f"{_DOOR}.{call}", silent=True, store_history=False)
+        reply = self.wait_for_reply(msg_id)
+        if reply["content"]["status"] != "ok":
+            content = reply["content"]
+            raise EvercellError(f"The kernel could not join the run: {content.get('evalue') or content}")

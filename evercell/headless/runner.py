@@ -1,0 +1,133 @@
+"""``evercell run`` and ``evercell resume`` as functions: a notebook in, a report out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from evercell.core.errors import (
+    EvercellError,
+    LeaseHeld,
+    NotANotebook,
+    NotebookNotFound,
+    UsageError,
+)
+from evercell.core.records import NewRun, Run
+from evercell.core.statuses import RunStatus
+from evercell.engine.holder import this_user
+from evercell.engine.leasing import foreign_lease, held_message
+from evercell.engine.listing import StepRow, list_steps
+from evercell.engine.workspace import Workspace
+from evercell.headless.papermill import MAX_RESTARTS
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What came of a headless execution."""
+
+    run: Run
+    steps: list[StepRow]
+    error: str | None = None
+    """The error that stopped it, in one line."""
+
+
+def start_run(
+    workspace: Workspace,
+    notebook: Path,
+    output: Path | None = None,
+    *,
+    params: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Run:
+    """Make a new run of a notebook; raises `NotebookNotFound` or `NotANotebook` before anything is made."""
+    check_notebook_file(notebook)
+    notebook = notebook.absolute()
+    output = (output or notebook.with_suffix(".out.ipynb")).absolute()
+    if output == notebook:
+        raise UsageError(
+            f"The output would overwrite the notebook {notebook}.", hint="Name another file for the output."
+        )
+    return workspace.store.create_run(
+        NewRun(
+            notebook=str(notebook),
+            name=name,
+            output=str(output),
+            params=dict(params or {}),
+            created_by=this_user(),
+            status=RunStatus.QUEUED,
+        )
+    )
+
+
+def execute_run(
+    workspace: Workspace,
+    run: Run,
+    *,
+    max_restarts: int = MAX_RESTARTS,
+    kernel_name: str | None = None,
+    progress: bool = True,
+) -> RunReport:
+    """Execute a run from its notebook: completed steps are replayed, the others executed.
+
+    The kernel works in the notebook's folder, as under JupyterLab. Raises `LeaseHeld` where another
+    session is on the run.
+    """
+    notebook = _notebook_of(run)
+    check_notebook_file(notebook)
+    if other := foreign_lease(workspace, run.id):
+        raise held_message(run.name, other)
+    output = run.output or str(notebook.with_suffix(".out.ipynb"))
+    if run.output is None:
+        workspace.store.update_run(run.id, output=output)
+    error = None
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            output,
+            parameters=dict(run.params),
+            engine_name="evercell",
+            progress_bar=progress,
+            kernel_name=kernel_name,
+            cwd=str(notebook.parent),
+            evercell_run=run.id,
+            evercell_store=workspace.settings.store_url,
+            max_restarts=max_restarts,
+        )
+    except PapermillExecutionError as failure:
+        error = f"{failure.ename}: {failure.evalue}"
+    except LeaseHeld:
+        raise
+    except EvercellError as failure:
+        error = str(failure)
+    run = workspace.store.run(run.id)
+    return RunReport(run, list_steps(workspace, run), error)
+
+
+def check_notebook_file(path: Path) -> None:
+    """Raise `NotebookNotFound` or `NotANotebook` for what cannot be executed."""
+    if not path.is_file():
+        near = sorted(p.name for p in path.parent.glob("*.ipynb")) if path.parent.is_dir() else []
+        hint = f"In {path.parent.absolute()} there is: {', '.join(near[:8])}." if near else ""
+        raise NotebookNotFound(f"There is no notebook at {path}.", hint=hint or "Check the path.")
+    try:
+        nbformat.read(path, as_version=4)
+    except Exception as error:  # noqa: BLE001  nbformat raises many kinds for one thing: not a notebook
+        raise NotANotebook(
+            f"{path} is not a notebook that can be read: {type(error).__name__}.",
+            hint="Open it in JupyterLab; if it opens there, save it again.",
+        ) from error
+
+
+def _notebook_of(run: Run) -> Path:
+    if run.notebook is None:
+        raise UsageError(
+            f"Run {run.name} has no notebook file: it was made in a kernel without one.",
+            hint=f"Go on with it in a kernel: %resume {run.name}",
+        )
+    return Path(run.notebook)

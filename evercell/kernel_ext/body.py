@@ -1,0 +1,145 @@
+"""The engine's executor in a live kernel: runs a cell's body through IPython's own machinery."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from evercell.core.records import ErrorRecord, Output
+from evercell.engine.executor import BodyResult
+from evercell.kernel_ext.interrupts import AsyncTimeLimit, LateInterrupt, time_limit, timed_out
+from evercell.kernel_ext.recorder import NOTE, Recording
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class KernelExecutor:
+    """Executes one cell in the shell and shows recorded outputs through the kernel's session."""
+
+    def __init__(
+        self,
+        shell: Any,
+        recording: Recording,
+        run_cell: Callable[..., Awaitable[Any]],
+        *,
+        step: str,
+        is_async: bool,
+    ) -> None:
+        self._shell = shell
+        self._recording = recording
+        self._run_cell = run_cell
+        self._step = step
+        self._is_async = is_async
+        self._times_run = 0
+        self.late = LateInterrupt()
+        self.result: Any = None
+        """IPython's ExecutionResult of the last attempt."""
+
+    async def run_body(self, *, timeout: float | None, is_last: bool) -> BodyResult:
+        """Execute the cell once. A failure that is not the last is shown as text, not as the cell's error."""
+        self._recording.soften_errors = not is_last
+        again = {"store_history": False} if self._times_run else {}
+        self._times_run += 1
+        with self._same_number(again):
+            self.result = result = await self._run_limited(again, timeout)
+        self._settle()
+        return self._body_result(result)
+
+    @contextmanager
+    def _same_number(self, again: dict[str, Any]) -> Iterator[None]:
+        """A further attempt has the same ``In [n]`` as the first."""
+        step_back = 1 if again else 0
+        self._shell.execution_count -= step_back
+        try:
+            yield
+        finally:
+            self._shell.execution_count += step_back
+
+    async def _run_limited(self, again: dict[str, Any], timeout: float | None) -> Any:
+        if self._is_async and timeout is not None:
+            return await self._run_with_async_limit(again, timeout)
+        with time_limit(None if self._is_async else timeout, self._step):
+            return await self._run_cell(**again)
+
+    async def _run_with_async_limit(self, again: dict[str, Any], timeout: float) -> Any:
+        """The cancellation that a time limit brings about is not shown: the `StepTimeout` says it better."""
+
+        def hide_cancellation() -> None:
+            self._recording.drop_errors = True
+
+        with AsyncTimeLimit(timeout, hide_cancellation) as limit:
+            result = await self._run_cell(**again)
+        self._recording.drop_errors = False
+        if limit.expired:
+            error = timed_out(self._step, timeout)
+            result.error_in_exec = error
+            self._shell.showtraceback((type(error), error, None))
+        return result
+
+    def _settle(self) -> None:
+        """Get out what the body showed but the kernel has not sent yet: figures, buffered streams."""
+        inline = sys.modules.get("matplotlib_inline.backend_inline")
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        if inline is not None and pyplot is not None and pyplot.get_fignums():
+            inline.flush_figures()
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+    def _body_result(self, result: Any) -> BodyResult:
+        error = result.error_before_exec or result.error_in_exec
+        if error is None:
+            return BodyResult()
+        lines = tuple(str(line) for line in getattr(self._shell, "_last_traceback", None) or ())
+        interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+        return BodyResult(ErrorRecord(type(error).__name__, str(error), lines), interrupted)
+
+    def recorded(self) -> Sequence[Output]:
+        """What the cell showed so far, over all attempts."""
+        return list(self._recording.outputs)
+
+    def show(self, outputs: Sequence[Output], *, step: str) -> None:
+        """Send recorded messages again, as they were but for the mark in their metadata."""
+        kernel = self._shell.kernel
+        mark = {"evercell": {"step": step, "replayed": True}}
+        for output in outputs:
+            content = dict(output.content)
+            if "metadata" in content:
+                content["metadata"] = {**content["metadata"], **mark}
+            if "data" in content:
+                content["data"] = _without_dead_widget(content["data"])
+            kernel.session.send(
+                kernel.iopub_socket,
+                output.kind,
+                content,
+                parent=kernel.get_parent("shell"),
+                ident=f"kernel.{kernel.ident}.{output.kind}".encode(),
+                metadata=mark,
+            )
+
+    def note(self, text: str) -> None:
+        """Show a remark of ours. It is no part of what the cell showed, so no replay shows it again."""
+        data = {
+            "text/plain": f"evercell: {text}",
+            "text/html": f"<pre style='opacity:.75;margin:0'>evercell: {html.escape(text)}</pre>",
+        }
+        self._shell.display_pub.publish(data, metadata=NOTE)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait; in a synchronous cell the kernel waits with it."""
+        if self._is_async:
+            await asyncio.sleep(seconds)
+        else:
+            time.sleep(seconds)
+
+    def uninterrupted(self) -> AbstractContextManager[None]:
+        return self.late.held_back()
+
+
+def _without_dead_widget(data: dict[str, Any]) -> dict[str, Any]:
+    """A widget's model died with its kernel; its text (or HTML) twin is what can be shown again."""
+    return {mime: value for mime, value in data.items() if mime != WIDGET_VIEW} if WIDGET_VIEW in data else data

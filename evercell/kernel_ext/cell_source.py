@@ -1,0 +1,94 @@
+"""From a cell as written to what runs and what is analysed: the ``%%step`` line and stacked magics."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from IPython.core.inputtransformer2 import cell_magic
+
+from evercell.core.errors import MisplacedStep
+
+_OURS = ("%%step", "%%setup")
+_TRANSPARENT = frozenset({"time", "capture", "prun"})
+"""Cell magics that run the cell below them as it stands: analysed by that cell's own names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of one of our cells: ``kind`` is step or setup, ``line`` what follows it."""
+
+    kind: str
+    line: str
+
+
+def header_of(raw_cell: str) -> Header | None:
+    """The ``%%step``/``%%setup`` line of a cell, None for any other cell."""
+    first = raw_cell.lstrip().split("\n", 1)[0]
+    word, _, rest = first.partition(" ")
+    return Header(word.rstrip()[2:], rest.strip()) if word.rstrip() in _OURS else None
+
+
+class HeaderTransform:
+    """An IPython input transform that turns our header into a comment, so that line numbers stay.
+
+    A cell magic on the next line is then expanded as if it stood first. Inside a running cell (as when
+    ``%%time`` transforms the cell below it) the header is left alone: there it is misplaced.
+    """
+
+    def __init__(self, is_inside_cell: Callable[[], bool]) -> None:
+        self._is_inside_cell = is_inside_cell
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        if not lines or header_of(lines[0]) is None or self._is_inside_cell():
+            return lines
+        below = lines[1:]
+        blank = 0
+        while blank < len(below) and not below[blank].strip():
+            blank += 1
+        if blank < len(below) and below[blank].startswith("%%") and header_of(below[blank]) is None:
+            below = below[:blank] + cell_magic(below[blank:])
+        return [f"# {lines[0]}", *below]
+
+
+def refuse_misplaced(transformed: str) -> None:
+    """Raise `MisplacedStep` for a cell with one of our headers below its first line."""
+    for header in _OURS:
+        if f"run_line_magic('{header[1:]}'" in transformed:
+            raise MisplacedStep(
+                f"{header} stands below other code; only the first line of a cell can make it a step.",
+                hint=f"Move {header} to the top of the cell (other %% magics go below it).",
+            )
+
+
+def analysable(transformed: str, transform: Callable[[str], str]) -> str:
+    """The Python source whose names tell what the cell does: below ``%%time`` and its like, the inner cell."""
+    if "run_cell_magic(" not in transformed:
+        return transformed
+    call = _cell_magic_call(transformed)
+    if call is None:
+        return transformed
+    name, line, body = call
+    if name not in _TRANSPARENT:
+        return transformed
+    inner = analysable(transform(body), transform)
+    target = line.split(" ", 1)[0]
+    return f"{inner}\n{target} = None\n" if name == "capture" and target.isidentifier() else inner
+
+
+def _cell_magic_call(transformed: str) -> tuple[str, str, str] | None:
+    try:
+        statements = ast.parse(transformed).body
+    except SyntaxError:
+        return None
+    if len(statements) != 1 or not isinstance(statements[0], ast.Expr):
+        return None
+    call: Any = statements[0].value
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return None
+    if call.func.attr != "run_cell_magic":
+        return None
+    values = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    return (values[0], values[1], values[2]) if len(values) == 3 else None

@@ -1,0 +1,131 @@
+"""``%load_ext evercell``: opens the store, finds this notebook's run, and wires the rooms together."""
+
+from __future__ import annotations
+
+import atexit
+from pathlib import Path
+from typing import Any
+
+from traitlets import Float, Unicode
+from traitlets.config import Configurable
+
+from evercell.core.errors import UsageError
+from evercell.core.statuses import RunStatus
+from evercell.engine.leasing import foreign_lease
+from evercell.engine.session import Session
+from evercell.engine.settings import resolve_settings
+from evercell.engine.workspace import Workspace, open_workspace
+from evercell.kernel_ext.cells import CellRunner
+from evercell.kernel_ext.identity import notebook_path
+from evercell.kernel_ext.names import is_hidden_in
+from evercell.magics.commands import EvercellMagics
+from evercell.state.namespace import Namespace
+
+_LOADED = "evercell_extension"
+"""Attribute of the shell that holds the loaded extension."""
+
+
+class Evercell(Configurable):  # type: ignore[misc]
+    """Traitlets configuration: ``c.Evercell.store = "postgresql://…"`` in ``ipython_kernel_config.py``."""
+
+    store = Unicode(
+        "", help="SQLAlchemy URL of the store, or a path; default: EVERCELL_STORE, else Jupyter's data directory."
+    ).tag(config=True)
+    lease_seconds = Float(
+        0.0, help="How long a silent kernel keeps its run; default: EVERCELL_LEASE_SECONDS, else 30."
+    ).tag(config=True)
+
+
+class Extension:
+    """Evercell in one shell, from load to unload."""
+
+    def __init__(self, shell: Any, workspace: Workspace, session: Session) -> None:
+        self.shell = shell
+        self.workspace = workspace
+        self.session = session
+        self.runner = CellRunner(shell, session)
+        self.runner.install()
+        self.magics = EvercellMagics(shell, session)
+        shell.register_magics(self.magics)
+        atexit.register(self.close)
+
+    def unload(self) -> None:
+        """Leave the shell as it was and the run to whoever comes next."""
+        self.runner.uninstall()
+        self.magics.unregister()
+        atexit.unregister(self.close)
+        self.close()
+
+    def close(self) -> None:
+        """Give the lease back and close the store. The run counts as paused until somebody resumes it."""
+        self.session.leave()
+        self.workspace.close()
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Attach this kernel to its notebook's latest run, and say so in one line."""
+    if getattr(shell, _LOADED, None) is not None:
+        return
+    extension = attach(shell)
+    print(f"evercell: {greeting(extension.session)}")  # noqa: T201
+
+
+def attach(shell: Any, *, run: str | None = None, store: str | None = None) -> Extension:
+    """Load evercell into a shell, on the run ``run`` or on the notebook's latest one."""
+    if not hasattr(shell, "kernel"):
+        raise UsageError(
+            "evercell needs a Jupyter kernel; this is another kind of IPython.",
+            hint="Open a notebook or `jupyter console`, and type %load_ext evercell there.",
+        )
+    config = Evercell(config=getattr(shell, "config", None))
+    settings = resolve_settings(store or config.store or None, lease_seconds=config.lease_seconds or None)
+    workspace = open_workspace(settings)
+    try:
+        notebook = notebook_path(shell.user_ns)
+        folder = Path(notebook).parent if notebook else Path.cwd()
+        namespace = Namespace(shell.user_ns, hidden=is_hidden_in(shell), folder=folder)
+        found = workspace.store.run(run) if run else None
+        if found is None and notebook:
+            found = workspace.store.latest_run(notebook)
+        session = Session(workspace, namespace, notebook=notebook, run=found)
+        extension = Extension(shell, workspace, session)
+    except BaseException:
+        workspace.close()
+        raise
+    setattr(shell, _LOADED, extension)
+    return extension
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext evercell``."""
+    extension: Extension | None = getattr(shell, _LOADED, None)
+    if extension is not None:
+        delattr(shell, _LOADED)
+        extension.unload()
+
+
+def leave(shell: Any, status: RunStatus) -> None:
+    """Leave the run in ``status``; the extension stays loaded."""
+    extension: Extension | None = getattr(shell, _LOADED, None)
+    if extension is not None:
+        extension.session.leave(status)
+
+
+def greeting(session: Session) -> str:
+    """Where this notebook stands, in one line."""
+    run = session.run
+    if run is None:
+        return "ready; the first %%step starts a run"
+    if other := foreign_lease(session.workspace, run.id):
+        return (
+            f"run {run.name} is held by another session ({other.holder.user}@{other.holder.host}, process "
+            f"{other.holder.pid}): you can read it and %branch from it, or take over with %evercell takeover"
+        )
+    steps = session.history.steps
+    if not steps:
+        return f"attached to run {run.name}; no step of it completed yet"
+    last = session.store.checkpoint(run.head).step if run.head else steps[-1]
+    return (
+        f"attached to run {run.name} ({len(steps)} step{'s' if len(steps) > 1 else ''} completed, the last: "
+        f"{last}); %resume puts back its state, %evercell new starts afresh"
+    )

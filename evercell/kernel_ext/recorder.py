@@ -1,0 +1,98 @@
+"""Recording what cells show, at the one place that all of it passes: the kernel session's ``send``.
+
+Hooks of the display publisher and the streams are thread-local and miss other threads,
+subprocesses and errors; the session's send misses nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from evercell.core.records import Output
+
+_KINDS = frozenset(
+    {"stream", "display_data", "update_display_data", "clear_output", "execute_result", "error"}
+)
+NOTE = {"evercell": {"note": True}}
+"""Metadata of our own remarks: shown, but no part of what the cell showed."""
+
+
+class Recording:
+    """What one cell showed so far, in order of sending."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Output] = []
+        self.soften_errors = False
+        """Show an error as text on stderr: the attempt that raised it is not the last."""
+        self.drop_errors = False
+        """Show no error: a clearer one follows."""
+
+
+class Recorder:
+    """Taps the kernel session's ``send`` and sorts messages to recordings by their parent request."""
+
+    def __init__(self, kernel: Any) -> None:
+        self._session = kernel.session
+        self._send = kernel.session.send
+        self._lock = threading.Lock()
+        self._recordings: dict[str, Recording] = {}
+        kernel.session.send = self._tap
+
+    def uninstall(self) -> None:
+        """Give the session its own ``send`` back."""
+        self._session.send = self._send
+
+    @contextmanager
+    def recording(self, msg_id: str) -> Iterator[Recording]:
+        """Record what is shown on behalf of the execute request ``msg_id``."""
+        recording = Recording()
+        with self._lock:
+            self._recordings[msg_id] = recording
+        try:
+            yield recording
+        finally:
+            with self._lock:
+                self._recordings.pop(msg_id, None)
+
+    def _tap(
+        self,
+        stream: Any,
+        msg_or_type: Any,
+        content: Any = None,
+        parent: Any = None,
+        ident: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Called from the shell's thread, the IOPub thread and the user's own threads."""
+        if self._recordings:
+            if isinstance(msg_or_type, dict):
+                kind, shown = msg_or_type["header"]["msg_type"], msg_or_type["content"]
+                request = msg_or_type["parent_header"]
+            else:
+                kind, shown, request = msg_or_type, content, parent or {}
+                request = request.get("header", request)
+            if kind in _KINDS:
+                instead = self._note_down(request.get("msg_id"), kind, shown)
+                if instead is not None:
+                    return self._send(stream, *instead, request, ident) if instead else None
+        return self._send(stream, msg_or_type, content, parent, ident, *args, **kwargs)
+
+    def _note_down(self, msg_id: Any, kind: str, content: Any) -> tuple[()] | tuple[str, Any] | None:
+        """Record a message. Returns another one to send instead, () for none, None to send it as it is."""
+        with self._lock:
+            recording = self._recordings.get(msg_id)
+            if recording is None or "evercell" in (content.get("metadata") or ()):
+                return None
+            if kind == "error" and recording.drop_errors:
+                return ()
+            instead = None
+            if kind == "error" and recording.soften_errors:
+                text = "\n".join(content.get("traceback", ())) + "\n"
+                kind, content = "stream", {"name": "stderr", "text": text}
+                instead = (kind, content)
+            recording.outputs.append(Output(kind, dict(content)))
+            return instead

@@ -1,0 +1,96 @@
+"""Checkpoints: found by what a run sees, and walked along their parents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from evercell.core.chunks import Blob
+from evercell.core.errors import StepNotFound
+from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
+from evercell.store.chunks import Chunks
+from evercell.store.database import Turn
+from evercell.store.runs import Lineage, Runs
+from evercell.store.schema import checkpoints
+
+_BY_ID = sa.select(checkpoints).where(checkpoints.c.id == sa.bindparam("id"))
+
+
+class Checkpoints(Runs, Chunks):
+    """The checkpoints of a store."""
+
+    def checkpoint(self, checkpoint_id: str) -> Checkpoint:
+        """One checkpoint; raises `StepNotFound` where the store has none of this id."""
+        with self._reading() as connection:
+            row = connection.execute(_BY_ID, {"id": checkpoint_id}).first()
+        if row is None:
+            raise StepNotFound(
+                f"There is no checkpoint {checkpoint_id} in {self.url}.",
+                hint="`evercell show RUN` lists the steps of a run.",
+            )
+        return _checkpoint(row)
+
+    def visible_checkpoints(self, lineage: Lineage) -> list[Checkpoint]:
+        """All checkpoints that a run sees, oldest first, without their manifests (``b""``)."""
+        columns = [c for c in checkpoints.c if c.name not in ("manifest", "source")]
+        found: list[Checkpoint] = []
+        with self._reading() as connection:
+            for run_id, cut in reversed(lineage.cuts):
+                query = sa.select(*columns).where(checkpoints.c.run_id == run_id)
+                if cut is not None:
+                    query = query.where(checkpoints.c.seq <= cut)
+                for row in connection.execute(query.order_by(checkpoints.c.seq)):
+                    found.append(_checkpoint(row, manifest=b"", source=""))
+        return found
+
+    def ancestors(self, checkpoint_id: str) -> list[str]:
+        """The checkpoint's id and those of its parents, newest first."""
+        start = sa.select(checkpoints.c.id, checkpoints.c.parent, sa.literal(0).label("age"))
+        path = start.where(checkpoints.c.id == checkpoint_id).cte("path", recursive=True)
+        further = sa.select(checkpoints.c.id, checkpoints.c.parent, path.c.age + 1)
+        path = path.union_all(further.join(path, checkpoints.c.id == path.c.parent))
+        with self._reading() as connection:
+            return list(connection.execute(sa.select(path.c.id).order_by(path.c.age)).scalars())
+
+
+def blob_json(blob: Blob) -> dict[str, Any]:
+    """A blob as the JSON that a column keeps."""
+    return {"size": blob.size, "digests": [digest.hex() for digest in blob.digests]}
+
+
+def checkpoint_values(
+    draft: CheckpointDraft, turn: Turn, seq: int, attempt: Attempt | None
+) -> dict[str, Any]:
+    """The row of a draft."""
+    return {
+        "id": draft.id,
+        "run_id": turn.row.id,
+        "seq": seq,
+        "parent": draft.parent,
+        "step": draft.step,
+        "slot": draft.slot,
+        "key": draft.key,
+        "origin": draft.origin,
+        "attempt_id": attempt.id if attempt else None,
+        "source": draft.source,
+        "source_hash": draft.source_hash,
+        "inputs": dict(draft.inputs),
+        "outputs": blob_json(draft.outputs),
+        "manifest": draft.manifest,
+        "mac": draft.mac,
+        "seconds": draft.seconds,
+        "created_at": turn.now,
+    }
+
+
+def checkpoint_of(values: dict[str, Any]) -> Checkpoint:
+    """The record of a row."""
+    outputs = values["outputs"]
+    blob = Blob(outputs["size"], tuple(bytes.fromhex(d) for d in outputs["digests"]))
+    return Checkpoint(**{**values, "outputs": blob})
+
+
+def _checkpoint(row: Row[Any], **given: Any) -> Checkpoint:
+    return checkpoint_of({**row._mapping, **given})

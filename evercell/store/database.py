@@ -1,0 +1,161 @@
+"""Transactions, and the turn: one write to a run, checked against its lease and told to its journal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from evercell.core.clock import Clock
+from evercell.core.errors import LeaseLost
+from evercell.core.records import EventKind, Lease
+from evercell.store.opening import connect, driver_errors, parse_url, writing
+from evercell.store.schema import canonical_json, events, leases, meta, microseconds, runs
+
+GENESIS = bytes(32)
+"""What the first entry of a journal has for the digest before it."""
+
+_TAIL = (
+    runs.c.id,
+    runs.c.name,
+    runs.c.status,
+    runs.c.head,
+    runs.c.fence,
+    runs.c.journal_seq,
+    runs.c.journal_digest,
+)
+_RUN = sa.select(*_TAIL).where(runs.c.id == sa.bindparam("run")).with_for_update()
+_RUN_AND_LEASE = (
+    sa.select(*_TAIL, leases.c.token, leases.c.session_id, leases.c.owner, leases.c.host, leases.c.pid)
+    .select_from(runs.outerjoin(leases, leases.c.run_id == runs.c.id))
+    .where(runs.c.id == sa.bindparam("run"))
+    .with_for_update(of=runs)
+)
+_INSERT_EVENTS = sa.insert(events)
+
+
+def event_digest(
+    prev: bytes, *, run_id: str, seq: int, at: datetime, kind: str, data: Mapping[str, Any]
+) -> bytes:
+    """The 32-byte digest of a journal entry: it covers the entry and, through ``prev``, all before it."""
+    entry = canonical_json([run_id, seq, microseconds(at), kind, dict(data)])
+    return hashlib.sha256(prev + entry.encode()).digest()
+
+
+class Turn:
+    """One write transaction on a run: gathers its events, then writes them with the run's row, once."""
+
+    def __init__(self, connection: Connection, row: Row[Any], now: datetime) -> None:
+        self.connection = connection
+        self.row = row
+        self.now = now
+        self.changes: dict[str, Any] = {}
+        """Columns of the run to change at the end."""
+        self._seq: int = row.journal_seq
+        self._digest: bytes = row.journal_digest
+        self._entries: list[dict[str, Any]] = []
+
+    def event(self, kind: EventKind, data: Mapping[str, Any]) -> int:
+        """Add an entry to the run's journal; returns its sequence number."""
+        self._seq += 1
+        digest = event_digest(
+            self._digest, run_id=self.row.id, seq=self._seq, at=self.now, kind=kind, data=data
+        )
+        self._entries.append(
+            {
+                "run_id": self.row.id,
+                "seq": self._seq,
+                "at": self.now,
+                "kind": str(kind),
+                "data": dict(data),
+                "prev": self._digest,
+                "digest": digest,
+            }
+        )
+        self._digest = digest
+        return self._seq
+
+    def finish(self) -> None:
+        """Write the gathered events and the run's row. Nothing is left to write afterwards."""
+        if self._entries:
+            self.connection.execute(_INSERT_EVENTS, self._entries)
+            self.changes |= {"journal_seq": self._seq, "journal_digest": self._digest}
+        if self.changes:
+            values = {f"new_{name}": value for name, value in self.changes.items()}
+            self.connection.execute(
+                _update_run(frozenset(self.changes)), {"run": self.row.id, "new_updated_at": self.now, **values}
+            )
+        self._entries, self.changes = [], {}
+
+
+_UPDATES: dict[frozenset[str], sa.Update] = {}
+
+
+def _update_run(names: frozenset[str]) -> sa.Update:
+    """An UPDATE of these columns, built once: building costs more than executing."""
+    statement = _UPDATES.get(names)
+    if statement is None:
+        values = {name: sa.bindparam(f"new_{name}", type_=runs.c[name].type) for name in {*names, "updated_at"}}
+        statement = sa.update(runs).where(runs.c.id == sa.bindparam("run")).values(values)
+        _UPDATES[names] = statement
+    return statement
+
+
+class Database:
+    """An open store's engine and clock, and the two kinds of transaction."""
+
+    def __init__(self, url: str, *, clock: Clock, create: bool) -> None:
+        parsed = parse_url(url)
+        self.url = parsed.render_as_string(hide_password=True)
+        """Where the store is; a password in it is hidden."""
+        self.path: str | None = parsed.database if parsed.get_backend_name() == "sqlite" else None
+        """Path of the SQLite file, None on PostgreSQL."""
+        self.clock = clock
+        self._engine = connect(url, create=create)
+        self._writing = writing(self._engine)
+        with self._reading() as connection:
+            self.store_id = str(
+                connection.execute(sa.select(meta.c.value).where(meta.c.key == "store_id")).scalar_one()
+            )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with driver_errors(self.url), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with driver_errors(self.url), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _turn(self, run_id: str, lease: Lease | None = None) -> Iterator[Turn]:
+        """A write transaction on a run. With a lease it first makes sure that it still is the run's.
+
+        Raises `LeaseLost` with nothing changed where another session took over.
+        """
+        with self._write() as connection:
+            statement = _RUN if lease is None else _RUN_AND_LEASE
+            row = connection.execute(statement, {"run": run_id}).one()
+            if lease is not None and (row.token != lease.token or row.session_id != lease.session_id):
+                raise _lease_lost(row)
+            turn = Turn(connection, row, self.clock())
+            yield turn
+            turn.finish()
+
+
+def _lease_lost(row: Row[Any]) -> LeaseLost:
+    taker = f"{row.owner}@{row.host}, process {row.pid}" if row.token else "another session"
+    return LeaseLost(
+        f"Run {row.name} was taken over by {taker}; this kernel's work since then was not committed.",
+        hint="What is in memory stays: go on in a run of your own with %branch, or %evercell takeover.",
+    )

@@ -1,0 +1,65 @@
+"""Journals: every run's append-only, hash-chained log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from evercell.core.errors import JournalBroken
+from evercell.core.records import Event, EventKind, Json, Lease
+from evercell.store.database import GENESIS, Database, event_digest
+from evercell.store.schema import events, runs
+
+
+class Journals(Database):
+    """The journals of a store's runs."""
+
+    def append_event(self, lease: Lease | None, run_id: str, kind: EventKind, data: Json) -> None:
+        """Commit one entry; with a lease only as its holder (else `LeaseLost`)."""
+        with self._turn(run_id, lease) as turn:
+            turn.event(kind, data)
+
+    def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
+        """The entries of a run's journal beyond number ``after``, oldest first."""
+        query = sa.select(events).where((events.c.run_id == run_id) & (events.c.seq > after))
+        with self._reading() as connection:
+            rows = connection.execute(query.order_by(events.c.seq).limit(limit))
+            return [_event(row) for row in rows]
+
+    def verify_journal(self, run_id: str) -> int:
+        """The number of entries of a whole journal; raises `JournalBroken` naming the first bad one."""
+        with self._reading() as connection:
+            run = connection.execute(
+                sa.select(runs.c.name, runs.c.journal_seq, runs.c.journal_digest).where(runs.c.id == run_id)
+            ).one()
+            query = sa.select(events).where(events.c.run_id == run_id).order_by(events.c.seq)
+            prev, expected = GENESIS, 1
+            for row in connection.execute(query):
+                _check(row, prev, expected, run.name)
+                prev, expected = bytes(row.digest), expected + 1
+        if expected - 1 != run.journal_seq or prev != bytes(run.journal_digest):
+            raise _broken(run.name, expected, f"is missing: the journal should have {run.journal_seq} entries")
+        return expected - 1
+
+
+def _check(row: Row[Any], prev: bytes, expected: int, run_name: str) -> None:
+    if row.seq != expected:
+        raise _broken(run_name, expected, f"is missing: entry {row.seq} follows")
+    digest = event_digest(prev, run_id=row.run_id, seq=row.seq, at=row.at, kind=row.kind, data=row.data)
+    if bytes(row.prev) != prev or bytes(row.digest) != digest:
+        raise _broken(run_name, expected, f"({row.kind} at {row.at:%Y-%m-%d %H:%M:%S} UTC) was altered")
+
+
+def _broken(run_name: str, seq: int, what: str) -> JournalBroken:
+    return JournalBroken(
+        f"The journal of run {run_name} does not verify: entry {seq} {what}.",
+        hint="Entries before it can be trusted. Compare with a backup of the store.",
+    )
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(
+        row.run_id, row.seq, row.at, EventKind(row.kind), row.data, bytes(row.prev), bytes(row.digest)
+    )

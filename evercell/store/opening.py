@@ -1,0 +1,202 @@
+"""Opening a database: the right driver, the right pragmas, the right schema, or a clear refusal."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from evercell.core.errors import SqliteTooOld, StoreError, StoreReadOnly, StoreTooNew, StoreUnavailable
+from evercell.core.ids import new_id
+from evercell.store import schema
+
+OLDEST_SQLITE = (3, 40, 0)
+BUSY_SECONDS = 30
+"""How long a writer waits for another one."""
+
+_SCHEMA_LOCK = 0x65766572
+"""PostgreSQL advisory lock that guards the making of the tables."""
+
+_WRITES = "evercell_writes"
+"""Execution option of a connection whose transactions write."""
+
+
+def connect(url: str, *, create: bool = True) -> Engine:
+    """An engine on the store at ``url``, its schema made or brought up to date.
+
+    Raises `StoreUnavailable`, `StoreTooNew` or `SqliteTooOld`, each with what to do.
+    """
+    parsed = parse_url(url)
+    shown = parsed.render_as_string(hide_password=True)
+    if parsed.get_backend_name() == "sqlite":
+        _check_sqlite(parsed, shown, create=create)
+    try:
+        engine = _engine(parsed)
+    except (ImportError, NoSuchModuleError) as error:
+        raise StoreUnavailable(
+            f"The driver for {shown} is not installed.", hint='pip install "evercell[postgres]"'
+        ) from error
+    try:
+        with driver_errors(shown):
+            _ensure_schema(engine, shown)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def parse_url(url: str) -> URL:
+    """The URL with the driver that evercell uses; raises `StoreUnavailable` for other databases."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreUnavailable(
+            "The store's address is not a database URL.",
+            hint="Use sqlite:////absolute/path.db or postgresql://user@host/database.",
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise StoreUnavailable(
+            f"evercell does not know how to keep a store in {backend!r}.", hint="Use SQLite or PostgreSQL."
+        )
+    return parsed
+
+
+def _check_sqlite(url: URL, shown: str, *, create: bool) -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise SqliteTooOld(
+            f"This Python carries SQLite {sqlite3.sqlite_version}; the store needs 3.40 or newer.",
+            hint="Use a newer Python build, or a PostgreSQL store.",
+        )
+    if not url.database or url.database == ":memory:":
+        raise StoreUnavailable(
+            "A store in memory would die with the kernel.", hint="Name a file: sqlite:////absolute/path.db"
+        )
+    path = Path(url.database)
+    if path.is_dir():
+        raise StoreUnavailable(f"{path} is a folder, not a database.", hint="Name a file in it.")
+    if not path.exists() and not create:
+        raise StoreUnavailable(
+            f"There is no store at {shown}.", hint="Run a notebook first, or set EVERCELL_STORE to the right one."
+        )
+    if not path.exists() and not path.parent.is_dir():
+        raise StoreUnavailable(f"The folder {path.parent} does not exist.", hint="Make it, or name another place.")
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        # autocommit mode of the driver: transactions begin where we say, in the mode we say
+        engine = sa.create_engine(
+            url,
+            connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
+            poolclass=sa.pool.QueuePool,
+            pool_size=5,
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return sa.create_engine(url, pool_size=5, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "readonly" not in str(error) and "unable to open" not in str(error):
+                raise
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def writing(engine: Engine) -> Engine:
+    """The same engine for transactions that write: SQLite takes the write lock at their beginning."""
+    return engine.execution_options(**{_WRITES: True})
+
+
+def _ensure_schema(engine: Engine, shown: str) -> None:
+    found = _revision(engine)
+    if found is None:
+        _create(engine)
+        found = _revision(engine)
+    if found is not None and found > schema.REVISION:
+        raise StoreTooNew(
+            f"The store {shown} was written by a newer evercell (schema {found}; this one knows {schema.REVISION}).",
+            hint="pip install --upgrade evercell, or set EVERCELL_STORE to another store.",
+        )
+    if found is not None and found < schema.REVISION:
+        # The one place where a kernel may import Alembic: once after an upgrade of evercell.
+        from evercell.store.migrations import upgrade
+
+        upgrade(engine)
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
+        return str(row[0]) if row else None
+
+
+def _create(engine: Engine) -> None:
+    """Make all tables in one transaction; whoever comes second at the same instant finds them made."""
+    with writing(engine).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+        if sa.inspect(connection).has_table("alembic_version"):
+            return
+        schema.metadata.create_all(connection)
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("ALTER TABLE packs ALTER COLUMN data SET STORAGE EXTERNAL")
+        connection.execute(sa.insert(schema.meta).values(key="store_id", value=new_id()))
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{schema.REVISION}')")
+
+
+@contextmanager
+def driver_errors(shown: str) -> Iterator[None]:
+    """The one edge where the driver's errors become ours; the cause is kept."""
+    try:
+        yield
+    except (DBAPIError, SQLAlchemyError) as error:
+        text = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
+        if "readonly" in text or "read-only" in text:
+            raise StoreReadOnly(
+                f"The store {shown} can only be read: {text}.",
+                hint="Give yourself the right to write to it (file and folder), or set EVERCELL_STORE elsewhere.",
+            ) from error
+        if "full" in text and isinstance(error, OperationalError):
+            hint = "Free some disk space; nothing was committed."
+        elif "not a database" in text:
+            hint = "Set EVERCELL_STORE to an evercell store or to a new file."
+        elif "locked" in text:
+            hint = "Another process holds it; try again when it is done."
+        else:
+            hint = "Check that the database runs, that the address is right and that you may use it."
+        raise StoreUnavailable(f"The store {shown} did not answer: {text}.", hint=hint) from error
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"The store {shown} did not answer: {error}.", hint="Check the file.") from error
+    except OSError as error:
+        raise StoreError(
+            f"A pack of the store {shown} could not be written or read: {os.strerror(error.errno or 0)}.",
+            hint="Free some disk space or mend the folder; nothing was committed.",
+        ) from error

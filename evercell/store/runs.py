@@ -1,0 +1,219 @@
+"""Runs: made, found, listed, moved from status to status."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+from sqlalchemy.exc import IntegrityError
+
+from evercell.core.errors import IllegalTransition, LeaseHeld, RunNameTaken, RunNotFound, StepNotFound
+from evercell.core.ids import ID_LENGTH, new_id
+from evercell.core.records import EventKind, Lease, NewRun, Run
+from evercell.core.statuses import RUN_TRANSITIONS, RunStatus
+from evercell.store.database import GENESIS, Database, Turn
+from evercell.store.schema import checkpoints, leases, runs
+
+_NAME_TRIES = 20
+_RUN_COLUMNS = [
+    runs.c[name]
+    for name in (
+        "id", "name", "notebook", "output", "status", "head", "parent", "branch_point", "branch_seq",
+        "params", "created_at", "updated_at", "created_by",
+    )
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """The runs whose checkpoints a run sees: itself first, each ancestor up to where the way left it."""
+
+    cuts: tuple[tuple[str, int | None], ...]
+    """Run id and the last visible sequence number there (None: all)."""
+
+
+class Runs(Database):
+    """The runs of a store."""
+
+    def create_run(self, new: NewRun) -> Run:
+        """Commit a new run. Without a name it gets the notebook's with the next free number.
+
+        With a parent it is a branch: its history begins at ``branch_point`` and nothing is copied.
+        Raises `RunNameTaken`, or `StepNotFound` where the parent does not see the branch point.
+        """
+        for _ in range(_NAME_TRIES):
+            try:
+                with self._write() as connection:
+                    return self._insert_run(connection, new)
+            except _NameRace:
+                continue
+        raise RunNameTaken(f"No free name was found for a run of {new.notebook}.", hint="Name it yourself.")
+
+    def _insert_run(self, connection: Connection, new: NewRun) -> Run:
+        name = new.name or self._free_name(connection, new.notebook)
+        if new.name and connection.execute(sa.select(runs.c.id).where(runs.c.name == name)).first():
+            raise RunNameTaken(f"A run named {name!r} exists already.", hint="Choose another name.")
+        seq, now = self._branch_seq(connection, new), self.clock()
+        run = Run(
+            id=new_id(), name=name, notebook=new.notebook, output=new.output, status=new.status,
+            head=new.branch_point, parent=new.parent, branch_point=new.branch_point, branch_seq=seq,
+            params=dict(new.params), created_at=now, updated_at=now, created_by=new.created_by,
+        )  # fmt: skip
+        values = {column.name: getattr(run, column.name) for column in _RUN_COLUMNS}
+        values |= {"status": str(run.status), "fence": 0, "journal_seq": 0, "journal_digest": GENESIS}
+        try:
+            connection.execute(sa.insert(runs), values)
+        except IntegrityError as error:
+            raise _NameRace from error
+        self._note(connection, run.id, EventKind.RUN_CREATED, {"name": name, "notebook": new.notebook})
+        if new.parent:
+            told = {"child": run.id, "name": name, "checkpoint": new.branch_point}
+            self._note(connection, new.parent, EventKind.RUN_BRANCHED, told)
+        return run
+
+    def _note(self, connection: Connection, run_id: str, kind: EventKind, data: dict[str, Any]) -> None:
+        row = connection.execute(sa.select(runs).where(runs.c.id == run_id).with_for_update()).one()
+        turn = Turn(connection, row, self.clock())
+        turn.event(kind, data)
+        turn.finish()
+
+    def _free_name(self, connection: Connection, notebook: str | None) -> str:
+        stem = PurePath(notebook).stem if notebook else "kernel"
+        taken = connection.execute(
+            sa.select(runs.c.name).where(runs.c.name.startswith(f"{stem}-", autoescape=True))
+        ).scalars()
+        tails = [name[len(stem) + 1 :] for name in taken]
+        return f"{stem}-{max((int(t) for t in tails if t.isdigit()), default=0) + 1}"
+
+    def _branch_seq(self, connection: Connection, new: NewRun) -> int:
+        if new.parent is None or new.branch_point is None:
+            return 0
+        point = connection.execute(
+            sa.select(checkpoints.c.run_id, checkpoints.c.seq).where(checkpoints.c.id == new.branch_point)
+        ).first()
+        cuts = dict(self._lineage(connection, new.parent).cuts)
+        if point is None or point.run_id not in cuts or point.seq > (cuts[point.run_id] or point.seq):
+            raise StepNotFound(
+                f"Checkpoint {new.branch_point} is not part of the history of run {new.parent}.",
+                hint="`evercell show RUN` lists the steps to branch from.",
+            )
+        return int(point.seq)
+
+    # -- finding ---------------------------------------------------------------------------------
+
+    def run(self, ref: str) -> Run:
+        """The run with this id, name, or unique beginning of an id (4 characters or more).
+
+        Raises `RunNotFound`, with the nearest name.
+        """
+        with self._reading() as connection:
+            where = sa.or_(runs.c.id == ref, runs.c.name == ref)
+            found = connection.execute(sa.select(*_RUN_COLUMNS).where(where)).all()
+            if not found and 4 <= len(ref) < ID_LENGTH:
+                begins = runs.c.id.startswith(ref.lower(), autoescape=True)
+                found = connection.execute(sa.select(*_RUN_COLUMNS).where(begins).limit(2)).all()
+            if len(found) == 1:
+                return _run(found[0])
+            by_id = [row for row in found if row.id == ref]
+            if by_id:
+                return _run(by_id[0])
+            names = list(connection.execute(sa.select(runs.c.name)).scalars())
+        close = difflib.get_close_matches(ref, names, n=1)
+        raise RunNotFound(
+            f"There is no run {ref!r} in {self.url}." if not found else f"More than one run begins with {ref!r}.",
+            hint=f"Did you mean {close[0]!r}?" if close else "`evercell runs` lists them.",
+        )
+
+    def runs(self, *, notebook: str | None = None, limit: int | None = None) -> list[Run]:
+        """Runs (of one notebook), the newest first."""
+        query = sa.select(*_RUN_COLUMNS).order_by(runs.c.created_at.desc(), runs.c.id.desc())
+        if notebook is not None:
+            query = query.where(runs.c.notebook == notebook)
+        with self._reading() as connection:
+            return [_run(row) for row in connection.execute(query.limit(limit))]
+
+    def latest_run(self, notebook: str) -> Run | None:
+        """The run of this notebook that was written to last."""
+        query = sa.select(*_RUN_COLUMNS).where(runs.c.notebook == notebook)
+        with self._reading() as connection:
+            row = connection.execute(query.order_by(runs.c.updated_at.desc()).limit(1)).first()
+            return _run(row) if row else None
+
+    def lineage(self, run_id: str) -> Lineage:
+        """Which checkpoints the run sees, its own and inherited ones."""
+        with self._reading() as connection:
+            return self._lineage(connection, run_id)
+
+    def _lineage(self, connection: Connection, run_id: str) -> Lineage:
+        """Up through the parents. A branch point may lie in a grand-parent: the runs between add nothing."""
+        cuts: list[tuple[str, int | None]] = [(run_id, None)]
+        query = sa.select(runs.c.parent, runs.c.branch_point, runs.c.branch_seq, checkpoints.c.run_id.label("at"))
+        query = query.select_from(runs.outerjoin(checkpoints, checkpoints.c.id == runs.c.branch_point))
+        row = connection.execute(query.where(runs.c.id == run_id)).first()
+        while row is not None and row.at is not None:
+            cuts.append((row.at, row.branch_seq))
+            row = connection.execute(query.where(runs.c.id == row.at)).first()
+        return Lineage(tuple(cuts))
+
+    # -- changing --------------------------------------------------------------------------------
+
+    def set_status(
+        self, lease: Lease | None, run_id: str, status: RunStatus, *, reason: str = ""
+    ) -> Run:
+        """Commit a new status. Without a lease only while nobody holds a live one (else `LeaseHeld`).
+
+        Raises `IllegalTransition` for a change that `RUN_TRANSITIONS` does not know.
+        """
+        with self._turn(run_id, lease) as turn:
+            if lease is None:
+                self._refuse_held(turn)
+            change_status(turn, status, reason=reason)
+        return self.run(run_id)
+
+    def _refuse_held(self, turn: Turn) -> None:
+        query = sa.select(leases.c.owner, leases.c.host).where(
+            leases.c.run_id == turn.row.id, leases.c.expires_at > turn.now
+        )
+        held = turn.connection.execute(query).first()
+        if held is not None:
+            raise LeaseHeld(
+                f"Run {turn.row.name} is held by a session of {held.owner}@{held.host}.",
+                hint="Stop that kernel first, or wait until its lease ends.",
+            )
+
+    def update_run(self, run_id: str, **values: str | Mapping[str, Any] | None) -> Run:
+        """Commit new values for ``notebook``, ``output`` or ``params``."""
+        unknown = values.keys() - {"notebook", "output", "params"}
+        if unknown:
+            raise TypeError(f"a run's {sorted(unknown)} cannot be changed")
+        with self._turn(run_id) as turn:
+            turn.changes |= values
+        return self.run(run_id)
+
+
+class _NameRace(Exception):
+    """Another process made a run of the same name at the same instant."""
+
+
+def change_status(turn: Turn, status: RunStatus, *, reason: str = "") -> None:
+    """Within a turn: change the run's status and journal it; the same status is no change."""
+    current = RunStatus(turn.row.status)
+    if status is current:
+        return
+    if status not in RUN_TRANSITIONS[current]:
+        raise IllegalTransition(
+            f"Run {turn.row.name} is {current} and cannot become {status}.",
+            hint="`evercell branch` makes a new run from any of its steps.",
+        )
+    turn.changes["status"] = str(status)
+    data = {"from": str(current), "to": str(status)} | ({"reason": reason} if reason else {})
+    turn.event(EventKind.RUN_STATUS, data)
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(**{**row._mapping, "status": RunStatus(row.status)})

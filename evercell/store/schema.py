@@ -1,0 +1,232 @@
+"""The tables. This file is the truth; migrations are the road to it, and a test compares the two."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+from evercell.core.statuses import AttemptStatus, RunStatus
+
+REVISION = "0001"
+"""The migration that leads to this schema."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC datetime as whole microseconds since the epoch: the same on every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else microseconds(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+def microseconds(moment: datetime) -> int:
+    """Whole microseconds since the epoch."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+class JsonText(TypeDecorator[Any]):
+    """JSON as compact text, keys sorted: what was hashed can be hashed again."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else canonical_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        return None if value is None else json.loads(value)
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _one_of(column: str, statuses: type[StrEnum], name: str) -> CheckConstraint:
+    allowed = ", ".join(f"'{status}'" for status in statuses)
+    return CheckConstraint(f"{column} IN ({allowed})", name=name)
+
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("notebook", Text),
+    Column("output", Text),
+    Column("status", String(12), nullable=False),
+    Column("head", String(12)),
+    Column("parent", String(12), ForeignKey("runs.id")),
+    Column("branch_point", String(12)),
+    Column("branch_seq", BigInteger, nullable=False, default=0),
+    Column("params", JsonText, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    # the newest fencing token given out
+    Column("fence", BigInteger, nullable=False, default=0),
+    # the journal's tail: a journal cut short does not end in it
+    Column("journal_seq", BigInteger, nullable=False, default=0),
+    Column("journal_digest", LargeBinary, nullable=False),
+    _one_of("status", RunStatus, "runs_status"),
+    Index("runs_by_notebook", "notebook", "updated_at"),
+    Index("runs_by_creation", "created_at"),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("cell_id", String(64)),
+    Column("attempts", Integer, nullable=False, default=0),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("run_id", String(12), ForeignKey("runs.id"), nullable=False),
+    Column("step", String(200), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("status", String(12), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("error", JsonText),
+    Column("outputs", JsonText),
+    _one_of("status", AttemptStatus, "attempts_status"),
+    Index("attempts_by_step", "run_id", "step", "number", unique=True),
+    Index(
+        "attempts_running",
+        "run_id",
+        sqlite_where=text("status = 'running'"),
+        postgresql_where=text("status = 'running'"),
+    ),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("run_id", String(12), ForeignKey("runs.id"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("parent", String(12)),
+    Column("step", String(200), nullable=False),
+    Column("slot", String(200), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("origin", String(12)),
+    Column("attempt_id", String(12)),
+    Column("source", Text, nullable=False),
+    Column("source_hash", LargeBinary, nullable=False),
+    Column("inputs", JsonText, nullable=False),
+    Column("outputs", JsonText, nullable=False),
+    Column("manifest", LargeBinary, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index("checkpoints_by_seq", "run_id", "seq", unique=True),
+    Index("checkpoints_by_step", "run_id", "step", "seq"),
+)
+
+packs = Table(
+    "packs",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    # NULL: a file beside the database
+    Column("data", LargeBinary),
+    Column("created_at", Moment, nullable=False),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("pack_id", String(12), ForeignKey("packs.id"), nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("codec", Integer, nullable=False),
+)
+
+waits = Table(
+    "waits",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("run_id", String(12), ForeignKey("runs.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("deadline_at", Moment),
+    Column("answered_at", Moment),
+    Column("answered_by", Text),
+    Column("answer", JsonText),
+    CheckConstraint("kind IN ('approval', 'timer', 'signal')", name="waits_kind"),
+    Index("waits_by_name", "run_id", "name", unique=True),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("session_id", String(12), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started", Float, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("acquired_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("data", JsonText, nullable=False),
+    Column("prev", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+)

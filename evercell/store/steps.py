@@ -1,0 +1,195 @@
+"""Steps and their attempts: begun, failed, completed. A completion is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from evercell.core.chunks import Blob, Chunk
+from evercell.core.faults import reach
+from evercell.core.ids import new_id
+from evercell.core.records import (
+    Attempt,
+    Checkpoint,
+    CheckpointDraft,
+    ErrorRecord,
+    EventKind,
+    Lease,
+    Step,
+)
+from evercell.core.statuses import AttemptStatus, RunStatus
+from evercell.store.checkpoints import Checkpoints, blob_json, checkpoint_of, checkpoint_values
+from evercell.store.database import Turn
+from evercell.store.runs import change_status
+from evercell.store.schema import attempts, checkpoints, steps
+
+_COUNT_ATTEMPT = (
+    sa.update(steps)
+    .where((steps.c.run_id == sa.bindparam("run")) & (steps.c.name == sa.bindparam("step")))
+    .values(attempts=steps.c.attempts + 1, cell_id=sa.bindparam("cell"))
+    .returning(steps.c.attempts)
+)
+_NEXT_POSITION = sa.select(sa.func.coalesce(sa.func.max(steps.c.position), 0) + 1).where(
+    steps.c.run_id == sa.bindparam("run")
+)
+_INSERT_STEP = sa.insert(steps)
+_INSERT_ATTEMPT = sa.insert(attempts)
+_INSERT_CHECKPOINT = sa.insert(checkpoints)
+_END_ATTEMPT = (
+    sa.update(attempts)
+    .where(attempts.c.id == sa.bindparam("attempt"))
+    .values(
+        status=sa.bindparam("new_status"),
+        ended_at=sa.bindparam("now"),
+        error=sa.bindparam("new_error", type_=attempts.c.error.type),
+        outputs=sa.bindparam("new_outputs", type_=attempts.c.outputs.type),
+    )
+)
+
+
+class Steps(Checkpoints):
+    """The steps of a store's runs."""
+
+    def begin_attempt(self, lease: Lease, *, step: str, cell_id: str | None, key: bytes) -> Attempt:
+        """Commit that an attempt at a step begins. The run counts as running from here on.
+
+        Raises `LeaseLost`.
+        """
+        reach("before_start")
+        with self._turn(lease.run_id, lease) as turn:
+            number = self._count_attempt(turn, step, cell_id)
+            attempt = Attempt(
+                new_id(), lease.run_id, step, number, AttemptStatus.RUNNING, key, lease.token, turn.now
+            )
+            turn.connection.execute(
+                _INSERT_ATTEMPT,
+                {
+                    "id": attempt.id,
+                    "run_id": attempt.run_id,
+                    "step": step,
+                    "number": number,
+                    "status": "running",
+                    "key": key,
+                    "token": lease.token,
+                    "started_at": turn.now,
+                },
+            )
+            change_status(turn, RunStatus.RUNNING)
+            turn.event(EventKind.ATTEMPT_STARTED, {"step": step, "attempt": number, "key": key.hex()})
+        reach("after_start")
+        return attempt
+
+    def _count_attempt(self, turn: Turn, step: str, cell_id: str | None) -> int:
+        where = {"run": turn.row.id, "step": step, "cell": cell_id}
+        number = turn.connection.execute(_COUNT_ATTEMPT, where).scalar()
+        if number is None:
+            position = turn.connection.execute(_NEXT_POSITION, {"run": turn.row.id}).scalar_one()
+            values = {"run_id": turn.row.id, "name": step, "position": position, "cell_id": cell_id}
+            turn.connection.execute(_INSERT_STEP, {**values, "attempts": 1})
+            return 1
+        return int(number)
+
+    def fail_attempt(
+        self,
+        lease: Lease,
+        attempt: Attempt,
+        *,
+        status: AttemptStatus,
+        error: ErrorRecord | None,
+        outputs: Blob,
+        chunks: Sequence[Chunk],
+    ) -> None:
+        """Commit that an attempt failed or was interrupted, with what it showed. Raises `LeaseLost`."""
+        packed = self._pack(chunks)
+        shown = {"ename": error.ename, "evalue": error.evalue[:2000]} if error else {}
+        stored = {**shown, "traceback": list(error.traceback)} if error else None
+        kinds = {AttemptStatus.INTERRUPTED: EventKind.ATTEMPT_INTERRUPTED}
+        with self._turn(lease.run_id, lease) as turn:
+            self._store_packed(turn, packed)
+            self._end_attempt(turn, attempt, status, error=stored, outputs=blob_json(outputs))
+            turn.event(
+                kinds.get(status, EventKind.ATTEMPT_FAILED),
+                {"step": attempt.step, "attempt": attempt.number, **shown},
+            )
+
+    def complete_step(self, lease: Lease, attempt: Attempt | None, draft: CheckpointDraft) -> Checkpoint:
+        """Commit outputs, state and completion, and move the run's head, in one transaction.
+
+        The chunks are on disk before it begins to commit; without the commit nothing names them.
+        Without an attempt the checkpoint repeats ``draft.origin``: a replay carried onto this head.
+        Raises `LeaseLost` with nothing changed where another session took the run over.
+        """
+        packed = self._pack(draft.chunks)
+        with self._turn(lease.run_id, lease) as turn:
+            self._store_packed(turn, packed)
+            if attempt is not None:
+                self._end_attempt(turn, attempt, AttemptStatus.COMPLETED)
+            kind = EventKind.STEP_COMPLETED if attempt else EventKind.STEP_REPLAYED
+            data: dict[str, Any] = {"step": draft.step, "checkpoint": draft.id, "mac": draft.mac.hex()}
+            data |= {"attempt": attempt.number} if attempt else {"carried": draft.origin}
+            seq = turn.event(kind, data)
+            values = checkpoint_values(draft, turn, seq, attempt)
+            turn.connection.execute(_INSERT_CHECKPOINT, values)
+            turn.changes["head"] = draft.id
+            turn.finish()
+            reach("after_chunks_before_commit")
+        reach("after_commit_before_reply")
+        return checkpoint_of(values)
+
+    def _end_attempt(
+        self,
+        turn: Turn,
+        attempt: Attempt,
+        status: AttemptStatus,
+        *,
+        error: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        turn.connection.execute(
+            _END_ATTEMPT,
+            {
+                "attempt": attempt.id,
+                "new_status": str(status),
+                "now": turn.now,
+                "new_error": error,
+                "new_outputs": outputs,
+            },
+        )
+
+    def record_replay(self, lease: Lease, checkpoint: Checkpoint, *, move_head: bool) -> None:
+        """Commit that a step was replayed; ``move_head`` makes its checkpoint the run's head."""
+        with self._turn(lease.run_id, lease) as turn:
+            change_status(turn, RunStatus.RUNNING)
+            turn.event(EventKind.STEP_REPLAYED, {"step": checkpoint.step, "checkpoint": checkpoint.id})
+            if move_head:
+                turn.changes["head"] = checkpoint.id
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def steps(self, run_id: str) -> list[Step]:
+        """The steps that were attempted in a run, in order of their first attempt."""
+        query = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position)
+        with self._reading() as connection:
+            return [Step(r.run_id, r.name, r.position, r.cell_id) for r in connection.execute(query)]
+
+    def attempts(self, run_id: str, *, step: str | None = None) -> list[Attempt]:
+        """The attempts of a run (at one step), oldest first."""
+        query = sa.select(attempts).where(attempts.c.run_id == run_id)
+        if step is not None:
+            query = query.where(attempts.c.step == step)
+        with self._reading() as connection:
+            rows = connection.execute(query.order_by(attempts.c.started_at, attempts.c.number))
+            return [_attempt(row) for row in rows]
+
+
+def _attempt(row: Row[Any]) -> Attempt:
+    error, outputs = row.error, row.outputs or {"size": 0, "digests": []}
+    return Attempt(
+        id=row.id, run_id=row.run_id, step=row.step, number=row.number, status=AttemptStatus(row.status),
+        key=row.key, token=row.token, started_at=row.started_at, ended_at=row.ended_at,
+        error=ErrorRecord(error["ename"], error["evalue"], tuple(error["traceback"])) if error else None,
+        outputs=Blob(outputs["size"], tuple(bytes.fromhex(d) for d in outputs["digests"])),
+    )  # fmt: skip
