@@ -21,7 +21,9 @@ from evercell.engine.listing import RunRow
 
 @click.command()
 @click.argument("run_ref", metavar="RUN")
-@click.option("--from", "step", required=True, metavar="STEP", help="Step to branch from; STEP@1: its version 1.")
+@click.option(
+    "--from", "step", required=True, metavar="STEP", help="Step to branch from; STEP@1: its version 1."
+)
 @parameters_option
 @click.option("--name", help="Name of the new run.")
 @click.option("--output", type=click.Path(path_type=Path), help="Where its executed notebook goes.")

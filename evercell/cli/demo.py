@@ -24,6 +24,7 @@ from evercell.widgets.table import Table
 def demo(folder: Path) -> None:
     """Run a research agent, kill its kernel in the middle, and watch it go on."""
     from evercell.headless import demo as job
+    from evercell.headless.runner import execute_run
 
     folder = folder.absolute()
     notebook = job.prepare(folder)
@@ -32,11 +33,13 @@ def demo(folder: Path) -> None:
         click.echo(f"run {run.name}: a research agent, headless, in {folder}")
         report, killed = job.run_until_killed(workspace, run)
         if killed is None:
-            click.echo(f"evercell: the kernel was not killed: {report.error or 'the run ended first'}", err=True)
+            click.echo(
+                f"evercell: the kernel was not killed: {report.error or 'the run ended first'}", err=True
+            )
             sys.exit(1)
         click.echo(f"kernel {killed} killed with SIGKILL in the middle of step {job.KILL_IN}")
         click.echo(f"evercell resume {run.name}: a new kernel goes on")
-        report = job.execute_run(workspace, run, progress=False)
+        report = execute_run(workspace, run, progress=False)
         histories = job.step_histories(workspace, report.run)
     print_table(
         Table(

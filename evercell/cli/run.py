@@ -78,7 +78,12 @@ def finish(
     if as_json:
         steps = [row.as_json() for row in report.steps]
         print_json(
-            {**RunRow(report.run, 0, False).as_json(), "output": report.run.output, "error": report.error, "steps": steps}
+            {
+                **RunRow(report.run, 0, False).as_json(),
+                "output": report.run.output,
+                "error": report.error,
+                "steps": steps,
+            }
         )
     else:
         done = sum(row.versions > 0 for row in report.steps)

@@ -19,9 +19,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @click.command()
-@click.option(
-    "--notebook", type=click.Path(path_type=Path), help="Only the runs of this notebook."
-)
+@click.option("--notebook", type=click.Path(path_type=Path), help="Only the runs of this notebook.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
 @json_option
 @click.pass_context
@@ -53,16 +51,25 @@ def show(context: click.Context, ref: str, as_json: bool) -> None:
         attempts = [a for a in workspace.store.attempts(run.id) if a.error]
     if as_json:
         errors = [
-            {"step": a.step, "attempt": a.number, "status": str(a.status), "error": f"{a.error.ename}: {a.error.evalue}"}
+            {
+                "step": a.step,
+                "attempt": a.number,
+                "status": str(a.status),
+                "error": f"{a.error.ename}: {a.error.evalue}",
+            }
             for a in attempts
             if a.error
         ]
-        print_json({**row.as_json(), "output": run.output, "steps": [s.as_json() for s in rows], "errors": errors})
+        print_json(
+            {**row.as_json(), "output": run.output, "steps": [s.as_json() for s in rows], "errors": errors}
+        )
         return
     print_table(steps_view(run, rows))
     for attempt in attempts:
         if attempt.error:
-            click.echo(f"{attempt.step}, attempt {attempt.number}: {attempt.error.ename}: {attempt.error.evalue}")
+            click.echo(
+                f"{attempt.step}, attempt {attempt.number}: {attempt.error.ename}: {attempt.error.evalue}"
+            )
 
 
 def _show_step(workspace: Workspace, run_ref: str, step_ref: str, *, as_json: bool) -> None:

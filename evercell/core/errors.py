@@ -121,7 +121,7 @@ class StepTimeout(EvercellError, TimeoutError):
     """A step ran longer than its --timeout."""
 
     @property
-    def _render_traceback_(self) -> Callable[[], list[str]]:  # type: ignore[override]
+    def _render_traceback_(self) -> Callable[[], list[str]]:
         """Not there: it is raised inside the user's own code, whose traceback shows where the time went."""
         raise AttributeError("_render_traceback_")
 
@@ -138,7 +138,7 @@ class NotKept(StateError):
     """A variable that could not be kept was touched after a resume."""
 
     @property
-    def _render_traceback_(self) -> Callable[[], list[str]]:  # type: ignore[override]
+    def _render_traceback_(self) -> Callable[[], list[str]]:
         """Not there: the traceback shows where the user's own code touched the name."""
         raise AttributeError("_render_traceback_")
 

@@ -92,7 +92,7 @@ class Attempt:
     started_at: datetime
     ended_at: datetime | None = None
     error: ErrorRecord | None = None
-    outputs: Blob = Blob(0)
+    outputs: Blob = field(default_factory=lambda: Blob(0))
     """What it showed, where it did not complete."""
 
 
@@ -107,7 +107,8 @@ class Checkpoint:
     parent: str | None
     step: str
     slot: str
-    """What must match beside the key for a replay: the step's name, or ``#n`` for the n-th unnamed cell of one source."""
+    """What must match beside the key for a replay: the step's name, or ``#n`` for the n-th of the
+    unnamed cells that have one source."""
     key: bytes
     origin: str | None
     """Id of the checkpoint that it repeats, where a replay was carried onto another head."""

@@ -45,7 +45,8 @@ def is_gone(holder: Holder) -> bool:
         process = psutil.Process(holder.pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
-        return abs(process.create_time() - holder.started) > _START_TOLERANCE
+        started: float = process.create_time()
+        return abs(started - holder.started) > _START_TOLERANCE
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:

@@ -162,9 +162,7 @@ class Session:
         if self.notebook and run.notebook != self.notebook:
             self.run = self.store.update_run(run.id, notebook=self.notebook)
 
-    def _arrive(
-        self, run: Run, target: str | None, run_setup: SetupRunner, *, why: str
-    ) -> Arrival:
+    def _arrive(self, run: Run, target: str | None, run_setup: SetupRunner, *, why: str) -> Arrival:
         if target is None:
             return Arrival(run, None, None)
         checkpoint = self.store.checkpoint(target)
@@ -190,10 +188,9 @@ class Session:
 
     def verified(self, checkpoint: Checkpoint) -> VerifiedManifest:
         """The checkpoint's manifest, authenticated back to the last full one; raises `Tampered`."""
+
         def payload_of(checkpoint_id: str) -> tuple[bytes, bytes]:
             found = checkpoint if checkpoint_id == checkpoint.id else self.store.checkpoint(checkpoint_id)
             return found.manifest, found.mac
 
-        return verify(
-            checkpoint.id, payload_of, signer=self.workspace.signer, store_id=self.store.store_id
-        )
+        return verify(checkpoint.id, payload_of, signer=self.workspace.signer, store_id=self.store.store_id)

@@ -34,7 +34,9 @@ class StepSpec:
     def __post_init__(self) -> None:
         check_step_name(self.name)
         if self.retries < 0:
-            raise UsageError(f"Step {self.name}: --retries {self.retries} is negative.", hint="Use 0 or more.")
+            raise UsageError(
+                f"Step {self.name}: --retries {self.retries} is negative.", hint="Use 0 or more."
+            )
 
     @property
     def replay_slot(self) -> str:

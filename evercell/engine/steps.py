@@ -17,7 +17,7 @@ from evercell.engine.outputs import decode_outputs, encode_outputs, merge_stream
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.state.manifest import Missing
-from evercell.state.namespace import CellPlan
+from evercell.state.plan import CellPlan
 
 
 class Ending(StrEnum):
@@ -205,7 +205,11 @@ def commit(
         store_id=session.store.store_id,
         signer=session.workspace.signer,
         reader=session.store,
-        facts={"step": completed.step, "key": completed.key.hex(), "outputs": [d.hex() for d in blob.digests]},
+        facts={
+            "step": completed.step,
+            "key": completed.key.hex(),
+            "outputs": [d.hex() for d in blob.digests],
+        },
     )
     draft = CheckpointDraft(
         id=checkpoint_id, parent=session.position, step=completed.step, slot=completed.slot, key=completed.key,

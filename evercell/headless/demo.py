@@ -64,7 +64,9 @@ def shipped_notebook(name: str) -> Path:
     for candidate in (packaged, checkout):
         if candidate.is_file():
             return candidate
-    raise EvercellError(f"The notebook {name} did not come with this installation.", hint="Reinstall evercell.")
+    raise EvercellError(
+        f"The notebook {name} did not come with this installation.", hint="Reinstall evercell."
+    )
 
 
 def start(workspace: Workspace, notebook: Path) -> Run:

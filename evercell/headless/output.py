@@ -48,7 +48,7 @@ def write_whole(nb: Any, path: Path) -> None:
     """Write a notebook so that ``path`` always holds a whole one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(nbformat.writes(nb), encoding="utf-8")
+        draft.write_text(str(nbformat.writes(nb)), encoding="utf-8")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -145,15 +145,11 @@ class _Execution:
 
     def _note_death(self, deaths: int) -> None:
         log.warning("evercell: the kernel of run %s died (%d)", self._run.name, deaths)
-        self._workspace.store.append_event(
-            None, self._run.id, EventKind.KERNEL_DIED, {"deaths": deaths}
-        )
+        self._workspace.store.append_event(None, self._run.id, EventKind.KERNEL_DIED, {"deaths": deaths})
 
     def _give_up(self, max_restarts: int) -> KernelDied:
         held = take_lease(self._workspace, self._run.id)
-        self._workspace.store.set_status(
-            held.lease, self._run.id, RunStatus.FAILED, reason="its kernel died"
-        )
+        self._workspace.store.set_status(held.lease, self._run.id, RunStatus.FAILED, reason="its kernel died")
         held.release()
         return KernelDied(
             f"The kernel of run {self._run.name} died {max_restarts + 1} times.",
@@ -172,4 +168,3 @@ _FATES = {
 def _last_event(workspace: Workspace, run: Run) -> int:
     events = workspace.store.events(run.id)
     return events[-1].seq if events else 0
-

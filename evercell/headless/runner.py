@@ -117,7 +117,7 @@ def check_notebook_file(path: Path) -> None:
         raise NotebookNotFound(f"There is no notebook at {path}.", hint=hint or "Check the path.")
     try:
         nbformat.read(path, as_version=4)
-    except Exception as error:  # noqa: BLE001  nbformat raises many kinds for one thing: not a notebook
+    except Exception as error:
         raise NotANotebook(
             f"{path} is not a notebook that can be read: {type(error).__name__}.",
             hint="Open it in JupyterLab; if it opens there, save it again.",

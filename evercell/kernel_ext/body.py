@@ -142,4 +142,6 @@ class KernelExecutor:
 
 def _without_dead_widget(data: dict[str, Any]) -> dict[str, Any]:
     """A widget's model died with its kernel; its text (or HTML) twin is what can be shown again."""
-    return {mime: value for mime, value in data.items() if mime != WIDGET_VIEW} if WIDGET_VIEW in data else data
+    return (
+        {mime: value for mime, value in data.items() if mime != WIDGET_VIEW} if WIDGET_VIEW in data else data
+    )

@@ -49,7 +49,7 @@ class HeaderTransform:
         while blank < len(below) and not below[blank].strip():
             blank += 1
         if blank < len(below) and below[blank].startswith("%%") and header_of(below[blank]) is None:
-            below = below[:blank] + cell_magic(below[blank:])
+            below = below[:blank] + cell_magic(below[blank:])  # type: ignore[no-untyped-call]
         return [f"# {lines[0]}", *below]
 
 

@@ -108,9 +108,7 @@ class CellRunner:
         msg_id = self._shell.kernel.get_parent("shell")["header"]["msg_id"]
         is_async = self._shell.should_run_async(transformed, transformed_cell=transformed)
         with self._recorder.recording(msg_id) as recording:
-            executor = KernelExecutor(
-                self._shell, recording, run_cell, step=spec.name, is_async=is_async
-            )
+            executor = KernelExecutor(self._shell, recording, run_cell, step=spec.name, is_async=is_async)
             try:
                 outcome = await run_step(self._session, spec, place, source, executor)
             except EvercellError as error:

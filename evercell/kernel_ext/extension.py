@@ -25,11 +25,12 @@ _LOADED = "evercell_extension"
 """Attribute of the shell that holds the loaded extension."""
 
 
-class Evercell(Configurable):  # type: ignore[misc]
+class Evercell(Configurable):
     """Traitlets configuration: ``c.Evercell.store = "postgresql://…"`` in ``ipython_kernel_config.py``."""
 
     store = Unicode(
-        "", help="SQLAlchemy URL of the store, or a path; default: EVERCELL_STORE, else Jupyter's data directory."
+        "",
+        help="SQLAlchemy URL of the store, or a path; default: EVERCELL_STORE, else Jupyter's data directory.",
     ).tag(config=True)
     lease_seconds = Float(
         0.0, help="How long a silent kernel keeps its run; default: EVERCELL_LEASE_SECONDS, else 30."

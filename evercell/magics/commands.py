@@ -18,11 +18,12 @@ from evercell.widgets.listings import overview, runs_view, steps_view
 
 
 @magics_class
-class EvercellMagics(Magics):  # type: ignore[misc]
+class EvercellMagics(Magics):
     """The commands of one notebook, on its session."""
 
     def __init__(self, shell: Any, session: Session) -> None:
         super().__init__(shell)
+        self._shell = shell
         self.session = session
         for name, words in self._completions().items():
             shell.set_hook("complete_command", _completer(words), str_key=f"%{name}")
@@ -32,7 +33,7 @@ class EvercellMagics(Magics):  # type: ignore[misc]
         """Take our magics out of the shell."""
         for kind in ("line", "cell"):
             for name in self.magics[kind]:
-                self.shell.magics_manager.magics[kind].pop(name, None)
+                self._shell.magics_manager.magics[kind].pop(name, None)
 
     # -- cell headers: they work through the shell's cell runner, and only there -----------------
 
@@ -103,7 +104,7 @@ class EvercellMagics(Magics):  # type: ignore[misc]
             display(overview(self.session))
 
     def _run_setup(self, name: str, source: str) -> None:
-        result = self.shell.run_cell(source, store_history=False)
+        result = self._shell.run_cell(source, store_history=False)
         if not result.success:
             raise UsageError(
                 f"The %%setup cell {name} failed, so no state was put back.",

@@ -68,7 +68,9 @@ def setup_parser() -> argparse.ArgumentParser:
         description="Run the cell in every new kernel, before state is put back: imports, clients, "
         "connections. What it makes is not saved.",
     )
-    parser.add_argument("name", nargs="?", default="setup", help="a name, where a notebook has several (setup)")
+    parser.add_argument(
+        "name", nargs="?", default="setup", help="a name, where a notebook has several (setup)"
+    )
     return parser
 
 
@@ -91,5 +93,7 @@ def _parse(parser: argparse.ArgumentParser, line: str) -> argparse.Namespace:
         wrong = next((w for w in words if w.startswith("-") and w.split("=")[0] not in options), None)
         close = difflib.get_close_matches(wrong, options, n=1) if wrong else []
         if close:
-            raise UsageError(f"{parser.prog} has no option {wrong}.", hint=f"Did you mean {close[0]}?") from None
+            raise UsageError(
+                f"{parser.prog} has no option {wrong}.", hint=f"Did you mean {close[0]}?"
+            ) from None
         raise error from None

@@ -34,7 +34,9 @@ def branch_parser() -> argparse.ArgumentParser:
         description="Start a new run whose history begins at a step, with that step's state in this kernel. "
         "Without --from it begins here and memory stays as it is.",
     )
-    parser.add_argument("--from", dest="step", metavar="STEP", help="step to branch from; STEP@1: its version 1")
+    parser.add_argument(
+        "--from", dest="step", metavar="STEP", help="step to branch from; STEP@1: its version 1"
+    )
     parser.add_argument("--name", metavar="NAME", help="name of the new run")
     return parser
 

@@ -92,7 +92,7 @@ class _Flow(ast.NodeVisitor):
 
     # -- names -----------------------------------------------------------------------------------
 
-    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
             self._load(node.id)
         elif isinstance(node.ctx, ast.Store):
@@ -126,44 +126,44 @@ class _Flow(ast.NodeVisitor):
             after.append(self._sure)
         self._sure = set.intersection(*after)
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> None:
         """A shell command or magic that provably touches no variable does not make the cell dynamic."""
         if not _is_harmless_magic(node):
             self.generic_visit(node)
 
     # -- statements whose order or certainty differs from that of their children -----------------
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Name):
             self._load(node.target.id)
         self.visit(node.value)
         self.visit(node.target)
 
-    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+    def visit_Assign(self, node: ast.Assign) -> None:
         self.visit(node.value)
         for target in node.targets:
             self.visit(target)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self.visit(node.annotation)
         if node.value is not None:
             self.visit(node.value)
             self.visit(node.target)
 
-    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:  # noqa: N802
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         self.visit(node.value)
         self.binds.add(node.target.id)
 
-    def visit_If(self, node: ast.If) -> None:  # noqa: N802
+    def visit_If(self, node: ast.If) -> None:
         self.visit(node.test)
         self._perhaps(node.body, node.orelse)
 
-    def visit_While(self, node: ast.While) -> None:  # noqa: N802
+    def visit_While(self, node: ast.While) -> None:
         self.visit(node.test)
         self._perhaps(node.body, [])
         self._perhaps(node.orelse, [])
 
-    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:  # noqa: N802
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
         self.visit(node.iter)
         before = set(self._sure)
         self.visit(node.target)
@@ -171,9 +171,9 @@ class _Flow(ast.NodeVisitor):
         self._sure = before
         self._perhaps(node.orelse, [])
 
-    visit_AsyncFor = visit_For  # noqa: N815
+    visit_AsyncFor = visit_For
 
-    def visit_Try(self, node: ast.Try) -> None:  # noqa: N802
+    def visit_Try(self, node: ast.Try) -> None:
         before = set(self._sure)
         self.run(node.body)
         self.run(node.orelse)
@@ -183,16 +183,16 @@ class _Flow(ast.NodeVisitor):
         self._sure = before
         self.run(node.finalbody)
 
-    visit_TryStar = visit_Try  # noqa: N815
+    visit_TryStar = visit_Try  # type: ignore[assignment]
 
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:  # noqa: N802
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.type is not None:
             self.visit(node.type)
         if node.name:
             self._sure.add(node.name)
         self.run(node.body)
 
-    def visit_Match(self, node: ast.Match) -> None:  # noqa: N802
+    def visit_Match(self, node: ast.Match) -> None:
         self.visit(node.subject)
         before = set(self._sure)
         for case in node.cases:
@@ -200,24 +200,24 @@ class _Flow(ast.NodeVisitor):
             self.visit(case)
         self._sure = before
 
-    def visit_MatchAs(self, node: ast.MatchAs) -> None:  # noqa: N802
+    def visit_MatchAs(self, node: ast.MatchAs) -> None:
         self.generic_visit(node)
         if node.name:
             self._bind(node.name)
 
-    def visit_MatchStar(self, node: ast.MatchStar) -> None:  # noqa: N802
+    def visit_MatchStar(self, node: ast.MatchStar) -> None:
         if node.name:
             self._bind(node.name)
 
     # -- imports ---------------------------------------------------------------------------------
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
+    def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             if alias.name == "__main__":
                 self.dynamic = True
             self._bind(alias.asname or alias.name.split(".")[0])
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
             if alias.name == "*" or node.module == "__main__":
                 self.dynamic = True
@@ -226,7 +226,7 @@ class _Flow(ast.NodeVisitor):
 
     # -- scopes ----------------------------------------------------------------------------------
 
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for expression in [*node.decorator_list, *node.args.defaults, *node.args.kw_defaults]:
             if expression is not None:
                 self.visit(expression)
@@ -241,9 +241,9 @@ class _Flow(ast.NodeVisitor):
         """Names of comprehensions around a function are seen in it; those of a class body are not."""
         return [scope for scope in self._local if scope is not self._class_scope]
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+    visit_AsyncFunctionDef = visit_FunctionDef
 
-    def visit_Lambda(self, node: ast.Lambda) -> None:  # noqa: N802
+    def visit_Lambda(self, node: ast.Lambda) -> None:
         for expression in [*node.args.defaults, *node.args.kw_defaults]:
             if expression is not None:
                 self.visit(expression)
@@ -264,7 +264,7 @@ class _Flow(ast.NodeVisitor):
         if not self._local or declared:
             self.binds |= inner.binds & declared
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for expression in [*node.decorator_list, *node.bases, *(k.value for k in node.keywords)]:
             self.visit(expression)
         outer, self._class_scope = self._class_scope, set()
@@ -289,7 +289,7 @@ class _Flow(ast.NodeVisitor):
                 self.visit(part)
         self._local.pop()
 
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _visit_comprehension  # noqa: N815
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _visit_comprehension
 
 
 def _is_harmless_magic(node: ast.Call) -> bool:

@@ -44,7 +44,9 @@ class _Seen:
 class Groups:
     """All nodes of a namespace, partitioned."""
 
-    def __init__(self, value_of: Callable[[str], Any], definitions: Definitions, serialiser: Serialiser) -> None:
+    def __init__(
+        self, value_of: Callable[[str], Any], definitions: Definitions, serialiser: Serialiser
+    ) -> None:
         self._value_of = value_of
         self._definitions = definitions
         self._serialiser = serialiser
@@ -142,7 +144,7 @@ class Groups:
             elif seen.fingerprint != fingerprint:
                 changed.add(node)
             self._seen[node] = _Seen(fingerprint, _lasting(new), new.refs, new.reads)
-        for node, new in pickled.items():
+        for node in pickled:
             for key in self._seen[node].identities:
                 self._owner[key] = node
         return changed
@@ -224,7 +226,11 @@ def _components(pickled: dict[str, Pickled]) -> list[set[str]]:
 
 def _circles(pickled: dict[str, Pickled]) -> list[tuple[str, str]]:
     """Pairs of definitions of which each can be reached from the other."""
-    ways = {node: {r for r in new.refs if r in pickled} for node, new in pickled.items() if is_definition_node(node)}
+    ways = {
+        node: {r for r in new.refs if r in pickled}
+        for node, new in pickled.items()
+        if is_definition_node(node)
+    }
     reach: dict[str, set[str]] = {}
     for node in ways:
         found: set[str] = set()

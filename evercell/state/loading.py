@@ -64,7 +64,9 @@ class Loader:
             return
         manifest = self._verified()
         if group_id in self._under_way:
-            raise StateError("Saved definitions refer to each other in a circle.", hint="Run their cells again.")
+            raise StateError(
+                "Saved definitions refer to each other in a circle.", hint="Run their cells again."
+            )
         self._under_way.add(group_id)
         group = manifest.groups[group_id]
         reader = self._reader
@@ -82,7 +84,9 @@ class Loader:
         self._loaded.add(group_id)
         self._under_way.discard(group_id)
 
-    def _unpack(self, nodes: list[str], stream: bytes | bytearray, buffers: list[bytearray]) -> dict[str, Any]:
+    def _unpack(
+        self, nodes: list[str], stream: bytes | bytearray, buffers: list[bytearray]
+    ) -> dict[str, Any]:
         content = self._loading.loads(stream, buffers)
         values = {nodes[0]: content} if len(nodes) == 1 else content
         for node, value in values.items():
@@ -93,7 +97,11 @@ class Loader:
     def _unreadable(self, nodes: tuple[str, ...], error: Exception) -> StateError:
         names = ", ".join(n for n in nodes if not is_definition_node(n)) or "a definition"
         saved = self._verified().python
-        other = f" It was saved by Python {saved}; this is {python_version()}." if saved != python_version() else ""
+        other = (
+            f" It was saved by Python {saved}; this is {python_version()}."
+            if saved != python_version()
+            else ""
+        )
         return StateError(
             f"{names} cannot be loaded: {type(error).__name__}: {error}.{other}",
             hint="Install what it was made with, or go on from an earlier step: %checkout RUN@STEP.",

@@ -158,7 +158,7 @@ class Namespace:
         key = plan.key if completed else sha256(plan.key + b"failed").digest()
         bound = {name for name in plan.code.binds if self._is_live(name)}
         strangers = self._strangers()
-        looked = (plan.touched | bound | strangers) & self._variables.keys()
+        looked = set(plan.touched | bound | strangers) & self._variables.keys()
         if plan.code.dynamic:
             looked = self._live_names()
         self._forget(name for name in [*plan.touched, *plan.code.deletes] if name not in self._variables)

@@ -6,12 +6,72 @@ from typing import Any, NoReturn
 
 from evercell.core.errors import NotKept
 
-_TOUCHES = """
-    call iter next len bool getitem setitem delitem contains enter exit aenter aexit aiter anext await
-    add radd iadd sub rsub isub mul rmul imul truediv rtruediv floordiv rfloordiv mod rmod divmod pow rpow
-    matmul rmatmul and rand or ror xor rxor lshift rshift neg pos abs invert int float complex index round
-    lt le gt ge eq ne hash format bytes fspath reversed
-""".split()
+_TOUCHES = [
+    "call",
+    "iter",
+    "next",
+    "len",
+    "bool",
+    "getitem",
+    "setitem",
+    "delitem",
+    "contains",
+    "enter",
+    "exit",
+    "aenter",
+    "aexit",
+    "aiter",
+    "anext",
+    "await",
+    "add",
+    "radd",
+    "iadd",
+    "sub",
+    "rsub",
+    "isub",
+    "mul",
+    "rmul",
+    "imul",
+    "truediv",
+    "rtruediv",
+    "floordiv",
+    "rfloordiv",
+    "mod",
+    "rmod",
+    "divmod",
+    "pow",
+    "rpow",
+    "matmul",
+    "rmatmul",
+    "and",
+    "rand",
+    "or",
+    "ror",
+    "xor",
+    "rxor",
+    "lshift",
+    "rshift",
+    "neg",
+    "pos",
+    "abs",
+    "invert",
+    "int",
+    "float",
+    "complex",
+    "index",
+    "round",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "eq",
+    "ne",
+    "hash",
+    "format",
+    "bytes",
+    "fspath",
+    "reversed",
+]
 
 
 class Placeholder:
@@ -35,7 +95,7 @@ class Placeholder:
 
     def __getattr__(self, name: str) -> NoReturn:
         __tracebackhide__ = True
-        if name.startswith("_repr_") or name.startswith("_ipython_") or name == "__wrapped__":
+        if name.startswith(("_repr_", "_ipython_")) or name == "__wrapped__":
             raise AttributeError(name)  # asked by displays and introspection, not by the user's code
         _raise(self)
 

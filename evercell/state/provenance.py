@@ -67,7 +67,11 @@ class LocalModules:
                 continue
             paths.add(path)
             for value in list(vars(current).values()):
-                found = self._module_of(value) if isinstance(value, types.ModuleType | type | types.FunctionType) else None
+                found = (
+                    self._module_of(value)
+                    if isinstance(value, types.ModuleType | type | types.FunctionType)
+                    else None
+                )
                 if found is not None:
                     waiting.append(found)
         return paths

@@ -83,7 +83,9 @@ class Serialiser:
         self._definitions = definitions
 
     def dumps(self, value: Any, members: Sequence[Any], *, name: str) -> Pickled:
-        """Serialise the value of the variable ``name``. ``members`` are the definitions that belong into it rather than beside it.
+        """Serialise the value of the variable ``name``.
+
+        ``members`` are the definitions that belong into it rather than beside it.
 
         What cannot be kept is left out, a placeholder in its place; the rest is kept.
         """
@@ -154,8 +156,19 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is functools._lru_cache_wrapper:
             if getattr(value.__wrapped__, "__module__", None) == "__main__":
                 return _make_cache, (value.__wrapped__, value.cache_parameters())
-        elif kind.__name__ == "ndarray" and kind.__module__ == "numpy" and (base := _base_of(value)) is not None:
-            return _make_view, (base, value.dtype, value.shape, value.strides, _offset(value, base), value.flags.writeable)
+        elif (
+            kind.__name__ == "ndarray"
+            and kind.__module__ == "numpy"
+            and (base := _base_of(value)) is not None
+        ):
+            return _make_view, (
+                base,
+                value.dtype,
+                value.shape,
+                value.strides,
+                _offset(value, base),
+                value.flags.writeable,
+            )
         return self._other(value, kind)
 
     def _other(self, value: Any, kind: type) -> Any:
@@ -294,7 +307,9 @@ class Loading:
         try:
             return pickle.loads(stream, buffers=buffers)
         except (pickle.UnpicklingError, EOFError) as error:
-            raise StateError(f"Saved state cannot be read: {error}.", hint="Go on from an earlier step.") from error
+            raise StateError(
+                f"Saved state cannot be read: {error}.", hint="Go on from an earlier step."
+            ) from error
         finally:
             _loading.reset(token)
 

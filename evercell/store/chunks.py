@@ -72,7 +72,8 @@ class Chunks(Database):
 
     def _read_batch(self, connection: Connection, batch: Sequence[bytes]) -> Iterator[tuple[bytes, Chunk]]:
         # substr counts from 1; on PostgreSQL it reads only the part, since packs are stored uncompressed
-        part = sa.func.substr(packs.c.data, chunks.c.start + 1, chunks.c.length).label("part")
+        start, length = sa.cast(chunks.c.start + 1, sa.Integer), sa.cast(chunks.c.length, sa.Integer)
+        part = sa.func.substr(packs.c.data, start, length).label("part")
         query = sa.select(chunks, part).join(packs, packs.c.id == chunks.c.pack_id)
         query = query.where(chunks.c.digest.in_(batch)).order_by(chunks.c.pack_id, chunks.c.start)
         for row in connection.execute(query):

@@ -88,7 +88,8 @@ class Turn:
         if self.changes:
             values = {f"new_{name}": value for name, value in self.changes.items()}
             self.connection.execute(
-                _update_run(frozenset(self.changes)), {"run": self.row.id, "new_updated_at": self.now, **values}
+                _update_run(frozenset(self.changes)),
+                {"run": self.row.id, "new_updated_at": self.now, **values},
             )
         self._entries, self.changes = [], {}
 
@@ -100,7 +101,9 @@ def _update_run(names: frozenset[str]) -> sa.Update:
     """An UPDATE of these columns, built once: building costs more than executing."""
     statement = _UPDATES.get(names)
     if statement is None:
-        values = {name: sa.bindparam(f"new_{name}", type_=runs.c[name].type) for name in {*names, "updated_at"}}
+        values = {
+            name: sa.bindparam(f"new_{name}", type_=runs.c[name].type) for name in {*names, "updated_at"}
+        }
         statement = sa.update(runs).where(runs.c.id == sa.bindparam("run")).values(values)
         _UPDATES[names] = statement
     return statement

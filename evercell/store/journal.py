@@ -40,7 +40,9 @@ class Journals(Database):
                 _check(row, prev, expected, run.name)
                 prev, expected = bytes(row.digest), expected + 1
         if expected - 1 != run.journal_seq or prev != bytes(run.journal_digest):
-            raise _broken(run.name, expected, f"is missing: the journal should have {run.journal_seq} entries")
+            raise _broken(
+                run.name, expected, f"is missing: the journal should have {run.journal_seq} entries"
+            )
         return expected - 1
 
 

@@ -93,9 +93,7 @@ class Leases(Database):
                     f"Run {lease.run_id} was taken over by another session.",
                     hint="Go on in a run of your own with %branch, or %evercell takeover.",
                 )
-        return Lease(
-            lease.run_id, lease.session_id, lease.token, lease.holder, lease.acquired_at, now + ttl
-        )
+        return Lease(lease.run_id, lease.session_id, lease.token, lease.holder, lease.acquired_at, now + ttl)
 
     def release_lease(self, lease: Lease) -> None:
         """Commit that nobody holds the run; nothing happens if the lease was lost already."""

@@ -87,10 +87,13 @@ def _check_sqlite(url: URL, shown: str, *, create: bool) -> None:
         raise StoreUnavailable(f"{path} is a folder, not a database.", hint="Name a file in it.")
     if not path.exists() and not create:
         raise StoreUnavailable(
-            f"There is no store at {shown}.", hint="Run a notebook first, or set EVERCELL_STORE to the right one."
+            f"There is no store at {shown}.",
+            hint="Run a notebook first, or set EVERCELL_STORE to the right one.",
         )
     if not path.exists() and not path.parent.is_dir():
-        raise StoreUnavailable(f"The folder {path.parent} does not exist.", hint="Make it, or name another place.")
+        raise StoreUnavailable(
+            f"The folder {path.parent} does not exist.", hint="Make it, or name another place."
+        )
 
 
 def _engine(url: URL) -> Engine:
@@ -168,8 +171,11 @@ def _create(engine: Engine) -> None:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("ALTER TABLE packs ALTER COLUMN data SET STORAGE EXTERNAL")
         connection.execute(sa.insert(schema.meta).values(key="store_id", value=new_id()))
-        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-        connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{schema.REVISION}')")
+        connection.exec_driver_sql(
+            "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+        )
+        insert = sa.text("INSERT INTO alembic_version VALUES (:revision)")
+        connection.execute(insert, {"revision": schema.REVISION})
 
 
 @contextmanager
@@ -194,7 +200,9 @@ def driver_errors(shown: str) -> Iterator[None]:
             hint = "Check that the database runs, that the address is right and that you may use it."
         raise StoreUnavailable(f"The store {shown} did not answer: {text}.", hint=hint) from error
     except sqlite3.Error as error:
-        raise StoreUnavailable(f"The store {shown} did not answer: {error}.", hint="Check the file.") from error
+        raise StoreUnavailable(
+            f"The store {shown} did not answer: {error}.", hint="Check the file."
+        ) from error
     except OSError as error:
         raise StoreError(
             f"A pack of the store {shown} could not be written or read: {os.strerror(error.errno or 0)}.",

@@ -125,7 +125,9 @@ class Runs(Database):
             names = list(connection.execute(sa.select(runs.c.name)).scalars())
         close = difflib.get_close_matches(ref, names, n=1)
         raise RunNotFound(
-            f"There is no run {ref!r} in {self.url}." if not found else f"More than one run begins with {ref!r}.",
+            f"There is no run {ref!r} in {self.url}."
+            if not found
+            else f"More than one run begins with {ref!r}.",
             hint=f"Did you mean {close[0]!r}?" if close else "`evercell runs` lists them.",
         )
 
@@ -152,7 +154,9 @@ class Runs(Database):
     def _lineage(self, connection: Connection, run_id: str) -> Lineage:
         """Up through the parents. A branch point may lie in a grand-parent: the runs between add nothing."""
         cuts: list[tuple[str, int | None]] = [(run_id, None)]
-        query = sa.select(runs.c.parent, runs.c.branch_point, runs.c.branch_seq, checkpoints.c.run_id.label("at"))
+        query = sa.select(
+            runs.c.parent, runs.c.branch_point, runs.c.branch_seq, checkpoints.c.run_id.label("at")
+        )
         query = query.select_from(runs.outerjoin(checkpoints, checkpoints.c.id == runs.c.branch_point))
         row = connection.execute(query.where(runs.c.id == run_id)).first()
         while row is not None and row.at is not None:
@@ -162,9 +166,7 @@ class Runs(Database):
 
     # -- changing --------------------------------------------------------------------------------
 
-    def set_status(
-        self, lease: Lease | None, run_id: str, status: RunStatus, *, reason: str = ""
-    ) -> Run:
+    def set_status(self, lease: Lease | None, run_id: str, status: RunStatus, *, reason: str = "") -> Run:
         """Commit a new status. Without a lease only while nobody holds a live one (else `LeaseHeld`).
 
         Raises `IllegalTransition` for a change that `RUN_TRANSITIONS` does not know.

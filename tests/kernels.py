@@ -1,0 +1,174 @@
+"""A real kernel in a test: run a cell, see all that it showed, kill it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+CELL_TIMEOUT = 60
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class KernelGone(Exception):
+    """The kernel died under the cell."""
+
+
+@dataclass
+class Shown:
+    """What a cell showed: its iopub messages and its reply."""
+
+    messages: list[tuple[str, dict[str, Any], dict[str, Any]]] = field(default_factory=list)
+    status: str = ""
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind for kind, _, _ in self.messages]
+
+    @property
+    def text(self) -> str:
+        """All text, in order."""
+        return "".join(_text(kind, content) for kind, content, _ in self.messages)
+
+    @property
+    def notes(self) -> str:
+        """Remarks of evercell's own."""
+        return "\n".join(
+            content["data"]["text/plain"]
+            for kind, content, _ in self.messages
+            if kind == "display_data" and content["metadata"].get("evercell", {}).get("note")
+        )
+
+    @property
+    def error(self) -> str:
+        """The error shown, without colours."""
+        lines = [line for kind, content, _ in self.messages if kind == "error" for line in content["traceback"]]
+        return _COLOURS.sub("", "\n".join(lines))
+
+    @property
+    def is_replayed(self) -> bool:
+        return any(meta.get("evercell", {}).get("replayed") for _, _, meta in self.messages)
+
+    def picture(self) -> list[tuple[str, Any]]:
+        """What a person sees, without marks in metadata; neighbouring streams joined."""
+        seen: list[tuple[str, Any]] = []
+        for kind, content, _ in self.messages:
+            shown = {k: v for k, v in content.items() if k not in ("metadata", "transient")}
+            if kind == "stream" and seen and seen[-1][0] == "stream" and seen[-1][1]["name"] == shown["name"]:
+                seen[-1] = ("stream", {**shown, "text": seen[-1][1]["text"] + shown["text"]})
+            elif not content.get("metadata", {}).get("evercell", {}).get("note"):
+                seen.append((kind, shown))
+        return seen
+
+
+class Kernel:
+    """A kernel process and a client on it."""
+
+    def __init__(self, *, cwd: Path, environ: dict[str, str]) -> None:
+        self._manager = KernelManager(kernel_name="python3")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._manager.start_kernel(cwd=str(cwd), env={**os.environ, **environ})
+        self._client: BlockingKernelClient = self._manager.client()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=CELL_TIMEOUT)
+        self.pid: int = self._manager.provisioner.process.pid
+
+    def run(
+        self,
+        source: str,
+        *,
+        cell_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        on_message: Callable[[str, dict[str, Any]], None] | None = None,
+        timeout: float = CELL_TIMEOUT,
+    ) -> Shown:
+        """Execute a cell and return what it showed. Raises `KernelGone` if the kernel dies under it."""
+        msg_id = self.send(source, cell_id=cell_id, metadata=metadata)
+        shown = Shown()
+        waited = 0.0
+        while True:
+            try:
+                message = self._client.get_iopub_msg(timeout=0.5)
+            except Exception as error:
+                if type(error).__name__ != "Empty":
+                    raise
+                if not self.is_alive():
+                    raise KernelGone(source) from None
+                waited += 0.5
+                assert waited < timeout, f"no end of {source!r}: {shown.text}"
+                continue
+            if message["parent_header"].get("msg_id") != msg_id:
+                continue
+            kind, content = message["msg_type"], message["content"]
+            if kind == "status":
+                if content["execution_state"] == "idle":
+                    break
+                continue
+            if kind != "execute_input":
+                shown.messages.append((kind, content, message["metadata"]))
+            if on_message is not None:
+                on_message(kind, content)
+        reply = self._client.get_shell_msg(timeout=timeout)
+        while reply["parent_header"].get("msg_id") != msg_id:
+            reply = self._client.get_shell_msg(timeout=timeout)
+        shown.status = reply["content"]["status"]
+        return shown
+
+    def send(self, source: str, *, cell_id: str | None = None, metadata: dict[str, Any] | None = None) -> str:
+        """Send an execute request and return its id."""
+        content = {
+            "code": source,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": False,
+        }
+        meta = {**({"cellId": cell_id} if cell_id else {}), **(metadata or {})}
+        message = self._client.session.msg("execute_request", content, metadata=meta)
+        self._client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
+
+    def value(self, expression: str) -> Any:
+        """The value of an expression in the kernel (literals only)."""
+        import ast
+
+        shown = self.run(f"print('VALUE', repr({expression}))")
+        assert shown.status == "ok", shown.error
+        return ast.literal_eval(shown.text.partition("VALUE ")[2].strip())
+
+    def is_alive(self) -> bool:
+        return bool(self._manager.is_alive())
+
+    def interrupt(self) -> None:
+        self._manager.interrupt_kernel()
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is cleaned up."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._manager.provisioner.process.wait(timeout=CELL_TIMEOUT)
+        self.shut_down()
+
+    def shut_down(self) -> None:
+        """End the kernel if it still lives, and free what the client holds."""
+        self._client.stop_channels()
+        if self._manager.has_kernel:
+            self._manager.shutdown_kernel(now=not self.is_alive())
+        self._manager.cleanup_resources()
+
+
+def _text(kind: str, content: dict[str, Any]) -> str:
+    if kind == "stream":
+        return str(content["text"])
+    if "data" in content:
+        return str(content["data"].get("text/plain", ""))
+    return ""
