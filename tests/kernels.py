@@ -50,7 +50,9 @@ class Shown:
     @property
     def error(self) -> str:
         """The error shown, without colours."""
-        lines = [line for kind, content, _ in self.messages if kind == "error" for line in content["traceback"]]
+        lines = [
+            line for kind, content, _ in self.messages if kind == "error" for line in content["traceback"]
+        ]
         return _COLOURS.sub("", "\n".join(lines))
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -34,6 +35,11 @@ restarts_option = click.option(
     show_default=True,
     help="Go on in a new kernel when one dies, so many times.",
 )
+
+
+def quiet_libraries() -> None:
+    """Papermill and nbclient tell of dead kernels in their own words too; ours are enough."""
+    logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 
 def workspace_of(context: click.Context, *, create: bool = True) -> Workspace:
@@ -86,6 +92,3 @@ def _plain(text: str) -> Any:
     from rich.text import Text
 
     return Text(text)
-
-
-Command = Callable[..., None]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from evercell.cli.common import print_table
+from evercell.cli.common import print_table, quiet_libraries
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import open_workspace
 from evercell.widgets.table import Table
@@ -26,6 +26,7 @@ def demo(folder: Path) -> None:
     from evercell.headless import demo as job
     from evercell.headless.runner import execute_run
 
+    quiet_libraries()
     folder = folder.absolute()
     notebook = job.prepare(folder)
     with open_workspace(resolve_settings(str(folder / "store.db"))) as workspace:

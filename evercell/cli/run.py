@@ -12,6 +12,7 @@ from evercell.cli.common import (
     parameters_option,
     parse_parameters,
     print_json,
+    quiet_libraries,
     restarts_option,
     workspace_of,
 )
@@ -72,6 +73,7 @@ def finish(
     """Execute a run, say what came of it, and end with exit code 1 if it did not complete."""
     from evercell.headless.runner import execute_run
 
+    quiet_libraries()
     report = execute_run(
         workspace, run, max_restarts=max_restarts, kernel_name=kernel_name, progress=sys.stderr.isatty()
     )

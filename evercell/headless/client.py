@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
+from jupyter_core.paths import jupyter_runtime_dir
 from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 
 from evercell.core.errors import EvercellError
 from evercell.core.statuses import RunStatus
+
+_LONGEST_SOCKET_FOLDER = 50
+"""Characters; the path of a Unix socket may have about 100 in all."""
 
 _DOOR = "__import__('evercell.kernel_ext.door', fromlist=['door'])"
 
@@ -32,6 +37,13 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         self._on_cell_end = on_cell_end
         self._metadata: dict[str, Any] = {}
         self.failed = False
+
+    def create_kernel_manager(self) -> Any:
+        """A manager whose kernel is reached through sockets of this user's, where the system has them."""
+        manager = super().create_kernel_manager()
+        if os.name == "posix" and len(jupyter_runtime_dir()) < _LONGEST_SOCKET_FOLDER:
+            manager.transport = "ipc"
+        return manager
 
     def papermill_execute_cells(self) -> None:
         """Attach the kernel, execute the cells up to one that fails, and leave the run's status behind.

@@ -81,19 +81,19 @@ class Assassin(threading.Thread):
         super().__init__(name="evercell-demo-assassin", daemon=True)
         self._store = workspace.store
         self._run = run
-        self._stop = threading.Event()
+        self._called_off = threading.Event()
         self.killed: int | None = None
         """Process id of the kernel that was killed."""
 
     def run(self) -> None:
         waited, interval = 0.0, 0.1
-        while waited < _PATIENCE and not self._stop.wait(interval):
+        while waited < _PATIENCE and not self._called_off.wait(interval):
             waited += interval
             if self._has_begun():
                 break
         else:
             return
-        if self._stop.wait(KILL_DELAY):
+        if self._called_off.wait(KILL_DELAY):
             return
         lease = self._store.lease(self._run.id)
         if lease is not None:
@@ -108,7 +108,7 @@ class Assassin(threading.Thread):
 
     def stop(self) -> None:
         """Call it off."""
-        self._stop.set()
+        self._called_off.set()
         self.join()
 
 

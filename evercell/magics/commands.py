@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from evercell.core.errors import EvercellError, MisplacedStep, UsageError
 from evercell.engine.listing import list_runs, list_steps, run_tree
 from evercell.engine.session import Arrival, Session
 from evercell.magics import lines
-from evercell.magics.headers import HelpAsked, setup_parser, step_parser
+from evercell.magics.headers import HelpAsked, parse_line, setup_parser, step_parser
 from evercell.widgets.listings import overview, runs_view, steps_view
 
 
@@ -144,14 +143,10 @@ def _completer(words: Callable[[], list[str]]) -> Callable[[Any, Any], list[str]
 def _given(parser: Any, line: str) -> Any:
     """The parsed line, or None after showing the help that ``-h`` asked for."""
     try:
-        return parser.parse_args(shlex.split(line))
+        return parse_line(parser, line)
     except HelpAsked as asked:
         print(asked)  # noqa: T201
         return None
-    except ValueError as error:
-        if isinstance(error, EvercellError):
-            raise
-        raise UsageError(f"{parser.prog} {line}: {error}.", hint="Close the quotation.") from None
 
 
 def _say(text: str) -> None:

@@ -50,7 +50,7 @@ def step_parser() -> argparse.ArgumentParser:
 
 def parse_step(line: str) -> StepSpec:
     """The spec on a ``%%step`` line; raises `UsageError` or, for ``-h``, `HelpAsked`."""
-    given = _parse(step_parser(), line)
+    given = parse_line(step_parser(), line)
     return StepSpec(
         name=given.name,
         retries=given.retries,
@@ -76,12 +76,13 @@ def setup_parser() -> argparse.ArgumentParser:
 
 def parse_setup(line: str) -> str:
     """The name on a ``%%setup`` line; raises `UsageError` or `HelpAsked`."""
-    name: str = _parse(setup_parser(), line).name
+    name: str = parse_line(setup_parser(), line).name
     check_step_name(name)
     return name
 
 
-def _parse(parser: argparse.ArgumentParser, line: str) -> argparse.Namespace:
+def parse_line(parser: argparse.ArgumentParser, line: str) -> argparse.Namespace:
+    """The options on a magic's line; raises `UsageError`, with the option that was meant, or `HelpAsked`."""
     try:
         words = shlex.split(line, comments=True)
     except ValueError as error:

@@ -101,7 +101,9 @@ def test_an_edited_parameter_executes_only_what_reads_it(new_kernel: NewKernel, 
     assert kernel.value("(x, y)") == (4, 10)
 
 
-def test_an_edited_helper_counts_through_others_that_reach_it(new_kernel: NewKernel, counter: Counter) -> None:
+def test_an_edited_helper_counts_through_others_that_reach_it(
+    new_kernel: NewKernel, counter: Counter
+) -> None:
     kernel = new_kernel()
     base = "def base(v):\n    return v + {n}\ndef other(v):\n    return v"
     kernel.run(base.format(n=1))
