@@ -358,8 +358,8 @@ def as_table(report: Report) -> str:
     lines += [
         "",
         f"last / first, added p50: {report.growth:.2f}",
-        f"target: added p50 ≤ {TARGET_COMMITS:g} bare commits at both ends, last / first ≤ {TARGET_GROWTH:g}: "
-        + verdict,
+        f"target, added p50 at both ends: at most {TARGET_COMMITS:g} bare commits, "
+        f"and last / first at most {TARGET_GROWTH:g}: {verdict}",
     ]
     return "\n".join(lines)
 

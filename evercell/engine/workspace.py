@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from evercell.core.clock import Clock, system_clock
-from evercell.core.errors import StoreUnavailable
 from evercell.engine.settings import Settings
 from evercell.state.signing import Signer, load_key
 from evercell.store import Store, open_store
@@ -51,26 +46,4 @@ class Workspace:
 
 def open_workspace(settings: Settings, *, clock: Clock = system_clock, create: bool = True) -> Workspace:
     """Open the store that the settings name, making it (and its folder) where it does not exist."""
-    if create:
-        _make_folder(settings.store_url)
     return Workspace(open_store(settings.store_url, clock=clock, create=create), settings, clock)
-
-
-def _make_folder(url: str) -> None:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise StoreUnavailable(
-            f"{url!r} is not a database URL.",
-            hint="Use sqlite:////absolute/path.db or postgresql://user@host/database.",
-        ) from error
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database.startswith("file:"):
-        return
-    folder = Path(parsed.database).absolute().parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"The folder {folder} for the store cannot be made: {error.strerror}.",
-            hint="Set EVERCELL_STORE to a place that you may write to.",
-        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import shlex
+from functools import lru_cache
 from typing import NoReturn
 
 from evercell.core.errors import UsageError
@@ -48,6 +49,7 @@ def step_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@lru_cache(maxsize=1024)
 def parse_step(line: str) -> StepSpec:
     """The spec on a ``%%step`` line; raises `UsageError` or, for ``-h``, `HelpAsked`."""
     given = parse_line(step_parser(), line)

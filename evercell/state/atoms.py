@@ -19,6 +19,7 @@ _ATOMS: tuple[type, ...] = (
     frozenset, range, slice, type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType,
     types.CodeType, types.GenericAlias, enum.Enum, datetime.date, datetime.time, datetime.timedelta,
     datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath, re.Pattern, uuid.UUID,
+    types.MappingProxyType,
     property, staticmethod, classmethod, Placeholder,
 )  # fmt: skip
 """Tuples and frozensets count by what is in them. A function counts where it was inlined."""
@@ -36,6 +37,9 @@ _ATOMS_BY_NAME = frozenset(
     }
 )
 
+_ATOMS_BY_MODULE = frozenset({"typing", "dataclasses", "inspect"})
+"""Modules whose objects are shared by everything that uses them (``Optional[int]`` is one object)."""
+
 _known: dict[type, bool] = {}
 
 
@@ -45,8 +49,10 @@ def is_atom(value: Any) -> bool:
     try:
         return _known[kind]
     except KeyError:
-        atom = issubclass(kind, _ATOMS) or any(
-            f"{base.__module__}.{base.__qualname__}" in _ATOMS_BY_NAME for base in kind.__mro__
+        atom = (
+            issubclass(kind, _ATOMS)
+            or kind.__module__ in _ATOMS_BY_MODULE
+            or any(f"{base.__module__}.{base.__qualname__}" in _ATOMS_BY_NAME for base in kind.__mro__)
         )
         _known[kind] = atom
         return atom

@@ -164,14 +164,14 @@ class Namespace:
         self._forget(name for name in [*plan.touched, *plan.code.deletes] if name not in self._variables)
         changed, self._fresh = self._groups.look(self._with_definitions(looked))
         own = plan.code.own if completed else {}
-        for name in (changed & looked) | bound | strangers | self._rebound_definitions(changed, looked):
-            statement = own.get(name)
-            if statement is not None:
+        made = (changed & looked) | bound | strangers | self._rebound_definitions(changed, looked)
+        for name in made - own.keys():
+            self._note(name, Origin(variable_provenance(key, name), label, plan.maker))
+        for name, statement in own.items():  # in order: one may read what an earlier one bound
+            if name in made:
                 inputs = {n: o.provenance for n in statement.reads if (o := self._origins.get(n))}
-                provenance = variable_provenance(cell_key(statement.source.encode(), inputs), name)
-            else:
-                provenance = variable_provenance(key, name)
-            self._note(name, Origin(provenance, label, plan.maker))
+                own_key = cell_key(statement.source.encode(), inputs)
+                self._note(name, Origin(variable_provenance(own_key, name), label, plan.maker))
         self._observe_states(key, label, plan.maker)
 
     def _with_definitions(self, names: Iterable[str]) -> set[str]:

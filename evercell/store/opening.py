@@ -90,14 +90,21 @@ def _check_sqlite(url: URL, shown: str, *, create: bool) -> None:
             f"There is no store at {shown}.",
             hint="Run a notebook first, or set EVERCELL_STORE to the right one.",
         )
-    if not path.exists() and not path.parent.is_dir():
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
         raise StoreUnavailable(
-            f"The folder {path.parent} does not exist.", hint="Make it, or name another place."
-        )
+            f"The folder {path.parent} for the store cannot be made: {error.strerror}.",
+            hint="Set EVERCELL_STORE to a place that you may write to.",
+        ) from error
 
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
+        if _is_read_only(Path(str(url.database))):
+            # a WAL database in a folder without the right to write opens only when declared immutable
+            query = {"mode": "ro", "immutable": "1", "uri": "true"}
+            url = url.set(database=f"file:{url.database}", query=query)
         # autocommit mode of the driver: transactions begin where we say, in the mode we say
         engine = sa.create_engine(
             url,
@@ -109,6 +116,10 @@ def _engine(url: URL) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     return sa.create_engine(url, pool_size=5, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+
+def _is_read_only(path: Path) -> bool:
+    return path.exists() and not (os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK))
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001

@@ -49,7 +49,8 @@ class Runs(Database):
         for _ in range(_NAME_TRIES):
             try:
                 with self._write() as connection:
-                    return self._insert_run(connection, new)
+                    made = self._insert_run(connection, new)
+                return self.run(made.id)
             except _NameRace:
                 continue
         raise RunNameTaken(f"No free name was found for a run of {new.notebook}.", hint="Name it yourself.")

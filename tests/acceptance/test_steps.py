@@ -243,3 +243,20 @@ def test_a_timeout_ends_the_attempt_where_it_is(new_kernel: NewKernel, awaits: s
     shown = kernel.run(f"%%step slow --timeout 300ms\n{awaits}{wait}")
     assert "StepTimeout" in shown.error and "0.3 s" in shown.error
     assert kernel.run("%%step next\nx = 1").status == "ok"
+
+
+def test_classes_of_one_kind_are_not_tied_together_by_what_their_library_shares(
+    new_kernel: NewKernel, counter: Counter
+) -> None:
+    kernel = new_kernel()
+    cells = [
+        "from dataclasses import dataclass, field\nfrom typing import Optional",
+        "@dataclass\nclass A:\n    x: int\n    y: Optional[int] = None\nT = {'a': A(1)}\ndef model():\n    return T",
+        "@dataclass\nclass B:\n    y: int = field(default=0)\n    def m(self):\n        return helper()",
+        "def helper():\n    return 1",
+        f"%%step one\n{counter.cell('one')}\nw = T['a'].x + B(2).m()",
+    ]
+    for _ in range(3):
+        for cell in cells:
+            kernel.run(cell)
+    assert counter.words() == ["one"]

@@ -1,0 +1,356 @@
+"""The store's promises, each on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from evercell.core.chunks import Blob, Chunk, Codec
+from evercell.core.errors import (
+    ChunkMissing,
+    EvercellError,
+    IllegalTransition,
+    JournalBroken,
+    LeaseHeld,
+    LeaseLost,
+    RunNameTaken,
+    RunNotFound,
+    StepNotFound,
+    StoreReadOnly,
+    StoreTooNew,
+    StoreUnavailable,
+)
+from evercell.core.ids import new_id
+from evercell.core.records import Checkpoint, CheckpointDraft, Holder, Lease, NewRun, Run
+from evercell.core.statuses import AttemptStatus, RunStatus
+from evercell.engine.holder import this_holder
+from evercell.store import Store, open_store
+from evercell.store.migrations import upgrade
+from evercell.store.schema import REVISION, metadata
+
+TTL = timedelta(seconds=30)
+ELSEWHERE = Holder("elsewhere", "boot", 1, 0.0, "somebody")
+
+
+def chunk(content: bytes) -> Chunk:
+    return Chunk(sha256(content).digest(), len(content), Codec.RAW, content)
+
+
+def take(store: Store, run: Run, holder: Holder = ELSEWHERE, **options: int) -> Lease:
+    return store.acquire_lease(run.id, session_id=new_id(), holder=holder, ttl=TTL, **options)
+
+
+def complete(
+    store: Store, lease: Lease, step: str, *, parent: str | None = None, content: bytes = b"content"
+) -> Checkpoint:
+    attempt = store.begin_attempt(lease, step=step, cell_id=None, key=step.encode())
+    new = chunk(content)
+    return store.complete_step(
+        lease,
+        attempt,
+        CheckpointDraft(
+            id=new_id(), parent=parent, step=step, slot=step, key=step.encode(), source="x = 1",
+            source_hash=b"s", inputs={"a": "00"}, outputs=Blob(len(content), (new.digest,)),
+            manifest=b"{}", mac=b"m", seconds=0.5, chunks=[new],
+        ),
+    )  # fmt: skip
+
+
+def names(store: Store, run: Run) -> list[str]:
+    return [c.step for c in store.visible_checkpoints(store.lineage(run.id))]
+
+
+def counts(store: Store) -> dict[str, int]:
+    engine = store._engine
+    with engine.connect() as connection:
+        return {
+            name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            for name, table in metadata.tables.items()
+        }
+
+
+# -- runs ----------------------------------------------------------------------------------------
+
+
+def test_runs_are_found_by_id_prefix_and_name_and_listed_newest_first(store: Store) -> None:
+    first = store.create_run(NewRun(notebook="/w/agent.ipynb"))
+    second = store.create_run(NewRun(notebook="/w/agent.ipynb", params={"n": 1}))
+    assert (first.name, second.name) == ("agent-1", "agent-2")
+    assert store.run(first.id) == store.run(first.id[:6]) == store.run("agent-1") == first
+    assert [run.id for run in store.runs()] == [second.id, first.id]
+    assert store.runs(notebook="/w/other.ipynb") == []
+    assert store.run("agent-2").params == {"n": 1}
+
+
+def test_an_unknown_run_is_refused_with_what_was_meant(store: Store) -> None:
+    store.create_run(NewRun(notebook="/w/agent.ipynb"))
+    with pytest.raises(RunNotFound, match="Did you mean 'agent-1'"):
+        store.run("agnet-1")
+    with pytest.raises(RunNotFound, match="evercell runs"):
+        store.run("zzzzzz")
+
+
+def test_a_name_belongs_to_one_run(store: Store) -> None:
+    store.create_run(NewRun(notebook=None, name="mine"))
+    with pytest.raises(RunNameTaken, match="mine"):
+        store.create_run(NewRun(notebook=None, name="mine"))
+
+
+def test_only_legal_transitions_are_committed(store: Store) -> None:
+    run = store.create_run(NewRun(notebook=None))
+    assert store.set_status(None, run.id, RunStatus.CANCELLED).status is RunStatus.CANCELLED
+    with pytest.raises(IllegalTransition, match="cannot become running"):
+        store.set_status(None, run.id, RunStatus.RUNNING)
+
+
+# -- leases --------------------------------------------------------------------------------------
+
+
+def test_two_sessions_cannot_write_to_one_run(store: Store) -> None:
+    run = store.create_run(NewRun(notebook=None))
+    take(store, run)
+    with pytest.raises(LeaseHeld, match="somebody@elsewhere"):
+        take(store, run, this_holder())
+
+
+def test_a_lost_lease_changes_nothing(store: Store) -> None:
+    run = store.create_run(NewRun(notebook=None))
+    lost = take(store, run)
+    attempt = store.begin_attempt(lost, step="one", cell_id=None, key=b"k")
+    take(store, run, this_holder(), replacing=lost.token)
+    before, head = counts(store), store.run(run.id)
+    draft = CheckpointDraft(
+        new_id(), None, "one", "one", b"k", "", b"", {}, Blob(0), b"", b"", 0.0, chunks=[chunk(b"late")]
+    )
+    for write in (
+        lambda: store.complete_step(lost, attempt, draft),
+        lambda: store.begin_attempt(lost, step="two", cell_id=None, key=b"k"),
+        lambda: store.fail_attempt(
+            lost, attempt, status=AttemptStatus.FAILED, error=None, outputs=Blob(0), chunks=[]
+        ),
+        lambda: store.renew_lease(lost, ttl=TTL),
+    ):
+        with pytest.raises(LeaseLost):
+            write()
+    assert counts(store) == before
+    assert store.run(run.id) == head
+    assert [a.status for a in store.attempts(run.id)] == [AttemptStatus.INTERRUPTED]
+
+
+def test_an_expired_lease_is_taken_over_and_tokens_only_grow(store: Store) -> None:
+    run = store.create_run(NewRun(notebook=None))
+    first = take(store, run)
+    real, store.clock = store.clock, lambda: real() + 2 * TTL
+    second = take(store, run, this_holder())
+    assert second.token > first.token
+    store.release_lease(second)
+    assert store.lease(run.id) is None
+    assert take(store, run).token > second.token
+
+
+def test_of_many_processes_at_once_one_gets_the_lease(store: Store, store_url: str) -> None:
+    run = store.create_run(NewRun(notebook=None))
+    script = (
+        "import sys\nfrom tests.contract.test_store import *\n"
+        "with open_store(sys.argv[1]) as store:\n    run = store.run(sys.argv[2])\n"
+        "    input()\n    try:\n        take(store, run)\n        print('won')\n"
+        "    except LeaseHeld:\n        print('held')\n"
+    )
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", script, store_url, run.id],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(8)
+    ]  # fmt: skip
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    results = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    assert sorted(results) == ["held"] * 7 + ["won"]
+
+
+# -- steps and checkpoints -----------------------------------------------------------------------
+
+
+def test_a_completed_step_is_there_as_a_whole(store: Store) -> None:
+    run = store.create_run(NewRun(notebook=None))
+    lease = take(store, run)
+    done = complete(store, lease, "one")
+    assert store.checkpoint(done.id) == done
+    assert store.run(run.id).head == done.id
+    assert [(a.number, a.status) for a in store.attempts(run.id)] == [(1, AttemptStatus.COMPLETED)]
+    assert bytes(store.read_chunks(done.outputs.digests)[done.outputs.digests[0]].data) == b"content"
+    assert store.verify_journal(run.id) == 4
+
+
+@pytest.mark.parametrize("size", [10, 70_000, 3_000_000])
+def test_content_of_any_size_comes_back(store: Store, size: int) -> None:
+    run = store.create_run(NewRun(notebook=None))
+    content = bytes(range(256)) * (size // 256 + 1)
+    done = complete(store, take(store, run), "one", content=content)
+    (stored,) = store.read_chunks(done.outputs.digests).values()
+    assert bytes(stored.data) == content
+    assert store.absent_chunks([*done.outputs.digests, b"x" * 32]) == {b"x" * 32}
+
+
+def test_the_same_content_is_stored_once(store: Store) -> None:
+    run = store.create_run(NewRun(notebook=None))
+    lease = take(store, run)
+    complete(store, lease, "one")
+    before = counts(store)["chunks"]
+    complete(store, lease, "two")
+    assert counts(store)["chunks"] == before
+
+
+def test_a_branch_copies_nothing_and_sees_its_history(store: Store) -> None:
+    run = store.create_run(NewRun(notebook=None, name="trunk"))
+    lease = take(store, run)
+    one = complete(store, lease, "one")
+    two = complete(store, lease, "two", parent=one.id)
+    before = counts(store)
+    branch = store.create_run(NewRun(notebook=None, name="b", parent=run.id, branch_point=one.id))
+    after = counts(store)
+    assert {k for k in before if before[k] != after[k]} == {"runs", "events"}
+    assert (branch.head, names(store, branch), names(store, run)) == (one.id, ["one"], ["one", "two"])
+    mine = complete(store, take(store, branch), "mine", parent=one.id)
+    twig = store.create_run(NewRun(notebook=None, parent=branch.id, branch_point=one.id))
+    leaf = store.create_run(NewRun(notebook=None, parent=branch.id, branch_point=mine.id))
+    assert names(store, twig) == ["one"], "branched at an inherited checkpoint"
+    assert names(store, leaf) == ["one", "mine"]
+    assert store.ancestors(mine.id) == [mine.id, one.id]
+    with pytest.raises(StepNotFound, match="not part of the history"):
+        store.create_run(NewRun(notebook=None, parent=branch.id, branch_point=two.id))
+
+
+# -- the journal ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("harm", "bad"),
+    [
+        ('UPDATE events SET data = \'{"step":"else"}\' WHERE seq = 3', 3),
+        ("UPDATE events SET at = at + 1 WHERE seq = 2", 2),
+        ("DELETE FROM events WHERE seq = 2", 2),
+        ("DELETE FROM events WHERE seq > 3", 4),
+        ("UPDATE events SET seq = 100 WHERE seq = 3", 3),
+    ],
+)
+def test_the_journal_names_its_first_bad_entry(store: Store, harm: str, bad: int) -> None:
+    run = store.create_run(NewRun(notebook=None))
+    complete(store, take(store, run), "one")
+    assert store.verify_journal(run.id) == 4
+    with store._write() as connection:
+        connection.execute(sa.text(harm))
+    with pytest.raises(JournalBroken, match=f"entry {bad} "):
+        store.verify_journal(run.id)
+
+
+# -- what can be wrong with a store --------------------------------------------------------------
+
+
+def test_a_newer_schema_is_refused_with_what_to_do(store_url: str) -> None:
+    with open_store(store_url) as store, store._write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreTooNew, match="upgrade evercell"):
+        open_store(store_url)
+
+
+def test_migrations_lead_to_the_schema(store_url: str) -> None:
+    with open_store(store_url) as store:
+        engine = store._engine
+        with store._write() as connection:
+            metadata.drop_all(connection)
+            connection.execute(sa.text("DROP TABLE alembic_version"))
+        upgrade(engine)
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            assert compare_metadata(context, metadata) == []
+            assert context.get_current_revision() == REVISION
+
+
+def test_many_processes_may_make_a_store_at_once(store_url: str) -> None:
+    script = (
+        "import sys\nfrom evercell.store import open_store\ninput()\n"
+        "with open_store(sys.argv[1]) as s:\n    print(s.store_id)\n"
+    )
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, store_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    ids = {maker.communicate("\n", timeout=60)[0].strip() for maker in makers}
+    assert len(ids) == 1
+    assert ids != {""}
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:///{tmp}", "is a folder"),
+        ("sqlite:///{tmp}/file.txt", "not a database"),
+        ("sqlite:////proc/nowhere/store.db", "cannot be made"),
+        ("sqlite://", "in memory"),
+        ("mysql://localhost/x", "SQLite or PostgreSQL"),
+        ("not a url", "not a database URL"),
+        ("postgresql://me:secret@127.0.0.1:1/x", "did not answer"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_says_why(tmp_path: Path, url: str, said: str) -> None:
+    (tmp_path / "file.txt").write_text("This is no database, whatever its name may be. " * 50)
+    with pytest.raises(StoreUnavailable, match=said) as caught:
+        open_store(url.format(tmp=tmp_path))
+    assert caught.value.hint
+    assert "secret" not in str(caught.value)
+
+
+def test_a_read_only_store_can_be_read_and_says_so_when_written(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    with open_store(url) as store:
+        store.create_run(NewRun(notebook=None, name="seen"))
+    script = (
+        "import os, sys\nfrom evercell.store import open_store\nfrom evercell.core.records import NewRun\n"
+        "os.setuid(65534)\n"  # the tests may run as root, whom no file mode stops
+        "with open_store(sys.argv[1]) as store:\n    print(store.run('seen').name)\n"
+        "    try:\n        store.create_run(NewRun(notebook=None))\n"
+        "    except Exception as error:\n        print(type(error).__name__, bool(error.hint))\n"
+    )
+    for path in tmp_path.iterdir():
+        path.chmod(0o755 if path.is_dir() else 0o444)
+    for folder in [tmp_path, *tmp_path.parents][:3]:
+        folder.chmod(0o755)
+    done = subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["seen", StoreReadOnly.__name__, "True"], done.stderr
+
+
+def test_a_pack_that_is_gone_or_cut_short_is_named(tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        run = store.create_run(NewRun(notebook=None))
+        done = complete(store, take(store, run), "one", content=b"x" * 100_000)
+        (pack,) = (tmp_path / "store.db.packs").iterdir()
+        pack.write_bytes(b"x" * 99_999)
+        with pytest.raises(ChunkMissing, match="cut short"):
+            store.read_chunks(done.outputs.digests)
+        pack.unlink()
+        with pytest.raises(ChunkMissing, match="is gone"):
+            store.read_chunks(done.outputs.digests)
+
+
+def test_every_error_says_what_to_do(store: Store) -> None:
+    for call in (lambda: store.run("none"), lambda: store.checkpoint("none")):
+        with pytest.raises(EvercellError) as caught:
+            call()
+        assert caught.value.hint
