@@ -79,7 +79,7 @@ def execute_run(
     session is on the run.
     """
     notebook = _notebook_of(run)
-    check_notebook_file(notebook)
+    kernel, language = _kernel_of(check_notebook_file(notebook))
     if other := foreign_lease(workspace, run.id):
         raise held_message(run.name, other)
     output = run.output or str(notebook.with_suffix(".out.ipynb"))
@@ -93,7 +93,8 @@ def execute_run(
             parameters=dict(run.params),
             engine_name="evercell",
             progress_bar=progress,
-            kernel_name=kernel_name,
+            kernel_name=kernel_name or kernel,
+            language=language,
             cwd=str(notebook.parent),
             evercell_run=run.id,
             evercell_store=workspace.settings.store_url,
@@ -109,19 +110,26 @@ def execute_run(
     return RunReport(run, list_steps(workspace, run), error)
 
 
-def check_notebook_file(path: Path) -> None:
-    """Raise `NotebookNotFound` or `NotANotebook` for what cannot be executed."""
+def check_notebook_file(path: Path) -> Any:
+    """The notebook at a path; raises `NotebookNotFound` or `NotANotebook` for what cannot be executed."""
     if not path.is_file():
         near = sorted(p.name for p in path.parent.glob("*.ipynb")) if path.parent.is_dir() else []
         hint = f"In {path.parent.absolute()} there is: {', '.join(near[:8])}." if near else ""
         raise NotebookNotFound(f"There is no notebook at {path}.", hint=hint or "Check the path.")
     try:
-        nbformat.read(path, as_version=4)
+        return nbformat.read(path, as_version=4)
     except Exception as error:
         raise NotANotebook(
             f"{path} is not a notebook that can be read: {type(error).__name__}.",
             hint="Open it in JupyterLab; if it opens there, save it again.",
         ) from error
+
+
+def _kernel_of(notebook: Any) -> tuple[str, str]:
+    """Kernel name and language of a notebook; one that names none is taken for Python's."""
+    spec = notebook.metadata.get("kernelspec", {})
+    language = spec.get("language") or notebook.metadata.get("language_info", {}).get("name")
+    return spec.get("name") or "python3", language or "python"
 
 
 def _notebook_of(run: Run) -> Path:

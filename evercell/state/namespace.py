@@ -84,6 +84,7 @@ class Namespace:
         self._base = Base()
         self._wrote: set[str] = set()
         self._deleted: set[str] = set()
+        """What the cell observed last made or changed, and deleted."""
         self._setup_names: set[str] = set()
         self.setup: list[tuple[str, str]] = []
         """Setup cells run so far: name and source, in order of their first run."""
@@ -156,6 +157,7 @@ class Namespace:
     def observe(self, plan: CellPlan, *, label: str, completed: bool = True) -> None:
         """Note what a cell that ran made, changed and deleted. A cell that failed salts its provenance."""
         key = plan.key if completed else sha256(plan.key + b"failed").digest()
+        self._wrote, self._deleted = set(), set()
         bound = {name for name in plan.code.binds if self._is_live(name)}
         strangers = self._strangers()
         looked = set(plan.touched | bound | strangers) & self._variables.keys()
@@ -341,7 +343,8 @@ class Namespace:
             self._variables.pop(name, None)
         self._forget(gone)
         self._put(values, manifest, loader)
-        self._wrote |= values.keys()
+        # a checkpoint that repeats this one says the same of what its step did
+        self._wrote, self._deleted = set(manifest.wrote), set(manifest.deleted)
         return Restored(tuple(sorted({*values, *gone})))
 
     def _is_as_in(self, name: str, manifest: VerifiedManifest) -> bool:

@@ -215,6 +215,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def _class(self, kind: type) -> Any:
         if kind.__module__ == "__main__" and id(kind) not in self._inside:
             return self._reference(kind)
+        if kind.__module__ == "__main__":
+            # pickling an instance caches this in its class: do it now, or the class will seem to change then
+            copyreg._slotnames(kind)  # type: ignore[attr-defined]
         return super().reducer_override(kind)
 
     def _reference(self, definition: Any) -> Any:

@@ -23,8 +23,6 @@ class OwnStatement:
 
 def own_statements(tree: ast.Module) -> dict[str, OwnStatement]:
     """Name → the one top-level statement that binds it and stands for itself."""
-    if len(tree.body) == 1 and not isinstance(tree.body[0], (*_DEFINITIONS, ast.Import, ast.ImportFrom)):
-        return {}  # the cell is the statement
     stored, loaded, changed = _uses(tree)
     own = {}
     for statement in tree.body:

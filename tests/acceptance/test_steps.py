@@ -260,3 +260,33 @@ def test_classes_of_one_kind_are_not_tied_together_by_what_their_library_shares(
         for cell in cells:
             kernel.run(cell)
     assert counter.words() == ["one"]
+
+
+def test_a_replay_leaves_alone_what_plain_cells_made(new_kernel: NewKernel, counter: Counter) -> None:
+    kernel = new_kernel()
+    step = f"%%step one\n{counter.cell('one')}\nx = rate"
+    for size in (5, 6):
+        kernel.run("rate = 1")
+        kernel.run(f"size = {size}\nlist_of = [{size}]")
+        kernel.run(step)
+    assert counter.words() == ["one"]
+    assert kernel.value("(size, list_of, x)") == (6, [6], 1)
+
+
+def test_a_replay_that_was_carried_onto_another_head_puts_back_all_that_its_step_made(
+    new_kernel: NewKernel, counter: Counter
+) -> None:
+    cells = [
+        f"%%step load\n{counter.cell('load')}\ndata = [1]\nlabels = ['a']",
+        f"%%step change\n{counter.cell('change')}\ndata.append(2)",
+        f"%%step use\n{counter.cell('use')}\ntotal = len(data) + len(labels)",
+    ]
+    kernel = new_kernel()
+    for cell in cells * 2:  # the second time, load is carried: data has changed since, labels have not
+        kernel.run(cell)
+    kernel.kill()
+    kernel = new_kernel()
+    for cell in cells:
+        kernel.run(cell)
+    assert counter.words() == ["load", "change", "use"]
+    assert kernel.value("(data, labels, total)") == ([1, 2], ["a"], 3)

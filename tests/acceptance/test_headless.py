@@ -1,0 +1,180 @@
+"""The papermill engine and the commands, on notebooks that never heard of evercell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from tests.conftest import Counter
+
+pytestmark = pytest.mark.kernel
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def command(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs a command as a user would, on the test's store."""
+    monkeypatch.setenv("EVERCELL_STORE", store_url)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        program = str(BIN / words[0])
+        return subprocess.run(
+            [program, *words[1:]], capture_output=True, text=True, cwd=tmp_path, check=False, timeout=120
+        )
+
+    return run
+
+
+def write(path: Path, cells: list[str], tags: dict[int, str] | None = None) -> None:
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    )
+    notebook.cells = [nbformat.v4.new_code_cell(source, id=f"c{n}") for n, source in enumerate(cells)]
+    for number, tag in (tags or {}).items():
+        notebook.cells[number].metadata["tags"] = [tag]
+    nbformat.write(notebook, path)
+
+
+def texts(path: Path) -> list[str]:
+    notebook = nbformat.read(path, as_version=4)
+    return ["".join(o.get("text", "") for o in cell.get("outputs", ())) for cell in notebook.cells]
+
+
+def four(counter: Counter, third: str) -> list[str]:
+    return [
+        f"{counter.cell('one')}\ndata = [1]\nprint('one', data)",
+        f"{counter.cell('two')}\ndata.append(2)\nprint('two', data)",
+        f"{counter.cell('three')}\n{third}",
+        f"{counter.cell('four')}\nprint('four', sum(data))",
+    ]
+
+
+def test_papermill_goes_on_at_the_cell_that_failed(
+    command: Callable[..., Any], counter: Counter, tmp_path: Path
+) -> None:
+    papermill = ("papermill", "in.ipynb", "out.ipynb", "--engine", "evercell")
+    write(tmp_path / "in.ipynb", four(counter, "raise ValueError('not yet')"))
+    failed = command(*papermill)
+    assert failed.returncode != 0
+    assert "ValueError: not yet" in failed.stderr
+    partial = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    marks = [c.metadata.get("evercell", {}).get("status") for c in partial.cells if c.cell_type == "code"]
+    assert marks == ["completed", "completed", "failed", None]
+    never_run = partial.cells[-1].metadata.papermill["status"]
+    assert never_run == "pending", "a cell that never ran is not called completed"
+    write(tmp_path / "in.ipynb", four(counter, "data.append(3)"))
+    assert command(*papermill).returncode == 0
+    assert counter.words() == ["one", "two", "three", "three", "four"]
+    assert texts(tmp_path / "out.ipynb") == ["one [1]\n", "two [1, 2]\n", "", "four 6\n"]
+    assert command(*papermill).returncode == 0, "a completed run is followed by a new one"
+    assert counter.times("one") == 2
+
+
+def test_a_killed_kernel_is_replaced_and_the_run_goes_on(
+    command: Callable[..., Any], counter: Counter, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    die = (
+        f"import os, pathlib, signal\nif not pathlib.Path({str(flag)!r}).exists():\n"
+        f"    pathlib.Path({str(flag)!r}).touch()\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    write(tmp_path / "in.ipynb", four(counter, die))
+    done = command("evercell", "run", "in.ipynb", "--json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert run["status"] == "completed"
+    assert counter.words() == ["one", "two", "three", "three", "four"]
+    assert {s["name"]: s["attempts"] for s in run["steps"]}["cell-3"] == 2
+    assert texts(tmp_path / "in.out.ipynb") == ["one [1]\n", "two [1, 2]\n", "", "four 3\n"]
+
+
+def test_a_kernel_that_keeps_dying_ends_the_run_and_resume_goes_on_after_a_fix(
+    command: Callable[..., Any], counter: Counter, tmp_path: Path
+) -> None:
+    write(tmp_path / "in.ipynb", four(counter, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"))
+    dead = command("evercell", "run", "in.ipynb", "--max-restarts", "1")
+    assert dead.returncode == 1
+    assert "died 2 times" in dead.stderr
+    assert "evercell resume in-1" in dead.stderr
+    write(tmp_path / "in.ipynb", four(counter, "pass"))
+    done = command("evercell", "resume", "in-1")
+    assert done.returncode == 0, done.stderr
+    assert counter.words() == ["one", "two", "three", "three", "three", "four"]
+
+
+def test_runs_show_and_branch_tell_and_do(
+    command: Callable[..., Any], counter: Counter, tmp_path: Path
+) -> None:
+    cells = [
+        "size = 2\nmodel = 'large'",
+        f"{counter.cell('load')}\ndata = list(range(size))\nprint(data)",
+        f"{counter.cell('fit')}\nprint(model, sum(data))",
+    ]
+    write(tmp_path / "in.ipynb", cells, tags={0: "parameters"})
+    assert command("evercell", "run", "in.ipynb", "first.ipynb", "-p", "size", "3").returncode == 0
+    (run,) = json.loads(command("evercell", "runs", "--json").stdout)
+    assert run["status"] == "completed"
+    assert run["params"] == {"size": 3}
+    assert {"id", "name", "notebook", "status", "parent", "created_at"} <= run.keys()
+    made = command(
+        "evercell", "branch", "in-1", "--from", "cell-3", "-p", "model", "small", "--name", "cheap"
+    )
+    assert made.returncode == 0, made.stderr
+    assert counter.words() == ["load", "fit"]
+    assert command("evercell", "resume", "cheap").returncode == 0
+    assert counter.words() == ["load", "fit", "fit"], "load reads no model, so it is not executed again"
+    assert "small 3\n" in texts(tmp_path / "in.cheap.ipynb")
+    runs = json.loads(command("evercell", "runs", "--json").stdout)
+    assert [(r["name"], r["parent"]) for r in runs] == [("cheap", run["id"]), ("in-1", None)]
+    assert "└ cheap" in command("evercell", "runs").stdout
+    assert command("evercell", "show", "cheap@cell-4").stdout == "small 3\n"
+    shown = json.loads(command("evercell", "show", "cheap", "--json").stdout)
+    assert [s["name"] for s in shown["steps"]] == ["cell-3", "cell-4"]
+
+
+def test_a_setup_cell_and_magics_that_configure_are_no_steps(
+    command: Callable[..., Any], counter: Counter, tmp_path: Path
+) -> None:
+    cells = [
+        "%load_ext evercell",
+        "%%setup\nimport math",
+        f"%%step work\n{counter.cell('work')}\nprint(math.pi)",
+    ]
+    write(tmp_path / "in.ipynb", cells)
+    done = command("evercell", "run", "in.ipynb", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [s["name"] for s in json.loads(done.stdout)["steps"]] == ["work"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "missing.ipynb"], "There is no notebook at missing.ipynb"),
+        (["run", "text.ipynb"], "is not a notebook"),
+        (["run", "twice.ipynb"], "Two cells are named 'plan': cell 1 and cell 2"),
+        (["run", "good.ipynb", "good.ipynb"], "would overwrite the notebook"),
+        (["resume", "nowhere"], "There is no run 'nowhere'"),
+        (["show", "nowhere"], "There is no run 'nowhere'"),
+        (["branch", "nowhere", "--from", "x"], "There is no run 'nowhere'"),
+        (["--store", "mysql://x/y", "runs"], "does not know how to keep a store"),
+    ],
+)
+def test_bad_input_is_refused_with_what_to_do(
+    command: Callable[..., Any], tmp_path: Path, words: list[str], said: str
+) -> None:
+    (tmp_path / "text.ipynb").write_text("just text")
+    write(tmp_path / "twice.ipynb", ["%%step plan\nx = 1", "%%step plan --retries 2\ny = 1"])
+    write(tmp_path / "good.ipynb", ["x = 1"])
+    command("evercell", "runs")
+    done = command("evercell", *words)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "→" in done.stderr
+    assert "Traceback" not in done.stderr

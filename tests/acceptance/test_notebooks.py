@@ -1,0 +1,87 @@
+"""The notebooks that come with evercell do what they say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from evercell.headless.demo import shipped_notebook
+from tests.kernels import Kernel
+
+pytestmark = pytest.mark.kernel
+
+
+def _code_cells(name: str, **parameters: object) -> list[tuple[str, str]]:
+    notebook = nbformat.read(shipped_notebook(name), as_version=4)
+    cells = [(cell.id, cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    values = "".join(f"\n{name} = {value!r}" for name, value in parameters.items())
+    return [(key, source + values if key == "parameters" else source) for key, source in cells]
+
+
+def test_quickstart_shows_what_its_stored_outputs_say(tmp_path: Path) -> None:
+    shutil.copy(shipped_notebook("quickstart.ipynb"), tmp_path)
+    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-W", "ignore"]
+    done = subprocess.run(
+        [*command, "--rootdir", str(tmp_path), "-c", "/dev/null", str(tmp_path / "quickstart.ipynb")],
+        capture_output=True, text=True, cwd=tmp_path, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 passed" in done.stdout
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_the_research_agent_replays_in_the_same_kernel_in_a_new_one_and_after_resume(
+    new_kernel: Callable[..., Kernel],
+) -> None:
+    cells = _code_cells("research_agent.ipynb", topic="wine", budget=15)
+
+    def run_all(kernel: Kernel) -> list[str]:
+        notes = []
+        for cell_id, source in cells:
+            shown = kernel.run(source, cell_id=cell_id)
+            assert shown.status == "ok", shown.error
+            notes += [shown.notes] if shown.notes else []
+        return notes
+
+    kernel = new_kernel(load=False)
+    assert run_all(kernel) == []
+    log = kernel.value("agent.log")
+    assert run_all(kernel) == [], "nothing changed: nothing executes again"
+    kernel.kill()
+    kernel = new_kernel(load=False)
+    assert run_all(kernel) == []
+    assert kernel.value("agent.log") == log
+    kernel.kill()
+    kernel = new_kernel()
+    kernel.run("%resume")
+    assert kernel.value("(type(agent) is Researcher, agent.log)") == (True, log)
+    assert run_all(kernel) == []
+
+
+def test_the_demo_kills_its_kernel_and_every_step_completes_once(tmp_path: Path) -> None:
+    evercell = str(Path(sys.executable).with_name("evercell"))
+    done = subprocess.run(
+        [evercell, "demo", "--folder", str(tmp_path / "demo")],
+        capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "killed with SIGKILL in the middle of step evaluate" in done.stdout
+    report = (tmp_path / "demo" / "report.md").read_text()
+    assert "data:image/png;base64," in report
+    shown = subprocess.run(
+        [evercell, "--store", str(tmp_path / "demo" / "store.db"), "show", "research_agent-1", "--json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    run = json.loads(shown.stdout)
+    steps = {step["name"]: step for step in run["steps"]}
+    assert run["status"] == "completed"
+    assert all(step["versions"] == 1 for step in steps.values()), "each completed once"
+    assert steps["evaluate"]["attempts"] == 2
+    assert [name for name, step in steps.items() if step["attempts"] != 1] == ["evaluate"]
