@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
 
-from evercell.core.errors import AttemptUnknown, LeaseLost
+from evercell.core.errors import AttemptUnknown, LeaseLost, Tampered
 from evercell.core.ids import new_id
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.core.statuses import AttemptStatus
@@ -98,6 +98,11 @@ def replay_step(session: Session, spec: StepSpec, checkpoint_id: str, executor: 
     """Show a completed step's outputs again and put its state back; its body does not execute."""
     checkpoint = session.store.checkpoint(checkpoint_id)
     manifest = session.verified(checkpoint)
+    if list(manifest.facts["outputs"]) != [digest.hex() for digest in checkpoint.outputs.digests]:
+        raise Tampered(
+            f"The outputs of step {checkpoint.step} (checkpoint {checkpoint.id}) are not those that were signed.",
+            hint=f"Do not trust them. Execute the step anew: %%step {spec.name} --rerun",
+        )
     outputs = decode_outputs(checkpoint.outputs, session.store)
     with executor.uninterrupted():
         restored = session.namespace.replay(manifest, session.store)

@@ -1,0 +1,94 @@
+"""A session without a kernel: cells run by ``exec`` in a plain dict."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evercell.core.records import ErrorRecord, Output
+from evercell.engine.executor import BodyResult
+from evercell.engine.session import Session
+from evercell.engine.settings import Settings
+from evercell.engine.spec import CellPlace, StepSpec
+from evercell.engine.steps import StepOutcome, run_step
+from evercell.engine.workspace import Workspace, open_workspace
+from evercell.state.namespace import Namespace
+
+
+class PlainExecutor:
+    """Runs a cell's source in a dict; ``print`` is what it shows."""
+
+    def __init__(self, source: str, variables: dict[str, Any]) -> None:
+        self._source = source
+        self._variables = variables
+        self._outputs: list[Output] = []
+        self.shown: list[Output] = []
+        self.notes: list[str] = []
+        self.pauses: list[float] = []
+
+    async def run_body(self, *, timeout: float | None, is_last: bool) -> BodyResult:
+        self._variables["print"] = self._print
+        try:
+            exec(compile(self._source, "cell", "exec"), self._variables)
+        except KeyboardInterrupt:
+            return BodyResult(ErrorRecord("KeyboardInterrupt", ""), interrupted=True)
+        except Exception as error:
+            return BodyResult(ErrorRecord(type(error).__name__, str(error)))
+        finally:
+            del self._variables["print"]
+        return BodyResult()
+
+    def _print(self, text: object) -> None:
+        self._outputs.append(Output("stream", {"name": "stdout", "text": f"{text}\n"}))
+
+    def recorded(self) -> Sequence[Output]:
+        return self._outputs
+
+    def show(self, outputs: Sequence[Output], *, step: str) -> None:
+        self.shown += outputs
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        yield
+
+
+class Notebook:
+    """One session and its namespace, as a kernel would have them."""
+
+    def __init__(self, workspace: Workspace, run: str | None = None) -> None:
+        self.variables: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+        namespace = Namespace(self.variables, hidden=lambda name: name.startswith("__"), folder=None)
+        found = workspace.store.run(run) if run else None
+        self.session = Session(workspace, namespace, notebook=None, run=found)
+
+    def step(self, name: str, source: str, **options: Any) -> tuple[StepOutcome, PlainExecutor]:
+        """Run a cell as a step."""
+        executor = PlainExecutor(source, self.variables)
+        spec, place = StepSpec(name, **options), CellPlace("In [1]")
+        return asyncio.run(run_step(self.session, spec, place, source, executor)), executor
+
+    def plain(self, source: str) -> None:
+        """Run a cell that is no step."""
+        plan = self.session.namespace.plan(source)
+        exec(compile(source, "cell", "exec"), self.variables)
+        self.session.namespace.observe(plan, label="In [1]")
+
+    def resume(self) -> None:
+        self.session.resume(lambda name, source: exec(source, self.variables))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.variables[name]
+
+
+def workspace_in(folder: Path, name: str = "store") -> Workspace:
+    """A workspace on an SQLite store of its own, with a key of its own."""
+    return open_workspace(Settings(f"sqlite:///{folder / name}.db", folder / f"{name}.key"))

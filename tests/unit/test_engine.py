@@ -1,0 +1,204 @@
+"""The engine without a kernel: replay, retries, integrity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from evercell.core.errors import KeyUnusable, StepNotFound, Tampered, UsageError
+from evercell.engine.spec import StepSpec, parse_duration
+from evercell.engine.steps import Ending
+from evercell.engine.uniqueness import declared_name
+from evercell.engine.workspace import Workspace
+from evercell.state.signing import load_key
+from tests.unit.sessions import Notebook, workspace_in
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    opened = workspace_in(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def notebook(workspace: Workspace) -> Iterator[Notebook]:
+    made = Notebook(workspace)
+    yield made
+    made.session.leave()
+
+
+def again(notebook: Notebook) -> Notebook:
+    """The same run in a new kernel."""
+    notebook.session.leave()
+    return Notebook(notebook.session.workspace, notebook.session.require_run().id)
+
+
+def test_a_step_completes_once_and_replays_its_outputs(notebook: Notebook) -> None:
+    first, shown = notebook.step("one", "print('hello')\nx = [1]")
+    second, replayed = notebook.step("one", "print('hello')\nx = [1]")
+    assert (first.ending, second.ending) == (Ending.COMPLETED, Ending.REPLAYED)
+    assert replayed.shown == list(shown.recorded())
+    assert replayed.recorded() == []
+
+
+def test_retries_pause_longer_each_time_and_stop_at_an_interrupt(notebook: Notebook) -> None:
+    outcome, executor = notebook.step("flaky", "raise ValueError('no')", retries=2, backoff=0.5)
+    assert (outcome.ending, executor.pauses) == (Ending.FAILED, [0.5, 1.0])
+    outcome, executor = notebook.step("stopped", "raise KeyboardInterrupt", retries=2)
+    assert (outcome.ending, executor.pauses) == (Ending.INTERRUPTED, [])
+
+
+def test_a_failed_commit_loses_nothing(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = notebook.session.store
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "_store_packed", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(Exception, match="No space left"):
+            notebook.step("one", "x = list(range(100))")
+    assert notebook.step("two", "y = len(x)")[0].ending is Ending.COMPLETED
+    fresh = again(notebook)
+    fresh.resume()
+    assert (fresh["x"], fresh["y"]) == (list(range(100)), 100)
+    fresh.session.leave()
+
+
+def test_an_unknown_step_is_named_with_the_nearest(notebook: Notebook) -> None:
+    notebook.step("plan", "x = 1")
+    with pytest.raises(StepNotFound, match="Did you mean 'plan'"):
+        notebook.session.checkout("@plam", lambda *_: None)
+
+
+# -- P9 ------------------------------------------------------------------------------------------
+
+
+def _set(workspace: Workspace, table: str, column: str, change: Any) -> None:
+    with workspace.store._write() as connection:
+        rows = connection.execute(sa.text(f"SELECT rowid, {column} FROM {table}")).all()
+        for rowid, value in rows:
+            connection.execute(
+                sa.text(f"UPDATE {table} SET {column} = :v WHERE rowid = :r"),
+                {"v": change(value), "r": rowid},
+            )
+
+
+HARM = {
+    "manifest changed": ("checkpoints", "manifest", lambda m: m.replace(b'"x"', b'"y"')),
+    "manifest cut": ("checkpoints", "manifest", lambda m: m[:-1]),
+    "mac changed": ("checkpoints", "mac", lambda m: bytes([m[0] ^ 1]) + m[1:]),
+    "chunk changed": ("packs", "data", lambda d: bytes([d[0] ^ 1]) + d[1:]),
+    "chunk cut": ("chunks", "size", lambda n: n - 1),
+    "chunks swapped": ("chunks", "start", lambda s: 0),
+    "codec changed": ("chunks", "codec", lambda c: 1 - c),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_what_was_changed_is_refused_and_never_unpickled(
+    notebook: Notebook, tmp_path: Path, harm: str
+) -> None:
+    witness = tmp_path / "unpickled"
+    notebook.step("one", f"class X:\n    def __reduce__(self):\n        return open, ({str(witness)!r}, 'w')")
+    notebook.step("two", "x = 'text one'\nz = 'text two'")
+    _set(notebook.session.workspace, *HARM[harm])
+    fresh = again(notebook)
+    with pytest.raises(Tampered):
+        fresh.resume()
+    assert "x" not in fresh.variables
+    assert not witness.exists()
+    fresh.session.leave()
+
+
+def test_a_manifest_of_another_store_checkpoint_or_key_is_refused_by_name(
+    notebook: Notebook, tmp_path: Path
+) -> None:
+    notebook.step("one", "x = 1")
+    notebook.step("two", "x = 2")
+    store = notebook.session.store
+    with store._write() as connection:
+        rows = connection.execute(sa.text("SELECT id, manifest, mac FROM checkpoints ORDER BY seq")).all()
+        connection.execute(
+            sa.text("UPDATE checkpoints SET manifest = :m, mac = :c WHERE id = :i"),
+            {"m": rows[0].manifest, "c": rows[0].mac, "i": rows[1].id},
+        )
+    fresh = again(notebook)
+    with pytest.raises(Tampered, match=f"belongs to checkpoint {rows[0].id}"):
+        fresh.resume()
+    fresh.session.leave()
+    with store._write() as connection:
+        connection.execute(sa.text("UPDATE meta SET value = 'other' WHERE key = 'store_id'"))
+    reopened = workspace_in(tmp_path)
+    foreign = Notebook(reopened, notebook.session.require_run().id)
+    with pytest.raises(Tampered, match="another store"):
+        foreign.session.checkout("@one", lambda *_: None)
+    foreign.session.leave()
+    reopened.settings.key_path.write_text("00" * 32)
+    reopened._signer = None
+    with pytest.raises(Tampered, match="not signed with your key"):
+        foreign.session.checkout("@one", lambda *_: None)
+    foreign.session.leave()
+    reopened.close()
+
+
+def test_outputs_that_were_not_signed_are_not_replayed(notebook: Notebook) -> None:
+    notebook.step("one", "print('honest')")
+    _set(notebook.session.workspace, "checkpoints", "outputs", lambda _: '{"digests":[],"size":0}')
+    with pytest.raises(Tampered, match="--rerun"):
+        notebook.step("one", "print('honest')")
+
+
+def test_the_key_is_private_and_whole(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "key"
+    key = load_key(path, environ={})
+    assert load_key(path, environ={}) == key
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    with pytest.raises(KeyUnusable, match="chmod 600"):
+        load_key(path, environ={})
+    path.chmod(0o600)
+    path.write_text("short")
+    with pytest.raises(KeyUnusable, match="not a signing key"):
+        load_key(path, environ={})
+    with pytest.raises(KeyUnusable, match="at least 16"):
+        load_key(path, environ={"EVERCELL_KEY": "short"})
+    assert load_key(path, environ={"EVERCELL_KEY": "a long enough text"}) != key
+
+
+# -- what cells declare --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("3d", 259200), ("200ms", 0.2)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "0", "5 minutes", "-1s", "m"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a@b", "1st", "a/b"])
+def test_a_name_that_could_not_be_typed_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a step"):
+        StepSpec(name)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("%%step plan\nx", "plan"),
+        ("\n%%step --retries 3 plan --rerun\nx", "plan"),
+        ("%%setup\nx", "setup"),
+        ("%%setup db\nx", "db"),
+        ("x = '%%step no'", None),
+        ("%%time\nx", None),
+    ],
+)
+def test_the_name_that_a_cell_declares(source: str, name: str | None) -> None:
+    assert declared_name(source) == name
