@@ -62,7 +62,7 @@ class Step:
     run_id: str
     name: str
     position: int
-    """Order of first execution in the run, from 1."""
+    """Grows in the order of first execution in the run."""
     cell_id: str | None
     """The front end's id of its cell, None where it sends none."""
 

@@ -17,6 +17,7 @@ from evercell.core.errors import ChunkMissing
 from evercell.core.ids import new_id
 from evercell.store.database import Database, Turn
 from evercell.store.opening import driver_errors
+from evercell.store.prepared import Prepared
 from evercell.store.schema import chunks, packs
 
 SMALL_PACK = 64 * 1024
@@ -30,10 +31,10 @@ _BATCH = 500
 
 _FOLDER_MODE = 0o700
 
-_INSERT_PACKS = sa.insert(packs)
+_INSERT_PACKS = Prepared(sa.insert(packs), columns=packs.c.keys())
 _INSERT_CHUNKS = {
-    "sqlite": sqlite.insert(chunks).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(chunks).on_conflict_do_nothing(),
+    "sqlite": Prepared(sqlite.insert(chunks).on_conflict_do_nothing(), columns=chunks.c.keys()),
+    "postgresql": Prepared(postgresql.insert(chunks).on_conflict_do_nothing(), columns=chunks.c.keys()),
 }
 
 
@@ -123,11 +124,11 @@ class Chunks(Database):
 
     def _store_packed(self, turn: Turn, packed: list[Packed]) -> None:
         for pack in packed:
-            turn.connection.execute(
-                _INSERT_PACKS,
+            _INSERT_PACKS.run(
+                turn.connection,
                 {"id": pack.id, "size": pack.size, "data": pack.data, "created_at": turn.now},
             )
-            turn.connection.execute(_INSERT_CHUNKS[turn.connection.dialect.name], pack.rows)
+            _INSERT_CHUNKS[turn.connection.dialect.name].run_many(turn.connection, pack.rows)
 
 
 def _pack_row(new: Sequence[Chunk]) -> Packed:

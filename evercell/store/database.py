@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections import namedtuple
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from evercell.core.clock import Clock
 from evercell.core.errors import LeaseLost
 from evercell.core.records import EventKind, Lease
 from evercell.store.opening import connect, driver_errors, parse_url, writing
+from evercell.store.prepared import Prepared
 from evercell.store.schema import canonical_json, events, leases, meta, microseconds, runs
 
 GENESIS = bytes(32)
@@ -36,7 +38,9 @@ _RUN_AND_LEASE = (
     .where(runs.c.id == sa.bindparam("run"))
     .with_for_update(of=runs)
 )
-_INSERT_EVENTS = sa.insert(events)
+_INSERT_EVENTS = Prepared(sa.insert(events), columns=events.c.keys())
+_LEASED = Prepared(_RUN_AND_LEASE)
+_LeasedRow = namedtuple("_LeasedRow", [column.name for column in _RUN_AND_LEASE.selected_columns])  # type: ignore[misc]
 
 
 def event_digest(
@@ -50,7 +54,7 @@ def event_digest(
 class Turn:
     """One write transaction on a run: gathers its events, then writes them with the run's row, once."""
 
-    def __init__(self, connection: Connection, row: Row[Any], now: datetime) -> None:
+    def __init__(self, connection: Connection, row: Any, now: datetime) -> None:
         self.connection = connection
         self.row = row
         self.now = now
@@ -83,28 +87,27 @@ class Turn:
     def finish(self) -> None:
         """Write the gathered events and the run's row. Nothing is left to write afterwards."""
         if self._entries:
-            self.connection.execute(_INSERT_EVENTS, self._entries)
+            _INSERT_EVENTS.run_many(self.connection, self._entries)
             self.changes |= {"journal_seq": self._seq, "journal_digest": self._digest}
         if self.changes:
             values = {f"new_{name}": value for name, value in self.changes.items()}
-            self.connection.execute(
-                _update_run(frozenset(self.changes)),
-                {"run": self.row.id, "new_updated_at": self.now, **values},
+            _update_run(frozenset(self.changes)).run(
+                self.connection, {"run": self.row.id, "new_updated_at": self.now, **values}
             )
         self._entries, self.changes = [], {}
 
 
-_UPDATES: dict[frozenset[str], sa.Update] = {}
+_UPDATES: dict[frozenset[str], Prepared] = {}
 
 
-def _update_run(names: frozenset[str]) -> sa.Update:
-    """An UPDATE of these columns, built once: building costs more than executing."""
+def _update_run(names: frozenset[str]) -> Prepared:
+    """An UPDATE of these columns, built once."""
     statement = _UPDATES.get(names)
     if statement is None:
         values = {
             name: sa.bindparam(f"new_{name}", type_=runs.c[name].type) for name in {*names, "updated_at"}
         }
-        statement = sa.update(runs).where(runs.c.id == sa.bindparam("run")).values(values)
+        statement = Prepared(sa.update(runs).where(runs.c.id == sa.bindparam("run")).values(values))
         _UPDATES[names] = statement
     return statement
 
@@ -147,16 +150,19 @@ class Database:
         Raises `LeaseLost` with nothing changed where another session took over.
         """
         with self._write() as connection:
-            statement = _RUN if lease is None else _RUN_AND_LEASE
-            row = connection.execute(statement, {"run": run_id}).one()
-            if lease is not None and (row.token != lease.token or row.session_id != lease.session_id):
-                raise _lease_lost(row)
+            row: Any
+            if lease is None:
+                row = connection.execute(_RUN, {"run": run_id}).one()
+            else:
+                row = _LeasedRow(*_LEASED.run(connection, {"run": run_id}).fetchone())
+                if row.token != lease.token or row.session_id != lease.session_id:
+                    raise _lease_lost(row)
             turn = Turn(connection, row, self.clock())
             yield turn
             turn.finish()
 
 
-def _lease_lost(row: Row[Any]) -> LeaseLost:
+def _lease_lost(row: Any) -> LeaseLost:
     taker = f"{row.owner}@{row.host}, process {row.pid}" if row.token else "another session"
     return LeaseLost(
         f"Run {row.name} was taken over by {taker}; this kernel's work since then was not committed.",

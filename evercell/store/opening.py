@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from evercell.core.errors import SqliteTooOld, StoreError, StoreReadOnly, StoreTooNew, StoreUnavailable
 from evercell.core.ids import new_id
@@ -111,6 +112,7 @@ def _engine(url: URL) -> Engine:
             connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
             poolclass=sa.pool.QueuePool,
             pool_size=5,
+            pool_reset_on_return=None,  # every transaction is ended by its context manager
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -138,7 +140,8 @@ def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001
 
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def writing(engine: Engine) -> Engine:
@@ -194,28 +197,37 @@ def driver_errors(shown: str) -> Iterator[None]:
     """The one edge where the driver's errors become ours; the cause is kept."""
     try:
         yield
-    except (DBAPIError, SQLAlchemyError) as error:
-        text = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
-        if "readonly" in text or "read-only" in text:
-            raise StoreReadOnly(
-                f"The store {shown} can only be read: {text}.",
-                hint="Give yourself the right to write to it (file and folder), or set EVERCELL_STORE elsewhere.",
-            ) from error
-        if "full" in text and isinstance(error, OperationalError):
-            hint = "Free some disk space; nothing was committed."
-        elif "not a database" in text:
-            hint = "Set EVERCELL_STORE to an evercell store or to a new file."
-        elif "locked" in text:
-            hint = "Another process holds it; try again when it is done."
-        else:
-            hint = "Check that the database runs, that the address is right and that you may use it."
-        raise StoreUnavailable(f"The store {shown} did not answer: {text}.", hint=hint) from error
-    except sqlite3.Error as error:
-        raise StoreUnavailable(
-            f"The store {shown} did not answer: {error}.", hint="Check the file."
-        ) from error
+    except SQLAlchemyError as error:
+        raise _explained(shown, str(getattr(error, "orig", None) or error)) from error
     except OSError as error:
         raise StoreError(
             f"A pack of the store {shown} could not be written or read: {os.strerror(error.errno or 0)}.",
             hint="Free some disk space or mend the folder; nothing was committed.",
         ) from error
+    except Exception as error:
+        if not isinstance(error, _driver_error_types()):
+            raise
+        raise _explained(shown, str(error)) from error
+
+
+def _driver_error_types() -> tuple[type[Exception], ...]:
+    psycopg = sys.modules.get("psycopg")
+    return (sqlite3.Error,) if psycopg is None else (sqlite3.Error, psycopg.Error)
+
+
+def _explained(shown: str, message: str) -> StoreError:
+    text = message.strip().split("\n")[0]
+    if "readonly" in text or "read-only" in text:
+        return StoreReadOnly(
+            f"The store {shown} can only be read: {text}.",
+            hint="Give yourself the right to write to it (file and folder), or set EVERCELL_STORE elsewhere.",
+        )
+    if "disk is full" in text:
+        hint = "Free some disk space; nothing was committed."
+    elif "not a database" in text:
+        hint = "Set EVERCELL_STORE to an evercell store or to a new file."
+    elif "locked" in text:
+        hint = "Another process holds it; try again when it is done."
+    else:
+        hint = "Check that the database runs, that the address is right and that you may use it."
+    return StoreUnavailable(f"The store {shown} did not answer: {text}.", hint=hint)

@@ -114,7 +114,7 @@ steps = Table(
     metadata,
     Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
     Column("name", String(200), primary_key=True),
-    Column("position", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
     Column("cell_id", String(64)),
     Column("attempts", Integer, nullable=False, default=0),
 )

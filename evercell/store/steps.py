@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
 from evercell.core.chunks import Blob, Chunk
@@ -23,27 +24,40 @@ from evercell.core.records import (
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.store.checkpoints import Checkpoints, blob_json, checkpoint_of, checkpoint_values
 from evercell.store.database import Turn
+from evercell.store.prepared import Prepared
 from evercell.store.runs import change_status
 from evercell.store.schema import attempts, checkpoints, steps
 
-_COUNT_ATTEMPT = (
-    sa.update(steps)
-    .where((steps.c.run_id == sa.bindparam("run")) & (steps.c.name == sa.bindparam("step")))
-    .values(attempts=steps.c.attempts + 1, cell_id=sa.bindparam("cell"))
-    .returning(steps.c.attempts)
-)
-_NEXT_POSITION = sa.select(sa.func.coalesce(sa.func.max(steps.c.position), 0) + 1).where(
-    steps.c.run_id == sa.bindparam("run")
-)
-_INSERT_STEP = sa.insert(steps)
-_INSERT_ATTEMPT = sa.insert(attempts)
-_INSERT_CHECKPOINT = sa.insert(checkpoints)
-_END_ATTEMPT = (
+_NEW_STEP = {
+    "run_id": sa.bindparam("run"),
+    "name": sa.bindparam("step"),
+    "position": sa.bindparam("seq"),
+    "cell_id": sa.bindparam("cell"),
+    "attempts": 1,
+}
+
+
+def _count_attempt_in(dialect: Any) -> Any:
+    """Insert the step, or count one attempt more; returns how many there are now."""
+    insert = dialect.insert(steps).values(_NEW_STEP)
+    counted = {"attempts": steps.c.attempts + 1, "cell_id": insert.excluded.cell_id}
+    keys = [steps.c.run_id, steps.c.name]
+    return insert.on_conflict_do_update(index_elements=keys, set_=counted).returning(steps.c.attempts)
+
+
+_COUNT_ATTEMPT = {
+    "sqlite": Prepared(_count_attempt_in(sqlite)),
+    "postgresql": Prepared(_count_attempt_in(postgresql)),
+}
+_BEGUN = ("id", "run_id", "step", "number", "status", "key", "token", "started_at")
+_INSERT_ATTEMPT = Prepared(sa.insert(attempts), columns=_BEGUN)
+_INSERT_CHECKPOINT = Prepared(sa.insert(checkpoints), columns=checkpoints.c.keys())
+_END_ATTEMPT = Prepared(
     sa.update(attempts)
     .where(attempts.c.id == sa.bindparam("attempt"))
     .values(
         status=sa.bindparam("new_status"),
-        ended_at=sa.bindparam("now"),
+        ended_at=sa.bindparam("now", type_=attempts.c.ended_at.type),
         error=sa.bindparam("new_error", type_=attempts.c.error.type),
         outputs=sa.bindparam("new_outputs", type_=attempts.c.outputs.type),
     )
@@ -64,8 +78,8 @@ class Steps(Checkpoints):
             attempt = Attempt(
                 new_id(), lease.run_id, step, number, AttemptStatus.RUNNING, key, lease.token, turn.now
             )
-            turn.connection.execute(
-                _INSERT_ATTEMPT,
+            _INSERT_ATTEMPT.run(
+                turn.connection,
                 {
                     "id": attempt.id,
                     "run_id": attempt.run_id,
@@ -83,14 +97,9 @@ class Steps(Checkpoints):
         return attempt
 
     def _count_attempt(self, turn: Turn, step: str, cell_id: str | None) -> int:
-        where = {"run": turn.row.id, "step": step, "cell": cell_id}
-        number = turn.connection.execute(_COUNT_ATTEMPT, where).scalar()
-        if number is None:
-            position = turn.connection.execute(_NEXT_POSITION, {"run": turn.row.id}).scalar_one()
-            values = {"run_id": turn.row.id, "name": step, "position": position, "cell_id": cell_id}
-            turn.connection.execute(_INSERT_STEP, {**values, "attempts": 1})
-            return 1
-        return int(number)
+        values = {"run": turn.row.id, "step": step, "cell": cell_id, "seq": turn.row.journal_seq + 1}
+        statement = _COUNT_ATTEMPT[turn.connection.dialect.name]
+        return int(statement.run(turn.connection, values).fetchone()[0])
 
     def fail_attempt(
         self,
@@ -132,7 +141,7 @@ class Steps(Checkpoints):
             data |= {"attempt": attempt.number} if attempt else {"carried": draft.origin}
             seq = turn.event(kind, data)
             values = checkpoint_values(draft, turn, seq, attempt)
-            turn.connection.execute(_INSERT_CHECKPOINT, values)
+            _INSERT_CHECKPOINT.run(turn.connection, values)
             turn.changes["head"] = draft.id
             turn.finish()
             reach("after_chunks_before_commit")
@@ -148,8 +157,8 @@ class Steps(Checkpoints):
         error: Mapping[str, Any] | None = None,
         outputs: Mapping[str, Any] | None = None,
     ) -> None:
-        turn.connection.execute(
-            _END_ATTEMPT,
+        _END_ATTEMPT.run(
+            turn.connection,
             {
                 "attempt": attempt.id,
                 "new_status": str(status),
