@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import shlex
-from functools import lru_cache
+from functools import cache
 from typing import NoReturn
 
 from evercell.core.errors import UsageError
@@ -26,6 +26,7 @@ class MagicParser(argparse.ArgumentParser):
         raise HelpAsked(self.format_help())
 
 
+@cache
 def step_parser() -> argparse.ArgumentParser:
     """The options of ``%%step``."""
     parser = MagicParser(
@@ -49,7 +50,6 @@ def step_parser() -> argparse.ArgumentParser:
     return parser
 
 
-@lru_cache(maxsize=1024)
 def parse_step(line: str) -> StepSpec:
     """The spec on a ``%%step`` line; raises `UsageError` or, for ``-h``, `HelpAsked`."""
     given = parse_line(step_parser(), line)

@@ -166,7 +166,10 @@ class Namespace:
         self._forget(name for name in [*plan.touched, *plan.code.deletes] if name not in self._variables)
         changed, self._fresh = self._groups.look(self._with_definitions(looked))
         own = plan.code.own if completed else {}
-        made = (changed & looked) | bound | strangers | self._rebound_definitions(changed, looked)
+        made = {
+            node for node in changed if node in self._variables
+        }  # also what is tied to what was looked at
+        made |= bound | strangers | self._rebound_definitions(changed, looked)
         for name in made - own.keys():
             self._note(name, Origin(variable_provenance(key, name), label, plan.maker))
         for name, statement in own.items():  # in order: one may read what an earlier one bound
