@@ -12,6 +12,7 @@ from IPython.core.inputtransformer2 import cell_magic
 from evercell.core.errors import MisplacedStep
 
 _OURS = ("%%step", "%%setup")
+_CONFIGURING = frozenset({"matplotlib", "config", "load_ext", "reload_ext", "autoreload", "aimport", "alias"})
 _TRANSPARENT = frozenset({"time", "capture", "prun"})
 """Cell magics that run the cell below them as it stands: analysed by that cell's own names."""
 
@@ -61,6 +62,25 @@ def refuse_misplaced(transformed: str) -> None:
                 f"{header} stands below other code; only the first line of a cell can make it a step.",
                 hint=f"Move {header} to the top of the cell (other %% magics go below it).",
             )
+
+
+def configuring_part(transformed: str) -> str:
+    """The magics of a cell that configure the shell. Its replay runs them: no checkpoint holds the shell."""
+    if "run_line_magic(" not in transformed:
+        return ""
+    statements = ast.parse(transformed).body
+    return "".join(f"{ast.unparse(s)}\n" for s in statements if _is_configuring(s))
+
+
+def _is_configuring(statement: ast.stmt) -> bool:
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "run_line_magic"
+        and isinstance(call.args[0], ast.Constant)
+        and call.args[0].value in _CONFIGURING
+    )
 
 
 def analysable(transformed: str, transform: Callable[[str], str]) -> str:

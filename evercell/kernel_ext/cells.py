@@ -20,6 +20,7 @@ from evercell.kernel_ext.cell_source import (
     Header,
     HeaderTransform,
     analysable,
+    configuring_part,
     header_of,
     refuse_misplaced,
 )
@@ -90,7 +91,7 @@ class CellRunner:
         )
         header, spec = header_of(raw_cell), None
         if header is None:
-            spec = _headless_spec(metadata)
+            header, spec = _headless_header(metadata), _headless_spec(metadata)
         elif header.kind == "step":
             spec = parse_step(header.line)
         source = analysable(transformed, self._shell.transform_cell)
@@ -116,7 +117,7 @@ class CellRunner:
                     raise
                 return self._failed_after(executor.result, error)
         if outcome.ending is Ending.REPLAYED:
-            return await run_cell(transformed_cell="")
+            return await run_cell(transformed_cell=configuring_part(transformed))
         if executor.late.came and executor.result.success:
             return self._failed_after(executor.result, KeyboardInterrupt())
         return executor.result
@@ -155,6 +156,13 @@ def _compiles(source: str) -> bool:
     except (SyntaxError, ValueError):
         return False
     return True
+
+
+def _headless_header(metadata: dict[str, Any]) -> Header | None:
+    """The ``%%setup`` line of a cell that is tagged as one in a headless run."""
+    asked = metadata.get("evercell")
+    name = asked.get("setup") if isinstance(asked, dict) else None
+    return Header("setup", str(name)) if name else None
 
 
 def _headless_spec(metadata: dict[str, Any]) -> StepSpec | None:
