@@ -27,18 +27,19 @@ class Settings:
 def resolve_settings(
     store: str | None = None,
     *,
+    configured: str | None = None,
     lease_seconds: float | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """Settings from, in this order: the argument, ``EVERCELL_*``, Jupyter's data directory.
+    """Settings from, in this order: ``store``, ``EVERCELL_*``, ``configured``, Jupyter's data directory.
 
-    ``store`` is an SQLAlchemy URL or a path to an SQLite file.
+    A store is an SQLAlchemy URL or a path to an SQLite file.
     """
     home = Path(jupyter_data_dir()) / "evercell"
-    url = store or environ.get("EVERCELL_STORE") or f"sqlite:///{home / 'store.db'}"
+    url = store or environ.get("EVERCELL_STORE") or configured or f"sqlite:///{home / 'store.db'}"
     if "://" not in url:
         url = f"sqlite:///{Path(url).expanduser().absolute()}"
-    seconds = lease_seconds or _seconds(environ.get("EVERCELL_LEASE_SECONDS"))
+    seconds = _seconds(environ.get("EVERCELL_LEASE_SECONDS")) or lease_seconds
     ttl = timedelta(seconds=seconds) if seconds else DEFAULT_LEASE
     return Settings(store_url=url, key_path=home / "key", lease_ttl=ttl)
 

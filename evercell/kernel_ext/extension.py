@@ -30,7 +30,7 @@ class Evercell(Configurable):
 
     store = Unicode(
         "",
-        help="SQLAlchemy URL of the store, or a path; default: EVERCELL_STORE, else Jupyter's data directory.",
+        help="SQLAlchemy URL of the store, or a path, where EVERCELL_STORE names none.",
     ).tag(config=True)
     lease_seconds = Float(
         0.0, help="How long a silent kernel keeps its run; default: EVERCELL_LEASE_SECONDS, else 30."
@@ -71,7 +71,7 @@ def load_ipython_extension(shell: Any) -> None:
     print(f"evercell: {greeting(extension.session)}")  # noqa: T201
 
 
-def attach(shell: Any, *, run: str | None = None, store: str | None = None) -> Extension:
+def attach(shell: Any, *, run: str | None = None) -> Extension:
     """Load evercell into a shell, on the run ``run`` or on the notebook's latest one."""
     if not hasattr(shell, "kernel"):
         raise UsageError(
@@ -79,7 +79,7 @@ def attach(shell: Any, *, run: str | None = None, store: str | None = None) -> E
             hint="Open a notebook or `jupyter console`, and type %load_ext evercell there.",
         )
     config = Evercell(config=getattr(shell, "config", None))
-    settings = resolve_settings(store or config.store or None, lease_seconds=config.lease_seconds or None)
+    settings = resolve_settings(configured=config.store or None, lease_seconds=config.lease_seconds or None)
     workspace = open_workspace(settings)
     try:
         notebook = notebook_path(shell.user_ns)
