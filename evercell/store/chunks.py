@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from evercell.core.chunks import Chunk, Codec
@@ -17,7 +17,7 @@ from evercell.core.errors import ChunkMissing
 from evercell.core.ids import new_id
 from evercell.store.database import Database, Turn
 from evercell.store.opening import driver_errors
-from evercell.store.prepared import Prepared
+from evercell.store.prepared import Prepared, insert_into
 from evercell.store.schema import chunks, packs
 
 SMALL_PACK = 64 * 1024
@@ -32,10 +32,12 @@ _BATCH = 500
 _FOLDER_MODE = 0o700
 
 _INSERT_PACKS = Prepared(sa.insert(packs), columns=packs.c.keys())
-_INSERT_CHUNKS = {
-    "sqlite": Prepared(sqlite.insert(chunks).on_conflict_do_nothing(), columns=chunks.c.keys()),
-    "postgresql": Prepared(postgresql.insert(chunks).on_conflict_do_nothing(), columns=chunks.c.keys()),
-}
+
+
+@cache
+def _insert_chunks(dialect: str) -> Prepared:
+    """Insert chunks that another session may be inserting at this very moment."""
+    return Prepared(insert_into(chunks, dialect).on_conflict_do_nothing(), columns=chunks.c.keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Chunks(Database):
                 turn.connection,
                 {"id": pack.id, "size": pack.size, "data": pack.data, "created_at": turn.now},
             )
-            _INSERT_CHUNKS[turn.connection.dialect.name].run_many(turn.connection, pack.rows)
+            _insert_chunks(turn.connection.dialect.name).run_many(turn.connection, pack.rows)
 
 
 def _pack_row(new: Sequence[Chunk]) -> Packed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +30,11 @@ class _Compiled:
         for name, function in self.convert.items():
             values[name] = function(values[name])
         return values if self.order is None else tuple([values[name] for name in self.order])
+
+
+def insert_into(table: sa.Table, dialect: str) -> Any:
+    """An INSERT that knows ON CONFLICT. The other database's dialect is not imported for it."""
+    return import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
 
 
 class Prepared:

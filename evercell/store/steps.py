@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
 from evercell.core.chunks import Blob, Chunk
@@ -24,7 +24,7 @@ from evercell.core.records import (
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.store.checkpoints import Checkpoints, blob_json, checkpoint_of, checkpoint_values
 from evercell.store.database import Turn
-from evercell.store.prepared import Prepared
+from evercell.store.prepared import Prepared, insert_into
 from evercell.store.runs import change_status
 from evercell.store.schema import attempts, checkpoints, steps
 
@@ -37,18 +37,17 @@ _NEW_STEP = {
 }
 
 
-def _count_attempt_in(dialect: Any) -> Any:
+@cache
+def _count_attempt(dialect: str) -> Prepared:
     """Insert the step, or count one attempt more; returns how many there are now."""
-    insert = dialect.insert(steps).values(_NEW_STEP)
+    insert = insert_into(steps, dialect).values(_NEW_STEP)
     counted = {"attempts": steps.c.attempts + 1, "cell_id": insert.excluded.cell_id}
     keys = [steps.c.run_id, steps.c.name]
-    return insert.on_conflict_do_update(index_elements=keys, set_=counted).returning(steps.c.attempts)
+    return Prepared(
+        insert.on_conflict_do_update(index_elements=keys, set_=counted).returning(steps.c.attempts)
+    )
 
 
-_COUNT_ATTEMPT = {
-    "sqlite": Prepared(_count_attempt_in(sqlite)),
-    "postgresql": Prepared(_count_attempt_in(postgresql)),
-}
 _BEGUN = ("id", "run_id", "step", "number", "status", "key", "token", "started_at")
 _INSERT_ATTEMPT = Prepared(sa.insert(attempts), columns=_BEGUN)
 _INSERT_CHECKPOINT = Prepared(sa.insert(checkpoints), columns=checkpoints.c.keys())
@@ -98,7 +97,7 @@ class Steps(Checkpoints):
 
     def _count_attempt(self, turn: Turn, step: str, cell_id: str | None) -> int:
         values = {"run": turn.row.id, "step": step, "cell": cell_id, "seq": turn.row.journal_seq + 1}
-        statement = _COUNT_ATTEMPT[turn.connection.dialect.name]
+        statement = _count_attempt(turn.connection.dialect.name)
         return int(statement.run(turn.connection, values).fetchone()[0])
 
     def fail_attempt(
