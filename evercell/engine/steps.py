@@ -223,7 +223,7 @@ def commit(
         origin=origin.id if origin else None, chunks=[*chunks, *manifest.chunks],
     )  # fmt: skip
     checkpoint = session.store.complete_step(session.write().lease, attempt, draft)
-    session.namespace.committed(manifest)
+    session.namespace.committed()
     session.position = checkpoint.id
     session.history.add(checkpoint)
     session.history.path.add(checkpoint.id)

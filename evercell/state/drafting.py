@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -29,68 +29,135 @@ from evercell.state.signing import Signer
 if TYPE_CHECKING:
     from evercell.state.namespace import Origin
 
+_SHORT_CHAIN = 8
+"""Up to so many manifests nobody minds the way back."""
+
 _ASK_FIRST = 64 * 1024
 """Bytes from which on it pays to ask the store what it has already."""
 
 
 @dataclass(slots=True)
 class Base:
-    """What the last committed manifest says, to tell what changed since."""
+    """What the last committed manifest has, to tell what is new and what is gone since."""
 
     checkpoint: str | None = None
     digest: bytes = b""
     depth: int = 0
     weight: int = 0
     full_weight: int = 0
-    variables: dict[str, list[str]] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
-    saving: list[tuple[LiveGroup, Group]] = field(default_factory=list)
-    """Live groups and where their content will be once the draft is committed."""
-    _next: Base | None = None
+    _next: _Step | None = None
 
     def start_from(self, manifest: VerifiedManifest) -> None:
         """A restored manifest is the base from here on."""
         self.checkpoint, self.digest = manifest.checkpoint, manifest.digest
         self.depth, self.weight, self.full_weight = manifest.depth, manifest.weight, manifest.weight
-        self.variables = {
-            name: [v.group, v.provenance.hex(), v.made_by, v.maker] for name, v in manifest.variables.items()
-        }
-        self.groups = set(manifest.groups)
-
-    def advance(self, draft: ManifestDraft) -> None:  # noqa: ARG002
-        """The draft made last was committed."""
-        following = self._next
-        if following is None:
-            return
-        for name in ("checkpoint", "digest", "depth", "weight", "full_weight", "variables", "groups"):
-            setattr(self, name, getattr(following, name))
-        for group, saved in following.saving:
-            group.saved = saved
+        self.names, self.groups = set(manifest.variables), set(manifest.groups)
         self._next = None
 
+    def advance(self) -> None:
+        """The draft made last was committed."""
+        step, self._next = self._next, None
+        if step is None:
+            return
+        if step.is_full:
+            self.names, self.groups, self.depth, self.weight = set(), set(), 0, 0
+            self.full_weight = len(step.payload)
+        self.checkpoint, self.digest = step.checkpoint, sha256(step.payload).digest()
+        self.depth += 1
+        self.weight += len(step.payload)
+        self.names -= step.gone
+        self.names |= step.names
+        self.groups -= step.dropped
+        self.groups |= step.groups
+        for group, saved in step.saving:
+            group.saved = saved
+
     @property
-    def is_worn(self) -> bool:
-        """Whether the way back to the last full manifest is long enough for a new full one."""
-        return self.depth >= LONGEST_CHAIN or (self.depth > 8 and self.weight > 2 * self.full_weight)
+    def needs_full(self) -> bool:
+        """Whether the next manifest has to be a full one: none yet, or the way back to the last is long."""
+        worn = self.depth > _SHORT_CHAIN and self.weight > 2 * self.full_weight
+        return self.checkpoint is None or self.depth >= LONGEST_CHAIN or worn
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """From the base to the manifest that was drafted on it."""
+
+    checkpoint: str | None
+    payload: bytes
+    is_full: bool
+    names: set[str]
+    gone: set[str]
+    groups: set[str]
+    dropped: set[str]
+    saving: list[tuple[LiveGroup, Group]]
+    """Live groups and where their content will be once the draft is committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What the namespace did since its base, and what its last cell did."""
+
+    noted: frozenset[str]
+    """Variables made or changed since the base."""
+    forgotten: frozenset[str]
+    wrote: frozenset[str]
+    deleted: frozenset[str]
 
 
 def draft_manifest(
     base: Base,
+    changed: Changed,
     *,
     origins: Mapping[str, Origin],
+    unsaved: Container[str],
     groups: Groups,
     fresh: dict[str, Pickled],
-    wrote: frozenset[str],
-    deleted: frozenset[str],
-    setup: Sequence[tuple[str, str]],
-    names: Mapping[str, str | None],
-    facts: Mapping[str, Any],
+    said: Mapping[str, Any],
     signer: Signer,
     reader: ChunkReader,
 ) -> ManifestDraft:
-    """Sign a manifest of the live groups, with the chunks that the store lacks."""
-    wanted = _needed_groups(origins, groups)
+    """Sign a manifest of what changed since the base, with the chunks that the store lacks.
+
+    ``said`` goes into the payload as it is; variables in ``unsaved`` do not go in at all.
+    """
+    full = base.needs_full
+    nodes = set(origins) if full else changed.noted | groups.moved
+    names = {n for n in nodes if n in origins and n not in unsaved and n in groups}
+    wanted = _needed_groups(names if full else [n for n in nodes if n in groups and n not in unsaved], groups)
     packer = _Packer(reader)
+    entries, saving = _save_groups(wanted, groups, fresh, packer)
+    gone = set() if full else {n for n in changed.forgotten if n in base.names}
+    dropped = set() if full else groups.retired & base.groups
+    new = entries.keys() if full else entries.keys() - base.groups
+    content = {
+        "format": FORMAT,
+        **said,
+        "base": None if full else [base.checkpoint, base.digest.hex()],
+        "python": python_version(),
+        "variables": {n: _variable(groups.group(n).id, origins[n]) for n in names},
+        "gone": sorted(gone),
+        "groups": {name: group_to_json(entries[name]) for name in new},
+        "dropped": sorted(dropped),
+        "wrote": sorted(changed.wrote),
+        "deleted": sorted(changed.deleted),
+    }
+    payload = encode(content)
+    base._next = _Step(said["checkpoint"], payload, full, names, gone, set(new), dropped, saving)
+    written = {groups.group(n).id for n in changed.wrote & names}
+    missing = [m for name in sorted(written) for m in entries[name].missing]
+    return ManifestDraft(payload, signer.sign(payload), packer.chunks, missing)
+
+
+def _variable(group: str, origin: Origin) -> list[str]:
+    return [group, origin.provenance.hex(), origin.made_by, origin.maker]
+
+
+def _save_groups(
+    wanted: Mapping[str, LiveGroup], groups: Groups, fresh: dict[str, Pickled], packer: _Packer
+) -> tuple[dict[str, Group], list[tuple[LiveGroup, Group]]]:
     entries: dict[str, Group] = {}
     saving: list[tuple[LiveGroup, Group]] = []
     for name, group in wanted.items():
@@ -99,43 +166,13 @@ def draft_manifest(
             saving.append((group, entries[name]))
         else:
             entries[name] = group.saved
-    full = base.checkpoint is None or base.is_worn
-    variables = {n: [groups.group(n).id, o.provenance.hex(), o.made_by, o.maker] for n, o in origins.items()}
-    known, known_groups = ({}, set()) if full else (base.variables, base.groups)
-    content = {
-        "format": FORMAT,
-        **names,
-        "base": None if full else [base.checkpoint, base.digest.hex()],
-        "python": python_version(),
-        "variables": {n: entry for n, entry in variables.items() if known.get(n) != entry},
-        "gone": sorted(known.keys() - variables.keys()),
-        "groups": {g: group_to_json(entries[g]) for g in sorted(wanted.keys() - known_groups)},
-        "dropped": sorted(known_groups - wanted.keys()),
-        "wrote": sorted(wrote),
-        "deleted": sorted(deleted),
-        "setup": [list(cell) for cell in setup],
-        "facts": dict(facts),
-    }
-    payload = encode(content)
-    base._next = Base(
-        checkpoint=names["checkpoint"],
-        digest=sha256(payload).digest(),
-        depth=1 if full else base.depth + 1,
-        weight=len(payload) + (0 if full else base.weight),
-        full_weight=len(payload) if full else base.full_weight,
-        variables=variables,
-        groups=set(wanted),
-        saving=saving,
-    )
-    written = {groups.group(name).id for name in wrote & origins.keys()}
-    missing = [m for name in sorted(written) for m in entries[name].missing]
-    return ManifestDraft(payload, signer.sign(payload), packer.chunks, missing)
+    return entries, saving
 
 
-def _needed_groups(origins: Mapping[str, Any], groups: Groups) -> dict[str, LiveGroup]:
-    """The groups of all variables, and of the definitions that they refer to."""
+def _needed_groups(nodes: Iterable[str], groups: Groups) -> dict[str, LiveGroup]:
+    """The groups of these nodes, and of the definitions that they refer to."""
     needed: dict[str, LiveGroup] = {}
-    waiting = [name for name in origins if name in groups]
+    waiting = list(nodes)
     while waiting:
         group = groups.group(waiting.pop())
         if group.id not in needed:

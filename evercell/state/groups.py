@@ -53,6 +53,14 @@ class Groups:
         self._group: dict[str, LiveGroup] = {}
         self._seen: dict[str, _Seen] = {}
         self._owner: dict[int, str] = {}
+        self.moved: set[str] = set()
+        """Nodes that came into another group since `settled`."""
+        self.retired: set[str] = set()
+        """Ids of groups that are no more, since `settled`."""
+
+    def settled(self) -> None:
+        """Everything up to here is told: begin to gather anew what moves."""
+        self.moved, self.retired = set(), set()
 
     def __contains__(self, node: str) -> bool:
         return node in self._group
@@ -157,7 +165,7 @@ class Groups:
                 continue
             group = LiveGroup(frozenset(members))
             for node in members:
-                self._group[node] = group
+                self._join(node, group)
 
     # -- changing --------------------------------------------------------------------------------
 
@@ -166,7 +174,15 @@ class Groups:
         group = LiveGroup(nodes, group_id, saved)
         for node in nodes:
             self.drop(node)
-            self._group[node] = group
+            self._join(node, group)
+        self.retired.discard(group_id)
+
+    def _join(self, node: str, group: LiveGroup) -> None:
+        former = self._group.get(node)
+        if former is not None:
+            self.retired.add(former.id)
+        self._group[node] = group
+        self.moved.add(node)
 
     def drop(self, node: str) -> None:
         """Forget a node; what was tied to it is to be saved anew."""
@@ -175,11 +191,14 @@ class Groups:
         if seen is not None:
             for key in seen.identities:
                 self._owner.pop(key, None)
-        if group is not None and len(group.nodes) > 1:
+        if group is None:
+            return
+        self.retired.add(group.id)
+        if len(group.nodes) > 1:
             rest = LiveGroup(frozenset(n for n in group.nodes if n != node))
             for other in rest.nodes:
                 if self._group.get(other) is group:
-                    self._group[other] = rest
+                    self._join(other, rest)
 
     def serialise(self, group: LiveGroup, pickled: dict[str, Pickled]) -> Pickled:
         """A group's payload: one node as it is, several as a dict, so that what they share stays shared."""

@@ -15,7 +15,7 @@ from typing import Any
 from evercell.core.chunks import ChunkReader
 from evercell.state.analysis import CellCode, analyse
 from evercell.state.definitions import EVERYTHING, Definitions
-from evercell.state.drafting import Base, draft_manifest
+from evercell.state.drafting import Base, Changed, draft_manifest
 from evercell.state.groups import GONE, Groups
 from evercell.state.loading import Loader
 from evercell.state.manifest import ManifestDraft, Missing, VerifiedManifest
@@ -85,6 +85,9 @@ class Namespace:
         self._wrote: set[str] = set()
         self._deleted: set[str] = set()
         """What the cell observed last made or changed, and deleted."""
+        self._noted: set[str] = set()
+        self._forgotten: set[str] = set()
+        """What was made or changed, and deleted, since the last commit."""
         self._setup_names: set[str] = set()
         self.setup: list[tuple[str, str]] = []
         """Setup cells run so far: name and source, in order of their first run."""
@@ -196,7 +199,9 @@ class Namespace:
     def _note(self, name: str, origin: Origin) -> None:
         self._origins[name] = origin
         self._wrote.add(name)
+        self._noted.add(name)
         self._deleted.discard(name)
+        self._forgotten.discard(name)
         self._setup_names.discard(name)
 
     def _forget(self, names: Iterable[str]) -> None:
@@ -204,7 +209,9 @@ class Namespace:
             if self._origins.pop(name, None) is not None:
                 self._groups.drop(name)
                 self._deleted.add(name)
+                self._forgotten.add(name)
                 self._wrote.discard(name)
+                self._noted.discard(name)
 
     def _observe_states(self, key: bytes, label: str, maker: str) -> None:
         states = read_states()
@@ -256,6 +263,8 @@ class Namespace:
         self.setup = [(n, s) for n, s in self.setup if n != name] + [(name, plan.source)]
         bound = {n for n in plan.code.binds if n in self._origins}
         self._setup_names |= bound
+        self._forgotten |= bound
+        self._noted -= bound
         self._wrote -= bound
 
     # -- asking ----------------------------------------------------------------------------------
@@ -287,26 +296,41 @@ class Namespace:
         facts: dict[str, Any],
     ) -> ManifestDraft:
         """A signed manifest of everything that changed since the last one that was committed."""
-        self._forget([n for n in self._origins if n not in self._variables and n not in STATES])
-        saved = {n: o for n, o in self._origins.items() if n not in self._setup_names}
+        if self._base.needs_full:
+            self._forget([n for n in self._origins if n not in self._variables and n not in STATES])
+        changed = Changed(
+            frozenset(self._noted),
+            frozenset(self._forgotten),
+            frozenset(self._wrote),
+            frozenset(self._deleted),
+        )
         return draft_manifest(
             self._base,
-            origins=saved,
+            changed,
+            origins=self._origins,
+            unsaved=self._setup_names,
             groups=self._groups,
             fresh=self._fresh,
-            wrote=frozenset(self._wrote),
-            deleted=frozenset(self._deleted),
-            setup=self.setup,
-            names={"store": store_id, "checkpoint": checkpoint_id, "parent": parent},
-            facts=facts,
+            said={
+                "store": store_id,
+                "checkpoint": checkpoint_id,
+                "parent": parent,
+                "setup": [list(cell) for cell in self.setup],
+                "facts": facts,
+            },
             signer=signer,
             reader=reader,
         )
 
-    def committed(self, draft: ManifestDraft) -> None:
-        """The draft was committed: the next one says what changed since."""
-        self._base.advance(draft)
-        self._wrote, self._deleted, self._fresh = set(), set(), {}
+    def committed(self) -> None:
+        """The last draft was committed: the next one says what changed since."""
+        self._base.advance()
+        self._settle()
+
+    def _settle(self) -> None:
+        self._groups.settled()
+        self._noted, self._forgotten, self._fresh = set(), set(), {}
+        self._wrote, self._deleted = set(), set()
 
     # -- putting back ----------------------------------------------------------------------------
 
@@ -321,7 +345,7 @@ class Namespace:
             self._groups.drop(name)
         self._put(values, manifest, loader)
         self._base.start_from(manifest)
-        self._wrote, self._deleted, self._fresh = set(), set(), {}
+        self._settle()
         self.setup = list(manifest.setup)
         names = tuple(n for n in values if n not in STATES)
         return Restored(names, tuple(m for g in manifest.groups.values() for m in g.missing))
