@@ -17,6 +17,7 @@ from evercell.state.analysis import CellCode, analyse
 from evercell.state.definitions import EVERYTHING, Definitions
 from evercell.state.drafting import Base, Changed, draft_manifest
 from evercell.state.groups import GONE, Groups
+from evercell.state.holding import Held
 from evercell.state.loading import Loader
 from evercell.state.manifest import ManifestDraft, Missing, VerifiedManifest
 from evercell.state.plan import CellPlan
@@ -52,16 +53,6 @@ class Restored:
     def changed(self) -> bool:
         """Whether the namespace is another one than before."""
         return bool(self.names)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What a cell could touch, as it was before: for another attempt."""
-
-    values: dict[str, Pickled]
-    groups: list[frozenset[str]]
-    names: frozenset[str]
-    states: dict[str, Any]
 
 
 class Namespace:
@@ -417,39 +408,18 @@ class Namespace:
     # -- trying again ----------------------------------------------------------------------------
 
     def hold(self, plan: CellPlan) -> Held:
-        """Keep what the cell could touch, serialised in memory, for `roll_back`."""
-        groups = {}
-        for name in plan.touched - self._setup_names:
-            group = self._groups.group(name)
-            groups[group.id] = group
-        values = {group.id: _detached(self._groups.serialise(group, {})) for group in groups.values()}
-        names = frozenset(self._live_names())
-        return Held(values, [groups[key].nodes for key in values], names, read_states())
+        """Keep what the cell could touch, serialised in memory, for another attempt."""
+        groups = {g.id: g for name in plan.touched - self._setup_names if (g := self._groups.group(name))}
+        return Held(
+            self._variables,
+            frozenset(self._live_names()),
+            {group.nodes: self._groups.serialise(group, {}) for group in groups.values()},
+            self._definitions,
+        )
 
     def roll_back(self, held: Held) -> list[str]:
         """Put everything back as it was at `hold`; returns the variables that could not be."""
-        left: list[str] = []
-        loader = Loader(None, None, self._variables, self._definitions)
-        for nodes, pickled in zip(held.groups, held.values.values(), strict=True):
-            names = [n for n in nodes if n in held.names]
-            if pickled.left_out:
-                left += names
-                continue
-            values = loader.load_pickled(sorted(nodes), pickled)
-            self._variables.update({n: values[n] for n in names})
-        for name in self._live_names() - held.names:
-            self._variables.pop(name)
-        for name, state in held.states.items():
-            write_state(name, state)
+        left = held.put_back(self._live_names() - held.names)
         self._states.update(held.states)
-        self._groups.look(n for nodes in held.groups for n in nodes if n in self._variables)
-        return sorted(left)
-
-
-def _detached(pickled: Pickled) -> Pickled:
-    """A copy that holds its own bytes: the live buffers are about to change."""
-    import pickle
-
-    pickled.buffers = [pickle.PickleBuffer(bytearray(b.raw())) for b in pickled.buffers]
-    pickled.identities = {}
-    return pickled
+        self._groups.look(name for name in held.kept_names() if name in self._variables)
+        return left

@@ -245,3 +245,37 @@ def test_any_web_of_shared_objects_comes_back_as_a_kernel_that_never_died_has_it
     expected = [_shape(undisturbed[name], seen) for name in "abc"]
     seen = {}
     assert [_shape(notebook[name], seen) for name in "abc"] == expected
+
+
+def test_a_long_history_of_changes_comes_back_whole(workspace: Workspace) -> None:
+    """Far beyond one full manifest: changes, ties, deletions and returns, each step on top of the last."""
+    dice = random.Random(5)
+    notebook, undisturbed = Notebook(workspace), dict[str, Any]()
+    for number in range(300):
+        name, other = f"v{dice.randrange(12)}", f"v{dice.randrange(12)}"
+        known = sorted(n for n in undisturbed if n.startswith("v"))
+        choices = [f"{name} = [{number}]"]
+        if name in known and other in known:
+            choices += [
+                f"{name}.append({number})",
+                f"{name} = {other}",
+                f"del {name}",
+                f"{name} = [{other}, 0]",
+            ]
+        source = dice.choice(choices)
+        exec(source, undisturbed)
+        if dice.random() < 0.3:
+            notebook.plain(source)
+        else:
+            notebook.step(f"s{number}", source)
+    notebook.step("last", "end = 1")
+    notebook.session.leave()
+    fresh = Notebook(workspace, notebook.session.require_run().id)
+    fresh.resume()
+    fresh.session.leave()
+    names = sorted(n for n in undisturbed if n.startswith("v"))
+    assert sorted(n for n in fresh.variables if n.startswith("v")) == names
+    seen: dict[int, int] = {}
+    expected = [_shape(undisturbed[name], seen) for name in names]
+    seen = {}
+    assert [_shape(fresh[name], seen) for name in names] == expected
