@@ -87,8 +87,10 @@ class KernelExecutor:
         pyplot = sys.modules.get("matplotlib.pyplot")
         if inline is not None and pyplot is not None and pyplot.get_fignums():
             inline.flush_figures()
+        # A flush waits for the thread that sends for both streams: one wait is enough where stderr is empty.
+        if getattr(sys.stderr, "_buffers", True):
+            sys.stderr.flush()
         sys.stdout.flush()
-        sys.stderr.flush()
 
     def _body_result(self, result: Any) -> BodyResult:
         error = result.error_before_exec or result.error_in_exec
