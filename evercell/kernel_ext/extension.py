@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import atexit
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from traitlets import Float, Unicode
 from traitlets.config import Configurable
 
-from evercell.core.errors import UsageError
+from evercell.core.errors import StoreError, UsageError
 from evercell.core.statuses import RunStatus
 from evercell.engine.leasing import foreign_lease
 from evercell.engine.session import Session
@@ -59,7 +60,8 @@ class Extension:
 
     def close(self) -> None:
         """Give the lease back and close the store. The run counts as paused until somebody resumes it."""
-        self.session.leave()
+        with suppress(StoreError):  # out of reach: the lease ends by itself
+            self.session.leave()
         self.workspace.close()
 
 

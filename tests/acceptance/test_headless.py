@@ -178,3 +178,19 @@ def test_bad_input_is_refused_with_what_to_do(
     assert said in done.stderr
     assert "→" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_cell_tagged_setup_runs_in_every_kernel(
+    command: Callable[..., Any], counter: Counter, tmp_path: Path
+) -> None:
+    fails = "raise ValueError('not yet')"
+    cells = [
+        f"import sys\n{counter.cell('setup')}\nsys.ready = True",
+        f"{counter.cell('work')}\nx = sys.ready",
+    ]
+    write(tmp_path / "in.ipynb", [*cells, fails], tags={0: "evercell-setup"})
+    assert command("evercell", "run", "in.ipynb").returncode == 1
+    write(tmp_path / "in.ipynb", [*cells, "print(x, sys.ready)"], tags={0: "evercell-setup"})
+    assert command("evercell", "resume", "in-1").returncode == 0
+    assert counter.words() == ["setup", "work", "setup"]
+    assert texts(tmp_path / "in.out.ipynb")[-1] == "True True\n"
