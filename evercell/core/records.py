@@ -177,7 +177,6 @@ class EventKind(StrEnum):
     RUN_CREATED = "run.created"
     RUN_BRANCHED = "run.branched"
     RUN_STATUS = "run.status"
-    RUN_HEAD = "run.head"
     LEASE_ACQUIRED = "lease.acquired"
     LEASE_TAKEN = "lease.taken"
     LEASE_RELEASED = "lease.released"

@@ -20,11 +20,6 @@ class RunStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether nothing is left to do. An edit may still reopen a completed or failed run."""
-        return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
-
 
 class AttemptStatus(StrEnum):
     """How one try to execute a step stands."""

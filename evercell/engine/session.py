@@ -49,11 +49,6 @@ class Session:
     # -- the run ---------------------------------------------------------------------------------
 
     @property
-    def is_writing(self) -> bool:
-        """Whether this session holds its run's lease (it may have lost it without knowing yet)."""
-        return self._held is not None
-
-    @property
     def history(self) -> History:
         """The checkpoints visible from the run. Another session's are seen once this one holds the lease."""
         if self._history is None:

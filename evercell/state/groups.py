@@ -69,10 +69,6 @@ class Groups:
         """The group of a node."""
         return self._group[node]
 
-    def all_groups(self) -> dict[str, LiveGroup]:
-        """Every group by id."""
-        return {group.id: group for group in self._group.values()}
-
     def is_seen(self, node: str) -> bool:
         """Whether the node's content is known to compare with (not so right after a restore)."""
         return node in self._seen
