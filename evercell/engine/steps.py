@@ -48,7 +48,7 @@ async def run_step(
     """
     session.places.claim(spec.name, place)
     session.write()
-    plan = session.namespace.plan(source)
+    plan = session.namespace.plan(source, label=spec.name)
     match decide(session, spec, plan):
         case Replay(checkpoint_id):
             return replay_step(session, spec, checkpoint_id, executor)

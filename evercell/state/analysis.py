@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 
-from evercell.state.statements import OwnStatement, own_statements
+from evercell.state.statements import OwnStatement, imported_modules, own_statements
 
 DYNAMIC_CALLS = frozenset({"exec", "eval", "globals", "locals", "vars", "dir", "get_ipython", "__import__"})
 """Names that reach variables without naming them: a cell that uses one may touch everything."""
@@ -36,6 +36,8 @@ class CellCode:
     deletes: frozenset[str]
     dynamic: bool
     """May touch every variable: `DYNAMIC_CALLS`, a star import, magics."""
+    modules: frozenset[str] = frozenset()
+    """Modules that it imports, wherever in it: those beside the notebook are part of its code."""
     own: Mapping[str, OwnStatement] = field(default_factory=dict)
     """Names bound by a statement that stands for itself, so that its neighbours do not matter."""
 
@@ -61,6 +63,7 @@ def analyse(source: str) -> CellCode:
         binds=frozenset(flow.binds),
         deletes=frozenset(flow.deletes),
         dynamic=flow.dynamic,
+        modules=frozenset(imported_modules(tree)),
         own=own_statements(tree),
     )
 
@@ -76,6 +79,8 @@ class _Flow(ast.NodeVisitor):
         self.dynamic = False
         self._deferred: set[str] = set()
         """Read by functions when they are called, by which time all of the cell may have run."""
+        self._exposed: set[str] = set()
+        """Of those, the ones that something was called before they were surely bound."""
         self._sure: set[str] = set()
         self._local: list[set[str]] = []
         """Names of the comprehensions and class bodies around the present expression."""
@@ -86,8 +91,11 @@ class _Flow(ast.NodeVisitor):
             self.visit(statement)
 
     def settle(self) -> None:
-        """Sort out what functions read, now that everything the cell binds is known."""
-        self.may_read |= self._deferred & self.binds
+        """Sort out what functions read, now that everything the cell binds is known.
+
+        Functions that are defined in any order and called at the end read nothing from before the cell.
+        """
+        self.may_read |= {n for n in self._deferred & self.binds if n in self._exposed or n not in self._sure}
         self.reads |= self._deferred - self.binds
 
     # -- names -----------------------------------------------------------------------------------
@@ -130,6 +138,7 @@ class _Flow(ast.NodeVisitor):
         """A shell command or magic that provably touches no variable does not make the cell dynamic."""
         if not _is_harmless_magic(node):
             self.generic_visit(node)
+            self._exposed |= self._deferred - self._sure
 
     # -- statements whose order or certainty differs from that of their children -----------------
 
@@ -177,10 +186,13 @@ class _Flow(ast.NodeVisitor):
         before = set(self._sure)
         self.run(node.body)
         self.run(node.orelse)
+        after = [self._sure]
         for handler in node.handlers:
             self._sure = set(before)
             self.visit(handler)
-        self._sure = before
+            if not isinstance(handler.body[-1], ast.Raise):
+                after.append(self._sure)
+        self._sure = set.intersection(*after)
         self.run(node.finalbody)
 
     visit_TryStar = visit_Try  # type: ignore[assignment]
@@ -190,7 +202,11 @@ class _Flow(ast.NodeVisitor):
             self.visit(node.type)
         if node.name:
             self._sure.add(node.name)
+            if not self._local:
+                self.deletes.add(node.name)  # Python unbinds it when the handler ends
         self.run(node.body)
+        if node.name:
+            self._sure.discard(node.name)
 
     def visit_Match(self, node: ast.Match) -> None:
         self.visit(node.subject)

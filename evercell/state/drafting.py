@@ -146,7 +146,8 @@ def draft_manifest(
     }
     payload = encode(content)
     base._next = _Step(said["checkpoint"], payload, full, names, gone, set(new), dropped, saving)
-    written = {groups.group(n).id for n in changed.wrote & names}
+    # what plain cells and definitions left out is named, too: here it is saved for the first time
+    written = {groups.group(n).id for n in changed.wrote & names} | {group.id for group, _ in saving}
     missing = [m for name in sorted(written) for m in entries[name].missing]
     return ManifestDraft(payload, signer.sign(payload), packer.chunks, missing)
 

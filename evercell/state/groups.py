@@ -105,7 +105,7 @@ class Groups:
             node = waiting.pop()
             if node in pickled:
                 continue
-            if self._value(node) is GONE:
+            if self.value(node) is GONE:
                 self.drop(node)
                 continue
             pickled[node] = self._pickle(node)
@@ -118,11 +118,12 @@ class Groups:
         return changed, pickled
 
     def _pickle(self, node: str) -> Pickled:
-        value = self._value(node)
+        value = self.value(node)
         members = [value] if is_definition_node(node) else []
-        return self._serialiser.dumps(value, members, name=node)
+        return self._serialiser.dumps(value, members, name=_called([(node, value)]))
 
-    def _value(self, node: str) -> Any:
+    def value(self, node: str) -> Any:
+        """The live object of a node, `GONE` where there is none."""
         if not is_definition_node(node):
             return self._value_of(node)
         definition = self._definitions.value(node)
@@ -202,13 +203,34 @@ class Groups:
         if len(nodes) == 1:
             found = pickled.get(nodes[0])
             return found if found is not None else self._pickle(nodes[0])
-        values = {node: self._value(node) for node in nodes}
+        values = {node: self.value(node) for node in nodes}
+        whole = self._together(values)
+        if not whole.is_placeholder:
+            return whole
+        alone = {node: self._pickle(node) for node in nodes}
+        if not any(new.is_placeholder for new in alone.values()):
+            alone = dict.fromkeys(nodes, whole)  # each can be kept, but not together: none is
+        notes = tuple(
+            {id(n): n for new in alone.values() if new.is_placeholder for n in new.left_out}.values()
+        )
+        kept = {
+            node: alone[node].left_out[0].placeholder() if alone[node].is_placeholder else value
+            for node, value in values.items()
+        }
+        rest = self._together(kept)
+        rest.left_out += notes
+        return rest
+
+    def _together(self, values: dict[str, Any]) -> Pickled:
         members = [value for node, value in values.items() if is_definition_node(node)]
-        return self._serialiser.dumps(values, members, name=_variable_names(nodes))
+        return self._serialiser.dumps(values, members, name=_called(values.items()))
 
 
-def _variable_names(nodes: Iterable[str]) -> str:
-    return ", ".join(n for n in nodes if not is_definition_node(n)) or "a definition"
+def _called(nodes: Iterable[tuple[str, Any]]) -> str:
+    """What the user calls these nodes: variables by their names, only definitions by theirs."""
+    pairs = list(nodes)
+    variables = [node for node, _ in pairs if not is_definition_node(node)]
+    return ", ".join(variables or [getattr(value, "__qualname__", "a definition") for _, value in pairs])
 
 
 def _lasting(pickled: Pickled) -> frozenset[int]:

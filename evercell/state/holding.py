@@ -1,57 +1,131 @@
-"""What a cell could touch, kept in memory while it runs: a further attempt begins from the state before."""
+"""What a cell could touch, kept in memory as it was: for another attempt from the same state."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from evercell.state.definitions import Definitions
+from evercell.state.definitions import Definitions, is_definition_node
+from evercell.state.groups import GONE, Groups, LiveGroup
 from evercell.state.loading import Loader
-from evercell.state.randomness import read_states, write_state
 from evercell.state.serialising import Pickled
 
 
+@dataclass(frozen=True, slots=True)
+class HeldGroup:
+    """One group, with all that tells whether it is still the same."""
+
+    nodes: frozenset[str]
+    content: Pickled
+    fingerprint: bytes
+    identities: frozenset[int]
+    values: Mapping[str, Any]
+    attributes: Mapping[str, frozenset[str]]
+    """Of its classes: names that they had."""
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
-    """Serialised groups of a namespace, and its random state."""
+    """A part of the namespace as it was before a cell."""
 
-    def __init__(
-        self,
-        variables: dict[str, Any],
-        names: frozenset[str],
-        groups: dict[frozenset[str], Pickled],
-        definitions: Definitions,
-    ) -> None:
-        self._variables = variables
-        self._definitions = definitions
-        self._groups = {nodes: _detached(pickled) for nodes, pickled in groups.items()}
-        self.names = names
-        """The variables that there were."""
-        self.states = read_states()
+    groups: list[HeldGroup]
+    names: frozenset[str]
+    """All variables that there were."""
+    states: dict[str, Any]
+    """Of the random generators."""
 
-    def kept_names(self) -> Iterator[str]:
-        """The variables that are kept here."""
-        return (node for nodes in self._groups for node in nodes if node in self.names)
 
-    def put_back(self, new_names: Iterable[str]) -> list[str]:
-        """Put values and random state back and remove ``new_names``; returns what could not be put back."""
-        loader = Loader(None, None, self._variables, self._definitions)
-        left: list[str] = []
-        for nodes, pickled in self._groups.items():
-            names = [node for node in nodes if node in self.names]
-            if pickled.left_out:
-                left += names
-                continue
-            values = loader.load_pickled(sorted(nodes), pickled)
-            self._variables.update({name: values[name] for name in names})
-        for name in new_names:
-            self._variables.pop(name)
-        for name, state in self.states.items():
-            write_state(name, state)
-        return sorted(left)
+@dataclass(slots=True)
+class RolledBack:
+    """What a way back brought: values to put in, and what stays as the attempt left it."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+
+
+def hold_groups(nodes: Iterable[str], groups: Groups) -> list[HeldGroup]:
+    """Serialise the groups of these nodes into memory of their own."""
+    wanted: dict[str, LiveGroup] = {}
+    for node in nodes:
+        if node in groups:
+            group = groups.group(node)
+            wanted[group.id] = group
+    return [_hold(group, groups) for group in wanted.values()]
+
+
+def _hold(group: LiveGroup, groups: Groups) -> HeldGroup:
+    pickled = groups.serialise(group, {})
+    values = {node: groups.value(node) for node in group.nodes}
+    classes = {node: value for node, value in values.items() if isinstance(value, type)}
+    return HeldGroup(
+        nodes=group.nodes,
+        content=_detached(pickled),
+        fingerprint=pickled.fingerprint(),
+        identities=frozenset(pickled.identities),
+        values=values,
+        attributes={node: frozenset(vars(kind)) for node, kind in classes.items()},
+    )
 
 
 def _detached(pickled: Pickled) -> Pickled:
     """A copy that holds its own bytes: the live buffers are about to change."""
-    own = [pickle.PickleBuffer(bytearray(buffer.raw())) for buffer in pickled.buffers]
-    return Pickled(pickled.stream, own, {}, pickled.refs, pickled.reads, pickled.left_out)
+    buffers = [pickle.PickleBuffer(bytearray(buffer.raw())) for buffer in pickled.buffers]
+    return Pickled(
+        pickled.stream, buffers, {}, pickled.refs, pickled.reads, pickled.left_out, pickled.is_placeholder
+    )
+
+
+def roll_back_groups(
+    held: Held, groups: Groups, definitions: Definitions, variables: dict[str, Any]
+) -> RolledBack:
+    """The values that held groups had, where they changed. Functions and classes are put back in place.
+
+    A group with something in it that cannot be kept stays as it is, and is named.
+    """
+    back = RolledBack()
+    loader = Loader(None, None, variables, definitions)
+    for group in held.groups:
+        if _is_unchanged(group, groups):
+            continue
+        names = {_called(node, group.values[node]) for node in group.nodes}
+        if group.content.left_out:
+            back.left += names
+            continue
+        try:
+            values = loader.load_pickled(sorted(group.nodes), group.content)
+        except Exception:  # noqa: BLE001  user code runs in __setstate__; the attempt is named, not lost
+            back.left += names
+            continue
+        for node, value in values.items():
+            if is_definition_node(node):
+                _put_back(group.values[node], value, group.attributes.get(node))
+                definitions.register(node, group.values[node])
+            elif node in held.names:
+                back.values[node] = value
+    return back
+
+
+def _is_unchanged(group: HeldGroup, groups: Groups) -> bool:
+    if any(groups.value(node) is not value for node, value in group.values.items()):
+        return False
+    now = groups.serialise(LiveGroup(group.nodes), {})
+    return now.fingerprint() == group.fingerprint and now.identities.keys() == group.identities
+
+
+def _called(node: str, value: Any) -> str:
+    return str(getattr(value, "__qualname__", "a definition")) if is_definition_node(node) else node
+
+
+def _put_back(live: Any, was: Any, attributes: frozenset[str] | None) -> None:
+    """Make a function or class again what it was; its instances and callers keep the object they have."""
+    if live is GONE:
+        return
+    if attributes is not None:  # a class: loading it has set what it had (cloudpickle knows it again)
+        for name in vars(live).keys() - attributes:
+            delattr(live, name)
+        return
+    live.__dict__.clear()
+    live.__dict__.update(was.__dict__)
+    live.__defaults__, live.__kwdefaults__ = was.__defaults__, was.__kwdefaults__

@@ -5,6 +5,8 @@ Types are named by text, so that nothing is imported for the sake of being refus
 
 from __future__ import annotations
 
+import enum
+import io
 import types
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +28,8 @@ _CONNECTION = Refusal("a live connection", _SETUP)
 _THREAD = Refusal("a running thread or pool", _SETUP)
 _LOOP = Refusal("a part of a running event loop", "await it inside the step, and keep its result")
 _PROCESS = Refusal("a process of this kernel", "wait for it inside the step, and keep its result")
+_DISPLAY = Refusal("a part of the page that this kernel drives", "make it anew where it is shown")
+_SHELL = Refusal("this kernel itself", "get it where it is used: get_ipython()")
 _SUSPENDED = Refusal("suspended code", "keep a list of its values instead, or make it anew where it is used")
 _MEMORY = Refusal("a window into memory", "keep the bytes or the array itself")
 
@@ -50,6 +54,12 @@ REFUSED: dict[str, Refusal] = {
     "sqlalchemy.engine.base.Engine": _CONNECTION,
     "sqlalchemy.engine.base.Connection": _CONNECTION,
     "sqlalchemy.orm.session.Session": _CONNECTION,
+    "sqlalchemy.ext.asyncio.engine.AsyncEngine": _CONNECTION,
+    "sqlalchemy.ext.asyncio.session.AsyncSession": _CONNECTION,
+    "psycopg.AsyncConnection": _CONNECTION,
+    "psycopg.Cursor": _CONNECTION,
+    "psycopg_pool.pool.ConnectionPool": _CONNECTION,
+    "psycopg2.extensions.cursor": _CONNECTION,
     "zmq.sugar.socket.Socket": _CONNECTION,
     "zmq.sugar.context.Context": _CONNECTION,
     "_thread.lock": _LOCK,
@@ -69,11 +79,11 @@ REFUSED: dict[str, Refusal] = {
     "queue.Queue": _LOCK,
     "queue.SimpleQueue": _LOCK,
     "_queue.SimpleQueue": _LOCK,
-    "_asyncio.Task": _LOOP,
-    "_asyncio.Future": _LOOP,
-    "asyncio.locks.Lock": _LOOP,
-    "asyncio.locks.Event": _LOOP,
-    "asyncio.queues.Queue": _LOOP,
+    "IPython.core.interactiveshell.InteractiveShell": _SHELL,
+    "comm.base_comm.BaseComm": _DISPLAY,
+    "ipywidgets.widgets.widget.Widget": _DISPLAY,
+    "IPython.core.display_functions.DisplayHandle": _DISPLAY,
+    "tqdm.std.tqdm": _DISPLAY,
     "subprocess.Popen": _PROCESS,
     "multiprocessing.context.Process": _PROCESS,
     "builtins.generator": _SUSPENDED,
@@ -83,6 +93,9 @@ REFUSED: dict[str, Refusal] = {
     "builtins.traceback": _SUSPENDED,
     "builtins.memoryview": _MEMORY,
     "weakref.ReferenceType": Refusal("a weak reference", "keep the object itself"),
+    "weakref.ProxyType": Refusal("a weak reference", "keep the object itself"),
+    "weakref.CallableProxyType": Refusal("a weak reference", "keep the object itself"),
+    "weakref.WeakMethod": Refusal("a weak reference", "keep the object itself"),
     "weakref.WeakValueDictionary": Refusal("weak references", "keep the objects themselves"),
     "weakref.WeakKeyDictionary": Refusal("weak references", "keep the objects themselves"),
 }
@@ -95,6 +108,9 @@ _BASES: tuple[tuple[type, Refusal], ...] = (
     (types.FrameType, _SUSPENDED),
     (types.TracebackType, _SUSPENDED),
 )
+
+_LOOP_MODULES = ("asyncio.", "_asyncio.", "uvloop.")
+"""All that is made there belongs to a loop, exceptions and constants excepted."""
 
 _known: dict[type, Refusal | None] = {}
 
@@ -111,10 +127,19 @@ def refusal(value: Any) -> Refusal | None:
         )
         if found is None:
             found = next((r for base, r in _BASES if issubclass(kind, base)), None)
-        if "asyncio" in kind.__module__ and kind.__name__.endswith("EventLoop"):
+        if found is None and _belongs_to_a_loop(kind):
             found = _LOOP
+        if found is None and issubclass(kind, io.IOBase) and not issubclass(kind, io.BytesIO | io.StringIO):
+            found = _FILE
         _known[kind] = found
         return found
+
+
+def _belongs_to_a_loop(kind: type) -> bool:
+    return any(
+        type_name(base).startswith(_LOOP_MODULES) and not issubclass(base, BaseException | enum.Enum)
+        for base in kind.__mro__
+    )
 
 
 def type_name(kind: type) -> str:

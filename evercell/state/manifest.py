@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -87,9 +87,16 @@ class ManifestDraft:
     """What this step left behind that could not be kept."""
 
 
+_VERIFIED = object()
+"""What `verify` shows to make a `VerifiedManifest`."""
+
+
 @dataclass(frozen=True, slots=True)
 class VerifiedManifest:
-    """The whole namespace as of a checkpoint, authenticated. Made by `verify` only."""
+    """The whole namespace as of a checkpoint, authenticated. Made by `verify` only.
+
+    Whatever loads pickles asks for one of these: nothing is unpickled that was not signed.
+    """
 
     checkpoint: str
     digest: bytes
@@ -106,6 +113,11 @@ class VerifiedManifest:
     """Bytes of all payloads since the last full one."""
     group_of: Mapping[str, str] = field(default_factory=dict)
     """Node → id of its group."""
+    seal: InitVar[object] = None
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not _VERIFIED:
+            raise TypeError("A manifest is only loaded after verify().")
 
 
 def python_version() -> str:
@@ -192,6 +204,7 @@ def _merge(checkpoint: str, digest: bytes, chain: list[dict[str, Any]], weight: 
         python=head["python"],
         weight=weight,
         group_of={node: name for name, group in groups.items() for node in group.nodes},
+        seal=_VERIFIED,
     )
 
 

@@ -17,14 +17,16 @@ from evercell.state.analysis import CellCode, analyse
 from evercell.state.definitions import EVERYTHING, Definitions
 from evercell.state.drafting import Base, Changed, draft_manifest
 from evercell.state.groups import GONE, Groups
-from evercell.state.holding import Held
+from evercell.state.holding import Held, hold_groups, roll_back_groups
 from evercell.state.loading import Loader
 from evercell.state.manifest import ManifestDraft, Missing, VerifiedManifest
+from evercell.state.modules import LocalModules
 from evercell.state.plan import CellPlan
-from evercell.state.provenance import LocalModules, cell_key, variable_provenance
+from evercell.state.provenance import cell_key, variable_provenance
 from evercell.state.randomness import STATES, read_states, write_state
 from evercell.state.serialising import Pickled, Serialiser
 from evercell.state.signing import Signer
+from evercell.state.statements import OwnStatement
 
 OUTSIDE = "outside of any cell"
 """Who made a variable that no cell is known to have made."""
@@ -85,14 +87,18 @@ class Namespace:
 
     # -- before a cell ---------------------------------------------------------------------------
 
-    def plan(self, source: str) -> CellPlan:
-        """What the cell reads and could touch; raises `SyntaxError` for what is no Python."""
+    def plan(self, source: str, *, label: str | None = None) -> CellPlan:
+        """What the cell reads and could touch; raises `SyntaxError` for what is no Python.
+
+        ``label`` is a step's name, where it has one: what an earlier version of the step left behind
+        is no input of the edited one, unless it surely reads it.
+        """
         code = analyse(source)
         self._fresh = {}
         self._adopt(self._strangers())
         reached = self._reach(code.names, everything=code.dynamic)
         self._adopt(name for name in reached if name not in self._origins)
-        inputs = self._inputs(code, reached)
+        inputs = self._inputs(code, reached, label)
         touched = frozenset(name for name in reached if name in self._origins)
         self._groups.look(name for name in touched if not self._groups.is_seen(name))
         return CellPlan(source, code, cell_key(code.digest, inputs), inputs, touched)
@@ -130,7 +136,7 @@ class Namespace:
             waiting += self._groups.refs(current)
         return reads
 
-    def _inputs(self, code: CellCode, reached: set[str]) -> dict[str, bytes]:
+    def _inputs(self, code: CellCode, reached: set[str], label: str | None) -> dict[str, bytes]:
         """Provenance of what the cell reads. What only this very cell made is no input of it.
 
         (Unless it surely reads the name before it binds it: ``n += 1`` depends on its former self.)
@@ -141,10 +147,17 @@ class Namespace:
         inputs = {}
         for name in through_code & reached:
             origin = self._origins.get(name)
-            if origin is None or (origin.maker == maker and name not in code.reads):
+            if origin is None:
                 continue
-            inputs[name] = origin.provenance + self._modules.digest(self._variables[name])
+            if name not in code.reads and (origin.maker == maker or origin.made_by == label):
+                continue
+            inputs[name] = self._provenance(name, origin)
+        for module, digest in self._modules.imported(code.modules).items():
+            inputs[f"{module}.py"] = digest
         return inputs
+
+    def _provenance(self, name: str, origin: Origin) -> bytes:
+        return origin.provenance + self._modules.digest(self._variables[name])
 
     # -- after a cell ----------------------------------------------------------------------------
 
@@ -168,10 +181,16 @@ class Namespace:
             self._note(name, Origin(variable_provenance(key, name), label, plan.maker))
         for name, statement in own.items():  # in order: one may read what an earlier one bound
             if name in made:
-                inputs = {n: o.provenance for n in statement.reads if (o := self._origins.get(n))}
-                own_key = cell_key(statement.source.encode(), inputs)
-                self._note(name, Origin(variable_provenance(own_key, name), label, plan.maker))
+                self._note(name, Origin(self._own_provenance(name, statement), label, plan.maker))
         self._observe_states(key, label, plan.maker)
+
+    def _own_provenance(self, name: str, statement: OwnStatement) -> bytes:
+        live = (n for n in statement.reads if n in self._variables)
+        inputs = {n: self._provenance(n, o) for n in live if (o := self._origins.get(n))}
+        if not self._modules.digest(self._variables[name]):
+            # a constant of a local module: nothing else will tell later where it came from
+            inputs |= self._modules.imported(statement.modules)
+        return variable_provenance(cell_key(statement.source.encode(), inputs), name)
 
     def _with_definitions(self, names: Iterable[str]) -> set[str]:
         nodes = set(names)
@@ -327,7 +346,9 @@ class Namespace:
 
     def restore(self, manifest: VerifiedManifest, reader: ChunkReader) -> Restored:
         """Make the namespace what it was at a checkpoint. Every value is loaded before the first is put in."""
-        loader = Loader(manifest, reader, self._variables, self._definitions)
+        loader = Loader(
+            manifest, reader, self._variables, self._definitions, is_outdated=self._is_outdated_in(manifest)
+        )
         values = {name: loader.variable(name) for name in manifest.variables}
         keep = self._setup_names | {n for n, _ in values.items()}
         for name in [n for n in self._origins if n not in keep]:
@@ -339,7 +360,19 @@ class Namespace:
         self._settle()
         self.setup = list(manifest.setup)
         names = tuple(n for n in values if n not in STATES)
-        return Restored(names, tuple(m for g in manifest.groups.values() for m in g.missing))
+        missing = (m for g in manifest.groups.values() for m in g.missing)
+        return Restored(names, (*missing, *loader.lost))
+
+    def _is_outdated_in(self, manifest: VerifiedManifest) -> Callable[[str], bool]:
+        """A test for live functions and classes that were changed in place since (``f.calls += 1``)."""
+
+        def is_outdated(node: str) -> bool:
+            group = manifest.group_of.get(node)
+            if group is None or node not in self._groups or self._groups.group(node).id == group:
+                return False
+            return not manifest.groups[group].missing  # a live lock is better than its placeholder
+
+        return is_outdated
 
     def replay(self, manifest: VerifiedManifest, reader: ChunkReader) -> Restored:
         """Put back what a step made, changed and deleted; also what it read, where that was made again.
@@ -348,7 +381,7 @@ class Namespace:
         now()`` in a plain cell), gets the value that the step saw. One of other provenance is left alone,
         and no live value gives way to a placeholder.
         """
-        names = {n for n in manifest.wrote if n in manifest.variables and not self._is_as_in(n, manifest)}
+        names = {n for n in manifest.wrote if self._must_come_back(n, manifest)}
         names |= {n for n in manifest.variables if self._was_made_again(n, manifest)}
         for name in list(names):  # what shares objects with them comes back with them, if it is the same
             for node in manifest.groups[manifest.variables[name].group].nodes:
@@ -356,6 +389,9 @@ class Namespace:
                     names.add(node)
         loader = Loader(manifest, reader, self._variables, self._definitions)
         values = {name: loader.variable(name) for name in sorted(names)}
+        for lost in loader.lost:
+            if self._same_provenance(lost.name, manifest):
+                values.pop(lost.name, None)
         gone = {n for n in manifest.deleted if n in self._origins}
         for name in gone:
             self._variables.pop(name, None)
@@ -363,7 +399,13 @@ class Namespace:
         self._put(values, manifest, loader)
         # a checkpoint that repeats this one says the same of what its step did
         self._wrote, self._deleted = set(manifest.wrote), set(manifest.deleted)
-        return Restored(tuple(sorted({*values, *gone})))
+        return Restored(tuple(sorted({*values, *gone})), tuple(loader.lost))
+
+    def _must_come_back(self, name: str, manifest: VerifiedManifest) -> bool:
+        if name not in manifest.variables or self._is_as_in(name, manifest):
+            return False
+        missing = manifest.groups[manifest.variables[name].group].missing
+        return not (missing and self._same_provenance(name, manifest))
 
     def _is_as_in(self, name: str, manifest: VerifiedManifest) -> bool:
         """Whether the live variable surely is what the manifest has: same provenance, same stored group."""
@@ -408,18 +450,19 @@ class Namespace:
     # -- trying again ----------------------------------------------------------------------------
 
     def hold(self, plan: CellPlan) -> Held:
-        """Keep what the cell could touch, serialised in memory, for another attempt."""
-        groups = {g.id: g for name in plan.touched - self._setup_names if (g := self._groups.group(name))}
-        return Held(
-            self._variables,
-            frozenset(self._live_names()),
-            {group.nodes: self._groups.serialise(group, {}) for group in groups.values()},
-            self._definitions,
-        )
+        """Keep what the cell could touch, serialised in memory, for `roll_back`."""
+        nodes = self._with_definitions(plan.touched - self._setup_names)
+        return Held(hold_groups(nodes, self._groups), frozenset(self._live_names()), read_states())
 
     def roll_back(self, held: Held) -> list[str]:
-        """Put everything back as it was at `hold`; returns the variables that could not be."""
-        left = held.put_back(self._live_names() - held.names)
+        """Put everything back as it was at `hold`; returns what could not be."""
+        back = roll_back_groups(held, self._groups, self._definitions, self._variables)
+        self._variables.update(back.values)
+        for name in self._live_names() - held.names:
+            self._variables.pop(name)
+        for name, state in held.states.items():
+            write_state(name, state)
         self._states.update(held.states)
-        self._groups.look(name for name in held.kept_names() if name in self._variables)
-        return left
+        nodes = {node for group in held.groups for node in group.nodes}
+        self._groups.look(n for n in nodes if self._groups.value(n) is not GONE)
+        return sorted(back.left)

@@ -66,7 +66,6 @@ _TOUCHES = [
     "ge",
     "eq",
     "ne",
-    "hash",
     "format",
     "bytes",
     "fspath",
@@ -93,6 +92,9 @@ class Placeholder:
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return Placeholder.__reduce__(self)
 
+    # by identity, untouched: containers that hash what they hold must load with one inside
+    __hash__ = object.__hash__
+
     def __getattr__(self, name: str) -> NoReturn:
         __tracebackhide__ = True
         if name.startswith(("_repr_", "_ipython_")) or name == "__wrapped__":
@@ -100,6 +102,10 @@ class Placeholder:
         _raise(self)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
+        __tracebackhide__ = True
+        _raise(self)
+
+    def __delattr__(self, name: str) -> NoReturn:
         __tracebackhide__ = True
         _raise(self)
 

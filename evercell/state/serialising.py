@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copyreg
-import functools
 import io
 import pickle
 import sys
@@ -16,18 +15,16 @@ from typing import Any
 import cloudpickle
 import xxhash
 
-from evercell.core.errors import StateError
+from evercell.core.errors import NotKept, StateError
 from evercell.state.atoms import is_atom
 from evercell.state.definitions import Definitions, code_names
 from evercell.state.kinds import UNKNOWN_ADVICE, refusal, type_name
 from evercell.state.manifest import Missing
 from evercell.state.placeholder import Placeholder
+from evercell.state.reducers import reduce_known
 
 SMALL_BUFFER = 16 * 1024
 """Bytes up to which a buffer stays in the stream."""
-
-_BOUNDED_VIEW = 16
-"""A view of an array is kept as a view unless its base is this many times larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +55,8 @@ class Pickled:
     reads: frozenset[str]
     """Globals that functions inside it can touch."""
     left_out: tuple[LeftOut, ...] = ()
+    is_placeholder: bool = False
+    """Nothing of it could be kept."""
 
     def fingerprint(self) -> bytes:
         """16 bytes that change when the content does."""
@@ -99,6 +98,8 @@ class Serialiser:
             pickler.dump(value)
         except Exception as error:  # noqa: BLE001  user code runs in __reduce__; whatever it raises costs this value only
             return self._as_placeholder(name, value, error)
+        if notes.left_out and not members and (failure := self._load_failure(stream.getvalue(), buffers)):
+            return self._as_placeholder(name, value, failure, notes.left_out[0])
         identities = {
             key: item
             for key, (_, item) in pickler.memo.copy().items()
@@ -109,12 +110,34 @@ class Serialiser:
             tuple(notes.left_out),
         )  # fmt: skip
 
-    def _as_placeholder(self, name: str, value: Any, error: Exception) -> Pickled:
-        why = f"it cannot be serialised ({type(error).__name__}: {error})"
-        note = LeftOut(name, type_name(type(value)), why[:300], UNKNOWN_ADVICE)
-        return Pickled(
-            pickle.dumps(note.placeholder(), protocol=5), [], {}, frozenset(), frozenset(), (note,)
-        )
+    def _load_failure(self, stream: bytes, buffers: list[pickle.PickleBuffer]) -> Exception | None:
+        """Why a value that holds placeholders cannot be put together (``map`` asks its argument for an
+        iterator), None if it can. Definitions are not tried: loading a class changes the living one.
+        """
+        usual = sys.unraisablehook
+
+        def about_others(unraisable: Any) -> None:
+            if not isinstance(unraisable.exc_value, NotKept):  # from a __del__ that meets a placeholder
+                usual(unraisable)
+
+        sys.unraisablehook = about_others
+        try:
+            Loading(self._variables, self._definitions.value).loads(stream, buffers)
+        except Exception as error:  # noqa: BLE001  user code runs while it loads
+            return error
+        finally:
+            sys.unraisablehook = usual
+        return None
+
+    def _as_placeholder(
+        self, name: str, value: Any, error: Exception, cause: LeftOut | None = None
+    ) -> Pickled:
+        why, advice = f"it cannot be serialised ({type(error).__name__}: {error})", UNKNOWN_ADVICE
+        if cause is not None:
+            why, advice = f"it depends on {cause.type}: {cause.why}", cause.advice
+        note = LeftOut(name, type_name(type(value)), why[:300], advice)
+        stream = pickle.dumps(note.placeholder(), protocol=5)
+        return Pickled(stream, [], {}, frozenset(), frozenset(), (note,), is_placeholder=True)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -150,25 +173,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._class(value)
         if kind is types.CellType:
             return _reduce_cell(value)
+        known = reduce_known(value, kind)
+        if known is not None:
+            return known
         refused = refusal(value)
         if refused is not None:
             return self._leave_out(value, f"it is {refused.kind}", refused.advice)
-        if kind is functools._lru_cache_wrapper:
-            if getattr(value.__wrapped__, "__module__", None) == "__main__":
-                return _make_cache, (value.__wrapped__, value.cache_parameters())
-        elif (
-            kind.__name__ == "ndarray"
-            and kind.__module__ == "numpy"
-            and (base := _base_of(value)) is not None
-        ):
-            return _make_view, (
-                base,
-                value.dtype,
-                value.shape,
-                value.strides,
-                _offset(value, base),
-                value.flags.writeable,
-            )
         return self._other(value, kind)
 
     def _other(self, value: Any, kind: type) -> Any:
@@ -266,34 +276,6 @@ def _fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
     cell.cell_contents = state[0]
 
 
-def _make_cache(function: Any, parameters: dict[str, Any]) -> Any:
-    """``functools.lru_cache`` around a notebook's function, with an empty cache."""
-    return functools.lru_cache(**parameters)(function)
-
-
-# -- array views ---------------------------------------------------------------------------------
-
-
-def _base_of(array: Any) -> Any:
-    """The array that this one is a view of, if it is worth keeping as one."""
-    base = array.base
-    if type(base) is not type(array) or array.dtype.hasobject or base.dtype.hasobject:
-        return None
-    return None if base.nbytes > _BOUNDED_VIEW * max(array.nbytes, SMALL_BUFFER) else base
-
-
-def _offset(array: Any, base: Any) -> int:
-    return int(array.__array_interface__["data"][0] - base.__array_interface__["data"][0])
-
-
-def _make_view(base: Any, dtype: Any, shape: Any, strides: Any, offset: int, writeable: bool) -> Any:
-    numpy = sys.modules["numpy"]
-    low = numpy.ndarray((base.nbytes,), "u1", base) if base.flags.c_contiguous else base
-    view = numpy.ndarray(shape, dtype, low, offset, strides)
-    view.flags.writeable = writeable
-    return view
-
-
 # -- loading -------------------------------------------------------------------------------------
 
 
@@ -304,7 +286,9 @@ class Loading:
         self.variables = variables
         self.definition = definition
 
-    def loads(self, stream: bytes | bytearray, buffers: Sequence[bytearray]) -> Any:
+    def loads(
+        self, stream: bytes | bytearray, buffers: Sequence[bytearray] | Sequence[pickle.PickleBuffer]
+    ) -> Any:
         """The value of a stream. Only for content whose manifest was verified."""
         token = _loading.set(self)
         try:

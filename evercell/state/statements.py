@@ -19,6 +19,8 @@ class OwnStatement:
 
     source: str
     reads: frozenset[str]
+    modules: frozenset[str] = frozenset()
+    """Those that it imports."""
 
 
 def own_statements(tree: ast.Module) -> dict[str, OwnStatement]:
@@ -30,8 +32,21 @@ def own_statements(tree: ast.Module) -> dict[str, OwnStatement]:
             mutable = isinstance(statement, ast.Assign | ast.AnnAssign) and not _is_immutable(statement.value)
             if stored[name] != 1 or name in changed or (mutable and name in loaded):
                 continue
-            own[name] = OwnStatement(source, _reads_at_once(statement))
+            own[name] = OwnStatement(source, _reads_at_once(statement), _modules_of(statement))
     return own
+
+
+def imported_modules(tree: ast.AST) -> set[str]:
+    """Absolute names of all modules that the code may import; ``from a import b`` may mean ``a.b``."""
+    return {name for node in ast.walk(tree) for name in _modules_of(node)}
+
+
+def _modules_of(node: ast.AST) -> frozenset[str]:
+    if isinstance(node, ast.Import):
+        return frozenset(alias.name for alias in node.names)
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return frozenset({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+    return frozenset()
 
 
 def _bound(statement: ast.stmt) -> list[tuple[str, str]]:

@@ -290,3 +290,15 @@ def test_a_replay_that_was_carried_onto_another_head_puts_back_all_that_its_step
         kernel.run(cell)
     assert counter.words() == ["load", "change", "use"]
     assert kernel.value("(data, labels, total)") == ([1, 2], ["a"], 3)
+
+
+def test_an_edited_step_whose_name_is_bound_in_a_loop_replays_afterwards(
+    new_kernel: NewKernel, counter: Counter
+) -> None:
+    kernel = new_kernel()
+    cell = "%%step sum\n{count}\nfor i in data:\n    total = i + {n}\nend = total"
+    for n in (1, 2, 2):
+        kernel.run("data = [1, 2, 3]")
+        kernel.run(cell.format(n=n, count=counter.cell("sum")))
+    assert counter.times("sum") == 2
+    assert kernel.value("end") == 5
