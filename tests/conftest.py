@@ -30,7 +30,8 @@ def postgres_server() -> Iterator[str]:
         server.cleanup()
 
 
-def _postgres_database(server: str) -> Iterator[str]:
+def postgres_database(server: str) -> Iterator[str]:
+    """URL of a database of its own; connections left open are an error at the end."""
     name = f"t{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}")
@@ -52,7 +53,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         held = _open_files(tmp_path / "store.db")
         assert not held, f"connections left open: {held}"
     else:
-        yield from _postgres_database(request.getfixturevalue("postgres_server"))
+        yield from postgres_database(request.getfixturevalue("postgres_server"))
 
 
 def _open_files(path: Path) -> list[str]:
@@ -74,16 +75,21 @@ def store(store_url: str) -> Iterator[Store]:
         yield opened
 
 
+def isolated_home(folder: Path) -> dict[str, str]:
+    """Jupyter's and IPython's folders below one of a test's own, for kernels and commands."""
+    folder.mkdir(exist_ok=True)
+    names = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    return {**{name: str(folder / name.lower()) for name in names}, "PYTHONHASHSEED": "0"}
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Jupyter's and IPython's folders of this test alone, inherited by kernels and commands."""
     folder = tmp_path / "home"
-    for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
-        monkeypatch.setenv(name, str(folder / name.lower()))
+    for name, value in isolated_home(folder).items():
+        monkeypatch.setenv(name, value)
     for name in [n for n in os.environ if n.startswith("EVERCELL_")]:
         monkeypatch.delenv(name)
-    folder.mkdir()
-    monkeypatch.setenv("PYTHONHASHSEED", "0")
     return folder
 
 

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "core": set(),
     "store": {"core"},
     "state": {"core"},
+    "rebuilders": {"core", "state"},
     "engine": {"core", "state", "store"},
     "widgets": {"core", "engine"},
     "magics": {"core", "engine", "widgets"},

@@ -10,6 +10,7 @@ import click
 from evercell import __version__
 from evercell.cli.branch import branch
 from evercell.cli.demo import demo
+from evercell.cli.inspect import inspect
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show
 from evercell.core.errors import EvercellError, UsageError
@@ -35,5 +36,5 @@ def app(context: click.Context, store: str | None) -> None:
     context.obj = store
 
 
-for command in (run, resume, runs, show, branch, demo):
+for command in (run, resume, runs, show, inspect, branch, demo):
     app.add_command(command)

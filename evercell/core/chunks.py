@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 from typing import Protocol
 
 
@@ -17,7 +18,7 @@ class Codec(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One piece of content in its stored form.
+    """One piece of content, encoded and ready to be stored.
 
     ``digest`` is the 32-byte blake3 of the content before encoding, ``size`` the content's
     length in bytes, ``data`` the encoded bytes.
@@ -30,18 +31,63 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Supply:
+    """Chunks about to be stored. They are encoded while one iterates, so that not all are in memory at once."""
+
+    size: int = 0
+    """Bytes before encoding."""
+    parts: tuple[Iterable[Chunk], ...] = ()
+
+    @classmethod
+    def of(cls, chunks: Iterable[Chunk]) -> Supply:
+        """Of chunks that are encoded already."""
+        ready = tuple(chunks)
+        return cls(sum(chunk.size for chunk in ready), (ready,))
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return chain.from_iterable(self.parts)
+
+    def __add__(self, other: Supply) -> Supply:
+        return Supply(self.size + other.size, self.parts + other.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk in the store, of ``length`` encoded bytes."""
+
+    digest: bytes
+    size: int
+    codec: Codec
+    length: int
+    read_into: Callable[[memoryview], None]
+    """Fill a buffer of ``length`` bytes, from any thread. Raises `ChunkMissing` where what was stored is gone
+    or cut short."""
+
+    def read(self) -> bytearray:
+        """The encoded bytes."""
+        data = bytearray(self.length)
+        self.read_into(memoryview(data))
+        return data
+
+
+@dataclass(frozen=True, slots=True)
 class Blob:
-    """A byte string cut into chunks: total ``size`` in bytes, digests in order."""
+    """A byte string cut into chunks.
+
+    ``size`` is in bytes. With ``levels`` > 0 the chunks are not those of the content but of an index of
+    it: their content is the digests of the next level, 32 bytes each.
+    """
 
     size: int
     digests: tuple[bytes, ...] = ()
+    levels: int = 0
 
 
 class ChunkReader(Protocol):
     """What `state` needs from whoever keeps chunks."""
 
-    def read_chunks(self, digests: Iterable[bytes]) -> Mapping[bytes, Chunk]:
-        """The stored chunks by digest; raises `ChunkMissing` for one that is not there."""
+    def find_chunks(self, digests: Iterable[bytes]) -> Mapping[bytes, StoredChunk]:
+        """Where the chunks are, by digest; raises `ChunkMissing` for one that is not there."""
 
     def absent_chunks(self, digests: Iterable[bytes]) -> set[bytes]:
         """Those of ``digests`` that are not stored yet."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from evercell.core.chunks import Blob, Chunk
+from evercell.core.chunks import Blob, Supply
 from evercell.core.statuses import AttemptStatus, RunStatus
 
 Json = Mapping[str, Any]
@@ -142,7 +142,7 @@ class CheckpointDraft:
     mac: bytes
     seconds: float
     origin: str | None = None
-    chunks: Sequence[Chunk] = ()
+    chunks: Supply = field(default_factory=Supply)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from evercell.core.chunks import Blob, Chunk, ChunkReader
+from evercell.core.chunks import Blob, ChunkReader, Supply
 from evercell.core.records import Output
-from evercell.state.chunking import join, split
+from evercell.state.chunking import split
+from evercell.state.fetching import join
 
 SHOWN_CHARACTERS = 1_000_000
 """A stream longer than this is replayed with its middle left out."""
@@ -15,10 +16,10 @@ SHOWN_CHARACTERS = 1_000_000
 _SHOWN_END = 50_000
 
 
-def encode_outputs(outputs: Sequence[Output]) -> tuple[Blob, list[Chunk]]:
+def encode_outputs(outputs: Sequence[Output]) -> tuple[Blob, Supply]:
     """The outputs as one blob and its chunks."""
     if not outputs:
-        return Blob(0), []
+        return Blob(0), Supply()
     text = json.dumps([[o.kind, o.content] for o in outputs], separators=(",", ":"), default=str)
     return split(text.encode())
 

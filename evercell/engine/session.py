@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from evercell.core.errors import EvercellError, RunNotFound
+from evercell.core.errors import EvercellError, RunNotFound, StepNotFound
 from evercell.core.records import Checkpoint, EventKind, NewRun, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
+from evercell.engine.inspection import verified
 from evercell.engine.leasing import HeldLease, foreign_lease, held_message, take_lease
 from evercell.engine.uniqueness import StepPlaces
 from evercell.engine.workspace import Workspace
-from evercell.state.manifest import VerifiedManifest, verify
+from evercell.state.manifest import VerifiedManifest
 from evercell.state.namespace import Namespace, Restored
 
 SetupRunner = Callable[[str, str], None]
@@ -125,6 +126,22 @@ class Session:
         self._enter(run)
         return self._arrive(run, target, run_setup, why="checkout")
 
+    def locate(self, ref: str | None) -> tuple[Run, Checkpoint]:
+        """The run and checkpoint of ``STEP``, ``STEP@2`` or ``RUN@STEP``; None: where this kernel stands."""
+        run = self.require_run()
+        if ref is None:
+            found = self.position or run.head
+            if found is None:
+                raise StepNotFound(
+                    f"No step of run {run.name} completed yet.", hint="Run a cell under %%step first."
+                )
+            return run, self.store.checkpoint(found)
+        name, at, rest = ref.partition("@")
+        if at and name not in self.history.steps:
+            run, ref = (self.store.run(name) if name else run), rest
+        version = History(self.store, run).version(*split_step_ref(ref))
+        return run, self.store.checkpoint(version)
+
     def branch(self, run_setup: SetupRunner, *, step: str | None, name: str | None) -> Arrival:
         """A new run whose history begins at ``step`` (with its state), or here (with this namespace)."""
         run = self.require_run()
@@ -183,9 +200,4 @@ class Session:
 
     def verified(self, checkpoint: Checkpoint) -> VerifiedManifest:
         """The checkpoint's manifest, authenticated back to the last full one; raises `Tampered`."""
-
-        def payload_of(checkpoint_id: str) -> tuple[bytes, bytes]:
-            found = checkpoint if checkpoint_id == checkpoint.id else self.store.checkpoint(checkpoint_id)
-            return found.manifest, found.mac
-
-        return verify(checkpoint.id, payload_of, signer=self.workspace.signer, store_id=self.store.store_id)
+        return verified(self.workspace, checkpoint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,8 @@ class Settings:
     store_url: str
     key_path: Path
     lease_ttl: timedelta = DEFAULT_LEASE
+    environ: tuple[str, ...] = ()
+    """Patterns of the names in the process's environment whose values may be stored."""
 
 
 def resolve_settings(
@@ -29,6 +31,7 @@ def resolve_settings(
     *,
     configured: str | None = None,
     lease_seconds: float | None = None,
+    allowed: Sequence[str] = (),
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
     """Settings from, in this order: ``store``, ``EVERCELL_*``, ``configured``, Jupyter's data directory.
@@ -41,7 +44,8 @@ def resolve_settings(
         url = f"sqlite:///{Path(url).expanduser().absolute()}"
     seconds = _seconds(environ.get("EVERCELL_LEASE_SECONDS")) or lease_seconds
     ttl = timedelta(seconds=seconds) if seconds else DEFAULT_LEASE
-    return Settings(store_url=url, key_path=home / "key", lease_ttl=ttl)
+    patterns = [p.strip() for p in environ.get("EVERCELL_ENVIRON", "").split(",")] + list(allowed)
+    return Settings(url, home / "key", ttl, tuple(p for p in patterns if p))
 
 
 def _seconds(text: str | None) -> float | None:

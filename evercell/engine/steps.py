@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
 
+from evercell.core.chunks import Supply
 from evercell.core.errors import AttemptUnknown, LeaseLost, Tampered
 from evercell.core.ids import new_id
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
@@ -16,7 +17,7 @@ from evercell.engine.executor import BodyResult, Executor
 from evercell.engine.outputs import decode_outputs, encode_outputs, merge_streams, shorten
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
-from evercell.state.manifest import Missing
+from evercell.state.missing import Missing
 from evercell.state.plan import CellPlan
 
 
@@ -203,7 +204,7 @@ def commit(
     """
     checkpoint_id = new_id()
     origin = completed.origin
-    blob, chunks = (origin.outputs, []) if origin else encode_outputs(completed.outputs)  # type: ignore[arg-type]
+    blob, chunks = (origin.outputs, Supply()) if origin else encode_outputs(completed.outputs)  # type: ignore[arg-type]
     manifest = session.namespace.draft(
         checkpoint_id=checkpoint_id,
         parent=session.position,
@@ -220,7 +221,7 @@ def commit(
         id=checkpoint_id, parent=session.position, step=completed.step, slot=completed.slot, key=completed.key,
         source=completed.source, source_hash=completed.source_hash, inputs=completed.inputs, outputs=blob,
         manifest=manifest.payload, mac=manifest.mac, seconds=completed.seconds,
-        origin=origin.id if origin else None, chunks=[*chunks, *manifest.chunks],
+        origin=origin.id if origin else None, chunks=chunks + manifest.chunks,
     )  # fmt: skip
     checkpoint = session.store.complete_step(session.write().lease, attempt, draft)
     session.namespace.committed()

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from traitlets import Float, Unicode
+from traitlets import Float, List, Unicode
 from traitlets.config import Configurable
 
 from evercell.core.errors import StoreError, UsageError
@@ -17,6 +17,7 @@ from evercell.engine.session import Session
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.cells import CellRunner
+from evercell.kernel_ext.disturbances import Disturbances
 from evercell.kernel_ext.identity import notebook_path
 from evercell.kernel_ext.names import is_hidden_in
 from evercell.magics.commands import EvercellMagics
@@ -36,15 +37,23 @@ class Evercell(Configurable):
     lease_seconds = Float(
         0.0, help="How long a silent kernel keeps its run; default: EVERCELL_LEASE_SECONDS, else 30."
     ).tag(config=True)
+    environ = List(
+        Unicode(),
+        help="Patterns of names in os.environ whose values may be stored, beside those of EVERCELL_ENVIRON.",
+    ).tag(config=True)
 
 
 class Extension:
     """Evercell in one shell, from load to unload."""
 
-    def __init__(self, shell: Any, workspace: Workspace, session: Session) -> None:
+    def __init__(
+        self, shell: Any, workspace: Workspace, session: Session, disturbances: Disturbances
+    ) -> None:
         self.shell = shell
         self.workspace = workspace
         self.session = session
+        self.disturbances = disturbances
+        disturbances.install()
         self.runner = CellRunner(shell, session)
         self.runner.install()
         self.magics = EvercellMagics(shell, session)
@@ -53,13 +62,16 @@ class Extension:
 
     def unload(self) -> None:
         """Leave the shell as it was and the run to whoever comes next."""
+        self.session.namespace.load_everything()
         self.runner.uninstall()
+        self.disturbances.uninstall()
         self.magics.unregister()
         atexit.unregister(self.close)
         self.close()
 
     def close(self) -> None:
         """Give the lease back and close the store. The run counts as paused until somebody resumes it."""
+        self.session.namespace.stop_loading()
         with suppress(StoreError):  # out of reach: the lease ends by itself
             self.session.leave()
         self.workspace.close()
@@ -81,17 +93,28 @@ def attach(shell: Any, *, run: str | None = None) -> Extension:
             hint="Open a notebook or `jupyter console`, and type %load_ext evercell there.",
         )
     config = Evercell(config=getattr(shell, "config", None))
-    settings = resolve_settings(configured=config.store or None, lease_seconds=config.lease_seconds or None)
+    settings = resolve_settings(
+        configured=config.store or None,
+        lease_seconds=config.lease_seconds or None,
+        allowed=config.environ,
+    )
     workspace = open_workspace(settings)
     try:
         notebook = notebook_path(shell.user_ns)
         folder = Path(notebook).parent if notebook else Path.cwd()
-        namespace = Namespace(shell.user_ns, hidden=is_hidden_in(shell), folder=folder)
+        disturbances = Disturbances(shell.kernel)
+        namespace = Namespace(
+            shell.user_ns,
+            hidden=is_hidden_in(shell),
+            folder=folder,
+            environ=settings.environ,
+            disturbed=disturbances.came,
+        )
         found = workspace.store.run(run) if run else None
         if found is None and notebook:
             found = workspace.store.latest_run(notebook)
         session = Session(workspace, namespace, notebook=notebook, run=found)
-        extension = Extension(shell, workspace, session)
+        extension = Extension(shell, workspace, session, disturbances)
     except BaseException:
         workspace.close()
         raise

@@ -1,4 +1,4 @@
-"""``%resume``, ``%runs``, ``%steps``, ``%branch``, ``%checkout`` and ``%evercell``."""
+"""``%resume``, ``%runs``, ``%steps``, ``%branch``, ``%checkout``, ``%inspect`` and ``%evercell``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.display import display
 
 from evercell.core.errors import EvercellError, MisplacedStep, UsageError
+from evercell.engine.inspection import inspect_checkpoint
 from evercell.engine.listing import list_runs, list_steps, run_tree
 from evercell.engine.session import Arrival, Session
 from evercell.magics import lines
 from evercell.magics.headers import HelpAsked, parse_line, setup_parser, step_parser
-from evercell.widgets.listings import overview, runs_view, steps_view
+from evercell.widgets.listings import overview, runs_view, steps_view, variables_view
 
 
 @magics_class
@@ -88,6 +89,14 @@ class EvercellMagics(Magics):
             _say(_arrived("checked out", self.session.checkout(given.ref, self._run_setup)))
 
     @line_magic
+    def inspect(self, line: str) -> None:
+        """List the variables as of a step: type, size, who changed them last, saved or not and why."""
+        if given := _given(lines.inspect_parser(), line):
+            run, checkpoint = self.session.locate(given.step)
+            rows = inspect_checkpoint(self.session.workspace, checkpoint)
+            display(variables_view(f"Run {run.name}, as after step {checkpoint.step}", rows))
+
+    @line_magic
     def evercell(self, line: str) -> None:
         """What there is: this notebook's run, its steps, the commands. Also: new, takeover."""
         given = _given(lines.evercell_parser(), line)
@@ -125,6 +134,7 @@ class EvercellMagics(Magics):
             "resume": runs,
             "steps": runs,
             "checkout": places,
+            "inspect": lambda: [*steps(), *places()],
             "branch": lambda: [*steps(), "--from", "--name"],
             "evercell": lambda: ["new", "takeover"],
         }
@@ -159,6 +169,8 @@ def _arrived(verb: str, arrival: Arrival) -> str:
         return f"{verb} {run.name}; nothing to put back"
     count = len(restored.names)
     text = f"{verb} {run.name}, as after step {checkpoint.step}: {count} variable{'s' if count != 1 else ''} put back"
+    if restored.made_otherwise:
+        text += f"\n  made with {', '.join(restored.made_otherwise)}: values may behave otherwise"
     for missing in restored.missing:
         text += f"\n  {missing.message}"
     return text

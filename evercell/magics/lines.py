@@ -49,6 +49,16 @@ def checkout_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def inspect_parser() -> argparse.ArgumentParser:
+    parser = MagicParser(
+        "%inspect",
+        description="List the variables as of a step: type, shape, size, what they share, which step last "
+        "changed them, whether they are saved, rebuilt or not saved, and why.",
+    )
+    parser.add_argument("step", nargs="?", help="STEP, STEP@1, or RUN@STEP (where this kernel stands)")
+    return parser
+
+
 def evercell_parser() -> argparse.ArgumentParser:
     parser = MagicParser("%evercell", description="What there is: this notebook's run and the commands.")
     parser.add_argument(

@@ -42,6 +42,11 @@ class CellCode:
     """Names bound by a statement that stands for itself, so that its neighbours do not matter."""
 
     @property
+    def names_environment(self) -> bool:
+        """Whether it speaks of the process's environment: ``os.environ``, ``%env``, ``load_dotenv``."""
+        return "env" in self.normalised
+
+    @property
     def names(self) -> frozenset[str]:
         """All names that the source mentions as variables of the notebook."""
         return self.reads | self.may_read | self.binds | self.deletes

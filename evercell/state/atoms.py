@@ -40,12 +40,25 @@ _ATOMS_BY_NAME = frozenset(
 _ATOMS_BY_MODULE = frozenset({"typing", "dataclasses", "inspect"})
 """Modules whose objects are shared by everything that uses them (``Optional[int]`` is one object)."""
 
+_SCALARS: tuple[type, ...] = (
+    str, bytes, int, float, complex, bool, type(None), types.ModuleType, types.BuiltinFunctionType,
+)  # fmt: skip
+
 _known: dict[type, bool] = {}
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether a value surely holds no other object that could be shared."""
+    return type(value) in _SCALARS
 
 
 def is_atom(value: Any) -> bool:
     """Whether sharing this object is no tie: nobody could tell whether it is shared."""
-    kind = type(value)
+    return is_atom_type(type(value))
+
+
+def is_atom_type(kind: type) -> bool:
+    """Whether the objects of this type are."""
     try:
         return _known[kind]
     except KeyError:

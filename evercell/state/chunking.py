@@ -1,24 +1,50 @@
-"""Bytes into content-addressed chunks and back, every chunk checked against its name."""
+"""Bytes into content-addressed chunks: at fixed places for buffers, where the content says for streams.
+
+A large array changes in place, so fixed chunks find what is the same. A pickle stream shifts with every
+insertion: its chunks begin where the bytes before have a certain hash, and so shift with it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import Any
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
 
 import zstandard
 from blake3 import blake3
 
-from evercell.core.chunks import Blob, Chunk, ChunkReader, Codec
-from evercell.core.errors import Tampered
+from evercell.core.chunks import Blob, Chunk, ChunkReader, Codec, Supply
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 CHUNK_SIZE = 1 << 20
-"""Bytes in a chunk, the last one of a blob excepted."""
+"""Bytes in a chunk of a buffer, the last one excepted."""
+
+STREAM_CHUNK = 2048
+"""Bytes in a chunk of a stream, on average: one field of a large state costs about so much."""
+
+_ONE_CHUNK = 16 * 1024
+"""Streams up to so many bytes are one chunk."""
+_LARGE_STREAM = 32 << 20
+"""Larger streams have larger chunks, so that their number stays bounded."""
+_INDEX_FROM = 64
+"""Digests from which on a stream's blob has an index instead of a list in the manifest."""
 
 _SMALL = 256
 """Not worth compressing."""
 _SAMPLE = 16 * 1024
 _LEVEL = 1
 _WORTH = 0.9
+
+WORKERS = min(4, os.cpu_count() or 1)
+_WORTH_THREADS = 8 << 20
+_ASK_FIRST = 64 * 1024
+"""Bytes from which on it pays to ask the store what it has already."""
 
 
 def view_of(content: Any) -> memoryview:
@@ -27,40 +53,110 @@ def view_of(content: Any) -> memoryview:
     return view.cast("B") if view.nbytes else memoryview(b"")
 
 
-def name_chunks(view: memoryview) -> Blob:
-    """The blob that `split` would make, without making its chunks."""
-    parts = (view[start : start + CHUNK_SIZE] for start in range(0, len(view), CHUNK_SIZE))
-    return Blob(len(view), tuple(_name(part) for part in parts))
+def cut(view: memoryview) -> list[memoryview]:
+    """A buffer's chunks."""
+    return [view[start : start + CHUNK_SIZE] for start in range(0, len(view), CHUNK_SIZE)]
 
 
-def encode(view: memoryview, blob: Blob, wanted: Container[bytes]) -> list[Chunk]:
-    """Those chunks of a named blob that are wanted."""
-    return [
-        _chunk(view[number * CHUNK_SIZE : (number + 1) * CHUNK_SIZE], digest)
-        for number, digest in enumerate(blob.digests)
-        if digest in wanted
-    ]
+def cut_by_content(view: memoryview, average: int | None = None) -> list[memoryview]:
+    """A stream's chunks."""
+    if len(view) <= _ONE_CHUNK:
+        return [view] if len(view) else []
+    from pyfastcdc import FastCDC  # not before a stream is large: most never are
+
+    if average is None:
+        average = STREAM_CHUNK << max(0, (len(view) // _LARGE_STREAM).bit_length())
+    cutter = FastCDC(avg_size=average, min_size=average // 4, max_size=average * 8)
+    return [view[c.offset : c.offset + c.length] for c in cutter.cut_buf(view)]
 
 
-def split(content: Any) -> tuple[Blob, list[Chunk]]:
+@dataclass(slots=True)
+class _Named:
+    digest: bytes
+    part: memoryview
+
+
+class Packer:
+    """Names the chunks of blobs and gathers those that the store does not have."""
+
+    def __init__(self, reader: ChunkReader, names: dict[bytes, bytes] | None = None) -> None:
+        """``names`` maps the marks of chunks (see `add_buffer`) to digests, to be filled and used again."""
+        self._reader = reader
+        self._names = names if names is not None else {}
+        self._wanted: dict[bytes, memoryview] = {}
+
+    def add_buffer(self, view: memoryview, marks: Sequence[bytes]) -> Blob:
+        """A buffer, with a fast fingerprint of each of its chunks: one met before is not named again."""
+        parts = cut(view)
+        new = [i for i, mark in enumerate(marks) if mark not in self._names]
+        for i, digest in zip(new, in_threads(name, [parts[i] for i in new], len(view)), strict=True):
+            self._names[marks[i]] = digest
+        digests = [self._names[mark] for mark in marks]
+        self._want(list(map(_Named, digests, parts)))
+        return Blob(len(view), tuple(digests))
+
+    def add_stream(self, view: memoryview) -> Blob:
+        """A stream, and an index of its chunks where they are many."""
+        parts = cut_by_content(view)
+        digests = self._name_all(parts)
+        levels = 0
+        while len(digests) > _INDEX_FROM:
+            index = memoryview(b"".join(digests))
+            digests, levels = self._name_all(cut_by_content(index, STREAM_CHUNK)), levels + 1
+        return Blob(len(view), tuple(digests), levels)
+
+    def _name_all(self, parts: list[memoryview]) -> list[bytes]:
+        digests = [name(part) for part in parts]
+        self._want(list(map(_Named, digests, parts)))
+        return digests
+
+    def _want(self, chunks: list[_Named]) -> None:
+        new = {c.digest: c.part for c in chunks if c.digest not in self._wanted}
+        if sum(map(len, new.values())) >= _ASK_FIRST:
+            absent = self._reader.absent_chunks(new)
+            new = {digest: part for digest, part in new.items() if digest in absent}
+        self._wanted |= new
+
+    def supply(self) -> Supply:
+        """All that is to be stored."""
+        size = sum(len(part) for part in self._wanted.values())
+        wanted = [_Named(digest, part) for digest, part in self._wanted.items()]
+        return Supply(size, (_Encoding(wanted, size),)) if wanted else Supply()
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    """Chunks that are encoded a few ahead of whoever takes them."""
+
+    wanted: list[_Named]
+    size: int
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return iter(in_threads(_encode, self.wanted, self.size))
+
+
+def split(content: Any) -> tuple[Blob, Supply]:
     """Cut a contiguous buffer into chunks, compressed where a sample of them shrinks."""
     view = view_of(content)
-    blob = name_chunks(view)
-    return blob, encode(view, blob, blob.digests)
+    parts = cut(view)
+    chunks = [_encode(_Named(name(part), part)) for part in parts]
+    return Blob(len(view), tuple(chunk.digest for chunk in chunks)), Supply.of(chunks)
 
 
-def _name(part: memoryview) -> bytes:
+def name(part: memoryview | bytes | bytearray) -> bytes:
+    """A chunk's digest."""
     return blake3(part).digest()
 
 
-def _chunk(part: memoryview, digest: bytes) -> Chunk:
+def _encode(named: _Named) -> Chunk:
+    part = named.part
     data: bytes | memoryview = part
     codec = Codec.RAW
     if len(part) >= _SMALL and _shrinks(part):
         packed = zstandard.ZstdCompressor(level=_LEVEL).compress(part)
         if len(packed) < _WORTH * len(part):
             data, codec = packed, Codec.ZSTD
-    return Chunk(digest, len(part), codec, data)
+    return Chunk(named.digest, len(part), codec, data)
 
 
 def _shrinks(part: memoryview) -> bool:
@@ -71,35 +167,18 @@ def _shrinks(part: memoryview) -> bool:
     return len(zstandard.ZstdCompressor(level=_LEVEL).compress(sample)) < _WORTH * len(sample)
 
 
-def join(blob: Blob, reader: ChunkReader) -> bytearray:
-    """The content of a blob, writable. Raises `Tampered` where a chunk is not what its name says."""
-    stored = reader.read_chunks(blob.digests)
-    content = bytearray(blob.size)
-    position = 0
-    for digest in blob.digests:
-        part = _decode(stored[digest], digest)
-        content[position : position + len(part)] = part
-        position += len(part)
-    if position != blob.size:
-        raise _tampered(blob.digests[-1] if blob.digests else b"")
-    return content
+def in_threads(function: Callable[[T], R], items: Iterable[T], size: int) -> Iterator[R]:
+    """Map in order, a few items ahead in threads where the bytes behind them are worth it.
 
-
-def _decode(chunk: Chunk, digest: bytes) -> bytes | memoryview:
-    try:
-        if chunk.codec is Codec.ZSTD:
-            part: Any = zstandard.ZstdDecompressor().decompress(chunk.data, max_output_size=chunk.size)
-        else:
-            part = memoryview(chunk.data)
-    except zstandard.ZstdError as error:
-        raise _tampered(digest) from error
-    if len(part) != chunk.size or blake3(part).digest() != digest:
-        raise _tampered(digest)
-    return part  # type: ignore[no-any-return]
-
-
-def _tampered(digest: bytes) -> Tampered:
-    return Tampered(
-        f"A part of the saved state (chunk {digest.hex()[:16]}) is not what was saved; nothing of it was loaded.",
-        hint="Put the store's files back from a backup, or go on from an earlier step: %checkout RUN@STEP.",
-    )
+    (Hashing, compressing and reading let other threads run.)
+    """
+    if size < _WORTH_THREADS or WORKERS == 1:
+        yield from map(function, items)
+        return
+    waiting = iter(items)
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="evercell-chunks") as pool:
+        ahead = deque(pool.submit(function, item) for item in islice(waiting, 4 * WORKERS))
+        while ahead:
+            done = ahead.popleft().result()
+            ahead.extend(pool.submit(function, item) for item in islice(waiting, 1))
+            yield done

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from evercell.core.chunks import Blob, Chunk, ChunkReader
-from evercell.state.chunking import encode as encode_chunks
-from evercell.state.chunking import name_chunks, view_of
+from evercell.core.chunks import ChunkReader
+from evercell.state.chunking import Packer, view_of
 from evercell.state.definitions import is_definition_node
+from evercell.state.describing import shape_of, type_of
 from evercell.state.groups import Groups, LiveGroup
+from evercell.state.libraries import version_of
+from evercell.state.live import Live, Origin
 from evercell.state.manifest import (
     FORMAT,
     LONGEST_CHAIN,
     Group,
     ManifestDraft,
-    Missing,
     VerifiedManifest,
     encode,
     group_to_json,
-    python_version,
 )
-from evercell.state.serialising import Pickled
+from evercell.state.pickling import Pickled
 from evercell.state.signing import Signer
-
-if TYPE_CHECKING:
-    from evercell.state.namespace import Origin
+from evercell.state.sources import python_version
 
 _SHORT_CHAIN = 8
 """Up to so many manifests nobody minds the way back."""
-
-_ASK_FIRST = 64 * 1024
-"""Bytes from which on it pays to ask the store what it has already."""
 
 
 @dataclass(slots=True)
@@ -47,6 +42,8 @@ class Base:
     full_weight: int = 0
     names: set[str] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
+    chunk_names: dict[bytes, bytes] = field(default_factory=dict)
+    """Marks of chunks of buffers met so far → their digests."""
     _next: _Step | None = None
 
     def start_from(self, manifest: VerifiedManifest) -> None:
@@ -110,10 +107,8 @@ class Changed:
 def draft_manifest(
     base: Base,
     changed: Changed,
+    live: Live,
     *,
-    origins: Mapping[str, Origin],
-    unsaved: Container[str],
-    groups: Groups,
     fresh: dict[str, Pickled],
     said: Mapping[str, Any],
     signer: Signer,
@@ -121,14 +116,15 @@ def draft_manifest(
 ) -> ManifestDraft:
     """Sign a manifest of what changed since the base, with the chunks that the store lacks.
 
-    ``said`` goes into the payload as it is; variables in ``unsaved`` do not go in at all.
+    ``said`` goes into the payload as it is.
     """
+    origins, groups, unsaved = live.origins, live.groups, live.setup_names
     full = base.needs_full
     nodes = set(origins) if full else changed.noted | groups.moved
     names = {n for n in nodes if n in origins and n not in unsaved and n in groups}
     wanted = _needed_groups(names if full else [n for n in nodes if n in groups and n not in unsaved], groups)
-    packer = _Packer(reader)
-    entries, saving = _save_groups(wanted, groups, fresh, packer)
+    packer = Packer(reader, base.chunk_names)
+    entries, saving = _save_groups(wanted, live, fresh, packer)
     gone = set() if full else {n for n in changed.forgotten if n in base.names}
     dropped = set() if full else groups.retired & base.groups
     new = entries.keys() if full else entries.keys() - base.groups
@@ -136,8 +132,7 @@ def draft_manifest(
         "format": FORMAT,
         **said,
         "base": None if full else [base.checkpoint, base.digest.hex()],
-        "python": python_version(),
-        "variables": {n: _variable(groups.group(n).id, origins[n]) for n in names},
+        "variables": {n: _variable(n, groups, origins[n]) for n in names},
         "gone": sorted(gone),
         "groups": {name: group_to_json(entries[name]) for name in new},
         "dropped": sorted(dropped),
@@ -149,25 +144,45 @@ def draft_manifest(
     # what plain cells and definitions left out is named, too: here it is saved for the first time
     written = {groups.group(n).id for n in changed.wrote & names} | {group.id for group, _ in saving}
     missing = [m for name in sorted(written) for m in entries[name].missing]
-    return ManifestDraft(payload, signer.sign(payload), packer.chunks, missing)
+    return ManifestDraft(payload, signer.sign(payload), packer.supply(), missing)
 
 
-def _variable(group: str, origin: Origin) -> list[str]:
-    return [group, origin.provenance.hex(), origin.made_by, origin.maker]
+def _variable(name: str, groups: Groups, origin: Origin) -> list[str]:
+    value = groups.value(name)
+    told = [type_of(value), shape_of(value)]
+    return [groups.group(name).id, origin.provenance.hex(), origin.made_by, origin.maker, *told]
 
 
 def _save_groups(
-    wanted: Mapping[str, LiveGroup], groups: Groups, fresh: dict[str, Pickled], packer: _Packer
+    wanted: Mapping[str, LiveGroup], live: Live, fresh: dict[str, Pickled], packer: Packer
 ) -> tuple[dict[str, Group], list[tuple[LiveGroup, Group]]]:
     entries: dict[str, Group] = {}
     saving: list[tuple[LiveGroup, Group]] = []
     for name, group in wanted.items():
         if group.saved is None:
-            entries[name] = packer.save(group, groups.serialise(group, fresh))
+            entries[name] = _save(group, live, live.groups.serialise(group, fresh), packer)
             saving.append((group, entries[name]))
         else:
             entries[name] = group.saved
     return entries, saving
+
+
+def _save(group: LiveGroup, live: Live, pickled: Pickled, packer: Packer) -> Group:
+    notes = pickled.notes
+    versions = {library: version_of(library) for library in notes.libraries}
+    made_with = [f"{library} {version}" for library, version in sorted(versions.items()) if version]
+    buffers = zip(pickled.views, pickled.marks, strict=True)
+    return Group(
+        nodes=tuple(sorted(group.nodes)),
+        stream=packer.add_stream(view_of(pickled.stream)),
+        buffers=tuple(packer.add_buffer(view, marks) for view, marks in buffers),
+        refs=tuple(sorted(notes.refs)),
+        reads=tuple(sorted(notes.reads)),
+        missing=tuple(notes.left_out),
+        rebuilt=tuple(sorted(notes.rebuilt)),
+        made_with=(f"python {python_version()}", *made_with),
+        held={n: place for n in group.nodes if (place := live.modules.holder_of(live.groups.value(n)))},
+    )
 
 
 def _needed_groups(nodes: Iterable[str], groups: Groups) -> dict[str, LiveGroup]:
@@ -181,36 +196,3 @@ def _needed_groups(nodes: Iterable[str], groups: Groups) -> dict[str, LiveGroup]
             waiting += [ref for node in group.nodes for ref in groups.refs(node) if ref in groups]
             waiting += [node for node in group.nodes if is_definition_node(node)]
     return needed
-
-
-class _Packer:
-    """Cuts groups into chunks, keeping those that the store does not have."""
-
-    def __init__(self, reader: ChunkReader) -> None:
-        self._reader = reader
-        self.chunks: list[Chunk] = []
-        self._names: set[bytes] = set()
-
-    def save(self, group: LiveGroup, pickled: Pickled) -> Group:
-        views = [view_of(pickled.stream), *(view_of(buffer.raw()) for buffer in pickled.buffers)]
-        blobs = [name_chunks(view) for view in views]
-        digests = {digest for blob in blobs for digest in blob.digests}
-        if sum(len(view) for view in views) >= _ASK_FIRST:
-            digests = self._reader.absent_chunks(digests)
-        digests -= self._names
-        for view, blob in zip(views, blobs, strict=True):
-            for chunk in encode_chunks(view, blob, digests - self._names):
-                if chunk.digest not in self._names:
-                    self._names.add(chunk.digest)
-                    self.chunks.append(chunk)
-        return self._entry(group, pickled, blobs)
-
-    def _entry(self, group: LiveGroup, pickled: Pickled, blobs: list[Blob]) -> Group:
-        return Group(
-            nodes=tuple(sorted(group.nodes)),
-            stream=blobs[0],
-            buffers=tuple(blobs[1:]),
-            refs=tuple(sorted(pickled.refs)),
-            reads=tuple(sorted(pickled.reads)),
-            missing=tuple(Missing(n.name, n.type, n.why, n.advice) for n in pickled.left_out),
-        )

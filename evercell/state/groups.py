@@ -7,15 +7,15 @@ which mutable objects are in it (by the pickler's memo).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from sys import getrefcount
 from typing import Any
 
 from evercell.core.ids import new_id
+from evercell.state.atoms import is_scalar
 from evercell.state.definitions import Definitions, is_definition_node
 from evercell.state.manifest import Group
-from evercell.state.serialising import Pickled, Serialiser
+from evercell.state.pickling import Pickled, Serialiser
 
 GONE = object()
 """The value of a node that is not there any more."""
@@ -37,8 +37,9 @@ class _Seen:
 
     fingerprint: bytes
     identities: frozenset[int]
-    refs: frozenset[str]
-    reads: frozenset[str]
+    """As of the last look that had another node to compare with: nothing can be shared with nobody."""
+    refs: set[str]
+    reads: set[str]
 
 
 class Groups:
@@ -102,20 +103,29 @@ class Groups:
         pickled: dict[str, Pickled] = {}
         waiting = set(nodes)
         while waiting:
-            node = waiting.pop()
-            if node in pickled:
-                continue
-            if self.value(node) is GONE:
-                self.drop(node)
-                continue
-            pickled[node] = self._pickle(node)
-            if node in self._group:
-                waiting |= self._group[node].nodes - pickled.keys()
-            waiting |= {ref for ref in pickled[node].refs if ref not in self._group and ref not in pickled}
-            waiting |= self._suspects(pickled[node]) - pickled.keys()
+            while waiting:
+                self._look_at(waiting.pop(), pickled, waiting)
+            if self._may_share(pickled):
+                waiting = self._suspects(pickled)
         changed = self._compare(pickled)
         self._regroup(pickled, changed)
         return changed, pickled
+
+    def _look_at(self, node: str, pickled: dict[str, Pickled], waiting: set[str]) -> None:
+        if node in pickled:
+            return
+        if self.value(node) is GONE:
+            self.drop(node)
+            return
+        pickled[node] = self._pickle(node)
+        if node in self._group:
+            waiting |= self._group[node].nodes - pickled.keys()
+        waiting |= {r for r in pickled[node].notes.refs if r not in self._group and r not in pickled}
+
+    def _may_share(self, pickled: dict[str, Pickled]) -> bool:
+        """Whether two of these nodes hold objects at all. If not, nobody needs to know which."""
+        holders = (node for node in pickled if not is_scalar(self.value(node)))
+        return next(holders, None) is not None and next(holders, None) is not None
 
     def _pickle(self, node: str) -> Pickled:
         value = self.value(node)
@@ -129,33 +139,41 @@ class Groups:
         definition = self._definitions.value(node)
         return GONE if definition is None else definition
 
-    def _suspects(self, pickled: Pickled) -> set[str]:
+    def _suspects(self, pickled: dict[str, Pickled]) -> set[str]:
         """Nodes that had an object of the same id. They are looked at again, since ids are used again."""
         if not self._owner:
             return set()
-        return {self._owner[key] for key in pickled.identities.keys() & self._owner.keys()}
+        found: set[str] = set()
+        for new in pickled.values():
+            found |= {self._owner[key] for key in new.identities & self._owner.keys()}
+        return found - pickled.keys()
 
     def _compare(self, pickled: dict[str, Pickled]) -> set[str]:
+        """The nodes that changed; what was seen of all of them is noted."""
+        shares = self._may_share(pickled)
         changed = set()
         for node, new in pickled.items():
-            seen, fingerprint = self._seen.get(node), new.fingerprint()
-            if seen is not None:
-                for key in seen.identities:
-                    self._owner.pop(key, None)
+            seen = self._seen.get(node)
             if seen is None:
                 # the first look at what was restored is a base to compare with, not a change
                 if node not in self._group or self._group[node].saved is None:
                     changed.add(node)
-            elif seen.fingerprint != fingerprint:
+            elif seen.fingerprint != new.fingerprint:
                 changed.add(node)
-            self._seen[node] = _Seen(fingerprint, _lasting(new), new.refs, new.reads)
-        for node in pickled:
-            for key in self._seen[node].identities:
-                self._owner[key] = node
+            known = seen.identities if seen is not None else frozenset()
+            identities = new.identities if shares else known
+            self._disown(known - identities, node)
+            self._owner.update(dict.fromkeys(identities - known, node))
+            self._seen[node] = _Seen(new.fingerprint, identities, new.notes.refs, new.notes.reads)
         return changed
 
+    def _disown(self, identities: Iterable[int], node: str) -> None:
+        for key in identities:
+            if self._owner.get(key) == node:
+                del self._owner[key]
+
     def _regroup(self, pickled: dict[str, Pickled], changed: set[str]) -> None:
-        for members in _components(pickled):
+        for members in _components(pickled, shares=self._may_share(pickled)):
             former = {id(g): g for n in members if (g := self._group.get(n)) is not None}
             same = len(former) == 1 and next(iter(former.values())).nodes == members
             if same and not members & changed:
@@ -186,8 +204,7 @@ class Groups:
         group = self._group.pop(node, None)
         seen = self._seen.pop(node, None)
         if seen is not None:
-            for key in seen.identities:
-                self._owner.pop(key, None)
+            self._disown(seen.identities, node)
         if group is None:
             return
         self.retired.add(group.id)
@@ -210,15 +227,13 @@ class Groups:
         alone = {node: self._pickle(node) for node in nodes}
         if not any(new.is_placeholder for new in alone.values()):
             alone = dict.fromkeys(nodes, whole)  # each can be kept, but not together: none is
-        notes = tuple(
-            {id(n): n for new in alone.values() if new.is_placeholder for n in new.left_out}.values()
-        )
+        lost = {id(m): m for new in alone.values() if new.is_placeholder for m in new.notes.left_out}
         kept = {
-            node: alone[node].left_out[0].placeholder() if alone[node].is_placeholder else value
+            node: alone[node].notes.left_out[0].placeholder() if alone[node].is_placeholder else value
             for node, value in values.items()
         }
         rest = self._together(kept)
-        rest.left_out += notes
+        rest.notes.left_out += lost.values()
         return rest
 
     def _together(self, values: dict[str, Any]) -> Pickled:
@@ -233,13 +248,7 @@ def _called(nodes: Iterable[tuple[str, Any]]) -> str:
     return ", ".join(variables or [getattr(value, "__qualname__", "a definition") for _, value in pairs])
 
 
-def _lasting(pickled: Pickled) -> frozenset[int]:
-    """Ids of the objects that live outside of the pickling: a temporary's id is soon used again."""
-    only_ours = 3  # the dict of identities, the loop's variable, getrefcount's argument
-    return frozenset(key for key, item in pickled.identities.items() if getrefcount(item) > only_ours)
-
-
-def _components(pickled: dict[str, Pickled]) -> list[set[str]]:
+def _components(pickled: dict[str, Pickled], *, shares: bool) -> list[set[str]]:
     """Nodes that share an object, and definitions that refer to each other in a circle, together."""
     root = {node: node for node in pickled}
 
@@ -249,10 +258,9 @@ def _components(pickled: dict[str, Pickled]) -> list[set[str]]:
             node = root[node]
         return node
 
-    first: dict[int, str] = {}
-    for node, new in pickled.items():
-        for key in new.identities:
-            root[find(node)] = find(first.setdefault(key, node))
+    if shares:
+        for one, other in _pairs(pickled):
+            root[find(one)] = find(other)
     for one, other in _circles(pickled):
         root[find(one)] = find(other)
     components: dict[str, set[str]] = {}
@@ -261,10 +269,19 @@ def _components(pickled: dict[str, Pickled]) -> list[set[str]]:
     return list(components.values())
 
 
+def _pairs(pickled: dict[str, Pickled]) -> Iterator[tuple[str, str]]:
+    """Nodes that share an object with an earlier one."""
+    owners: dict[int, str] = {}
+    for node, new in pickled.items():
+        for other in {owners[key] for key in new.identities & owners.keys()}:
+            yield node, other
+        owners.update(dict.fromkeys(new.identities - owners.keys(), node))
+
+
 def _circles(pickled: dict[str, Pickled]) -> list[tuple[str, str]]:
     """Pairs of definitions of which each can be reached from the other."""
     ways = {
-        node: {r for r in new.refs if r in pickled}
+        node: {r for r in new.notes.refs if r in pickled}
         for node, new in pickled.items()
         if is_definition_node(node)
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from evercell.state.definitions import Definitions, is_definition_node
 from evercell.state.groups import GONE, Groups, LiveGroup
 from evercell.state.loading import Loader
-from evercell.state.serialising import Pickled
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +16,11 @@ class HeldGroup:
     """One group, with all that tells whether it is still the same."""
 
     nodes: frozenset[str]
-    content: Pickled
+    stream: bytes
+    buffers: list[bytes]
+    """Copies: the live ones are about to change."""
+    is_whole: bool
+    """Whether nothing was left out of it."""
     fingerprint: bytes
     identities: frozenset[int]
     values: Mapping[str, Any]
@@ -61,19 +63,13 @@ def _hold(group: LiveGroup, groups: Groups) -> HeldGroup:
     classes = {node: value for node, value in values.items() if isinstance(value, type)}
     return HeldGroup(
         nodes=group.nodes,
-        content=_detached(pickled),
-        fingerprint=pickled.fingerprint(),
-        identities=frozenset(pickled.identities),
+        stream=pickled.stream,
+        buffers=[bytes(view) for view in pickled.views],
+        is_whole=not pickled.notes.left_out,
+        fingerprint=pickled.fingerprint,
+        identities=pickled.identities,
         values=values,
         attributes={node: frozenset(vars(kind)) for node, kind in classes.items()},
-    )
-
-
-def _detached(pickled: Pickled) -> Pickled:
-    """A copy that holds its own bytes: the live buffers are about to change."""
-    buffers = [pickle.PickleBuffer(bytearray(buffer.raw())) for buffer in pickled.buffers]
-    return Pickled(
-        pickled.stream, buffers, {}, pickled.refs, pickled.reads, pickled.left_out, pickled.is_placeholder
     )
 
 
@@ -90,11 +86,13 @@ def roll_back_groups(
         if _is_unchanged(group, groups):
             continue
         names = {_called(node, group.values[node]) for node in group.nodes}
-        if group.content.left_out:
+        if not group.is_whole:
             back.left += names
             continue
         try:
-            values = loader.load_pickled(sorted(group.nodes), group.content)
+            values = loader.load_pickled(
+                sorted(group.nodes), group.stream, [bytearray(b) for b in group.buffers]
+            )
         except Exception:  # noqa: BLE001  user code runs in __setstate__; the attempt is named, not lost
             back.left += names
             continue
@@ -111,7 +109,7 @@ def _is_unchanged(group: HeldGroup, groups: Groups) -> bool:
     if any(groups.value(node) is not value for node, value in group.values.items()):
         return False
     now = groups.serialise(LiveGroup(group.nodes), {})
-    return now.fingerprint() == group.fingerprint and now.identities.keys() == group.identities
+    return now.fingerprint == group.fingerprint and now.identities == group.identities
 
 
 def _called(node: str, value: Any) -> str:

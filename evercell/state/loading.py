@@ -2,16 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from evercell.core.chunks import ChunkReader
-from evercell.core.errors import ChunkMissing, StateError, Tampered
-from evercell.state.chunking import join
+from evercell.core.errors import ChunkMissing, NotKept, StateError, Tampered
+from evercell.state import factories
 from evercell.state.definitions import Definitions, is_definition_node
-from evercell.state.manifest import Missing, VerifiedManifest, python_version
+from evercell.state.fetching import Memory, fetch
+from evercell.state.manifest import Group, VerifiedManifest
+from evercell.state.missing import Missing
 from evercell.state.placeholder import Placeholder
-from evercell.state.serialising import Loading, Pickled
+from evercell.state.versions import made_otherwise
+
+
+class Loading:
+    """What functions and definition references are resolved against while streams are loaded."""
+
+    def __init__(self, variables: dict[str, Any], definition: Callable[[str], Any]) -> None:
+        self.variables = variables
+        self.definition = definition
+
+    def loads(self, stream: bytes | Memory, buffers: Sequence[Memory] | Sequence[pickle.PickleBuffer]) -> Any:
+        """The value of a stream. Only for content whose manifest was verified."""
+        token = factories.resolver.set(self)
+        try:
+            return pickle.loads(stream, buffers=buffers)
+        except (pickle.UnpicklingError, EOFError) as error:
+            raise StateError(
+                f"Saved state cannot be read: {error}.", hint="Go on from an earlier step."
+            ) from error
+        finally:
+            factories.resolver.reset(token)
+
+
+def load_failure(loading: Loading, stream: bytes, buffers: Sequence[pickle.PickleBuffer]) -> Exception | None:
+    """Why a value that holds placeholders cannot be put together (``map`` asks its argument for an
+    iterator), None if it can. Definitions are not tried: loading a class changes the living one.
+    """
+    usual = sys.unraisablehook
+
+    def about_others(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, NotKept):  # from a __del__ that meets a placeholder
+            usual(unraisable)
+
+    sys.unraisablehook = about_others
+    try:
+        loading.loads(stream, buffers)
+    except Exception as error:  # noqa: BLE001  user code runs while it loads
+        return error
+    finally:
+        sys.unraisablehook = usual
+    return None
 
 
 class Loader:
@@ -35,6 +79,7 @@ class Loader:
         self._reader = reader
         self._definitions = definitions
         self._loading = Loading(variables, self._definition)
+        self._contents: dict[str, list[Memory]] = {}
         self._values: dict[str, Any] = {}
         self._loaded: set[str] = set()
         self._under_way: set[str] = set()
@@ -46,21 +91,33 @@ class Loader:
         """Ids of the groups that were loaded so far."""
         return frozenset(self._loaded)
 
+    def fetch(self, groups: Iterable[str]) -> None:
+        """Read the bytes of groups that will be loaded: all at once is faster than one by one."""
+        manifest, reader = self._verified(), self._store()
+        wanted = [name for name in groups if name not in self._contents and name not in self._loaded]
+        blobs = [blob for name in wanted for blob in manifest.groups[name].blobs]
+        contents = iter(fetch(blobs, reader))
+        for name in wanted:
+            self._contents[name] = [next(contents) for _ in manifest.groups[name].blobs]
+
     def variable(self, name: str) -> Any:
         """The value of a variable, or its placeholder; raises `Tampered` or `ChunkMissing`, nothing put in."""
-        manifest = self._verified()
-        self._load(manifest.variables[name].group)
+        self._load(self._verified().variables[name].group)
         return self._values[name]
 
-    def load_pickled(self, nodes: list[str], pickled: Pickled) -> dict[str, Any]:
+    def load_pickled(self, nodes: list[str], stream: bytes, buffers: Sequence[Memory]) -> dict[str, Any]:
         """Values of a group that was serialised in this process."""
-        buffers = [bytearray(buffer.raw()) for buffer in pickled.buffers]
-        return self._unpack(nodes, pickled.stream, buffers)
+        return self._unpack(nodes, stream, buffers)
 
     def _verified(self) -> VerifiedManifest:
         if self._manifest is None:
             raise StateError("A definition is gone that saved state refers to.", hint="Run its cell again.")
         return self._manifest
+
+    def _store(self) -> ChunkReader:
+        if self._reader is None:
+            raise StateError("There is no store to load from.", hint="Open the run's store first.")
+        return self._reader
 
     def _definition(self, node: str) -> Any:
         if node in self._values:
@@ -76,31 +133,25 @@ class Loader:
     def _load(self, group_id: str) -> None:
         if group_id in self._loaded:
             return
-        manifest = self._verified()
+        group = self._verified().groups[group_id]
         if group_id in self._under_way:
             raise StateError(
                 "Saved definitions refer to each other in a circle.", hint="Run their cells again."
             )
-        group = manifest.groups[group_id]
-        reader = self._reader
-        if reader is None:
-            raise StateError("There is no store to load from.", hint="Open the run's store first.")
-        stream = join(group.stream, reader)
-        buffers = [join(blob, reader) for blob in group.buffers]
+        self.fetch([group_id])
+        stream, *buffers = self._contents.pop(group_id)
         self._under_way.add(group_id)
         try:
             self._values.update(self._unpack(list(group.nodes), stream, buffers))
         except (Tampered, ChunkMissing):
             raise  # of a definition that it refers to
         except Exception as error:  # noqa: BLE001  user code runs in __setstate__
-            self._give_up(group.nodes, error)
+            self._give_up(group, error)
         finally:
             self._under_way.discard(group_id)
         self._loaded.add(group_id)
 
-    def _unpack(
-        self, nodes: list[str], stream: bytes | bytearray, buffers: list[bytearray]
-    ) -> dict[str, Any]:
+    def _unpack(self, nodes: list[str], stream: bytes | Memory, buffers: Sequence[Memory]) -> dict[str, Any]:
         content = self._loading.loads(stream, buffers)
         values = {nodes[0]: content} if len(nodes) == 1 else content
         for node, value in values.items():
@@ -108,16 +159,15 @@ class Loader:
                 self._definitions.register(node, value)
         return dict(values)
 
-    def _give_up(self, nodes: tuple[str, ...], error: Exception) -> None:
-        saved, here = self._verified().python, python_version()
+    def _give_up(self, group: Group, error: Exception) -> None:
         reason = error.what if isinstance(error, StateError) else f"{type(error).__name__}: {error}"
         why = f"it is stored, but cannot be loaded here ({reason})"
-        if saved != here:
-            why += f"; Python {saved} saved it, and this is {here}"
-        for name in nodes:
+        if others := made_otherwise(group):
+            why += f"; it was made with {', '.join(others)}"
+        for name in group.nodes:
             if not is_definition_node(name):
                 missing = Missing(
                     name, "saved value", why[:300], "install what it was made with and resume anew"
                 )
                 self.lost.append(missing)
-                self._values[name] = Placeholder(missing.what, missing.hint)
+                self._values[name] = missing.placeholder()

@@ -7,44 +7,19 @@ cost follows what it touched; now and then a full one is written so that the way
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from evercell.core.chunks import Blob, Chunk
+from evercell.core.chunks import Blob, Supply
 from evercell.core.errors import Tampered
+from evercell.state.missing import Missing
 from evercell.state.signing import Signer
 
-FORMAT = 1
+FORMAT = 2
 LONGEST_CHAIN = 128
 """Manifests between a checkpoint and its last full one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """Something in a variable that could not be kept."""
-
-    name: str
-    type: str
-    why: str
-    advice: str
-
-    @property
-    def what(self) -> str:
-        """The variable and the reason."""
-        return f"{self.name} ({self.type}) was not kept: {self.why}."
-
-    @property
-    def hint(self) -> str:
-        """What to do."""
-        return f"To have it after a restart, {self.advice}."
-
-    @property
-    def message(self) -> str:
-        """One sentence of each."""
-        return f"{self.what} {self.hint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +32,9 @@ class Variable:
     """The step or cell that made or last changed it."""
     maker: str
     """The beginning of the digest of that cell's source, in hex."""
+    type: str = ""
+    shape: str = ""
+    """As `describing` tells them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +47,22 @@ class Group:
     refs: tuple[str, ...]
     reads: tuple[str, ...]
     missing: tuple[Missing, ...] = ()
+    rebuilt: tuple[str, ...] = ()
+    """Types of what is made anew when it is loaded."""
+    made_with: tuple[str, ...] = ()
+    """Python and the packages whose objects are in it: ``numpy 2.1.3``."""
+    held: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Variables that a module of the user's holds, too: name → module and attribute."""
 
     @property
-    def digests(self) -> list[bytes]:
-        """All chunks of the group."""
-        return [d for blob in (self.stream, *self.buffers) for d in blob.digests]
+    def blobs(self) -> tuple[Blob, ...]:
+        """All its content."""
+        return (self.stream, *self.buffers)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its content, before they are compressed."""
+        return sum(blob.size for blob in self.blobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +71,7 @@ class ManifestDraft:
 
     payload: bytes
     mac: bytes
-    chunks: Sequence[Chunk]
+    chunks: Supply
     missing: Sequence[Missing]
     """What this step left behind that could not be kept."""
 
@@ -108,7 +97,6 @@ class VerifiedManifest:
     deleted: frozenset[str]
     setup: tuple[tuple[str, str], ...]
     facts: Mapping[str, Any]
-    python: str
     weight: int = 0
     """Bytes of all payloads since the last full one."""
     group_of: Mapping[str, str] = field(default_factory=dict)
@@ -118,11 +106,6 @@ class VerifiedManifest:
     def __post_init__(self, seal: object) -> None:
         if seal is not _VERIFIED:
             raise TypeError("A manifest is only loaded after verify().")
-
-
-def python_version() -> str:
-    """``3.12``: code objects are only good for the minor version that made them."""
-    return ".".join(platform.python_version_tuple()[:2])
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
@@ -186,8 +169,8 @@ def _merge(checkpoint: str, digest: bytes, chain: list[dict[str, Any]], weight: 
             variables.pop(name, None)
         for name in content["dropped"]:
             groups.pop(name, None)
-        for name, (group, provenance, made_by, maker) in content["variables"].items():
-            variables[name] = Variable(group, bytes.fromhex(provenance), made_by, maker)
+        for name, (group, provenance, *told) in content["variables"].items():
+            variables[name] = Variable(group, bytes.fromhex(provenance), *told)
         for name, entry in content["groups"].items():
             groups[name] = group_from_json(entry)
     head = chain[0]
@@ -201,7 +184,6 @@ def _merge(checkpoint: str, digest: bytes, chain: list[dict[str, Any]], weight: 
         deleted=frozenset(head["deleted"]),
         setup=tuple((name, source) for name, source in head["setup"]),
         facts=head["facts"],
-        python=head["python"],
         weight=weight,
         group_of={node: name for name, group in groups.items() for node in group.nodes},
         seal=_VERIFIED,
@@ -217,6 +199,9 @@ def group_to_json(group: Group) -> dict[str, Any]:
         "refs": list(group.refs),
         "reads": list(group.reads),
         "missing": [[m.name, m.type, m.why, m.advice] for m in group.missing],
+        "rebuilt": list(group.rebuilt),
+        "with": list(group.made_with),
+        "held": {name: list(place) for name, place in group.held.items()},
     }
 
 
@@ -229,12 +214,15 @@ def group_from_json(entry: Mapping[str, Any]) -> Group:
         refs=tuple(entry["refs"]),
         reads=tuple(entry["reads"]),
         missing=tuple(Missing(*fields) for fields in entry["missing"]),
+        rebuilt=tuple(entry["rebuilt"]),
+        made_with=tuple(entry["with"]),
+        held={name: (module, attribute) for name, (module, attribute) in entry["held"].items()},
     )
 
 
 def _blob_to_json(blob: Blob) -> list[Any]:
-    return [blob.size, *(digest.hex() for digest in blob.digests)]
+    return [blob.size, blob.levels, *(digest.hex() for digest in blob.digests)]
 
 
 def _blob_from_json(entry: Sequence[Any]) -> Blob:
-    return Blob(entry[0], tuple(bytes.fromhex(digest) for digest in entry[1:]))
+    return Blob(entry[0], tuple(bytes.fromhex(digest) for digest in entry[2:]), entry[1])

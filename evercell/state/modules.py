@@ -16,9 +16,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from evercell.state.atoms import is_atom
+from evercell.state.standins import is_stand_in
 from evercell.state.statements import imported_modules
 
 _INSTALLED = ("site-packages", "dist-packages")
+_STANDARD = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120
+"""Folder of the standard library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,9 @@ class LocalModules:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder.absolute() if folder else None
         self._sources: dict[str, _Source] = {}
+        self._local: list[tuple[str, types.ModuleType]] = []
+        self._modules_seen = 0
+        """How many modules were loaded when the local ones among them were looked for."""
 
     def digest(self, value: Any) -> bytes:
         """Hash of the local modules behind a value (a module, or what one defined); empty for others."""
@@ -63,6 +70,20 @@ class LocalModules:
                 sources[path] = self._source(path)
                 waiting += sources[path].imports
         return sha256(b"".join(sorted(source.digest for source in sources.values()))).digest()
+
+    def holder_of(self, value: Any) -> tuple[str, str] | None:
+        """The local module and attribute that hold this very object, where it is one that can change."""
+        if self._folder is None or is_atom(value) or is_stand_in(value):
+            return None
+        if len(sys.modules) != self._modules_seen:
+            self._modules_seen = len(sys.modules)
+            found = [(name, module) for name, module in list(sys.modules.items()) if name != "__main__"]
+            self._local = [(name, module) for name, module in found if self._path_of(module)]
+        for name, module in self._local:
+            for attribute, held in list(vars(module).items()):
+                if held is value:
+                    return name, attribute
+        return None
 
     # -- finding ---------------------------------------------------------------------------------
 
@@ -107,7 +128,17 @@ class LocalModules:
         return frozenset(p for p in found if p is not None and p != path)
 
 
+def is_users_own(module: types.ModuleType) -> bool:
+    """Whether a module is the user's code rather than an installed package's or Python's."""
+    path = getattr(module, "__file__", None)
+    if not isinstance(path, str) or any(part in _INSTALLED for part in Path(path).parts):
+        return False
+    return not path.startswith(_STANDARD)
+
+
 def _module_of(value: Any) -> types.ModuleType | None:
+    if is_stand_in(value):
+        return None
     if isinstance(value, types.ModuleType):
         return value
     name = getattr(value, "__module__", None)

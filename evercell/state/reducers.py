@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+import gc
+import pickle
 import sys
-import types
 import weakref
 from collections.abc import Callable
 from sys import getrefcount
 from typing import Any
+
+from evercell.state import factories
+from evercell.state.modules import is_users_own
+from evercell.state.standins import is_stand_in
 
 _ANY_VIEW = 16 << 20
 """Views of an array of up to so many bytes are kept as views, however small they are."""
@@ -24,6 +29,8 @@ Reduced = tuple[Any, ...]
 
 def reduce_known(value: Any, kind: type) -> Reduced | None:
     """The way to take apart a value of a kind known here; None: it knows a good way by itself."""
+    if is_stand_in(value):
+        return factories.make_resource, (value._self_factory,)
     reducer = _REDUCERS.get(f"{kind.__module__}.{kind.__qualname__}")
     if reducer is None and issubclass(kind, BaseException):
         reducer = _exception
@@ -36,30 +43,23 @@ def reduce_known(value: Any, kind: type) -> Reduced | None:
 def _lru_cache(value: Any) -> Reduced | None:
     if getattr(value.__wrapped__, "__module__", None) != "__main__":
         return None
-    return make_cache, (value.__wrapped__, value.cache_parameters())
-
-
-def make_cache(function: Any, parameters: dict[str, Any]) -> Any:
-    """``functools.lru_cache`` around a notebook's function, with an empty cache."""
-    return functools.lru_cache(**parameters)(function)
+    return factories.make_cache, (value.__wrapped__, value.cache_parameters())
 
 
 def _cached_property(value: Any) -> Reduced:
-    return make_cached_property, (value.func, value.attrname)
-
-
-def make_cached_property(function: Any, name: str | None) -> Any:
-    """``functools.cached_property`` with a lock of its own, where this Python's has one."""
-    made = functools.cached_property(function)
-    if name is not None:
-        made.__set_name__(object, name)
-    return made
+    return factories.make_cached_property, (value.func, value.attrname)
 
 
 def _weak_keys(value: Any) -> Reduced | None:
     """Kept where the keys are classes (``functools.singledispatch``): those live on by themselves."""
     items = dict(value)
     return (weakref.WeakKeyDictionary, (items,)) if all(isinstance(key, type) for key in items) else None
+
+
+def _dict_view(value: Any) -> Reduced:
+    """The dict behind ``d.keys()``, which goes on to show what happens to it."""
+    (shown,) = gc.get_referents(value)
+    return factories.make_dict_view, (shown, type(value).__name__.removeprefix("dict_"))
 
 
 # -- exceptions ----------------------------------------------------------------------------------
@@ -75,31 +75,38 @@ def _exception(error: BaseException) -> Reduced | None:
         # the last one last: setting the cause sets it, too
         state |= {"__context__": error.__context__, "__cause__": error.__cause__}
         state["__suppress_context__"] = error.__suppress_context__
-    return make_exception, (kind, error.args), state or None
+    return factories.make_exception, (kind, error.args), state or None
 
 
-def make_exception(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
-    """An exception of this kind, made by the nearest built-in base."""
-    own = (types.FunctionType, staticmethod)
-    base = next(b for b in kind.__mro__ if not any(isinstance(vars(b).get(n), own) for n in _MAKERS) and
-                issubclass(b, BaseException) and b.__module__ == "builtins")  # fmt: skip
-    error = base.__new__(kind, *args)
-    base.__init__(error, *args)
-    return error
-
-
-_MAKERS = ("__new__", "__init__")
-
-
-# -- array views ---------------------------------------------------------------------------------
+# -- arrays --------------------------------------------------------------------------------------
 
 
 def _array(array: Any) -> Reduced | None:
     base = _base_of(array)
     if base is None:
-        return None
+        return _whole_array(array)
     offset = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-    return make_view, (base, array.dtype, array.shape, array.strides, int(offset), array.flags.writeable)
+    return factories.make_view, (
+        base,
+        array.dtype,
+        array.shape,
+        array.strides,
+        int(offset),
+        array.flags.writeable,
+    )
+
+
+def _whole_array(array: Any) -> Reduced | None:
+    """The memory of an array. (As NumPy pickles it, it comes back as a view: none of its views would have
+    it as their base.)
+    """
+    flags = array.flags
+    if not array.size or array.dtype.hasobject or not flags.forc:
+        return None
+    order = "C" if flags.c_contiguous else "F"
+    flat = (array if order == "C" else array.T).reshape(-1).view("u1")
+    memory = pickle.PickleBuffer(flat)
+    return factories.make_array, (memory, array.dtype, array.shape, order, flags.writeable)
 
 
 def _base_of(array: Any) -> Any:
@@ -114,16 +121,38 @@ def _base_of(array: Any) -> Any:
     return base
 
 
-def make_view(base: Any, dtype: Any, shape: Any, strides: Any, offset: int, writeable: bool) -> Any:
-    """A view of ``base``, which both go on to share."""
-    numpy = sys.modules["numpy"]
-    low = numpy.ndarray((base.nbytes,), "u1", base) if base.flags.c_contiguous else base
-    view = numpy.ndarray(shape, dtype, low, offset, strides)
-    view.flags.writeable = writeable
-    return view
+# -- objects that belong to a module -------------------------------------------------------------
+
+
+def held_by_its_module(value: Any, kind: type) -> Reduced | None:
+    """The one object of its module (``numpy.random``'s generator, a library's default settings), by name.
+
+    Saved by value it would come back as another one, and tie together all variables that hold it. Where
+    the module is the user's own, what the notebook changed in the object is put back into it.
+    """
+    module = sys.modules.get(kind.__module__)
+    if module is None or kind.__module__ == "__main__":
+        return None
+    name = _attributes(kind.__module__).get(id(value))
+    if name is None or module.__dict__.get(name) is not value:
+        return None
+    found = (factories.attribute_of_module, (kind.__module__, name))
+    if not is_users_own(module):
+        return found
+    reduced = value.__reduce_ex__(5)
+    return (*found, reduced[2]) if isinstance(reduced, tuple) and len(reduced) > 2 else found
+
+
+@functools.cache
+def _attributes(module: str) -> dict[int, str]:
+    """Names of a module's own objects, by id, as they were when it was first asked."""
+    return {id(value): name for name, value in vars(sys.modules[module]).items()}
 
 
 _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
+    "builtins.dict_keys": _dict_view,
+    "builtins.dict_values": _dict_view,
+    "builtins.dict_items": _dict_view,
     "functools._lru_cache_wrapper": _lru_cache,
     "functools.cached_property": _cached_property,
     "weakref.WeakKeyDictionary": _weak_keys,

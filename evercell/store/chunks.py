@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from evercell.core.chunks import Chunk, Codec
+from evercell.core.chunks import Chunk, Codec, StoredChunk, Supply
 from evercell.core.errors import ChunkMissing
 from evercell.core.ids import new_id
 from evercell.store.database import Database, Turn
@@ -30,6 +32,8 @@ _BATCH = 500
 """Bound parameters in one query."""
 
 _FOLDER_MODE = 0o700
+
+_BUFFERED = 1 << 20
 
 _INSERT_PACKS = Prepared(sa.insert(packs), columns=packs.c.keys())
 
@@ -62,69 +66,76 @@ class Chunks(Database):
                 wanted -= {bytes(digest) for digest in connection.execute(query).scalars()}
         return wanted
 
-    def read_chunks(self, digests: Iterable[bytes]) -> dict[bytes, Chunk]:
-        """The stored chunks by digest. Raises `ChunkMissing` for one that is not there, or not whole."""
+    def find_chunks(self, digests: Iterable[bytes]) -> dict[bytes, StoredChunk]:
+        """Where the chunks are, by digest. Raises `ChunkMissing` for one that is not there."""
         wanted = set(digests)
-        found: dict[bytes, Chunk] = {}
+        found: dict[bytes, StoredChunk] = {}
+        files: dict[str, _PackFile] = {}
         with self._reading() as connection:
             for batch in _batches(sorted(wanted)):
-                found.update(self._read_batch(connection, batch))
+                found.update(self._find_batch(connection, batch, files))
         if missing := wanted - found.keys():
             raise _missing(next(iter(missing)), "the database has no row for it")
         return found
 
-    def _read_batch(self, connection: Connection, batch: Sequence[bytes]) -> Iterator[tuple[bytes, Chunk]]:
+    def _find_batch(
+        self, connection: Connection, batch: Sequence[bytes], files: dict[str, _PackFile]
+    ) -> Iterator[tuple[bytes, StoredChunk]]:
         # substr counts from 1; on PostgreSQL it reads only the part, since packs are stored uncompressed
         start, length = sa.cast(chunks.c.start + 1, sa.Integer), sa.cast(chunks.c.length, sa.Integer)
         part = sa.func.substr(packs.c.data, start, length).label("part")
         query = sa.select(chunks, part).join(packs, packs.c.id == chunks.c.pack_id)
         query = query.where(chunks.c.digest.in_(batch)).order_by(chunks.c.pack_id, chunks.c.start)
         for row in connection.execute(query):
-            data = self._from_file(row) if row.part is None else bytes(row.part)
             digest = bytes(row.digest)
-            if len(data) != row.length:
-                raise _missing(digest, f"its pack {row.pack_id} is cut short")
-            yield digest, Chunk(digest, row.size, Codec(row.codec), data)
+            if row.part is None:
+                file = files.setdefault(row.pack_id, _PackFile(self._folder() / row.pack_id))
+                read = partial(file.read_into, digest, row.start)
+            else:
+                read = partial(_copy_into, digest, row.pack_id, bytes(row.part))
+            yield digest, StoredChunk(digest, row.size, Codec(row.codec), row.length, read)
 
-    def _from_file(self, row: Any) -> bytes:
-        path = self._folder() / row.pack_id
-        try:
-            with path.open("rb") as pack:
-                return os.pread(pack.fileno(), row.length, row.start)
-        except FileNotFoundError:
-            raise _missing(bytes(row.digest), f"its pack {path} is gone") from None
+    def stored_bytes(self, digests: Iterable[bytes]) -> dict[bytes, int]:
+        """How many bytes the chunks take in the store, by digest; those that are not there are left out."""
+        found: dict[bytes, int] = {}
+        with self._reading() as connection:
+            for batch in _batches(sorted(set(digests))):
+                query = sa.select(chunks.c.digest, chunks.c.length).where(chunks.c.digest.in_(batch))
+                found.update((bytes(row.digest), row.length) for row in connection.execute(query))
+        return found
 
     def _folder(self) -> Path:
         return Path(f"{self.path}.packs")
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def _pack(self, new: Sequence[Chunk]) -> list[Packed]:
+    def _pack(self, new: Supply) -> Iterable[Packed]:
         """Put chunks into packs. A file is whole on disk before this returns; no row names it yet."""
-        if not new:
+        if not new.size:
             return []
-        size = sum(len(chunk.data) for chunk in new)
-        if self.path is not None and size > SMALL_PACK:
+        if self.path is not None and new.size > SMALL_PACK:
             with driver_errors(self.url):
                 return [self._pack_file(new)]
-        return [_pack_row(part) for part in _parts(new)]
+        return (_pack_row(part) for part in _parts(new))
 
-    def _pack_file(self, new: Sequence[Chunk]) -> Packed:
+    def _pack_file(self, new: Supply) -> Packed:
         folder = self._folder()
         fresh = not folder.exists()
         folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         if fresh:
             _sync_folder(folder.parent)
         name = new_id()
-        with (folder / name).open("xb", buffering=0) as file:
+        rows = _Rows(name)
+        with (folder / name).open("xb", buffering=_BUFFERED) as file:
             for chunk in new:
-                _write_all(file, chunk.data)
+                rows.add(chunk)
+                file.write(chunk.data)
+            file.flush()
             os.fsync(file.fileno())
         _sync_folder(folder)
-        rows, size = _rows(name, new)
-        return Packed(name, size, None, rows)
+        return Packed(name, rows.size, None, rows.rows)
 
-    def _store_packed(self, turn: Turn, packed: list[Packed]) -> None:
+    def _store_packed(self, turn: Turn, packed: Iterable[Packed]) -> None:
         for pack in packed:
             _INSERT_PACKS.run(
                 turn.connection,
@@ -133,31 +144,65 @@ class Chunks(Database):
             _insert_chunks(turn.connection.dialect.name).run_many(turn.connection, pack.rows)
 
 
+class _PackFile:
+    """A pack on disk, opened at the first read and closed with the last of its chunks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle: int | None = None
+        self._lock = Lock()
+
+    def read_into(self, digest: bytes, start: int, view: memoryview) -> None:
+        """Fill a buffer from the pack; ``digest`` names the part where it is missing."""
+        if os.preadv(self._opened(digest), [view], start) != len(view):
+            raise _missing(digest, f"its pack {self._path.name} is cut short")
+
+    def _opened(self, digest: bytes) -> int:
+        with self._lock:
+            if self._handle is None:
+                try:
+                    self._handle = os.open(self._path, os.O_RDONLY)
+                except FileNotFoundError:
+                    raise _missing(digest, f"its pack {self._path} is gone") from None
+                weakref.finalize(self, os.close, self._handle)
+            return self._handle
+
+
+def _copy_into(digest: bytes, pack_id: str, data: bytes, view: memoryview) -> None:
+    if len(data) != len(view):
+        raise _missing(digest, f"its pack {pack_id} is cut short")
+    view[:] = data
+
+
+class _Rows:
+    """The rows of a pack's chunks, as they are laid one behind the other."""
+
+    def __init__(self, pack_id: str) -> None:
+        self._pack_id = pack_id
+        self.rows: list[dict[str, Any]] = []
+        self.size = 0
+
+    def add(self, chunk: Chunk) -> None:
+        """The next chunk."""
+        row = {
+            "digest": chunk.digest,
+            "pack_id": self._pack_id,
+            "start": self.size,
+            "length": len(chunk.data),
+        }
+        self.rows.append({**row, "size": chunk.size, "codec": int(chunk.codec)})
+        self.size += len(chunk.data)
+
+
 def _pack_row(new: Sequence[Chunk]) -> Packed:
-    name = new_id()
-    rows, size = _rows(name, new)
-    return Packed(name, size, b"".join(bytes(chunk.data) for chunk in new), rows)
-
-
-def _rows(pack_id: str, new: Sequence[Chunk]) -> tuple[list[dict[str, Any]], int]:
-    rows, start = [], 0
+    rows = _Rows(new_id())
     for chunk in new:
-        length = len(chunk.data)
-        rows.append(
-            {
-                "digest": chunk.digest,
-                "pack_id": pack_id,
-                "start": start,
-                "length": length,
-                "size": chunk.size,
-                "codec": int(chunk.codec),
-            }
-        )
-        start += length
-    return rows, start
+        rows.add(chunk)
+    data = b"".join(bytes(chunk.data) for chunk in new)
+    return Packed(rows.rows[0]["pack_id"], rows.size, data, rows.rows)
 
 
-def _parts(new: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+def _parts(new: Iterable[Chunk]) -> Iterator[list[Chunk]]:
     part: list[Chunk] = []
     size = 0
     for chunk in new:
@@ -172,12 +217,6 @@ def _parts(new: Sequence[Chunk]) -> Iterator[list[Chunk]]:
 def _batches(digests: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     for start in range(0, len(digests), _BATCH):
         yield digests[start : start + _BATCH]
-
-
-def _write_all(file: Any, data: bytes | bytearray | memoryview) -> None:
-    rest = memoryview(data).cast("B")
-    while rest:
-        rest = rest[file.write(rest) :]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from evercell.core.chunks import Blob, Chunk
+from evercell.core.chunks import Blob, Supply
 from evercell.core.faults import reach
 from evercell.core.ids import new_id
 from evercell.core.records import (
@@ -108,7 +108,7 @@ class Steps(Checkpoints):
         status: AttemptStatus,
         error: ErrorRecord | None,
         outputs: Blob,
-        chunks: Sequence[Chunk],
+        chunks: Supply,
     ) -> None:
         """Commit that an attempt failed or was interrupted, with what it showed. Raises `LeaseLost`."""
         packed = self._pack(chunks)

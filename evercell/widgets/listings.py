@@ -7,13 +7,14 @@ from datetime import datetime
 from pathlib import Path
 
 from evercell.core.records import Run
+from evercell.engine.inspection import VariableRow
 from evercell.engine.listing import RunRow, StepRow, list_steps
 from evercell.engine.session import Session
 from evercell.widgets.table import Table
 
 COMMANDS = (
     "%%step NAME  %%setup  %resume  %runs  %steps  %branch --from STEP --name NAME  "
-    "%checkout RUN[@STEP]  %evercell new|takeover   (each with -h)"
+    "%checkout RUN[@STEP]  %inspect [STEP]  %evercell new|takeover   (each with -h)"
 )
 
 
@@ -50,6 +51,35 @@ def steps_view(run: Run, rows: Sequence[StepRow]) -> Table:
     ]
     title = f"Run {run.name} ({run.id}), {run.status}"
     return Table(title, ("step", "status", "attempts", "versions", "took", "completed"), body)
+
+
+def variables_view(title: str, rows: Sequence[VariableRow]) -> Table:
+    """The variables of a checkpoint."""
+    body = [
+        (
+            row.name,
+            row.type,
+            row.shape,
+            _bytes(row.size),
+            _bytes(row.stored),
+            ", ".join(row.shares_with),
+            row.made_by,
+            row.kept,
+        )
+        for row in rows
+    ]
+    headings = ("name", "type", "shape", "size", "stored", "shares objects with", "last changed by", "kept")
+    return Table(title, headings, body, "" if body else "No variables.")
+
+
+def _bytes(count: int) -> str:
+    """``1.5 MB``; empty for nothing."""
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}" if count else ""
+        size /= 1000
+    return f"{size:.3g} GB"
 
 
 def overview(session: Session) -> Table:

@@ -57,8 +57,9 @@ def test_two_hundred_megabytes_of_text_replay_as_first_and_last_part(
 def test_what_cannot_be_kept_is_named_and_costs_only_itself(new_kernel: NewKernel) -> None:
     kernel = new_kernel()
     shown = kernel.run(
-        "%%step hold\nimport socket, threading\nlock = threading.Lock()\nsock = socket.socket()\n"
-        "gen = (i for i in [1])\nfile = open('x.txt', 'w')\nmixed = {'gen': gen, 'kept': [1, 2]}\nfine = 'fine'"
+        "%%step hold\nimport os, socket, threading\nlock = threading.Lock(); lock.acquire()\n"
+        "sock = socket.socket()\ngen = (i for i in [1])\nfile = os.fdopen(os.pipe()[1], 'w')\n"
+        "mixed = {'gen': gen, 'kept': [1, 2]}\nfine = 'fine'"
     )
     assert shown.status == "ok"
     for name in ("lock", "sock", "gen", "file", "mixed"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from evercell.core.chunks import Blob, Chunk, Codec
+from evercell.core.chunks import Blob, Chunk, Codec, Supply
 from evercell.core.errors import (
     ChunkMissing,
     EvercellError,
@@ -44,6 +45,10 @@ def chunk(content: bytes) -> Chunk:
     return Chunk(sha256(content).digest(), len(content), Codec.RAW, content)
 
 
+def read_all(store: Store, digests: Iterable[bytes]) -> bytes:
+    return b"".join(found.read() for found in store.find_chunks(digests).values())
+
+
 def take(store: Store, run: Run, holder: Holder = ELSEWHERE, **options: int) -> Lease:
     return store.acquire_lease(run.id, session_id=new_id(), holder=holder, ttl=TTL, **options)
 
@@ -59,7 +64,7 @@ def complete(
         CheckpointDraft(
             id=new_id(), parent=parent, step=step, slot=step, key=step.encode(), source="x = 1",
             source_hash=b"s", inputs={"a": "00"}, outputs=Blob(len(content), (new.digest,)),
-            manifest=b"{}", mac=b"m", seconds=0.5, chunks=[new],
+            manifest=b"{}", mac=b"m", seconds=0.5, chunks=Supply.of([new]),
         ),
     )  # fmt: skip
 
@@ -128,13 +133,25 @@ def test_a_lost_lease_changes_nothing(store: Store) -> None:
     take(store, run, this_holder(), replacing=lost.token)
     before, head = counts(store), store.run(run.id)
     draft = CheckpointDraft(
-        new_id(), None, "one", "one", b"k", "", b"", {}, Blob(0), b"", b"", 0.0, chunks=[chunk(b"late")]
+        new_id(),
+        None,
+        "one",
+        "one",
+        b"k",
+        "",
+        b"",
+        {},
+        Blob(0),
+        b"",
+        b"",
+        0.0,
+        chunks=Supply.of([chunk(b"late")]),
     )
     for write in (
         lambda: store.complete_step(lost, attempt, draft),
         lambda: store.begin_attempt(lost, step="two", cell_id=None, key=b"k"),
         lambda: store.fail_attempt(
-            lost, attempt, status=AttemptStatus.FAILED, error=None, outputs=Blob(0), chunks=[]
+            lost, attempt, status=AttemptStatus.FAILED, error=None, outputs=Blob(0), chunks=Supply()
         ),
         lambda: store.renew_lease(lost, ttl=TTL),
     ):
@@ -189,7 +206,7 @@ def test_a_completed_step_is_there_as_a_whole(store: Store) -> None:
     assert store.checkpoint(done.id) == done
     assert store.run(run.id).head == done.id
     assert [(a.number, a.status) for a in store.attempts(run.id)] == [(1, AttemptStatus.COMPLETED)]
-    assert bytes(store.read_chunks(done.outputs.digests)[done.outputs.digests[0]].data) == b"content"
+    assert store.find_chunks(done.outputs.digests)[done.outputs.digests[0]].read() == b"content"
     assert store.verify_journal(run.id) == 4
 
 
@@ -198,8 +215,8 @@ def test_content_of_any_size_comes_back(store: Store, size: int) -> None:
     run = store.create_run(NewRun(notebook=None))
     content = bytes(range(256)) * (size // 256 + 1)
     done = complete(store, take(store, run), "one", content=content)
-    (stored,) = store.read_chunks(done.outputs.digests).values()
-    assert bytes(stored.data) == content
+    (stored,) = store.find_chunks(done.outputs.digests).values()
+    assert stored.read() == content
     assert store.absent_chunks([*done.outputs.digests, b"x" * 32]) == {b"x" * 32}
 
 
@@ -343,10 +360,10 @@ def test_a_pack_that_is_gone_or_cut_short_is_named(tmp_path: Path) -> None:
         (pack,) = (tmp_path / "store.db.packs").iterdir()
         pack.write_bytes(b"x" * 99_999)
         with pytest.raises(ChunkMissing, match="cut short"):
-            store.read_chunks(done.outputs.digests)
+            read_all(store, done.outputs.digests)
         pack.unlink()
         with pytest.raises(ChunkMissing, match="is gone"):
-            store.read_chunks(done.outputs.digests)
+            read_all(store, done.outputs.digests)
 
 
 def test_every_error_says_what_to_do(store: Store) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evercell.core.chunks import Chunk
+from evercell.core.chunks import Chunk, StoredChunk
 from evercell.core.errors import ChunkMissing
 from evercell.state.manifest import ManifestDraft, VerifiedManifest, verify
 from evercell.state.namespace import Namespace, Restored
@@ -28,9 +28,9 @@ class Memory:
     manifests: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     id: str = "store"
 
-    def read_chunks(self, digests: Iterable[bytes]) -> Mapping[bytes, Chunk]:
+    def find_chunks(self, digests: Iterable[bytes]) -> Mapping[bytes, StoredChunk]:
         try:
-            return {digest: self.chunks[digest] for digest in digests}
+            return {digest: _stored(self.chunks[digest]) for digest in digests}
         except KeyError as error:
             raise ChunkMissing("A chunk is gone.") from error
 
@@ -44,6 +44,13 @@ class Memory:
 
     def verified(self, name: str, *, signer: Signer = SIGNER, store: str | None = None) -> VerifiedManifest:
         return verify(name, self.manifests.__getitem__, signer=signer, store_id=store or self.id)
+
+
+def _stored(chunk: Chunk) -> StoredChunk:
+    def read_into(view: memoryview) -> None:
+        view[:] = chunk.data
+
+    return StoredChunk(chunk.digest, chunk.size, chunk.codec, len(chunk.data), read_into)
 
 
 class Cells:

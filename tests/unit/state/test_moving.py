@@ -100,10 +100,10 @@ def test_what_the_step_saw_comes_back_where_it_was_only_made_again() -> None:
 
 def test_a_replay_keeps_a_live_value_of_the_same_origin_rather_than_its_placeholder() -> None:
     first = Cells()
-    first.plain("import threading\nlock = threading.Lock()")
-    first.step("s", "with lock: y = 1")
+    first.plain("lock = (n for n in [1])")
+    first.step("s", "iter(lock); y = 1")
     fresh = Cells(first.memory)
-    fresh.plain("import threading\nlock = threading.Lock()")
+    fresh.plain("lock = (n for n in [1])")
     live = fresh["lock"]
     fresh.replay("s")
     assert fresh["y"] == 1
@@ -129,7 +129,7 @@ def test_a_further_attempt_begins_from_the_state_before() -> None:
     cells = Cells()
     cells.plain(
         "import random, threading\ndata = [1]\nalias = data\ndef f(): pass\nf.calls = 1\n"
-        "class C:\n    seen = [1]\nc = C()\nz = 3\nmixed = [threading.Lock()]\nuntouched = [[]]\nsame = [1]"
+        "class C:\n    seen = [1]\nc = C()\nz = 3\nmixed = [(n for n in [1])]\nuntouched = [[]]\nsame = [1]"
     )
     untouched, same, state = cells["untouched"], cells["same"], random.getstate()
     source = (

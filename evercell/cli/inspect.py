@@ -1,0 +1,31 @@
+"""``evercell inspect``: the variables of a checkpoint."""
+
+from __future__ import annotations
+
+import click
+
+from evercell.cli.common import json_option, print_json, print_table, workspace_of
+from evercell.core.errors import StepNotFound
+from evercell.engine.history import History, split_step_ref
+from evercell.engine.inspection import inspect_checkpoint
+from evercell.widgets.listings import variables_view
+
+
+@click.command()
+@click.argument("ref", metavar="RUN[@STEP]")
+@json_option
+@click.pass_context
+def inspect(context: click.Context, ref: str, as_json: bool) -> None:
+    """List the variables of RUN as of its last step, or as of STEP: size, origin, saved or not and why."""
+    run_ref, _, step_ref = ref.partition("@")
+    with workspace_of(context, create=False) as workspace:
+        run = workspace.store.run(run_ref)
+        found = History(workspace.store, run).version(*split_step_ref(step_ref)) if step_ref else run.head
+        if found is None:
+            raise StepNotFound(f"No step of run {run.name} completed yet.", hint="Execute one first.")
+        checkpoint = workspace.store.checkpoint(found)
+        rows = inspect_checkpoint(workspace, checkpoint)
+    if as_json:
+        print_json([row.as_json() for row in rows])
+    else:
+        print_table(variables_view(f"Run {run.name}, as after step {checkpoint.step}", rows))

@@ -1,0 +1,1 @@
+"""Rebuilders of what data scientists hold, by field. Each module registers its own when it is imported."""

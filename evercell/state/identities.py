@@ -1,0 +1,66 @@
+"""The objects that a pickler met, by id: what two variables share is what both picklers met.
+
+The memo of a pickler holds every object once. For a state of a million objects each step in Python costs
+more than the pickling itself, so the memo is sifted by functions written in C.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import pickle
+from functools import cache
+from itertools import compress
+from operator import and_, itemgetter
+from sys import getrefcount
+from typing import Any
+
+from evercell.state.atoms import is_atom_type
+
+_object_of = itemgetter(1)
+
+
+def mutable_ids(pickler: Any, inlined: set[int]) -> frozenset[int]:
+    """Ids of the mutable objects in a pickler's memo, and of ``inlined`` ones, that others hold, too.
+
+    What was made for the sake of the pickling alone (a ``__getstate__``'s dict) is soon gone, and its id
+    used again.
+    """
+    memo = _copy(pickler)
+    kinds = list(map(type, map(_object_of, memo.values())))
+    mutable = {kind for kind in set(kinds) if not is_atom_type(kind)}
+    is_mutable = map(mutable.__contains__, kinds)
+    is_lasting = map(_temporary().__lt__, map(getrefcount, map(_object_of, memo.values())))
+    found = frozenset(compress(memo, map(and_, is_mutable, is_lasting)))
+    return found | (inlined & memo.keys())
+
+
+def _copy(pickler: Any) -> dict[int, tuple[int, Any]]:
+    """The memo: id → position and object. (A pass of the collector would look at all these new tuples.)"""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return pickler.memo.copy()  # type: ignore[no-any-return]
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _is_dict(kind: type) -> bool:
+    return kind is dict
+
+
+class _Made:
+    def __getstate__(self) -> dict[str, int]:
+        return {"only": 1}
+
+
+@cache
+def _temporary() -> int:
+    """What `getrefcount` says, where `mutable_ids` asks, of an object that nobody else holds."""
+    pickler = pickle.Pickler(io.BytesIO(), protocol=5)
+    pickler.dump(_Made())
+    memo = _copy(pickler)
+    counts = list(map(getrefcount, map(_object_of, memo.values())))
+    kinds = map(type, map(_object_of, memo.values()))
+    return min(compress(counts, map(_is_dict, kinds)))
