@@ -101,7 +101,7 @@ def _whole_array(array: Any) -> Reduced | None:
     it as their base.)
     """
     flags = array.flags
-    if not array.size or array.dtype.hasobject or not flags.forc:
+    if array.dtype.hasobject or not flags.forc:
         return None
     order = "C" if flags.c_contiguous else "F"
     flat = (array if order == "C" else array.T).reshape(-1).view("u1")

@@ -43,7 +43,7 @@ class Tracker:
         self._adopt(name for name in reached if name not in live.origins)
         inputs = self._inputs(code, reached, label)
         touched = frozenset(n for n in reached if n in live.origins and n not in live.waiting)
-        live.groups.look(name for name in touched if not live.groups.is_seen(name))
+        live.groups.look(n for n in self.with_definitions(touched) if not live.groups.is_seen(n))
         return CellPlan(source, code, cell_key(code.digest, inputs), inputs, touched)
 
     def _look_everywhere(self) -> None:
@@ -180,7 +180,7 @@ class Tracker:
         live = self._live
         states = live.surroundings.read(sets_environment=plan.code.names_environment)
         for name, state in states.items():
-            if state != live.states.get(name):
+            if state != live.states.get(name) or name not in live.origins:
                 live.states[name] = state
                 changed, pickled = live.groups.look([name])
                 self.fresh.update(pickled)
