@@ -140,6 +140,13 @@ class Kernel:
         self._client.shell_channel.send(message)
         return str(message["header"]["msg_id"])
 
+    def send_comm(self, target: str, data: dict[str, Any]) -> None:
+        """Open a comm as a widget's front end does, and send it one message."""
+        session, comm_id = self._client.session, "a" * 32
+        opening = {"comm_id": comm_id, "target_name": target, "data": {}}
+        self._client.shell_channel.send(session.msg("comm_open", opening))
+        self._client.shell_channel.send(session.msg("comm_msg", {"comm_id": comm_id, "data": data}))
+
     def value(self, expression: str) -> Any:
         """The value of an expression in the kernel (literals only)."""
         import ast

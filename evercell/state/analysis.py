@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -36,6 +36,8 @@ class CellCode:
     deletes: frozenset[str]
     dynamic: bool
     """May touch every variable: `DYNAMIC_CALLS`, a star import, magics."""
+    uses: frozenset[str] = frozenset()
+    """Loaded anywhere, and not only bound or deleted."""
     modules: frozenset[str] = frozenset()
     """Modules that it imports, wherever in it: those beside the notebook are part of its code."""
     own: Mapping[str, OwnStatement] = field(default_factory=dict)
@@ -68,9 +70,18 @@ def analyse(source: str) -> CellCode:
         binds=frozenset(flow.binds),
         deletes=frozenset(flow.deletes),
         dynamic=flow.dynamic,
+        uses=frozenset(_uses(tree)),
         modules=frozenset(imported_modules(tree)),
         own=own_statements(tree),
     )
+
+
+def _uses(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
 
 
 class _Flow(ast.NodeVisitor):

@@ -32,6 +32,8 @@ _ONE_CHUNK = 16 * 1024
 """Streams up to so many bytes are one chunk."""
 _LARGE_STREAM = 32 << 20
 """Larger streams have larger chunks, so that their number stays bounded."""
+_INDEX_CHUNK = 512
+"""Bytes in a chunk of an index, on average: sixteen digests."""
 _INDEX_FROM = 64
 """Digests from which on a stream's blob has an index instead of a list in the manifest."""
 
@@ -43,7 +45,7 @@ _WORTH = 0.9
 
 WORKERS = min(4, os.cpu_count() or 1)
 _WORTH_THREADS = 8 << 20
-_ASK_FIRST = 64 * 1024
+_ASK_FIRST = 16 * 1024
 """Bytes from which on it pays to ask the store what it has already."""
 
 
@@ -102,7 +104,7 @@ class Packer:
         levels = 0
         while len(digests) > _INDEX_FROM:
             index = memoryview(b"".join(digests))
-            digests, levels = self._name_all(cut_by_content(index, STREAM_CHUNK)), levels + 1
+            digests, levels = self._name_all(cut_by_content(index, _INDEX_CHUNK)), levels + 1
         return Blob(len(view), tuple(digests), levels)
 
     def _name_all(self, parts: list[memoryview]) -> list[bytes]:
@@ -111,16 +113,15 @@ class Packer:
         return digests
 
     def _want(self, chunks: list[_Named]) -> None:
-        new = {c.digest: c.part for c in chunks if c.digest not in self._wanted}
-        if sum(map(len, new.values())) >= _ASK_FIRST:
-            absent = self._reader.absent_chunks(new)
-            new = {digest: part for digest, part in new.items() if digest in absent}
-        self._wanted |= new
+        self._wanted.update((c.digest, c.part) for c in chunks)
 
     def supply(self) -> Supply:
         """All that is to be stored."""
-        size = sum(len(part) for part in self._wanted.values())
-        wanted = [_Named(digest, part) for digest, part in self._wanted.items()]
+        absent = set(self._wanted)
+        if sum(map(len, self._wanted.values())) >= _ASK_FIRST:
+            absent = self._reader.absent_chunks(absent)
+        wanted = [_Named(digest, part) for digest, part in self._wanted.items() if digest in absent]
+        size = sum(len(named.part) for named in wanted)
         return Supply(size, (_Encoding(wanted, size),)) if wanted else Supply()
 
 

@@ -38,7 +38,9 @@ def attribute_of_module(module: str, name: str) -> Any:
 # -- functions -----------------------------------------------------------------------------------
 
 
-def make_code(python: str, arguments: tuple[Any, ...], source: str, place: tuple[str, str, int]) -> Any:
+def make_code(
+    python: str, arguments: tuple[Any, ...], source: str | None, place: tuple[str, str, int]
+) -> Any:
     """A code object; from its source, where another version of Python made it.
 
     ``place`` is its file's name, its qualified name and its first line. Code inside of other code has no
@@ -46,12 +48,12 @@ def make_code(python: str, arguments: tuple[Any, ...], source: str, place: tuple
     """
     if python == python_version():
         code = types.CodeType(*arguments)
-    elif source:
+    elif source is not None:
         filename, qualname, line = place
         code = recompiled(source, filename=filename, qualname=qualname, line=line, saved=python)
     else:
         return None
-    show_again(code, source)
+    show_again(code, source or "")
     return code
 
 

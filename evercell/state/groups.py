@@ -29,6 +29,8 @@ class LiveGroup:
     id: str = field(default_factory=new_id)
     saved: Group | None = None
     """Where its content is stored; None where it must be saved (again)."""
+    fingerprint: bytes = b""
+    """Of several nodes serialised together, where they were."""
 
 
 @dataclass(slots=True)
@@ -101,7 +103,7 @@ class Groups:
         was serialised on the way. Groups that changed lose their ``saved``.
         """
         pickled: dict[str, Pickled] = {}
-        waiting = set(nodes)
+        waiting = self._but_unchanged(set(nodes))
         while waiting:
             while waiting:
                 self._look_at(waiting.pop(), pickled, waiting)
@@ -110,6 +112,20 @@ class Groups:
         changed = self._compare(pickled)
         self._regroup(pickled, changed)
         return changed, pickled
+
+    def _but_unchanged(self, nodes: set[str]) -> set[str]:
+        """These nodes without those of a group that is as it was, where no others hold objects.
+
+        One look at the group as a whole says so: which of its nodes holds what is of no interest then.
+        """
+        holders = {n for n in nodes if not is_scalar(self.value(n))}
+        group = self._group.get(next(iter(holders))) if holders else None
+        if group is None or not group.fingerprint or not holders <= group.nodes:
+            return nodes
+        return nodes - group.nodes if self._joint(group).fingerprint == group.fingerprint else nodes
+
+    def _joint(self, group: LiveGroup) -> Pickled:
+        return self._together({node: self.value(node) for node in sorted(group.nodes)})
 
     def _look_at(self, node: str, pickled: dict[str, Pickled], waiting: set[str]) -> None:
         if node in pickled:
@@ -144,8 +160,10 @@ class Groups:
         if not self._owner:
             return set()
         found: set[str] = set()
-        for new in pickled.values():
-            found |= {self._owner[key] for key in new.identities & self._owner.keys()}
+        for node, new in pickled.items():
+            seen = self._seen.get(node)
+            came = new.identities - seen.identities if seen is not None else new.identities
+            found |= {self._owner[key] for key in came & self._owner.keys()}
         return found - pickled.keys()
 
     def _compare(self, pickled: dict[str, Pickled]) -> set[str]:
@@ -177,10 +195,16 @@ class Groups:
             former = {id(g): g for n in members if (g := self._group.get(n)) is not None}
             same = len(former) == 1 and next(iter(former.values())).nodes == members
             if same and not members & changed:
+                self._know_together(self._group[next(iter(members))])
                 continue
             group = LiveGroup(frozenset(members))
             for node in members:
                 self._join(node, group)
+
+    def _know_together(self, group: LiveGroup) -> None:
+        """Note what an unchanged group is like as a whole (see `_but_unchanged`)."""
+        if len(group.nodes) > 1 and not group.fingerprint and not any(map(is_definition_node, group.nodes)):
+            group.fingerprint = self._joint(group).fingerprint
 
     # -- changing --------------------------------------------------------------------------------
 
@@ -223,6 +247,8 @@ class Groups:
         values = {node: self.value(node) for node in nodes}
         whole = self._together(values)
         if not whole.is_placeholder:
+            if not any(map(is_definition_node, nodes)):
+                group.fingerprint = whole.fingerprint
             return whole
         alone = {node: self._pickle(node) for node in nodes}
         if not any(new.is_placeholder for new in alone.values()):

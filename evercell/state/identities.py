@@ -11,7 +11,7 @@ import io
 import pickle
 from functools import cache
 from itertools import compress
-from operator import and_, itemgetter
+from operator import itemgetter
 from sys import getrefcount
 from typing import Any
 
@@ -29,10 +29,10 @@ def mutable_ids(pickler: Any, inlined: set[int]) -> frozenset[int]:
     memo = _copy(pickler)
     kinds = list(map(type, map(_object_of, memo.values())))
     mutable = {kind for kind in set(kinds) if not is_atom_type(kind)}
-    is_mutable = map(mutable.__contains__, kinds)
-    is_lasting = map(_temporary().__lt__, map(getrefcount, map(_object_of, memo.values())))
-    found = frozenset(compress(memo, map(and_, is_mutable, is_lasting)))
-    return found | (inlined & memo.keys())
+    found = list(compress(memo, map(mutable.__contains__, kinds)))
+    objects = map(_object_of, map(memo.__getitem__, found))
+    lasting = frozenset(compress(found, map(_temporary().__lt__, map(getrefcount, objects))))
+    return lasting | (inlined & memo.keys())
 
 
 def _copy(pickler: Any) -> dict[int, tuple[int, Any]]:

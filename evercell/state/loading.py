@@ -84,6 +84,8 @@ class Loader:
         self._loaded: set[str] = set()
         self._under_way: set[str] = set()
         self._is_outdated = is_outdated
+        self._reasons: dict[str, str] = {}
+        """Why nodes could not be loaded."""
         self.lost: list[Missing] = []
         """Variables that could not be loaded."""
 
@@ -127,7 +129,10 @@ class Loader:
             return live
         self._load(self._verified().group_of[node])
         if node not in self._values:
-            raise StateError("Its class or a function of it cannot be loaded.", hint="Run its cell again.")
+            raise StateError(
+                f"its class or a function of it cannot be loaded: {self._reasons.get(node)}",
+                hint="Run its cell again.",
+            )
         return self._values[node]
 
     def _load(self, group_id: str) -> None:
@@ -161,6 +166,7 @@ class Loader:
 
     def _give_up(self, group: Group, error: Exception) -> None:
         reason = error.what if isinstance(error, StateError) else f"{type(error).__name__}: {error}"
+        self._reasons.update(dict.fromkeys(group.nodes, reason))
         why = f"it is stored, but cannot be loaded here ({reason})"
         if others := made_otherwise(group):
             why += f"; it was made with {', '.join(others)}"

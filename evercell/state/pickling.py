@@ -160,7 +160,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is types.CellType:
             return _reduce_cell(value)
         if kind is types.CodeType:
-            return _reduce_code(value, "")
+            return _reduce_code(value, None)
         self._note_library(kind.__module__)
         known = reduce_known(value, kind)
         if known is not None:
@@ -273,7 +273,7 @@ class _Code:
         return _reduce_code(self._code, self._source)
 
 
-def _reduce_code(code: types.CodeType, source: str) -> Any:
+def _reduce_code(code: types.CodeType, source: str | None) -> Any:
     _, arguments = cloudpickle.cloudpickle._code_reduce(code)
     place = (code.co_filename, code.co_qualname, code.co_firstlineno)
     return factories.make_code, (python_version(), arguments, source, place)

@@ -39,7 +39,7 @@ class Tracker:
         if self._disturbed():
             self._look_everywhere()
         reached = self._reach(code.names, everything=code.dynamic)
-        live.waiting.load(reached - (code.binds | code.deletes) | (reached & (code.reads | code.may_read)))
+        live.waiting.load(reached - ((code.binds | code.deletes) - code.uses))
         self._adopt(name for name in reached if name not in live.origins)
         inputs = self._inputs(code, reached, label)
         touched = frozenset(n for n in reached if n in live.origins and n not in live.waiting)

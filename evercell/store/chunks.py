@@ -33,7 +33,7 @@ _BATCH = 500
 
 _FOLDER_MODE = 0o700
 
-_BUFFERED = 1 << 20
+_BUFFERED = 128 * 1024
 
 _INSERT_PACKS = Prepared(sa.insert(packs), columns=packs.c.keys())
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evercell.core.chunks import Codec
@@ -91,6 +91,58 @@ def test_a_changed_chunk_is_refused_and_nothing_is_put_in(cells: Cells, how: str
         with pytest.raises(ChunkMissing if how == "gone" else Tampered):
             fresh.restore("b")
         assert fresh.variables.keys() <= {"__name__", "__builtins__"}
+
+
+def test_a_manifest_of_another_format_is_refused(cells: Cells) -> None:
+    payload, _ = cells.memory.manifests["a"]
+    older = payload.replace(b'"format":2', b'"format":1')
+    cells.memory.manifests["a"] = (older, SIGNER.sign(older))
+    with pytest.raises(Tampered, match="format 1 is unknown"):
+        cells.memory.verified("a")
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_whatever_is_changed_nothing_but_what_was_saved_is_loaded(data: st.DataObject) -> None:
+    """Bytes flipped, cut, added, swapped between entries or taken from another checkpoint, anywhere."""
+    cells = Cells()
+    cells.step("a", "rows = [{'i': i} for i in range(3000)]\ntext = 'x' * 20_000")
+    cells.step("b", "rows[5]['i'] = -1\nother = [rows[7]]")
+    memory = Memory(dict(cells.memory.chunks), dict(cells.memory.manifests))
+    if data.draw(st.booleans()):
+        name = data.draw(st.sampled_from(sorted(memory.manifests)))
+        payload, mac = memory.manifests[name]
+        memory.manifests[name] = data.draw(
+            st.sampled_from(
+                [(_spoilt(data, payload), mac), (payload, _spoilt(data, mac)), memory.manifests["a"]]
+            )
+        )
+    else:
+        digest = data.draw(st.sampled_from(sorted(memory.chunks)))
+        chunk, other = memory.chunks[digest], memory.chunks[data.draw(st.sampled_from(sorted(memory.chunks)))]
+        memory.chunks[digest] = data.draw(
+            st.sampled_from(
+                [replace(chunk, data=_spoilt(data, bytes(chunk.data))), replace(other, digest=digest),
+                 replace(chunk, size=chunk.size + 1), replace(chunk, codec=Codec(1 - chunk.codec))]
+            )
+        )  # fmt: skip
+    fresh = Cells(memory)
+    try:
+        fresh.restore("b")
+    except (Tampered, ChunkMissing):
+        assert fresh.variables.keys() <= {"__name__", "__builtins__"}
+    else:
+        assert fresh["rows"] == cells["rows"] and fresh["text"] == cells["text"]
+        assert fresh["other"][0] is fresh["rows"][7]
+
+
+def _spoilt(data: st.DataObject, content: bytes) -> bytes:
+    place = data.draw(st.integers(0, len(content) - 1))
+    how = data.draw(st.sampled_from(("flip", "cut", "add")))
+    if how == "cut":
+        return content[:place]
+    byte = bytes([content[place] ^ data.draw(st.integers(1, 255))])
+    return content[:place] + byte + content[place + (how == "flip") :]
 
 
 @given(content=st.binary(max_size=2000), copies=st.integers(1, 3000))
