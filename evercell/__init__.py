@@ -7,6 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
+    "step",
+    "call",
+    "map",
+    "gather",
+    "sleep",
+    "sleep_until",
+    "asleep",
+    "wait_for",
+    "await_signal",
+    "send",
+    "now",
+    "random",
+    "uuid",
+    "idempotency_key",
+    "NonDeterminism",
     "resource",
     "rebuilds",
     "CannotRebuild",
@@ -18,10 +33,37 @@ __all__ = [
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from evercell.core.errors import NonDeterminism
+    from evercell.engine.calls.calling import idempotency_key
+    from evercell.engine.calls.mapping import gather, map
+    from evercell.engine.calls.public import call, now, random, step, uuid
+    from evercell.engine.calls.waiting import (
+        asleep,
+        await_signal,
+        send,
+        sleep,
+        sleep_until,
+        wait_for,
+    )
     from evercell.state.rebuilding import CannotRebuild, rebuilds
     from evercell.state.resource import resource
 
 _PLACES = {
+    "step": "evercell.engine.calls.public",
+    "call": "evercell.engine.calls.public",
+    "map": "evercell.engine.calls.mapping",
+    "gather": "evercell.engine.calls.mapping",
+    "sleep": "evercell.engine.calls.waiting",
+    "sleep_until": "evercell.engine.calls.waiting",
+    "asleep": "evercell.engine.calls.waiting",
+    "wait_for": "evercell.engine.calls.waiting",
+    "await_signal": "evercell.engine.calls.waiting",
+    "send": "evercell.engine.calls.waiting",
+    "now": "evercell.engine.calls.public",
+    "random": "evercell.engine.calls.public",
+    "uuid": "evercell.engine.calls.public",
+    "idempotency_key": "evercell.engine.calls.calling",
+    "NonDeterminism": "evercell.core.errors",
     "resource": "evercell.state.resource",
     "rebuilds": "evercell.state.rebuilding",
     "CannotRebuild": "evercell.state.rebuilding",

@@ -17,6 +17,10 @@ from evercell.store import Store, open_store
 from tests.kernels import Kernel
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the long form of tests that kill at random")
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """URI of a real PostgreSQL server of this test run."""

@@ -13,6 +13,7 @@ from evercell.cli.demo import demo
 from evercell.cli.inspect import inspect
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show
+from evercell.cli.send import send
 from evercell.core.errors import EvercellError, UsageError
 
 
@@ -36,5 +37,5 @@ def app(context: click.Context, store: str | None) -> None:
     context.obj = store
 
 
-for command in (run, resume, runs, show, inspect, branch, demo):
+for command in (run, resume, runs, show, inspect, branch, send, demo):
     app.add_command(command)

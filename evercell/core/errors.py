@@ -14,6 +14,9 @@ EvercellError
  │   ├─ DuplicateStep         two cells share a step's name
  │   └─ MisplacedStep         %%step is not on the cell's first line
  ├─ StepTimeout (TimeoutError)
+ ├─ NonDeterminism            a replayed step calls otherwise than it did
+ ├─ SignalTimeout (TimeoutError)
+ ├─ CallFailed                a recorded failure whose own exception cannot be kept
  ├─ AttemptUnknown            a --once step may have had its effect already
  ├─ StateError
  │   ├─ NotKept               a variable could not be kept; its placeholder was touched
@@ -124,6 +127,18 @@ class StepTimeout(EvercellError, TimeoutError):
     def _render_traceback_(self) -> Callable[[], list[str]]:
         """Not there: it is raised inside the user's own code, whose traceback shows where the time went."""
         raise AttributeError("_render_traceback_")
+
+
+class NonDeterminism(EvercellError):
+    """A step that goes on after a kill made another call than the one recorded at this place."""
+
+
+class SignalTimeout(EvercellError, TimeoutError):
+    """The signal that a step waits for did not come in time."""
+
+
+class CallFailed(EvercellError):
+    """A durable call failed with an exception that could not be kept as it was."""
 
 
 class AttemptUnknown(EvercellError):

@@ -126,6 +126,45 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A durable call that ended: what it was given (as a fingerprint), and what came of it.
+
+    ``step_key`` is the key of the step that it belongs to: an edited step begins without calls.
+    """
+
+    run_id: str
+    step: str
+    step_key: bytes
+    key: str
+    """Its name and ordinal, or the key that the caller gave, below those of the calls around it."""
+    position: int
+    """Its number among the calls that began one after the other; ``-1 - n`` of one beside them (in another
+    thread or task), which began after n such calls."""
+    name: str
+    arguments: bytes
+    ok: bool
+    """Whether it returned; its value is then the result, and otherwise the exception."""
+    value: Blob | bytes
+    """The pickled value; a blob where it is large."""
+    mac: bytes
+    tries: tuple[Mapping[str, Any], ...]
+    """Each try: when it began, seconds, error."""
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A message to a run. The first one of a name wins."""
+
+    run_id: str
+    name: str
+    value: bytes
+    mac: bytes
+    sent_at: datetime
+    sent_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointDraft:
     """A checkpoint about to be committed; the store adds seq, run and time. ``chunks`` are the new ones only."""
 

@@ -36,6 +36,10 @@ class History:
         versions = self._versions.get(step)
         return versions[-1] if versions else None
 
+    def count(self, step: str) -> int:
+        """How often a step completed."""
+        return len(self._versions.get(step, ()))
+
     def version(self, step: str, number: int | None) -> str:
         """Id of ``step@number`` (from 1), of the newest for None; raises `StepNotFound`."""
         versions = self._versions.get(step, [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from evercell.core.errors import EvercellError, RunNotFound, StepNotFound
@@ -30,6 +30,15 @@ class Arrival:
     restored: Restored | None
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A step that did not complete: what it was, so that its durable calls are found again."""
+
+    source_hash: bytes
+    inputs: Mapping[str, bytes]
+    key: bytes
+
+
 class Session:
     """A kernel on a run. Its run is made with the first step, so that a look around leaves no trace."""
 
@@ -44,6 +53,8 @@ class Session:
         self.run = run
         self.position: str | None = None
         """Id of the checkpoint that the live namespace goes on from."""
+        self.unfinished: dict[str, Unfinished] = {}
+        """Steps of this session that failed or were interrupted, by name."""
         self._held: HeldLease | None = None
         self._history: History | None = None
 

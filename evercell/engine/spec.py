@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from evercell.core.errors import UsageError
+from evercell.engine.calls.change import OnChange
 
 _NAME = re.compile(r"[^\W\d][\w.-]*")
 """A letter or underscore, then letters, digits, underscores, dots and dashes."""
@@ -28,6 +29,8 @@ class StepSpec:
     rerun: bool = False
     once: bool = False
     """Never tried again by itself after an attempt that was interrupted."""
+    on_change: OnChange = OnChange.FAIL
+    """What happens where it goes on after a kill and calls otherwise than it did."""
     slot: str = ""
     """What must match beside the key for a replay; the name where empty."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from time import perf_counter
 
 from evercell.core.chunks import Supply
@@ -12,10 +13,11 @@ from evercell.core.errors import AttemptUnknown, LeaseLost, Tampered
 from evercell.core.ids import new_id
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.core.statuses import AttemptStatus
+from evercell.engine.calls.scope import CallScope, calls_of
 from evercell.engine.decision import Execute, Replay, why_stale
 from evercell.engine.executor import BodyResult, Executor
 from evercell.engine.outputs import decode_outputs, encode_outputs, merge_streams, shorten
-from evercell.engine.session import Session
+from evercell.engine.session import Session, Unfinished
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.state.missing import Missing
 from evercell.state.plan import CellPlan
@@ -146,6 +148,8 @@ class _Completed:
     inputs: dict[str, str]
     seconds: float
     outputs: Sequence[object] = ()
+    calls: Mapping[str, object] = field(default_factory=dict)
+    """What its journal entry says of its durable calls."""
     origin: Checkpoint | None = None
 
     @classmethod
@@ -166,14 +170,16 @@ async def _execute(
             session.write().lease, step=spec.name, cell_id=place.cell_id, key=plan.key
         )
         began = perf_counter()
-        result = await executor.run_body(timeout=spec.timeout, is_last=is_last)
+        with calls_of(_calls(session, spec, plan, executor)) as calls:
+            result = await executor.run_body(timeout=spec.timeout, is_last=is_last)
         seconds = perf_counter() - began
         with executor.uninterrupted():
             if result.is_ok:
-                return _complete(session, spec, plan, executor, attempt, seconds)
-            _record_failure(session, executor, attempt, result)
+                return _complete(session, spec, plan, executor, attempt, seconds, calls)
+            _record_failure(session, executor, attempt, result, calls)
             if is_last or result.interrupted:
                 session.namespace.observe(plan, label=spec.name, completed=False)
+                session.unfinished[spec.name] = Unfinished(plan.source_hash, plan.inputs, calls.step_key)
                 return StepOutcome(Ending.INTERRUPTED if result.interrupted else Ending.FAILED)
             left = session.namespace.roll_back(held) if held is not None else []
         executor.note(_retry_note(spec, number + 1, result, left))
@@ -181,13 +187,48 @@ async def _execute(
     raise AssertionError("the last attempt returns")
 
 
+def _calls(session: Session, spec: StepSpec, plan: CellPlan, executor: Executor) -> CallScope:
+    """The step's durable calls: those of its killed attempts come back, unless --rerun asks for new ones."""
+    key = _calls_key(session, spec, plan)
+    return CallScope(
+        session.workspace,
+        lambda: session.write().lease,
+        session.namespace.values(),
+        session.require_run().id,
+        spec.name,
+        key,
+        executor.note,
+        spec.on_change,
+    )
+
+
+def _calls_key(session: Session, spec: StepSpec, plan: CellPlan) -> bytes:
+    """What the step's calls are found by: its key, as it was before its failed attempts changed its inputs."""
+    if spec.rerun:
+        return sha256(plan.key + str(session.history.count(spec.name)).encode()).digest()
+    before = session.unfinished.get(spec.name)
+    if before is None or before.source_hash != plan.source_hash:
+        return plan.key
+    names = before.inputs.keys() | plan.inputs.keys()
+    changed = {n for n in names if before.inputs.get(n) != plan.inputs.get(n)}
+    is_same = all(session.namespace.made_by(name) == spec.name for name in changed)
+    return before.key if is_same else plan.key
+
+
 def _complete(
-    session: Session, spec: StepSpec, plan: CellPlan, executor: Executor, attempt: Attempt, seconds: float
+    session: Session,
+    spec: StepSpec,
+    plan: CellPlan,
+    executor: Executor,
+    attempt: Attempt,
+    seconds: float,
+    calls: CallScope,
 ) -> StepOutcome:
     session.namespace.observe(plan, label=spec.name)
+    session.unfinished.pop(spec.name, None)
     completed = _Completed(
         spec.name, spec.replay_slot, plan.key, plan.source, plan.source_hash, plan.inputs_hex, seconds,
-        outputs=merge_streams(executor.recorded()),
+        outputs=merge_streams(executor.recorded()), calls=calls.about(),
     )  # fmt: skip
     checkpoint, missing = commit(session, completed, attempt=attempt)
     if missing:
@@ -223,7 +264,7 @@ def commit(
         manifest=manifest.payload, mac=manifest.mac, seconds=completed.seconds,
         origin=origin.id if origin else None, chunks=chunks + manifest.chunks,
     )  # fmt: skip
-    checkpoint = session.store.complete_step(session.write().lease, attempt, draft)
+    checkpoint = session.store.complete_step(session.write().lease, attempt, draft, calls=completed.calls)
     session.namespace.committed()
     session.position = checkpoint.id
     session.history.add(checkpoint)
@@ -231,13 +272,16 @@ def commit(
     return checkpoint, manifest.missing
 
 
-def _record_failure(session: Session, executor: Executor, attempt: Attempt, result: BodyResult) -> None:
+def _record_failure(
+    session: Session, executor: Executor, attempt: Attempt, result: BodyResult, calls: CallScope
+) -> None:
     status = AttemptStatus.INTERRUPTED if result.interrupted else AttemptStatus.FAILED
     blob, chunks = encode_outputs(merge_streams(executor.recorded()))
     try:
         session.store.fail_attempt(
-            session.write().lease, attempt, status=status, error=result.error, outputs=blob, chunks=chunks
-        )
+            session.write().lease, attempt, status=status, error=result.error, outputs=blob, chunks=chunks,
+            calls=calls.about(),
+        )  # fmt: skip
     except LeaseLost as error:
         executor.note(str(error))  # the user's own error is on the page already and matters more
 

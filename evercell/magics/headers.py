@@ -9,6 +9,7 @@ from functools import cache
 from typing import NoReturn
 
 from evercell.core.errors import UsageError
+from evercell.engine.calls.change import OnChange
 from evercell.engine.spec import StepSpec, check_step_name, parse_duration
 
 
@@ -47,6 +48,13 @@ def step_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--once", action="store_true", help="after an attempt that was interrupted, ask before trying again"
     )
+    parser.add_argument(
+        "--on-change",
+        choices=[str(choice) for choice in OnChange],
+        default=str(OnChange.FAIL),
+        help="where it goes on after a kill and calls otherwise than it did: stop (fail), forget the recorded\n"
+        "calls from there on (rerun), or take their results (keep)",
+    )
     return parser
 
 
@@ -60,6 +68,7 @@ def parse_step(line: str) -> StepSpec:
         timeout=parse_duration(given.timeout) if given.timeout else None,
         rerun=given.rerun,
         once=given.once,
+        on_change=OnChange(given.on_change),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from evercell.core.errors import StateError
 from evercell.state.sources import python_version, recompiled, show_again
 
 
@@ -28,6 +29,26 @@ resolver: ContextVar[Resolver] = ContextVar("resolver")
 def definition(node: str) -> Any:
     """A function or class of the notebook, saved beside what refers to it."""
     return resolver.get().definition(node)
+
+
+def named_in_notebook(qualname: str) -> Any:
+    """A function or class of the notebook, by the name under which its cell defines it."""
+    return find_in(resolver.get().variables, qualname)
+
+
+def find_in(variables: dict[str, Any], qualname: str) -> Any:
+    """A variable, or an attribute below one; raises `StateError`."""
+    first, *rest = qualname.split(".")
+    try:
+        found = variables[first]
+        for name in rest:
+            found = vars(found)[name] if isinstance(found, type) else getattr(found, name)
+    except (KeyError, AttributeError, TypeError):
+        raise StateError(
+            f"The notebook has no {qualname} that recorded calls refer to.",
+            hint="Run the cell that defines it.",
+        ) from None
+    return found
 
 
 def attribute_of_module(module: str, name: str) -> Any:

@@ -21,6 +21,7 @@ from evercell.state.restoring import Restored, Restorer
 from evercell.state.signing import Signer
 from evercell.state.surroundings import STATES
 from evercell.state.tracking import Tracker
+from evercell.state.values import Values
 
 __all__ = ["OUTSIDE", "Namespace", "Origin", "Restored"]
 
@@ -79,6 +80,10 @@ class Namespace:
         """The step or cell that made or last changed a variable."""
         origin = self._live.origins.get(name)
         return origin.made_by if origin else None
+
+    def values(self) -> Values:
+        """For single values beside the variables: results of calls."""
+        return Values(self._live.variables)
 
     # -- saving ----------------------------------------------------------------------------------
 

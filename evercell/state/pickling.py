@@ -6,7 +6,7 @@ import copyreg
 import io
 import pickle
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -102,13 +102,15 @@ class Serialiser:
         if value is self._variables:
             return self._as_placeholder(name, value, ValueError("it is the notebook's own namespace"))
         stream, buffers, inside = io.BytesIO(), list[pickle.PickleBuffer](), {id(m) for m in members}
-        pickler = _Pickler(stream, buffers, self._variables, self._definitions, self._sources, inside, name)
+        pickler = NotebookPickler(
+            stream, buffers, self._variables, self._definitions, self._sources, inside, name
+        )
         try:
             pickler.dump(value)
         except Exception as error:  # noqa: BLE001  user code runs in __reduce__; whatever it raises costs this value only
             return self._as_placeholder(name, value, error)
         notes = pickler.notes
-        if notes.left_out and not members:
+        if notes.left_out and not members and not notes.rebuilt:  # to rebuild has effects: not for a trial
             loading = Loading(self._variables, self._definitions.value)
             if failure := load_failure(loading, stream.getvalue(), buffers):
                 return self._as_placeholder(name, value, failure, notes.left_out[0])
@@ -125,7 +127,11 @@ class Serialiser:
         return Pickled(stream, notes=Notes(left_out=[note]), is_placeholder=True)
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Takes values apart as the tables say, and notes what came up."""
+
+    keeps_buffers_apart = True
+
     def __init__(
         self,
         stream: io.BytesIO,
@@ -136,13 +142,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         inside: set[int],
         name: str,
     ) -> None:
-        def keep_apart(buffer: pickle.PickleBuffer) -> bool:
-            if buffer.raw().nbytes <= SMALL_BUFFER:
-                return True  # stays in the stream
-            buffers.append(buffer)
-            return False
-
-        super().__init__(stream, protocol=5, buffer_callback=keep_apart)
+        callback = _keeper(buffers) if self.keeps_buffers_apart else None
+        super().__init__(stream, protocol=5, buffer_callback=callback)
+        self.stream = stream
         self._variables = variables
         self._definitions = definitions
         self._sources = sources
@@ -258,6 +260,18 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         node = self._definitions.node(definition)
         self.notes.refs.add(node)
         return factories.definition, (node,)
+
+
+def _keeper(buffers: list[pickle.PickleBuffer]) -> Callable[[pickle.PickleBuffer], bool]:
+    """Puts large buffers beside the stream; says True of those that stay in it."""
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        if buffer.raw().nbytes <= SMALL_BUFFER:
+            return True
+        buffers.append(buffer)
+        return False
+
+    return keep
 
 
 class _Code:

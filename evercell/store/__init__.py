@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from evercell.core.clock import Clock, system_clock
+from evercell.store.calls import Calls
 from evercell.store.journal import Journals
 from evercell.store.leases import Leases
 from evercell.store.runs import Lineage
@@ -13,7 +14,7 @@ from evercell.store.steps import Steps
 __all__ = ["Lineage", "Store", "open_store"]
 
 
-class Store(Steps, Leases, Journals):
+class Store(Steps, Leases, Journals, Calls):
     """An open store. Every method is one transaction; a method that writes says so in its first line."""
 
     def __enter__(self) -> Store:

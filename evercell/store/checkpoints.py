@@ -60,6 +60,11 @@ def blob_json(blob: Blob) -> dict[str, Any]:
     return {"size": blob.size, "digests": [digest.hex() for digest in blob.digests]}
 
 
+def blob_of(stored: dict[str, Any]) -> Blob:
+    """A blob from the JSON that a column keeps."""
+    return Blob(stored["size"], tuple(bytes.fromhex(d) for d in stored["digests"]))
+
+
 def checkpoint_values(
     draft: CheckpointDraft, turn: Turn, seq: int, attempt: Attempt | None
 ) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def checkpoint_values(
 def checkpoint_of(values: dict[str, Any]) -> Checkpoint:
     """The record of a row."""
     outputs = values["outputs"]
-    blob = Blob(outputs["size"], tuple(bytes.fromhex(d) for d in outputs["digests"]))
+    blob = blob_of(outputs)
     return Checkpoint(**{**values, "outputs": blob})
 
 

@@ -47,18 +47,24 @@ class Prepared:
 
     def run(self, connection: Connection, parameters: Parameters) -> Any:
         """Execute it within the connection's transaction; returns the driver's cursor."""
-        compiled = self._for(connection)
+        compiled = self._for(connection.dialect)
         cursor = _cursor(connection)
+        cursor.execute(compiled.text, compiled.bind(parameters))
+        return cursor
+
+    def run_alone(self, driver: Any, dialect: Any, parameters: Parameters) -> Any:
+        """Execute it on a driver's connection that commits by itself; returns the cursor."""
+        compiled = self._for(dialect)
+        cursor = driver.cursor()
         cursor.execute(compiled.text, compiled.bind(parameters))
         return cursor
 
     def run_many(self, connection: Connection, parameters: Sequence[Parameters]) -> None:
         """Execute it for each set of parameters."""
-        compiled = self._for(connection)
+        compiled = self._for(connection.dialect)
         _cursor(connection).executemany(compiled.text, [compiled.bind(one) for one in parameters])
 
-    def _for(self, connection: Connection) -> _Compiled:
-        dialect = connection.dialect
+    def _for(self, dialect: Any) -> _Compiled:
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             made: Any = self._statement.compile(dialect=dialect, column_keys=self._columns)  # type: ignore[attr-defined]

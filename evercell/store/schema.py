@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Dialect,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 
 from evercell.core.statuses import AttemptStatus, RunStatus
 
-REVISION = "0001"
+REVISION = "0002"
 """The migration that leads to this schema."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -202,6 +203,36 @@ waits = Table(
     Column("answer", JsonText),
     CheckConstraint("kind IN ('approval', 'timer', 'signal')", name="waits_kind"),
     Index("waits_by_name", "run_id", "name", unique=True),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("step", String(200), primary_key=True),
+    Column("step_key", LargeBinary, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("arguments", LargeBinary, nullable=False),
+    Column("ok", Boolean, nullable=False),
+    # NULL: the value is in chunks, as the blob says
+    Column("value", LargeBinary),
+    Column("blob", JsonText),
+    Column("mac", LargeBinary, nullable=False),
+    Column("tries", JsonText, nullable=False),
+    Column("ended_at", Moment, nullable=False),
+)
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    Column("sent_at", Moment, nullable=False),
+    Column("sent_by", Text, nullable=False),
 )
 
 leases = Table(

@@ -109,6 +109,7 @@ class Steps(Checkpoints):
         error: ErrorRecord | None,
         outputs: Blob,
         chunks: Supply,
+        calls: Mapping[str, Any] | None = None,
     ) -> None:
         """Commit that an attempt failed or was interrupted, with what it showed. Raises `LeaseLost`."""
         packed = self._pack(chunks)
@@ -120,11 +121,20 @@ class Steps(Checkpoints):
             self._end_attempt(turn, attempt, status, error=stored, outputs=blob_json(outputs))
             turn.event(
                 kinds.get(status, EventKind.ATTEMPT_FAILED),
-                {"step": attempt.step, "attempt": attempt.number, **shown},
+                {"step": attempt.step, "attempt": attempt.number, **shown, **(calls or {})},
             )
 
-    def complete_step(self, lease: Lease, attempt: Attempt | None, draft: CheckpointDraft) -> Checkpoint:
+    def complete_step(
+        self,
+        lease: Lease,
+        attempt: Attempt | None,
+        draft: CheckpointDraft,
+        *,
+        calls: Mapping[str, Any] | None = None,
+    ) -> Checkpoint:
         """Commit outputs, state and completion, and move the run's head, in one transaction.
+
+        ``calls`` is what the journal says of the step's durable calls: how many, and a digest of them.
 
         The chunks are on disk before it begins to commit; without the commit nothing names them.
         Without an attempt the checkpoint repeats ``draft.origin``: a replay carried onto this head.
@@ -138,6 +148,7 @@ class Steps(Checkpoints):
             kind = EventKind.STEP_COMPLETED if attempt else EventKind.STEP_REPLAYED
             data: dict[str, Any] = {"step": draft.step, "checkpoint": draft.id, "mac": draft.mac.hex()}
             data |= {"attempt": attempt.number} if attempt else {"carried": draft.origin}
+            data |= calls or {}
             seq = turn.event(kind, data)
             values = checkpoint_values(draft, turn, seq, attempt)
             _INSERT_CHECKPOINT.run(turn.connection, values)

@@ -28,6 +28,8 @@ class PlainExecutor:
         self.shown: list[Output] = []
         self.notes: list[str] = []
         self.pauses: list[float] = []
+        self.error = ""
+        """What the body raised, as a kernel would show it."""
 
     async def run_body(self, *, timeout: float | None, is_last: bool) -> BodyResult:
         self._variables["print"] = self._print
@@ -36,6 +38,7 @@ class PlainExecutor:
         except KeyboardInterrupt:
             return BodyResult(ErrorRecord("KeyboardInterrupt", ""), interrupted=True)
         except Exception as error:
+            self.error = f"{type(error).__name__}: {error}"
             return BodyResult(ErrorRecord(type(error).__name__, str(error)))
         finally:
             del self._variables["print"]

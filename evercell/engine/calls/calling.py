@@ -1,0 +1,187 @@
+"""Making one durable call: replayed where it is recorded, tried and recorded otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from evercell.core.errors import LeaseLost, NonDeterminism, NotKept, StepTimeout
+from evercell.engine.calls.policy import CallPolicy
+from evercell.engine.calls.scope import CallScope, Place, Result, current_scope, path
+
+Function = Callable[..., Any]
+
+_idempotency: ContextVar[str | None] = ContextVar("idempotency", default=None)
+
+_OURS = (LeaseLost, NonDeterminism, NotKept)
+"""Errors about the recording itself: neither tried again nor recorded."""
+
+
+def idempotency_key() -> str:
+    """The same text for every try at the call that this runs in, also after a kill: for systems outside.
+
+    Raises `RuntimeError` outside of a durable call.
+    """
+    key = _idempotency.get()
+    if key is None:
+        raise RuntimeError("evercell.idempotency_key() is only known inside a durable call (@evercell.step).")
+    return key
+
+
+def call_sync(
+    function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
+    policy: CallPolicy,
+) -> Any:  # fmt: skip
+    """Call a function durably; outside of a step, call it."""
+    scope = current_scope()
+    if scope is None:
+        return function(*args, **kwargs)
+    place = scope.begin(name, key, args, kwargs)
+    known = scope.recorded(place)
+    if known is not None:
+        return known.get()
+    with _inside(scope, place):
+        tries: list[dict[str, Any]] = []
+        for pause in _tries(policy, tries):
+            if pause:
+                time.sleep(pause)
+            with _try(tries):
+                with _time_limit(policy.timeout, name):
+                    value = function(*args, **kwargs)
+                break
+        else:
+            return _fail(scope, place, tries)
+    scope.record(place, Result(value), _told(tries))
+    return value
+
+
+async def call_async(
+    function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
+    policy: CallPolicy,
+) -> Any:  # fmt: skip
+    """Call a coroutine function durably; outside of a step, call it."""
+    scope = current_scope()
+    if scope is None:
+        return await function(*args, **kwargs)
+    place = scope.begin(name, key, args, kwargs)
+    known = scope.recorded(place)
+    if known is not None:
+        return known.get()
+    with _inside(scope, place):
+        tries: list[dict[str, Any]] = []
+        for pause in _tries(policy, tries):
+            if pause:
+                await asyncio.sleep(pause)
+            with _try(tries):
+                value = await _limited(function(*args, **kwargs), policy.timeout, name)
+                break
+        else:
+            return _fail(scope, place, tries)
+    scope.record(place, Result(value), _told(tries))
+    return value
+
+
+def _tries(policy: CallPolicy, tries: list[dict[str, Any]]) -> Iterator[float]:
+    """Seconds to wait before each try; ends when no further one follows."""
+    began = time.monotonic()
+    yield 0.0
+    while True:
+        failures = [t for t in tries if t["error"] is not None]
+        elapsed = time.monotonic() - began
+        if not policy.tries_again(failures[-1]["error"], failures=len(failures), elapsed=elapsed):
+            return
+        yield policy.pause(failures=len(failures))
+
+
+@contextmanager
+def _try(tries: list[dict[str, Any]]) -> Iterator[None]:
+    """One try: an error of the function is noted, one of ours or an interrupt goes on."""
+    began, at = time.perf_counter(), time.time()
+    error: BaseException | None = None
+    try:
+        yield
+    except _OURS:
+        raise
+    except Exception as raised:  # noqa: BLE001  whatever the function raises is its result
+        error = raised
+    finally:
+        tries.append({"at": at, "seconds": time.perf_counter() - began, "error": error})
+
+
+def _fail(scope: CallScope, place: Place, tries: list[dict[str, Any]]) -> Any:
+    error: BaseException = tries[-1]["error"]
+    scope.record(place, Result(error=error), _told(tries))
+    raise error
+
+
+def _told(tries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tries as they are stored."""
+    return [
+        {
+            "at": round(t["at"], 3),
+            "seconds": round(t["seconds"], 6),
+            "error": None if t["error"] is None else f"{type(t['error']).__name__}: {t['error']}"[:500],
+        }
+        for t in tries
+    ]
+
+
+@contextmanager
+def _inside(scope: CallScope, place: Place) -> Iterator[None]:
+    tokens = path.set(place.key), _idempotency.set(scope.idempotency_key(place.key))
+    try:
+        yield
+    finally:
+        path.reset(tokens[0])
+        _idempotency.reset(tokens[1])
+
+
+async def _limited(running: Awaitable[Any], seconds: float | None, name: str) -> Any:
+    try:
+        async with asyncio.timeout(seconds):
+            return await running
+    except TimeoutError as error:
+        if seconds is None:
+            raise
+        raise _timed_out(name, seconds) from error
+
+
+@contextmanager
+def _time_limit(seconds: float | None, name: str) -> Iterator[None]:
+    """An alarm in the main thread. (Another thread cannot be stopped from outside: there is no limit there.)"""
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(number: int, frame: Any) -> None:  # noqa: ARG001
+        raise _timed_out(name, seconds)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - began)) if left else 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _timed_out(name: str, seconds: float) -> StepTimeout:
+    return StepTimeout(
+        f"{name}() took longer than its timeout of {seconds:g} s.",
+        hint="Give it more time (timeout=...), or more tries (retries=...).",
+    )
+
+
+def is_async(function: Function) -> bool:
+    """Whether calling it makes something to await."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004
+    )

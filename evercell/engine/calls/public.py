@@ -1,0 +1,114 @@
+"""What a notebook calls: ``@step``, ``call``, and what is durable by itself."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import random as _random
+import uuid as _uuid
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from evercell.engine.calls.calling import call_async, call_sync, is_async
+from evercell.engine.calls.policy import CallPolicy, Errors
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@overload
+def step(function: F, /) -> F: ...
+@overload
+def step(
+    function: None = None,
+    /,
+    *,
+    name: str | None = None,
+    key: Callable[..., str] | None = None,
+    retries: int = 0,
+    backoff: float = 1.0,
+    jitter: float = 0.1,
+    timeout: float | None = None,
+    total_timeout: float | None = None,
+    retry_on: Errors | Callable[[BaseException], bool] = Exception,
+    give_up_on: Errors = (),
+) -> Callable[[F], F]: ...
+
+
+def step(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    key: Callable[..., str] | None = None,
+    **policy: Any,
+) -> Any:
+    """Make a function's calls durable: inside a ``%%step`` cell each is recorded once and replayed by value.
+
+    Outside of one it is the plain function. ``key`` makes, from the arguments, the text by which a call is
+    found again; without it the call is known by the function's name and how often it was called before.
+    ``retries``, ``backoff``, ``jitter``, ``timeout``, ``total_timeout`` (seconds), ``retry_on`` and
+    ``give_up_on`` say how it is tried.
+    """
+    tried = CallPolicy(**policy)
+
+    def decorate(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+        called = name or wrapped.__name__
+        make = call_async if is_async(wrapped) else call_sync
+
+        @functools.wraps(wrapped)
+        def durable(*args: Any, **kwargs: Any) -> Any:
+            place = key(*args, **kwargs) if key is not None else None
+            return make(wrapped, args, kwargs, name=called, key=place, policy=tried)
+
+        made = _as_coroutine(durable) if make is call_async else durable
+        vars(made).update(__evercell_plain__=wrapped, __evercell_policy__=tried)
+        return made
+
+    return decorate if function is None else decorate(function)
+
+
+def _as_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Others are to see that it makes something to await."""
+
+    @functools.wraps(function)
+    async def durable(*args: Any, **kwargs: Any) -> Any:
+        return await function(*args, **kwargs)
+
+    return durable
+
+
+def call(
+    function: Callable[..., Any], /, *args: Any, key: str | None = None, policy: CallPolicy | None = None,
+    **kwargs: Any,
+) -> Any:  # fmt: skip
+    """Call somebody else's function durably (await it where it is a coroutine function)."""
+    make = call_async if is_async(function) else call_sync
+    name = getattr(function, "__name__", type(function).__name__)
+    return make(function, args, kwargs, name=name, key=key, policy=policy or CallPolicy())
+
+
+_ONCE = CallPolicy()
+
+
+def now(tz: datetime.tzinfo | None = datetime.UTC) -> datetime.datetime:
+    """The present moment; the same one when the step goes on after a kill."""
+    made: datetime.datetime = call_sync(_moment, (), {}, name="now", key=None, policy=_ONCE)
+    return made.astimezone(tz)
+
+
+def random() -> float:
+    """A number in [0, 1); the same one when the step goes on after a kill."""
+    return float(call_sync(_random.SystemRandom().random, (), {}, name="random", key=None, policy=_ONCE))
+
+
+def uuid() -> _uuid.UUID:
+    """A new UUID; the same one when the step goes on after a kill."""
+    made: _uuid.UUID = call_sync(_uuid.uuid4, (), {}, name="uuid", key=None, policy=_ONCE)
+    return made
+
+
+def _moment() -> datetime.datetime:
+    from evercell.engine.calls.scope import current_scope
+
+    scope = current_scope()
+    return scope.workspace.clock() if scope is not None else datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,136 @@
+"""P1, P2, P7 for durable calls, in real kernels that are really killed."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Counter
+from tests.kernels import Kernel, KernelGone
+
+NewKernel = Callable[..., Kernel]
+
+CALLS = 100
+
+AGENT = """
+import evercell, asyncio, os, random
+@evercell.step
+def act(n, seen):
+    {count}
+    return (n * 7 + sum(seen)) % 101
+@evercell.step
+async def aact(n, seen):
+    {count}
+    await asyncio.sleep(0)
+    return (n * 7 + sum(seen)) % 101
+"""
+
+SYNC = "seen = []\nfor n in range(%d):\n    seen.append(act(n, seen[-3:]))\nresult = sum(seen), evercell.random() < 2"
+ASYNC = """
+seen = []
+for n in range(0, %d, 4):
+    seen += await evercell.gather(*(aact(n + i, seen[-3:]) for i in range(4)))
+result = sum(seen), evercell.random() < 2
+"""
+
+
+def agent(counter: Counter) -> str:
+    return AGENT.replace(
+        "{count}", f"with open({str(counter.path)!r}, 'a') as f: print('act', n, sep='', file=f)"
+    )
+
+
+def kills(request: pytest.FixtureRequest) -> int:
+    return 100 if request.config.getoption("--long") else 6
+
+
+@pytest.mark.parametrize("body", [SYNC, ASYNC], ids=["sync", "async"])
+def test_an_agent_killed_at_random_repeats_no_completed_call(
+    new_kernel: NewKernel, counter: Counter, body: str, request: pytest.FixtureRequest
+) -> None:
+    """The kernel is killed in the middle of a call, again and again, until the cell comes through."""
+    chance = random.Random(f"{request.node.name}")
+    cell = f"%%step agent\n{body % CALLS}"
+    total = kills(request)
+    for _ in range(total):
+        place = chance.choice(("before_call_commit", "after_call_commit"))
+        fault = f"{place}:{chance.randint(1, max(1, 2 * CALLS // total))}"
+        kernel = new_kernel(EVERCELL_FAULT=fault)
+        kernel.run(agent(counter))
+        try:
+            shown = kernel.run(cell)
+        except KernelGone:
+            continue
+        assert shown.status == "ok", shown.error
+        kernel.kill()
+        break
+    kernel = new_kernel()
+    kernel.run(agent(counter))
+    shown = kernel.run(cell)
+    assert shown.status == "ok", shown.error
+    result = kernel.value("result")
+    words = counter.words()
+    repeated = len(words) - len(set(words))
+    assert set(words) == {f"act{n}" for n in range(CALLS)}
+    in_flight = 4 if body is ASYNC else 1
+    assert repeated <= total * in_flight, "a killed call may repeat, a completed one never"
+    plain = new_kernel(load=False)
+    plain.run(agent(Counter(counter.path.with_name("plain.txt"))))
+    plain.run(body % CALLS)
+    assert plain.value("result") == result, "as if it had never been killed"
+
+
+def test_the_cell_stays_responsive_and_says_what_differs(new_kernel: NewKernel, counter: Counter) -> None:
+    kernel = new_kernel()
+    kernel.run(agent(counter))
+    kernel.run("%%step a\nact(1 if 'x' in globals() else 2, [])\nraise ValueError('stop')")
+    shown = kernel.run("x = 1")
+    shown = kernel.run("%%step a\nact(1 if 'x' in globals() else 2, [])\nraise ValueError('stop')")
+    assert "ValueError" in shown.error or "NonDeterminism" in shown.error
+    help_text = kernel.run("%%step -h").text
+    assert "--on-change" in help_text
+
+
+def test_a_signal_from_the_command_line_wakes_a_waiting_cell(
+    new_kernel: NewKernel, store_url: str, tmp_path: Path
+) -> None:
+    kernel = new_kernel()
+    kernel.run("import evercell")
+    kernel.run("%%step first\nx = 1")
+    kernel.send("%%step wait\nprint('waiting')\ngot = evercell.wait_for('go', timeout=60)\nprint('got', got)")
+    command = [
+        str(Path(sys.executable).with_name("evercell")),
+        "--store",
+        store_url,
+        "send",
+        "nb-1",
+        "go",
+        '{"n": 5}',
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "sent go to nb-1", done.stderr
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "was sent before" in again.stdout
+    assert kernel.value("got") == {"n": 5}
+    wrong = subprocess.run([*command[:-1], "{"], capture_output=True, text=True, timeout=60)
+    assert wrong.returncode == 2 and "not JSON" in wrong.stderr
+
+
+def test_a_wait_survives_the_kernel(new_kernel: NewKernel) -> None:
+    kernel = new_kernel()
+    kernel.run("import evercell")
+    kernel.run("%%step first\nx = 1")
+    kernel.send("%%step wait\ngot = evercell.wait_for('go')")
+    kernel.kill()
+    second = new_kernel()
+    second.run("%resume")
+    second.run("from evercell.engine.calls.waiting import send_signal")
+    second.run("import evercell")
+    second.run("%%step other\nsent = evercell.send('nb-1', 'go', [1])")
+    assert second.run("%%step wait\ngot = evercell.wait_for('go')").status == "ok"
+    assert second.value("(got, sent)") == ([1], True)
