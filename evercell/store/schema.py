@@ -222,6 +222,7 @@ calls = Table(
     Column("mac", LargeBinary, nullable=False),
     Column("tries", JsonText, nullable=False),
     Column("ended_at", Moment, nullable=False),
+    Column("undo", LargeBinary),
 )
 
 signals = Table(

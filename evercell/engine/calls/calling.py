@@ -17,6 +17,8 @@ from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.scope import CallScope, Place, Result, current_scope, path
 
 Function = Callable[..., Any]
+About = Callable[[Any], dict[str, Any]]
+"""What is kept of a result beside it: tokens, cost."""
 
 _idempotency: ContextVar[str | None] = ContextVar("idempotency", default=None)
 
@@ -37,7 +39,7 @@ def idempotency_key() -> str:
 
 def call_sync(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
-    policy: CallPolicy,
+    policy: CallPolicy, about: About | None = None, undo: Function | None = None,
 ) -> Any:  # fmt: skip
     """Call a function durably; outside of a step, call it."""
     scope = current_scope()
@@ -58,13 +60,13 @@ def call_sync(
                 break
         else:
             return _fail(scope, place, tries)
-    scope.record(place, Result(value), _told(tries))
+    scope.record(place, Result(value), _told(tries, value, about), undo=_undoing(undo, value, args, kwargs))
     return value
 
 
 async def call_async(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
-    policy: CallPolicy,
+    policy: CallPolicy, about: About | None = None, undo: Function | None = None,
 ) -> Any:  # fmt: skip
     """Call a coroutine function durably; outside of a step, call it."""
     scope = current_scope()
@@ -84,7 +86,7 @@ async def call_async(
                 break
         else:
             return _fail(scope, place, tries)
-    scope.record(place, Result(value), _told(tries))
+    scope.record(place, Result(value), _told(tries, value, about), undo=_undoing(undo, value, args, kwargs))
     return value
 
 
@@ -121,9 +123,13 @@ def _fail(scope: CallScope, place: Place, tries: list[dict[str, Any]]) -> Any:
     raise error
 
 
-def _told(tries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The tries as they are stored."""
-    return [
+def _undoing(undo: Function | None, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return None if undo is None else (undo, value, args, kwargs)
+
+
+def _told(tries: list[dict[str, Any]], value: Any = None, about: About | None = None) -> list[dict[str, Any]]:
+    """The tries as they are stored; the last one with what ``about`` says of the value."""
+    told = [
         {
             "at": round(t["at"], 3),
             "seconds": round(t["seconds"], 6),
@@ -131,6 +137,9 @@ def _told(tries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for t in tries
     ]
+    if about is not None:
+        told[-1] |= about(value)
+    return told
 
 
 @contextmanager
@@ -182,6 +191,5 @@ def _timed_out(name: str, seconds: float) -> StepTimeout:
 
 def is_async(function: Function) -> bool:
     """Whether calling it makes something to await."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004
-    )
+    inner = inspect.unwrap(function)
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))  # noqa: B004
