@@ -20,7 +20,8 @@ Function = Callable[..., Any]
 About = Callable[[Any], dict[str, Any]]
 """What is kept of a result beside it: tokens, cost."""
 
-_idempotency: ContextVar[str | None] = ContextVar("idempotency", default=None)
+_inner: ContextVar[tuple[CallScope, Place] | None] = ContextVar("inner", default=None)
+"""The call that this code runs in."""
 
 _OURS = (LeaseLost, NonDeterminism, NotKept)
 """Errors about the recording itself: neither tried again nor recorded."""
@@ -31,10 +32,11 @@ def idempotency_key() -> str:
 
     Raises `RuntimeError` outside of a durable call.
     """
-    key = _idempotency.get()
-    if key is None:
+    inner = _inner.get()
+    if inner is None:
         raise RuntimeError("evercell.idempotency_key() is only known inside a durable call (@evercell.step).")
-    return key
+    scope, place = inner
+    return scope.idempotency_key(place.key)
 
 
 def call_sync(
@@ -144,12 +146,12 @@ def _told(tries: list[dict[str, Any]], value: Any = None, about: About | None = 
 
 @contextmanager
 def _inside(scope: CallScope, place: Place) -> Iterator[None]:
-    tokens = path.set(place.key), _idempotency.set(scope.idempotency_key(place.key))
+    tokens = path.set(place.key), _inner.set((scope, place))
     try:
         yield
     finally:
         path.reset(tokens[0])
-        _idempotency.reset(tokens[1])
+        _inner.reset(tokens[1])
 
 
 async def _limited(running: Awaitable[Any], seconds: float | None, name: str) -> Any:

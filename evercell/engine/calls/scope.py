@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
@@ -184,9 +184,15 @@ class CallScope:
 
     def mac(self, call: Call, content: bytes) -> bytes:
         """The signature of a call and its pickles."""
-        told = f"call\0{call.run_id}\0{call.step}\0{call.key}\0{call.position}\0{call.ok}\0".encode()
-        pickles = sha256(content).digest() + (sha256(call.undo).digest() if call.undo is not None else b"")
-        return self.workspace.signer.sign(told + call.step_key + call.arguments + pickles)
+        place = Place(call.key, call.name, call.position, call.arguments)
+        return self._mac(call.step, call.step_key, place, call.ok, content, call.undo)
+
+    def _mac(
+        self, step: str, step_key: bytes, place: Place, ok: bool, content: bytes, undo: bytes | None
+    ) -> bytes:
+        told = f"call\0{self.run_id}\0{step}\0{place.key}\0{place.position}\0{ok}\0".encode()
+        pickles = sha256(content).digest() + (sha256(undo).digest() if undo is not None else b"")
+        return self.workspace.signer.sign(told + step_key + place.arguments + pickles)
 
     # -- recording -------------------------------------------------------------------------------
 
@@ -199,11 +205,12 @@ class CallScope:
         if len(content) > LARGE_VALUE:
             value, chunks = split(content)
         clock = self.workspace.clock
+        ok = result.error is None
+        mac = self._mac(self.step, self.step_key, place, ok, content, undoing)
         call = Call(
             self.run_id, self.step, self.step_key, place.key, place.position, place.name, place.arguments,
-            result.error is None, value, b"", tuple(tries), clock(), undoing,
+            ok, value, mac, tuple(tries), clock(), undoing,
         )  # fmt: skip
-        call = replace(call, mac=self.mac(call, content))
         self._commit(call, chunks)
         with self._lock:
             self.executed += 1

@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("undo", sa.LargeBinary()),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"]),
         sa.PrimaryKeyConstraint("run_id", "step", "step_key", "key"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "signals",
