@@ -48,6 +48,8 @@ class _Recorded:
         self._evercell = (inner, path, paths, prices, policy)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_evercell":  # not filled yet: it is being loaded
+            raise AttributeError(name)
         inner, path, paths, prices, policy = self._evercell
         found = getattr(inner, name)
         full = f"{path}.{name}" if path else name
