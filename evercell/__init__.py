@@ -20,6 +20,8 @@ __all__ = [
     "now",
     "random",
     "uuid",
+    "record",
+    "transaction",
     "idempotency_key",
     "NonDeterminism",
     "resource",
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from evercell.engine.calls.calling import idempotency_key
     from evercell.engine.calls.mapping import gather, map
     from evercell.engine.calls.public import call, now, random, step, uuid
+    from evercell.engine.calls.recording import record
     from evercell.engine.calls.waiting import (
         asleep,
         await_signal,
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     )
     from evercell.state.rebuilding import CannotRebuild, rebuilds
     from evercell.state.resource import resource
+    from evercell.transactions import transaction
 
 _PLACES = {
     "step": "evercell.engine.calls.public",
@@ -62,6 +66,8 @@ _PLACES = {
     "now": "evercell.engine.calls.public",
     "random": "evercell.engine.calls.public",
     "uuid": "evercell.engine.calls.public",
+    "record": "evercell.engine.calls.recording",
+    "transaction": "evercell.transactions",
     "idempotency_key": "evercell.engine.calls.calling",
     "NonDeterminism": "evercell.core.errors",
     "resource": "evercell.state.resource",

@@ -9,6 +9,7 @@ import click
 
 from evercell import __version__
 from evercell.cli.branch import branch
+from evercell.cli.cancel import cancel
 from evercell.cli.demo import demo
 from evercell.cli.inspect import inspect
 from evercell.cli.run import resume, run
@@ -37,5 +38,5 @@ def app(context: click.Context, store: str | None) -> None:
     context.obj = store
 
 
-for command in (run, resume, runs, show, inspect, branch, send, demo):
+for command in (run, resume, runs, show, inspect, branch, send, cancel, demo):
     app.add_command(command)

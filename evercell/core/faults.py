@@ -7,14 +7,31 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _name, _, _count = os.environ.get("EVERCELL_FAULT", "").partition(":")
 _left = int(_count or 1)
 
 
+_watchers: list[Callable[[str], None]] = []
+
+
+@contextmanager
+def watched(watcher: Callable[[str], None]) -> Iterator[None]:
+    """Within, ``watcher`` is told of every place that is reached, and may raise there (see `evercell.testing`)."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
 def reach(name: str) -> None:
     """Die here (SIGKILL: no handler, no clean-up) if this is the place that the environment names."""
     global _left
+    for watcher in _watchers:
+        watcher(name)
     if name != _name:
         return
     _left -= 1

@@ -150,6 +150,8 @@ class Call:
     tries: tuple[Mapping[str, Any], ...]
     """Each try: when it began, seconds, error."""
     ended_at: datetime
+    undo: bytes | None = None
+    """The pickled function, result and arguments to undo it with."""
 
 
 @dataclass(frozen=True, slots=True)

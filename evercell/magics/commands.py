@@ -9,6 +9,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.display import display
 
 from evercell.core.errors import EvercellError, MisplacedStep, UsageError
+from evercell.engine.abandoning import abandon
 from evercell.engine.inspection import inspect_checkpoint
 from evercell.engine.listing import list_runs, list_steps, run_tree
 from evercell.engine.session import Arrival, Session
@@ -95,6 +96,14 @@ class EvercellMagics(Magics):
             run, checkpoint = self.session.locate(given.step)
             rows = inspect_checkpoint(self.session.workspace, checkpoint)
             display(variables_view(f"Run {run.name}, as after step {checkpoint.step}", rows))
+
+    @line_magic
+    def abandon(self, line: str) -> None:
+        """Give the run up: it is cancelled, and with --undo what its calls did is undone, newest first."""
+        if given := _given(lines.abandon_parser(), line):
+            run = self.session.require_run()
+            undone = abandon(self.session, undo=given.undo, note=_say)
+            _say(f"run {run.name} is cancelled" + "".join(f"\n  undone: {what}" for what in undone))
 
     @line_magic
     def evercell(self, line: str) -> None:

@@ -59,6 +59,16 @@ def inspect_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def abandon_parser() -> argparse.ArgumentParser:
+    parser = MagicParser("%abandon", description="Give this notebook's run up: nobody will go on with it.")
+    parser.add_argument(
+        "--undo",
+        action="store_true",
+        help="first undo its calls that say how (@step(undo=...)), newest first",
+    )
+    return parser
+
+
 def evercell_parser() -> argparse.ArgumentParser:
     parser = MagicParser("%evercell", description="What there is: this notebook's run and the commands.")
     parser.add_argument(

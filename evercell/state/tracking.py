@@ -54,7 +54,7 @@ class Tracker:
         self._note_outside(changed & names)
 
     def _note_outside(self, names: Iterable[str]) -> None:
-        for name in names:
+        for name in set(names) - self._live.setup_names:
             provenance = sha256(b"changed outside" + self._live.origins[name].provenance).digest()
             self._live.note(name, Origin(provenance, OUTSIDE, ""))
 
@@ -132,6 +132,7 @@ class Tracker:
         changed, self.fresh = live.groups.look(nodes)
         made = {node for node in changed if node in live.variables}  # what is tied to them, too
         made |= bound | strangers | self._rebound_definitions(changed, looked)
+        made -= live.setup_names - plan.code.binds  # made anew in every kernel, whatever is in it by now
         if disturbed and not plan.code.dynamic:
             beside = {n for n in made if n in live.origins and n not in self._reached_by(cell)}
             self._note_outside(beside)

@@ -36,7 +36,7 @@ class Values:
 
     def dumps(self, value: Any, *, name: str) -> bytes:
         """The value as bytes. Raises `NotKept` for one that cannot be kept whole; ``name`` says what it is."""
-        if type(value) in _PLAIN:
+        if _is_plain(value, _SHALLOW):
             return pickle.dumps(value, 5)
         pickler = self._pickler(name)
         try:
@@ -110,6 +110,20 @@ class Values:
 
 
 _DEEPEST = 50
+_SHALLOW = 3
+_SHORT = 64
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether a small value surely is nothing but data: such ones need no table to be taken apart."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return True
+    if depth == 0 or kind not in (list, tuple, dict) or len(value) > _SHORT:
+        return False
+    if kind is dict:
+        return all(type(k) in _PLAIN and _is_plain(v, depth - 1) for k, v in value.items())
+    return all(_is_plain(item, depth - 1) for item in value)
 
 
 class _ByName(NotebookPickler):

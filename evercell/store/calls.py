@@ -101,6 +101,13 @@ class Calls(Chunks):
         found = [_call(row, run_id, step, step_key) for row in rows]
         return sorted(found, key=lambda call: call.position)
 
+    def calls_to_undo(self, run_id: str) -> list[Call]:
+        """All calls of a run that can be undone, newest first."""
+        query = sa.select(calls).where(calls.c.run_id == run_id, calls.c.undo.is_not(None), calls.c.ok)
+        with self._reading() as connection:
+            rows = connection.execute(query.order_by(calls.c.ended_at.desc(), calls.c.position.desc())).all()
+        return [_call(row, run_id, row.step, bytes(row.step_key)) for row in rows]
+
     def call_tries(self, run_id: str, step: str) -> dict[str, list[dict[str, Any]]]:
         """The tries of every call of a step, by the call's key."""
         query = sa.select(calls.c.key, calls.c.tries).where(calls.c.run_id == run_id, calls.c.step == step)
@@ -172,6 +179,7 @@ def _values(lease: Lease, call: Call) -> dict[str, Any]:
         "new_mac": call.mac,
         "new_tries": list(call.tries),
         "new_ended_at": call.ended_at,
+        "new_undo": call.undo,
     }
 
 
@@ -189,4 +197,5 @@ def _call(row: Row[Any], run_id: str, step: str, step_key: bytes) -> Call:
         mac=bytes(row.mac),
         tries=(),
         ended_at=row.ended_at,
+        undo=bytes(row.undo) if row.undo is not None else None,
     )

@@ -222,6 +222,9 @@ calls = Table(
     Column("mac", LargeBinary, nullable=False),
     Column("tries", JsonText, nullable=False),
     Column("ended_at", Moment, nullable=False),
+    Column("undo", LargeBinary),
+    # one tree instead of two: a call's commit writes fewer pages
+    sqlite_with_rowid=False,
 )
 
 signals = Table(

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from evercell.headless.demo import shipped_notebook
-from tests.kernels import Kernel
+from tests.kernels import Kernel, KernelGone
 
 pytestmark = pytest.mark.kernel
 
@@ -25,15 +25,38 @@ def _code_cells(name: str, **parameters: object) -> list[tuple[str, str]]:
     return [(key, source + values if key == "parameters" else source) for key, source in cells]
 
 
-def test_quickstart_shows_what_its_stored_outputs_say(tmp_path: Path) -> None:
-    shutil.copy(shipped_notebook("quickstart.ipynb"), tmp_path)
+@pytest.mark.parametrize(("name", "cells"), [("quickstart.ipynb", 6), ("agent_loop.ipynb", 7)])
+def test_a_notebook_shows_what_its_stored_outputs_say(tmp_path: Path, name: str, cells: int) -> None:
+    shutil.copy(shipped_notebook(name), tmp_path)
     command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-W", "ignore"]
     done = subprocess.run(
-        [*command, "--rootdir", str(tmp_path), "-c", "/dev/null", str(tmp_path / "quickstart.ipynb")],
+        [*command, "--rootdir", str(tmp_path), "-c", "/dev/null", str(tmp_path / name)],
         capture_output=True, text=True, cwd=tmp_path, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 passed" in done.stdout
+    assert f"{cells} passed" in done.stdout
+
+
+def test_the_agent_loop_asks_nothing_twice_though_its_kernel_is_killed(
+    new_kernel: Callable[..., Kernel],
+) -> None:
+    cells = _code_cells("agent_loop.ipynb")
+    kernel = new_kernel(load=False, EVERCELL_FAULT="after_call_commit:3")  # within the second step
+
+    def run_all(kernel: Kernel) -> None:
+        for cell_id, source in cells:
+            shown = kernel.run(source, cell_id=cell_id)
+            assert shown.status == "ok", shown.error
+            assert "not kept" not in shown.notes, "clients of a setup cell are no part of the state"
+
+    with pytest.raises(KernelGone):
+        run_all(kernel)
+    kernel = new_kernel(load=False)
+    run_all(kernel)
+    assert kernel.value("(sorted(densities), report)") == (["Oslo", "Quito", "Rome"], "Densest is Quito.")
+    calls = "get_ipython().find_line_magic('steps').__self__.session"
+    tries = kernel.value(f"{calls}.store.call_tries({calls}.run.id, 'work')")
+    assert all(len(found) == 1 for found in tries.values()) and len(tries) == 4
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,11 +14,13 @@ import pytest
 
 import evercell
 from evercell.core.errors import UsageError
+from evercell.engine.abandoning import abandon
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.waiting import send_signal
 from evercell.engine.settings import Settings
 from evercell.engine.steps import Ending, StepOutcome
 from evercell.engine.workspace import Workspace, open_workspace
+from evercell.testing import SetClock
 from tests.unit import outside
 from tests.unit.sessions import Notebook
 
@@ -340,49 +342,23 @@ def test_moments_numbers_and_uuids_are_the_same_after_a_kill(kernels: Kernels) -
     assert kernels.notebook["got"] == first and first[1] != first[2]
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-
-    def __call__(self) -> datetime.datetime:
-        return self.moment
-
-
 def test_a_sleep_of_three_days_waits_only_for_the_rest(kernels: Kernels) -> None:
-    clock = Clock()
-    kernels.workspace.clock = clock
-    kernels.workspace.store.clock = clock
-    kernels.notebook.variables["evercell"] = evercell
+    clock = SetClock()
+    kernels.workspace.clock = kernels.workspace.store.clock = clock
+    ends = clock() + datetime.timedelta(days=3)
+
+    def go_away(seconds: float) -> None:
+        raise OSError("the kernel goes away")
+
+    clock.pass_by = go_away  # type: ignore[method-assign]
     source = "evercell.sleep(3 * 24 * 3600)\nwoke = evercell.now()"
-    real: Callable[[float], None] = evercell.sleep.__globals__["time"].sleep  # type: ignore[attr-defined]
-    try:
-        evercell.sleep.__globals__["time"] = _Forwarded(clock, fails_after=10)  # type: ignore[attr-defined]
-        assert kernels.step("a", source).ending is Ending.FAILED
-        kernels.die()
-        clock.moment += datetime.timedelta(days=2)
-        evercell.sleep.__globals__["time"] = waited = _Forwarded(clock, fails_after=None)  # type: ignore[attr-defined]
-        assert kernels.step("a", source).ending is Ending.COMPLETED
-    finally:
-        import time
-
-        evercell.sleep.__globals__["time"] = time  # type: ignore[attr-defined]
-    assert real is not None and waited.slept < 24 * 3600 + 1
-    assert kernels.notebook["woke"] >= datetime.datetime(2026, 1, 4, tzinfo=datetime.UTC)
-
-
-class _Forwarded:
-    """A clock's own time: to sleep moves it on."""
-
-    def __init__(self, clock: Clock, *, fails_after: int | None) -> None:
-        self._clock, self._left, self.slept = clock, fails_after, 0.0
-
-    def sleep(self, seconds: float) -> None:
-        if self._left is not None:
-            self._left -= 1
-            if self._left < 0:
-                raise OSError("the kernel goes away")
-        self._clock.moment += datetime.timedelta(hours=1)
-        self.slept += 3600
+    assert kernels.step("a", source).ending is Ending.FAILED
+    kernels.die()
+    clock.advance(days=2)
+    waited: list[float] = []
+    clock.pass_by = lambda seconds: (waited.append(seconds), clock.advance(seconds=seconds))[0]  # type: ignore
+    assert kernels.step("a", source).ending is Ending.COMPLETED
+    assert waited == [24 * 3600.0] and kernels.notebook["woke"] == ends
 
 
 def test_a_signal_that_came_early_is_there_and_the_first_one_wins(kernels: Kernels) -> None:
@@ -419,3 +395,36 @@ def test_policies_are_checked_and_pauses_grow() -> None:
     assert not CallPolicy(retries=1, retry_on=lambda e: "x" in str(e)).tries_again(
         OSError("y"), failures=1, elapsed=0
     )
+
+
+UNDO = """
+@evercell.step(undo=lambda result, item: done.append(f'undo {result}'))
+def book(item):
+    done.append(item)
+    return item * 2
+book(1); book(2)
+"""
+
+
+def test_abandoning_undoes_the_newest_first_and_once(kernels: Kernels) -> None:
+    kernels.step("a", UNDO)
+    kernels.step("b", UNDO.replace("book(1); book(2)", "book(7)"))
+    kernels.die()
+    kernels.notebook.resume()
+    undone = abandon(kernels.notebook.session, undo=True, note=print)
+    assert kernels.done == [1, 2, 7, "undo 14", "undo 4", "undo 2"]
+    assert undone == ["book#0 of step b", "book#1 of step a", "book#0 of step a"]
+    assert kernels.workspace.store.run(str(kernels.run)).status == "cancelled"
+
+
+def test_an_undo_that_fails_stops_and_goes_on_there(kernels: Kernels) -> None:
+    source = UNDO.replace(
+        "done.append(f'undo {result}')",
+        "done.append(f'undo {result}') or (1 / 0 if done.count('undo 2') == 1 else 0)",
+    )
+    kernels.step("a", source)
+    with pytest.raises(ZeroDivisionError):
+        abandon(kernels.notebook.session, undo=True, note=print)
+    assert kernels.workspace.store.run(str(kernels.run)).status != "cancelled"
+    abandon(kernels.notebook.session, undo=True, note=print)
+    assert kernels.done == [1, 2, "undo 4", "undo 2", "undo 2"]

@@ -17,8 +17,11 @@ from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.scope import CallScope, Place, Result, current_scope, path
 
 Function = Callable[..., Any]
+About = Callable[[Any], dict[str, Any]]
+"""What is kept of a result beside it: tokens, cost."""
 
-_idempotency: ContextVar[str | None] = ContextVar("idempotency", default=None)
+_inner: ContextVar[tuple[CallScope, Place] | None] = ContextVar("inner", default=None)
+"""The call that this code runs in."""
 
 _OURS = (LeaseLost, NonDeterminism, NotKept)
 """Errors about the recording itself: neither tried again nor recorded."""
@@ -29,15 +32,16 @@ def idempotency_key() -> str:
 
     Raises `RuntimeError` outside of a durable call.
     """
-    key = _idempotency.get()
-    if key is None:
+    inner = _inner.get()
+    if inner is None:
         raise RuntimeError("evercell.idempotency_key() is only known inside a durable call (@evercell.step).")
-    return key
+    scope, place = inner
+    return scope.idempotency_key(place.key)
 
 
 def call_sync(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
-    policy: CallPolicy,
+    policy: CallPolicy, about: About | None = None, undo: Function | None = None,
 ) -> Any:  # fmt: skip
     """Call a function durably; outside of a step, call it."""
     scope = current_scope()
@@ -58,13 +62,13 @@ def call_sync(
                 break
         else:
             return _fail(scope, place, tries)
-    scope.record(place, Result(value), _told(tries))
+    scope.record(place, Result(value), _told(tries, value, about), undo=_undoing(undo, value, args, kwargs))
     return value
 
 
 async def call_async(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
-    policy: CallPolicy,
+    policy: CallPolicy, about: About | None = None, undo: Function | None = None,
 ) -> Any:  # fmt: skip
     """Call a coroutine function durably; outside of a step, call it."""
     scope = current_scope()
@@ -84,7 +88,7 @@ async def call_async(
                 break
         else:
             return _fail(scope, place, tries)
-    scope.record(place, Result(value), _told(tries))
+    scope.record(place, Result(value), _told(tries, value, about), undo=_undoing(undo, value, args, kwargs))
     return value
 
 
@@ -121,9 +125,13 @@ def _fail(scope: CallScope, place: Place, tries: list[dict[str, Any]]) -> Any:
     raise error
 
 
-def _told(tries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The tries as they are stored."""
-    return [
+def _undoing(undo: Function | None, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return None if undo is None else (undo, value, args, kwargs)
+
+
+def _told(tries: list[dict[str, Any]], value: Any = None, about: About | None = None) -> list[dict[str, Any]]:
+    """The tries as they are stored; the last one with what ``about`` says of the value."""
+    told = [
         {
             "at": round(t["at"], 3),
             "seconds": round(t["seconds"], 6),
@@ -131,16 +139,19 @@ def _told(tries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for t in tries
     ]
+    if about is not None:
+        told[-1] |= about(value)
+    return told
 
 
 @contextmanager
 def _inside(scope: CallScope, place: Place) -> Iterator[None]:
-    tokens = path.set(place.key), _idempotency.set(scope.idempotency_key(place.key))
+    tokens = path.set(place.key), _inner.set((scope, place))
     try:
         yield
     finally:
         path.reset(tokens[0])
-        _idempotency.reset(tokens[1])
+        _inner.reset(tokens[1])
 
 
 async def _limited(running: Awaitable[Any], seconds: float | None, name: str) -> Any:
@@ -182,6 +193,5 @@ def _timed_out(name: str, seconds: float) -> StepTimeout:
 
 def is_async(function: Function) -> bool:
     """Whether calling it makes something to await."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004
-    )
+    inner = inspect.unwrap(function)
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))  # noqa: B004

@@ -31,6 +31,7 @@ def step(
     total_timeout: float | None = None,
     retry_on: Errors | Callable[[BaseException], bool] = Exception,
     give_up_on: Errors = (),
+    undo: Callable[..., Any] | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -40,6 +41,7 @@ def step(
     *,
     name: str | None = None,
     key: Callable[..., str] | None = None,
+    undo: Callable[..., Any] | None = None,
     **policy: Any,
 ) -> Any:
     """Make a function's calls durable: inside a ``%%step`` cell each is recorded once and replayed by value.
@@ -47,7 +49,8 @@ def step(
     Outside of one it is the plain function. ``key`` makes, from the arguments, the text by which a call is
     found again; without it the call is known by the function's name and how often it was called before.
     ``retries``, ``backoff``, ``jitter``, ``timeout``, ``total_timeout`` (seconds), ``retry_on`` and
-    ``give_up_on`` say how it is tried.
+    ``give_up_on`` say how it is tried. ``undo`` is called with the result and the arguments, newest call
+    first, when the run is abandoned with ``%abandon --undo``.
     """
     tried = CallPolicy(**policy)
 
@@ -58,7 +61,7 @@ def step(
         @functools.wraps(wrapped)
         def durable(*args: Any, **kwargs: Any) -> Any:
             place = key(*args, **kwargs) if key is not None else None
-            return make(wrapped, args, kwargs, name=called, key=place, policy=tried)
+            return make(wrapped, args, kwargs, name=called, key=place, policy=tried, undo=undo)
 
         made = _as_coroutine(durable) if make is call_async else durable
         vars(made).update(__evercell_plain__=wrapped, __evercell_policy__=tried)

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
+from hmac import compare_digest
 from typing import Any
 
 from evercell.core.chunks import Supply
@@ -174,32 +175,42 @@ class CallScope:
     def _load_value(self, call: Call) -> Any:
         store = self.workspace.store
         content = call.value if isinstance(call.value, bytes) else bytes(join(call.value, store))
-        if self._mac(call, content) != call.mac:
+        if not compare_digest(self.mac(call, content), call.mac):
             raise Tampered(
                 f"The recorded result of call {call.key} of step {call.step} is not what was signed.",
                 hint=f"Do not trust it. Execute the step anew: %%step {call.step} --rerun",
             )
         return self.values.loads(content)
 
-    def _mac(self, call: Call, content: bytes) -> bytes:
-        told = f"call\0{call.run_id}\0{call.step}\0{call.key}\0{call.position}\0{call.ok}\0".encode()
-        return self.workspace.signer.sign(told + call.step_key + call.arguments + content)
+    def mac(self, call: Call, content: bytes) -> bytes:
+        """The signature of a call and its pickles."""
+        place = Place(call.key, call.name, call.position, call.arguments)
+        return self._mac(call.step, call.step_key, place, call.ok, content, call.undo)
+
+    def _mac(
+        self, step: str, step_key: bytes, place: Place, ok: bool, content: bytes, undo: bytes | None
+    ) -> bytes:
+        told = f"call\0{self.run_id}\0{step}\0{place.key}\0{place.position}\0{ok}\0".encode()
+        pickles = sha256(content).digest() + (sha256(undo).digest() if undo is not None else b"")
+        return self.workspace.signer.sign(told + step_key + place.arguments + pickles)
 
     # -- recording -------------------------------------------------------------------------------
 
-    def record(self, place: Place, result: Result, tries: list[dict[str, Any]]) -> None:
-        """Commit what the call returned or raised. Raises `LeaseLost`, `NotKept`."""
+    def record(self, place: Place, result: Result, tries: list[dict[str, Any]], *, undo: Any = None) -> None:
+        """Commit what the call returned or raised, and how to undo it. Raises `LeaseLost`, `NotKept`."""
         content = self._content(place, result)
+        undoing = self.values.dumps(undo, name=f"The undo of {place.name}()") if undo is not None else None
         value: Any = content
         chunks = Supply()
         if len(content) > LARGE_VALUE:
             value, chunks = split(content)
         clock = self.workspace.clock
+        ok = result.error is None
+        mac = self._mac(self.step, self.step_key, place, ok, content, undoing)
         call = Call(
             self.run_id, self.step, self.step_key, place.key, place.position, place.name, place.arguments,
-            result.error is None, value, b"", tuple(tries), clock(),
+            ok, value, mac, tuple(tries), clock(), undoing,
         )  # fmt: skip
-        call = replace(call, mac=self._mac(call, content))
         self._commit(call, chunks)
         with self._lock:
             self.executed += 1

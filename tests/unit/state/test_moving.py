@@ -98,6 +98,18 @@ def test_what_the_step_saw_comes_back_where_it_was_only_made_again() -> None:
     assert fresh["y"] is fresh["t"]
 
 
+def test_what_a_setup_cell_made_is_not_saved_though_a_step_changes_it() -> None:
+    cells = Cells()
+    plan = cells.namespace.plan("log, client = [], [0]")
+    exec("log, client = [], [0]", cells.variables)
+    cells.namespace.observe(plan, label="setup")
+    cells.namespace.mark_setup("setup", plan)
+    cells.step("s", "client[0] += 1\nx = client[0]")
+    assert cells.memory.verified("s").variables.keys() & {"client", "log", "x"} == {"x"}
+    cells.step("t", "log = [1]")
+    assert "log" in cells.memory.verified("t").variables, "bound by a step, it is the step's"
+
+
 def test_a_replay_keeps_a_live_value_of_the_same_origin_rather_than_its_placeholder() -> None:
     first = Cells()
     first.plain("lock = (n for n in [1])")

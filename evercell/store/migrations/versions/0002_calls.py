@@ -25,8 +25,10 @@ def upgrade() -> None:
         sa.Column("mac", sa.LargeBinary(), nullable=False),
         sa.Column("tries", sa.Text(), nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=False),
+        sa.Column("undo", sa.LargeBinary()),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"]),
         sa.PrimaryKeyConstraint("run_id", "step", "step_key", "key"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "signals",

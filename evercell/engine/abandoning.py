@@ -1,0 +1,94 @@
+"""Giving a run up: what its calls did outside is undone, newest first, where they say how."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Any
+
+from evercell.core.errors import Tampered
+from evercell.core.records import Call
+from evercell.core.statuses import RunStatus
+from evercell.engine.calls.calling import call_sync
+from evercell.engine.calls.policy import CallPolicy
+from evercell.engine.calls.scope import CallScope, calls_of
+from evercell.engine.session import Session
+from evercell.state.fetching import join
+
+STEP = "abandon"
+"""The step that undoing counts as: what is undone is recorded under it, and not undone twice."""
+
+
+def abandon(session: Session, *, undo: bool, note: Callable[[str], None]) -> list[str]:
+    """Cancel the session's run; with ``undo`` call the undo of every call first. Returns what was undone.
+
+    An undo that raises stops here, the run as it was; the next time it goes on with that one.
+    """
+    run = session.require_run()
+    session.write()
+    undone = _undo(session, note) if undo else []
+    lease = session.write().lease
+    if session.store.run(run.id).status is not RunStatus.CANCELLED:
+        session.run = session.store.set_status(lease, run.id, RunStatus.CANCELLED)
+    session.leave(RunStatus.CANCELLED)
+    return undone
+
+
+def _undo(session: Session, note: Callable[[str], None]) -> list[str]:
+    run = session.require_run()
+    scope = CallScope(
+        session.workspace,
+        lambda: session.write().lease,
+        session.namespace.values(),
+        run.id,
+        STEP,
+        sha256(run.id.encode()).digest(),
+        note,
+    )
+    undone = []
+    with calls_of(scope):
+        for call in session.store.calls_to_undo(run.id):
+            function, value, args, kwargs = scope.values.loads(_checked(scope, call))
+            name = f"undo {call.step} {call.key}"
+            call_sync(_run, (function, value, *args), kwargs, name=name, key="once", policy=CallPolicy())
+            undone.append(f"{call.key} of step {call.step}")
+    return undone
+
+
+def _checked(scope: CallScope, call: Call) -> bytes:
+    content = call.value if isinstance(call.value, bytes) else bytes(join(call.value, scope.workspace.store))
+    if call.undo is None or not compare_digest(scope.mac(call, content), call.mac):
+        raise Tampered(
+            f"The recorded call {call.key} of step {call.step} is not what was signed; nothing was undone.",
+            hint="Do not trust it: undo by hand what it did.",
+        )
+    return call.undo
+
+
+def _run(function: Callable[..., Any], value: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call an undo; a coroutine has a loop of its own, for the kernel's is busy with this very cell."""
+    made = function(value, *args, **kwargs)
+    if not inspect.isawaitable(made):
+        return made
+    results: list[Any] = []
+    errors: list[BaseException] = []
+
+    async def awaited() -> None:
+        results.append(await made)
+
+    def work() -> None:
+        try:
+            asyncio.run(awaited())
+        except BaseException as error:  # noqa: BLE001  raised again below
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name="evercell-undo")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]

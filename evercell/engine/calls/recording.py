@@ -1,0 +1,156 @@
+"""Recording a model's client: every request is a durable call, streams too, with tokens, cost and latency."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+from evercell.engine.calls.calling import call_async, call_sync, is_async
+from evercell.engine.calls.policy import CallPolicy
+from evercell.engine.calls.scope import CallScope, Place, Result, current_scope
+
+PATHS = (
+    "chat.completions.create",
+    "responses.create",
+    "embeddings.create",
+    "messages.create",
+)
+"""Requests of OpenAI-compatible and of Anthropic clients."""
+
+Prices = Mapping[str, tuple[float, float]]
+"""Model → cost of a million tokens in, and out."""
+
+
+def record(
+    client: Any,
+    *,
+    paths: Sequence[str] = PATHS,
+    prices: Prices | None = None,
+    **policy: Any,
+) -> Any:
+    """A client whose requests are durable calls inside a step, and plain ones outside of any.
+
+    ``client`` is any object; ``paths`` name the methods below it that ask something. A response that streams
+    is recorded when its stream ends, and replays as a stream. Tokens, seconds and (with ``prices``) cost are
+    kept with each call. The client itself is not saved: make it in a ``%%setup`` cell.
+    """
+    return _Recorded(client, "", frozenset(paths), prices or {}, CallPolicy(**policy))
+
+
+class _Recorded:
+    """A client, or something below one, seen through its paths."""
+
+    def __init__(
+        self, inner: Any, path: str, paths: frozenset[str], prices: Prices, policy: CallPolicy
+    ) -> None:
+        self._evercell = (inner, path, paths, prices, policy)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_evercell":  # not filled yet: it is being loaded
+            raise AttributeError(name)
+        inner, path, paths, prices, policy = self._evercell
+        found = getattr(inner, name)
+        full = f"{path}.{name}" if path else name
+        if full in paths:
+            return partial(_request, found, full, prices, policy)
+        if any(known.startswith(f"{full}.") for known in paths):
+            return _Recorded(found, full, paths, prices, policy)
+        return found
+
+    def __repr__(self) -> str:
+        return f"<recorded {self._evercell[0]!r}>"
+
+
+def _request(
+    method: Callable[..., Any], path: str, prices: Prices, policy: CallPolicy, *args: Any, **kwargs: Any
+) -> Any:
+    scope = current_scope()
+    if scope is None:
+        return method(*args, **kwargs)
+    about = partial(_usage, prices=prices)
+    if kwargs.get("stream"):
+        if is_async(method):
+            return _astream(scope, method, path, args, kwargs)
+        return _stream(scope, method, path, policy, args, kwargs)
+    make = call_async if is_async(method) else call_sync
+    return make(method, args, kwargs, name=path, key=None, policy=policy, about=about)
+
+
+def _usage(value: Any, *, prices: Prices) -> dict[str, Any]:
+    """Tokens and cost of a response, as far as it tells."""
+    usage, model = getattr(value, "usage", None), getattr(value, "model", None)
+    if usage is None:
+        return {}
+    read = getattr(usage, "prompt_tokens", None) or getattr(usage, "input_tokens", None) or 0
+    wrote = getattr(usage, "completion_tokens", None) or getattr(usage, "output_tokens", None) or 0
+    told: dict[str, Any] = {"model": model, "tokens_in": read, "tokens_out": wrote}
+    if isinstance(model, str) and model in prices:
+        price_in, price_out = prices[model]
+        told["cost"] = round((read * price_in + wrote * price_out) / 1e6, 9)
+    return told
+
+
+# -- streams -------------------------------------------------------------------------------------
+
+
+def _stream(
+    scope: CallScope, method: Callable[..., Any], path: str, policy: CallPolicy, args: Any, kwargs: Any
+) -> Iterator[Any]:
+    place = scope.begin(path, None, args, kwargs)
+    known = scope.recorded(place)
+    if known is not None:
+        return iter(known.get())
+    return _live(scope, place, call_plainly(method, policy, args, kwargs))
+
+
+def call_plainly(method: Callable[..., Any], policy: CallPolicy, args: Any, kwargs: Any) -> Any:
+    """Begin a stream; what fails before its first part is tried again."""
+    import time
+
+    failures = 0
+    began = time.monotonic()
+    while True:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            failures += 1
+            if not policy.tries_again(error, failures=failures, elapsed=time.monotonic() - began):
+                raise
+            time.sleep(policy.pause(failures=failures))
+
+
+def _live(scope: CallScope, place: Place, parts: Any) -> Iterator[Any]:
+    began, seen = perf_counter(), []
+    for part in parts:
+        seen.append(part)
+        yield part
+    scope.record(place, Result(seen), [_tried(began, len(seen))])
+
+
+async def _astream(
+    scope: CallScope, method: Callable[..., Any], path: str, args: Any, kwargs: Any
+) -> AsyncIterator[Any]:
+    place = scope.begin(path, None, args, kwargs)
+    known = scope.recorded(place)
+    if known is not None:
+        return _again(known.get())
+    return _alive(scope, place, await method(*args, **kwargs))
+
+
+async def _again(parts: list[Any]) -> AsyncIterator[Any]:
+    for part in parts:
+        yield part
+
+
+async def _alive(scope: CallScope, place: Place, parts: Any) -> AsyncIterator[Any]:
+    began, seen = perf_counter(), []
+    async for part in parts:
+        seen.append(part)
+        yield part
+    scope.record(place, Result(seen), [_tried(began, len(seen))])
+
+
+def _tried(began: float, parts: int) -> dict[str, Any]:
+    return {"seconds": round(perf_counter() - began, 6), "error": None, "parts": parts}

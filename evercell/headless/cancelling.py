@@ -1,0 +1,72 @@
+"""Cancelling a run from outside of a notebook; undoing needs a kernel, for what undoes lives in the notebook."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.manager import start_new_kernel
+
+from evercell.core.errors import KernelDied, UsageError
+from evercell.core.records import Run
+from evercell.core.statuses import RunStatus
+from evercell.engine.leasing import foreign_lease, held_message, take_lease
+from evercell.engine.workspace import Workspace
+
+_SECONDS = 600
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_CELLS = (
+    "__import__('evercell.kernel_ext.door', fromlist=['door']).attach_run({run!r})",
+    "%resume",
+    "%abandon --undo",
+)
+
+
+def cancel_run(workspace: Workspace, run_ref: str, *, undo: bool, store_url: str) -> list[str]:
+    """Cancel a run; with ``undo`` its calls are undone first, in a kernel that resumes it.
+
+    Returns what was said on the way. Raises `LeaseHeld` while a living session is on the run.
+    """
+    run = workspace.store.run(run_ref)
+    if other := foreign_lease(workspace, run.id):
+        raise held_message(run.name, other)
+    if undo:
+        return _in_a_kernel(run, store_url)
+    held = take_lease(workspace, run.id)
+    try:
+        workspace.store.set_status(held.lease, run.id, RunStatus.CANCELLED)
+    finally:
+        held.release()
+    return [f"run {run.name} is cancelled"]
+
+
+def _in_a_kernel(run: Run, store_url: str) -> list[str]:
+    folder = Path(run.notebook).parent if run.notebook else Path.cwd()
+    environ = {**os.environ, "EVERCELL_STORE": store_url}
+    manager, client = start_new_kernel(cwd=str(folder if folder.is_dir() else Path.cwd()), env=environ)
+    said: list[str] = []
+    try:
+        for cell in _CELLS:
+            _execute(client, cell.format(run=run.id), said)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+    return said
+
+
+def _execute(client: Any, cell: str, said: list[str]) -> None:
+    def hook(message: dict[str, Any]) -> None:
+        content = message["content"]
+        if message["msg_type"] == "stream":
+            said.extend(str(content["text"]).strip().splitlines())
+
+    try:
+        reply = client.execute_interactive(cell, output_hook=hook, timeout=_SECONDS)
+    except TimeoutError as error:
+        raise KernelDied(f"No answer to {cell} within {_SECONDS} s.", hint="Undo it by hand.") from error
+    content = reply["content"]
+    if content["status"] != "ok":
+        told = _COLOURS.sub("", "\n".join(content.get("traceback", ()))) or content.get("evalue", "")
+        raise UsageError(f"{cell} failed, so the run is as it was: {told}", hint="Mend that, and try again.")

@@ -1,0 +1,128 @@
+"""Test the durability of your own functions and notebooks: a pytest plugin, without kernels and without waiting.
+
+    def test_the_agent_goes_on_where_it_died(durable):
+        with durable.dies_at("after_call_commit", 3):
+            durable.step("agent", run_agent)          # a function that calls @evercell.step functions
+        result = durable.step("agent", run_agent)
+        assert effects == [...]
+
+``durable`` has a store of its own, a clock that is set (``durable.clock.advance(days=3)``; a sleep of three days
+passes in an instant), and named places where the process "dies".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evercell.core import faults
+from evercell.core.records import NewRun
+from evercell.engine.calls.change import OnChange
+from evercell.engine.calls.scope import CallScope, calls_of
+from evercell.engine.calls.waiting import send_signal
+from evercell.engine.leasing import take_lease
+from evercell.engine.settings import Settings
+from evercell.engine.workspace import Workspace, open_workspace
+from evercell.state.values import Values
+
+PLACES = ("before_call_commit", "after_call_commit", "before_user_commit", "after_user_commit")
+"""Where a process can die in a durable call: on either side of what is committed."""
+
+
+class Died(BaseException):
+    """The simulated end of the process: nothing of evercell's catches it, nor does ``except Exception``."""
+
+
+class SetClock:
+    """A clock that goes on only when it is told to, and through durable sleeps."""
+
+    def __init__(self) -> None:
+        self.moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+
+    def __call__(self) -> datetime.datetime:
+        return self.moment
+
+    def advance(self, **duration: float) -> None:
+        """``advance(days=3, hours=1)``."""
+        self.moment += datetime.timedelta(**duration)
+
+    def pass_by(self, seconds: float) -> None:
+        """What a durable sleep does instead of waiting."""
+        self.moment += datetime.timedelta(seconds=seconds)
+
+
+class Durable:
+    """One run whose steps are Python functions."""
+
+    def __init__(self, workspace: Workspace, clock: SetClock) -> None:
+        self.workspace = workspace
+        self.clock = clock
+        self.run = workspace.store.create_run(NewRun(notebook=None, created_by="test"))
+        self.notes: list[str] = []
+        self.calls: CallScope | None = None
+        """The calls of the step that ran last: ``calls.executed``, ``calls.replayed``."""
+
+    def step(self, name: str, function: Callable[[], Any], *, on_change: str = "fail") -> Any:
+        """Run a function (or coroutine function) as the step ``name``: its calls are durable.
+
+        A step that died, or raised, goes on the next time where it was. Returns what the function returns.
+        """
+        held = take_lease(self.workspace, self.run.id)
+        self.calls = CallScope(
+            self.workspace,
+            lambda: held.lease,
+            Values(getattr(inspect.unwrap(function), "__globals__", {})),
+            self.run.id,
+            name,
+            sha256(name.encode()).digest(),
+            self.notes.append,
+            OnChange(on_change),
+        )
+        try:
+            if inspect.iscoroutinefunction(function):
+                return asyncio.run(self._async(function))
+            with calls_of(self.calls):
+                return function()
+        finally:
+            held.release()
+
+    async def _async(self, function: Callable[[], Any]) -> Any:
+        assert self.calls is not None
+        with calls_of(self.calls):
+            return await function()
+
+    @contextmanager
+    def dies_at(self, place: str, number: int = 1) -> Iterator[None]:
+        """Within, the process dies when it comes to ``place`` (of `PLACES`) for the ``number``-th time."""
+        if place not in PLACES:
+            raise ValueError(f"{place!r} is none of {', '.join(PLACES)}.")
+        left = number
+
+        def die(name: str) -> None:
+            nonlocal left
+            left -= name == place
+            if left == 0 and name == place:
+                raise Died(place)
+
+        with faults.watched(die), pytest.raises(Died):
+            yield
+
+    def send(self, signal: str, payload: Any = None) -> None:
+        """A signal from outside."""
+        send_signal(self.workspace, self.run.id, signal, payload)
+
+
+@contextmanager
+def open_durable(folder: Path, clock: SetClock) -> Iterator[Durable]:
+    """What the ``durable`` fixture gives."""
+    settings = Settings(f"sqlite:///{folder / 'evercell-test.db'}", folder / "evercell-test.key")
+    with open_workspace(settings, clock=clock) as workspace:
+        yield Durable(workspace, clock)

@@ -1,0 +1,102 @@
+"""Writing into the user's own database exactly once: the call is recorded there too, in the same transaction.
+
+A room of one file: beside `rebuilders`, the only place outside of `store` that knows SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import functools
+import hmac
+from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+import sqlalchemy as sa
+
+from evercell.core.errors import Tampered
+from evercell.core.faults import reach
+from evercell.engine.calls.calling import call_sync, idempotency_key
+from evercell.engine.calls.policy import CallPolicy
+from evercell.engine.calls.scope import CallScope, current_scope
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_metadata = sa.MetaData()
+
+MARKS = sa.Table(
+    "evercell_calls",
+    _metadata,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+    sa.Column("mac", sa.LargeBinary, nullable=False),
+    sa.Column("at", sa.DateTime, server_default=sa.func.current_timestamp()),
+)
+"""In the user's database: one row for each call that committed."""
+
+_ready: WeakSet[sa.Engine] = WeakSet()
+
+
+def transaction(
+    engine: sa.Engine, *, name: str | None = None, key: Callable[..., str] | None = None, **policy: Any
+) -> Callable[[F], F]:
+    """Make a function's calls durable transactions on ``engine``; its first argument is the connection.
+
+    What it writes and the fact that it did commit together, in the table ``evercell_calls`` of that
+    database, so that a kill on either side of the commit never writes twice. The function must not commit
+    itself. Outside of a step it is one plain transaction. Options are those of ``@evercell.step``.
+
+        @evercell.transaction(engine)
+        def save(connection, order):
+            connection.execute(orders.insert().values(order))
+    """
+    tried = CallPolicy(**policy)
+
+    def decorate(function: F) -> F:
+        called = name or function.__name__
+
+        @functools.wraps(function)
+        def durable(*args: Any, **kwargs: Any) -> Any:
+            scope = current_scope()
+            if scope is None:
+                with engine.begin() as connection:
+                    return function(connection, *args, **kwargs)
+
+            def body(*given: Any, **named: Any) -> Any:
+                return _once(engine, scope, function, given, named)
+
+            place = key(*args, **kwargs) if key is not None else None
+            return call_sync(body, args, kwargs, name=called, key=place, policy=tried)
+
+        return durable  # type: ignore[return-value]
+
+    return decorate
+
+
+def _once(engine: sa.Engine, scope: CallScope, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    if engine not in _ready:
+        _metadata.create_all(engine)
+        _ready.add(engine)
+    key = idempotency_key()
+    with engine.begin() as connection:
+        found = connection.execute(sa.select(MARKS).where(MARKS.c.key == key)).first()
+        if found is not None:
+            return _recorded(scope, key, bytes(found.value), bytes(found.mac))
+        value = function(connection, *args, **kwargs)
+        content = scope.values.dumps(value, name=f"The result of {function.__name__}()")
+        connection.execute(sa.insert(MARKS).values(key=key, value=content, mac=_mac(scope, key, content)))
+        reach("before_user_commit")
+    reach("after_user_commit")
+    return value
+
+
+def _recorded(scope: CallScope, key: str, content: bytes, mac: bytes) -> Any:
+    if not hmac.compare_digest(_mac(scope, key, content), mac):
+        raise Tampered(
+            f"The row {key} of evercell_calls in your database was not signed with your key.",
+            hint="Do not trust it: look at what wrote there.",
+        )
+    return scope.values.loads(content)
+
+
+def _mac(scope: CallScope, key: str, content: bytes) -> bytes:
+    return scope.workspace.signer.sign(b"transaction\0" + key.encode() + content)

@@ -1,0 +1,101 @@
+"""A model on loopback that speaks the OpenAI chat protocol, and fails when it is told to."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+
+class ModelServer(ThreadingHTTPServer):
+    """Answers with the last message, reversed. ``faults`` are taken one a request: 429, "timeout", "drop"."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.requests: list[dict[str, Any]] = []
+        self.faults: list[int | str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ModelServer
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(asked)
+        fault = self.server.faults.pop(0) if self.server.faults else None
+        if fault == "drop":
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+        elif fault == "timeout":
+            time.sleep(2)
+            self.close_connection = True
+        elif isinstance(fault, int):
+            self._send(fault, {"error": {"message": "slow down", "type": "rate_limit"}})
+        elif asked.get("stream"):
+            self._stream(asked)
+        else:
+            self._send(200, _completion(asked))
+
+    def _send(self, status: int, content: dict[str, Any]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _stream(self, asked: dict[str, Any]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for word in _answer(asked).split(" "):
+            delta = {"index": 0, "delta": {"content": f"{word} "}, "finish_reason": None}
+            part = {**_head(asked, "chat.completion.chunk"), "choices": [delta]}
+            self.wfile.write(f"data: {json.dumps(part)}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on stderr."""
+
+
+def _answer(asked: dict[str, Any]) -> str:
+    return str(asked["messages"][-1]["content"])[::-1]
+
+
+def _head(asked: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {"id": "c1", "object": kind, "created": 1, "model": asked["model"]}
+
+
+def _completion(asked: dict[str, Any]) -> dict[str, Any]:
+    message = {"role": "assistant", "content": _answer(asked)}
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {**_head(asked, "chat.completion"), "choices": [choice], "usage": usage}
+
+
+@contextmanager
+def model_server() -> Iterator[ModelServer]:
+    """A server in a thread."""
+    server = ModelServer()
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
