@@ -70,3 +70,30 @@ def _position(file: Any) -> int:
         return int(file.tell())
     except (OSError, io.UnsupportedOperation) as error:
         raise CannotRebuild(f"an open file whose position is not known ({error})", _ADVICE) from error
+
+
+@rebuilds("numpy.memmap")
+def _memory_map(array: Any) -> tuple[Any, ...]:
+    """The same part of the same file. Views of it are kept as views of what comes back."""
+    if array.filename is None:
+        raise CannotRebuild("an array on an open file without a path", _ADVICE)
+    if array.mode == "c":
+        raise CannotRebuild("an array on a file that its changes do not reach", "keep a copy: numpy.array(x)")
+    array.flush()
+    order = "C" if array.flags.c_contiguous else "F"
+    mode = "r" if array.mode == "r" else "r+"
+    return map_again, (
+        str(Path(array.filename).absolute()),
+        array.dtype,
+        mode,
+        array.offset,
+        array.shape,
+        order,
+    )
+
+
+def map_again(path: str, dtype: Any, mode: Any, offset: int, shape: Any, order: Any) -> Any:
+    """An array on a file that was there before."""
+    import numpy
+
+    return numpy.memmap(path, dtype, mode, offset, shape, order)

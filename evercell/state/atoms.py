@@ -31,14 +31,18 @@ _ATOMS_BY_NAME = frozenset(
         "numpy.ufunc",
         "pandas.core.dtypes.base.ExtensionDtype",
         "pandas.core.indexes.base.Index",
+        "pandas.Index",
         "pandas.core.flags.Flags",
         "zoneinfo.ZoneInfo",
         "pydantic.fields.FieldInfo",
+        "matplotlib.path.Path",
     }
 )
 
 _ATOMS_BY_MODULE = frozenset({"typing", "dataclasses", "inspect"})
 """Modules whose objects are shared by everything that uses them (``Optional[int]`` is one object)."""
+
+_FUNCTIONS_OF_CYTHON = "_cython_"
 
 _SCALARS: tuple[type, ...] = (
     str, bytes, int, float, complex, bool, type(None), types.ModuleType, types.BuiltinFunctionType,
@@ -65,6 +69,7 @@ def is_atom_type(kind: type) -> bool:
         atom = (
             issubclass(kind, _ATOMS)
             or kind.__module__ in _ATOMS_BY_MODULE
+            or kind.__module__.startswith(_FUNCTIONS_OF_CYTHON)
             or any(f"{base.__module__}.{base.__qualname__}" in _ATOMS_BY_NAME for base in kind.__mro__)
         )
         _known[kind] = atom

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-import sys
 import types
+import typing
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
+
+import cloudpickle
 
 from evercell.core.errors import StateError
 from evercell.state.sources import python_version, recompiled, show_again
@@ -90,6 +92,44 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
         setattr(function, name, value)
 
 
+def make_class(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) -> type:
+    """A class without its attributes. Its making was noted by its bases (``__init_subclass__``) when it
+    was written; what they noted is part of the state, and they are not told again.
+    """
+    lines = [known.__mro__ for known in types.resolve_bases(bases)]
+    told = {base for line in lines for base in line if base.__module__ == "__main__"}
+    quiet: Any = classmethod(_told_before)
+    hooks = {base: base.__dict__["__init_subclass__"] for base in told if "__init_subclass__" in vars(base)}
+    for base in hooks:
+        base.__init_subclass__ = quiet
+    try:
+        skeleton: type = cloudpickle.cloudpickle._make_skeleton_class(metaclass, name, bases, *rest)
+    finally:
+        for base, hook in hooks.items():
+            base.__init_subclass__ = hook
+    return skeleton
+
+
+def _told_before(_: type[Any], /, **options: Any) -> None:
+    """In the place of ``__init_subclass__``."""
+
+
+def make_new_type(name: str, supertype: Any, module: str, tracker: str) -> Any:
+    """``typing.NewType``: one object in a process, wherever it is referred to."""
+    made = typing.NewType(name, supertype)  # type: ignore[misc]
+    made.__module__ = module
+    return cloudpickle.cloudpickle._lookup_class_or_track(tracker, made)
+
+
+def fill_object(made: Any, state: Any) -> None:
+    """Attributes of an object whose class would answer for those that it does not have yet."""
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    if attributes:
+        made.__dict__.update(attributes)
+    for name, value in (slots or {}).items():
+        object.__setattr__(made, name, value)
+
+
 def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
     """The contents of a closure's cell, made before them."""
     cell.cell_contents = state[0]
@@ -141,13 +181,70 @@ def make_array(memory: Any, dtype: Any, shape: Any, order: Any, writeable: bool)
     return array
 
 
-def make_view(base: Any, dtype: Any, shape: Any, strides: Any, offset: int, writeable: bool) -> Any:
-    """A view of ``base``, which both go on to share."""
-    numpy = sys.modules["numpy"]
-    low = numpy.ndarray((base.nbytes,), "u1", base) if base.flags.c_contiguous else base
+def make_view(
+    base: Any, dtype: Any, shape: Any, strides: Any, offset: int, writeable: bool, kind: type | None = None
+) -> Any:
+    """A view of ``base`` (an array, or other memory), which both go on to share."""
+    import numpy
+
+    is_flat = not isinstance(base, numpy.ndarray)
+    low = base if is_flat or not base.flags.c_contiguous else numpy.ndarray((base.nbytes,), "u1", base)
     view = numpy.ndarray(shape, dtype, low, offset, strides)
     view.flags.writeable = writeable
-    return view
+    return view if kind is None else view.view(kind)
+
+
+def make_array_of(kind: type, memory: Any, dtype: Any, shape: Any, order: Any, writeable: bool) -> Any:
+    """An array of a subclass, on memory of its own."""
+    return make_array(memory, dtype, shape, order, writeable).view(kind)
+
+
+def fill_beside(array: Any, beside: dict[str, Any]) -> None:
+    """What a subclass keeps beside its numbers."""
+    array.__dict__.update(beside)
+
+
+def fill_array(array: Any, state: tuple[Any, dict[str, Any]]) -> None:
+    """What a subclass keeps beside an array of objects."""
+    array.__setstate__(state[0])
+    fill_beside(array, state[1])
+
+
+def make_path(vertices: Any, codes: Any, steps: int, readonly: bool) -> Any:
+    """A path of matplotlib with memory of its own."""
+    return importlib.import_module("matplotlib.path").Path(vertices, codes, steps, readonly=readonly)
+
+
+# -- tables --------------------------------------------------------------------------------------
+
+
+def make_references() -> Any:
+    """Which blocks and indexes of pandas share one memory, as yet none."""
+    return importlib.import_module("pandas._libs.internals").BlockValuesRefs()
+
+
+def make_block(values: Any, placement: Any, ndim: int, references: Any) -> Any:
+    """A block of a frame that knows with whom it shares its memory, and so copies before it writes."""
+    unpickle = importlib.import_module("pandas._libs.internals")._unpickle_block
+    return _sharing(unpickle(values, placement, ndim), references)
+
+
+def fill_column(manager: Any, state: tuple[Any, Any]) -> None:
+    """The same for a Series."""
+    manager.__setstate__(state[0])
+    _sharing(manager.blocks[0], state[1])
+
+
+def _sharing(block: Any, references: Any) -> Any:
+    block.refs = references
+    references.add_reference(block)
+    return block
+
+
+def fill_index(index: Any, references: Any) -> None:
+    """The same for an index that was made from a column."""
+    index._references = references
+    references.add_index_reference(index)
 
 
 def make_resource(factory: Callable[[], Any]) -> Any:

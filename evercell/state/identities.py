@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import io
 import pickle
+import sys
 from functools import cache
 from itertools import compress
 from operator import itemgetter
@@ -16,6 +17,7 @@ from sys import getrefcount
 from typing import Any
 
 from evercell.state.atoms import is_atom_type
+from evercell.state.libraries import library_of
 
 _object_of = itemgetter(1)
 
@@ -32,7 +34,21 @@ def mutable_ids(pickler: Any, inlined: set[int]) -> frozenset[int]:
     found = list(compress(memo, map(mutable.__contains__, kinds)))
     objects = map(_object_of, map(memo.__getitem__, found))
     lasting = frozenset(compress(found, map(_temporary().__lt__, map(getrefcount, objects))))
-    return lasting | (inlined & memo.keys())
+    of_libraries = frozenset[int]().union(*map(_of_its_library, mutable))
+    return (lasting - of_libraries) | (inlined & memo.keys())
+
+
+@cache
+def _of_its_library(kind: type) -> frozenset[int]:
+    """Ids of what a library holds for all objects of it: in its classes (``DataFrame._metadata``) and
+    in the settings of its package (``matplotlib.rcParams``).
+    """
+    libraries = {base: library for base in kind.__mro__ if (library := library_of(base.__module__))}
+    held = {id(value) for base in libraries for value in vars(base).values()}
+    for package in filter(None, map(sys.modules.get, set(libraries.values()))):
+        settings = [value for value in vars(package).values() if isinstance(value, dict)]
+        held.update(id(value) for setting in settings for value in setting.values())
+    return frozenset(held)
 
 
 def _copy(pickler: Any) -> dict[int, tuple[int, Any]]:

@@ -147,7 +147,7 @@ class Loader:
         stream, *buffers = self._contents.pop(group_id)
         self._under_way.add(group_id)
         try:
-            self._values.update(self._unpack(list(group.nodes), stream, buffers))
+            self._values.update(self._unpack_with_globals(list(group.nodes), stream, buffers))
         except (Tampered, ChunkMissing):
             raise  # of a definition that it refers to
         except Exception as error:  # noqa: BLE001  user code runs in __setstate__
@@ -155,6 +155,27 @@ class Loader:
         finally:
             self._under_way.discard(group_id)
         self._loaded.add(group_id)
+
+    def _unpack_with_globals(
+        self, nodes: list[str], stream: bytes | Memory, buffers: Sequence[Memory]
+    ) -> dict[str, Any]:
+        """Code that makes a value (``__reduce__``, ``__setstate__``) may read variables of the notebook that
+        are not there yet: those are lent to it.
+        """
+        variables, lent = self._loading.variables, set[str]()
+        try:
+            while True:
+                try:
+                    return self._unpack(nodes, stream, buffers)
+                except NameError as error:
+                    name = error.name or ""
+                    if name in variables or name not in self._verified().variables:
+                        raise
+                    variables[name] = self.variable(name)
+                    lent.add(name)
+        finally:
+            for name in lent:
+                variables.pop(name, None)
 
     def _unpack(self, nodes: list[str], stream: bytes | Memory, buffers: Sequence[Memory]) -> dict[str, Any]:
         content = self._loading.loads(stream, buffers)

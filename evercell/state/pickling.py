@@ -16,6 +16,8 @@ import xxhash
 
 from evercell.state import factories
 from evercell.state.chunking import cut, view_of
+from evercell.state.classes import reduce_class
+from evercell.state.deep import is_too_deep, with_room
 from evercell.state.definitions import Definitions, code_names
 from evercell.state.frames import without_frames
 from evercell.state.identities import mutable_ids
@@ -24,7 +26,7 @@ from evercell.state.libraries import library_of
 from evercell.state.loading import Loading, load_failure
 from evercell.state.missing import Missing
 from evercell.state.rebuilding import CannotRebuild, rebuilder_of
-from evercell.state.reducers import held_by_its_module, reduce_known
+from evercell.state.reducers import held_by_its_module, reduce_known, without_own_access
 from evercell.state.sources import Sources, python_version
 
 SMALL_BUFFER = 16 * 1024
@@ -101,20 +103,31 @@ class Serialiser:
         """
         if value is self._variables:
             return self._as_placeholder(name, value, ValueError("it is the notebook's own namespace"))
-        stream, buffers, inside = io.BytesIO(), list[pickle.PickleBuffer](), {id(m) for m in members}
-        pickler = NotebookPickler(
-            stream, buffers, self._variables, self._definitions, self._sources, inside, name
-        )
+        inside = {id(member) for member in members}
         try:
-            pickler.dump(value)
+            try:
+                pickler = self._take_apart(value, inside, name)
+            except Exception as error:
+                if not is_too_deep(error):
+                    raise
+                pickler = with_room(lambda: self._take_apart(value, inside, name))
         except Exception as error:  # noqa: BLE001  user code runs in __reduce__; whatever it raises costs this value only
+            if is_too_deep(error):
+                error = RecursionError("its objects nest too deeply")
             return self._as_placeholder(name, value, error)
         notes = pickler.notes
         if notes.left_out and not members and not notes.rebuilt:  # to rebuild has effects: not for a trial
             loading = Loading(self._variables, self._definitions.value)
-            if failure := load_failure(loading, stream.getvalue(), buffers):
+            if failure := load_failure(loading, pickler.stream.getvalue(), pickler.buffers):
                 return self._as_placeholder(name, value, failure, notes.left_out[0])
-        return Pickled(without_frames(stream.getvalue()), buffers, notes, pickler=pickler)
+        return Pickled(without_frames(pickler.stream.getvalue()), pickler.buffers, notes, pickler=pickler)
+
+    def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
+        pickler = NotebookPickler(
+            io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name
+        )
+        pickler.dump(value)
+        return pickler
 
     def _as_placeholder(
         self, name: str, value: Any, error: Exception, cause: Missing | None = None
@@ -145,6 +158,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         callback = _keeper(buffers) if self.keeps_buffers_apart else None
         super().__init__(stream, protocol=5, buffer_callback=callback)
         self.stream = stream
+        self.buffers = buffers
         self._variables = variables
         self._definitions = definitions
         self._sources = sources
@@ -195,11 +209,13 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return super().reducer_override(value)
         try:
             reduced = value.__reduce_ex__(5)
+        except RecursionError:
+            raise
         except Exception as error:  # noqa: BLE001  whatever the user's class raises costs this object only
             return self._leave_out(value, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
         if isinstance(reduced, str) and getattr(value, "__module__", kind.__module__) == "__main__":
             return self._leave_out(value, "it is known only by its name in the notebook", UNKNOWN_ADVICE)
-        return reduced
+        return without_own_access(reduced, kind)
 
     def _leave_out(self, value: Any, why: str, advice: str, called: str | None = None) -> Any:
         kind = type_name(type(value)) if called is None else "str"
@@ -254,6 +270,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind.__module__ == "__main__":
             # pickling an instance caches this in its class: do it now, or the class will seem to change then
             copyreg._slotnames(kind)  # type: ignore[attr-defined]
+            return reduce_class(super().reducer_override(kind), kind)
         return super().reducer_override(kind)
 
     def _reference(self, definition: Any) -> Any:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import functools
 import gc
-import pickle
 import sys
+import types
 import weakref
 from collections.abc import Callable
-from sys import getrefcount
 from typing import Any
 
+import cloudpickle
+
 from evercell.state import factories
+from evercell.state.arrays import reduce_array
 from evercell.state.modules import is_users_own
 from evercell.state.standins import is_stand_in
-
-_ANY_VIEW = 16 << 20
-"""Views of an array of up to so many bytes are kept as views, however small they are."""
-
-_WORTH_A_VIEW = 16
-"""So are those of larger ones, if these are not more than so many times larger, or in use elsewhere, too."""
-
-_ONLY_THIS_VIEW = 3
-"""References to a base that nobody else has: the view's, `_base_of`'s, and getrefcount's argument."""
+from evercell.state.tables import reduce_table
 
 Reduced = tuple[Any, ...]
 
@@ -34,7 +28,9 @@ def reduce_known(value: Any, kind: type) -> Reduced | None:
     reducer = _REDUCERS.get(f"{kind.__module__}.{kind.__qualname__}")
     if reducer is None and issubclass(kind, BaseException):
         reducer = _exception
-    return reducer(value) if reducer is not None else None
+    if reducer is None:
+        reducer = reduce_table if kind.__module__.partition(".")[0] == "pandas" else reduce_array
+    return reducer(value)
 
 
 # -- caches --------------------------------------------------------------------------------------
@@ -62,6 +58,56 @@ def _dict_view(value: Any) -> Reduced:
     return factories.make_dict_view, (shown, type(value).__name__.removeprefix("dict_"))
 
 
+def _mapping_proxy(value: Any) -> Reduced:
+    """On the dict that it shows, and not on a copy."""
+    (shown,) = gc.get_referents(value)
+    return types.MappingProxyType, (shown,)
+
+
+def _new_type(value: Any) -> Reduced | None:
+    if value.__module__ != "__main__":
+        return None
+    tracker = cloudpickle.cloudpickle._get_or_create_tracker_id(value)
+    return factories.make_new_type, (value.__name__, value.__supertype__, value.__module__, tracker)
+
+
+# -- objects that answer for attributes which they do not have -------------------------------------
+
+
+def without_own_access(reduced: Any, kind: type) -> Any:
+    """Where a class has a ``__getattr__``, its objects' attributes are put in without asking it: it would
+    look for what is not there yet, without end.
+    """
+    has_state = isinstance(reduced, tuple) and len(reduced) > 2 and reduced[2] is not None
+    if not has_state or len(reduced) > 5 or not hasattr(kind, "__getattr__") or hasattr(kind, "__setstate__"):
+        return reduced
+    return (*(*reduced, None, None)[:5], factories.fill_object)
+
+
+# -- what libraries hold for all ------------------------------------------------------------------
+
+
+def _structure(dtype: Any) -> Reduced | None:
+    """A structured type of NumPy, without the very dict that one such type has for all its arrays."""
+    make, arguments, state = dtype.__reduce__()
+    return (
+        make,
+        arguments,
+        tuple(dict(p) if isinstance(p, dict | types.MappingProxyType) else p for p in state),
+    )
+
+
+_SMALL_PATH = 64
+"""Points of a path up to which it may be one of matplotlib's own markers, which all figures share."""
+
+
+def _path(path: Any) -> Reduced | None:
+    if len(path.vertices) > _SMALL_PATH:
+        return None
+    codes = None if path.codes is None else path.codes.copy()
+    return factories.make_path, (path.vertices.copy(), codes, path._interpolation_steps, path._readonly)
+
+
 # -- exceptions ----------------------------------------------------------------------------------
 
 
@@ -76,49 +122,6 @@ def _exception(error: BaseException) -> Reduced | None:
         state |= {"__context__": error.__context__, "__cause__": error.__cause__}
         state["__suppress_context__"] = error.__suppress_context__
     return factories.make_exception, (kind, error.args), state or None
-
-
-# -- arrays --------------------------------------------------------------------------------------
-
-
-def _array(array: Any) -> Reduced | None:
-    base = _base_of(array)
-    if base is None:
-        return _whole_array(array)
-    offset = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-    return factories.make_view, (
-        base,
-        array.dtype,
-        array.shape,
-        array.strides,
-        int(offset),
-        array.flags.writeable,
-    )
-
-
-def _whole_array(array: Any) -> Reduced | None:
-    """The memory of an array. (As NumPy pickles it, it comes back as a view: none of its views would have
-    it as their base.)
-    """
-    flags = array.flags
-    if array.dtype.hasobject or not flags.forc:
-        return None
-    order = "C" if flags.c_contiguous else "F"
-    flat = (array if order == "C" else array.T).reshape(-1).view("u1")
-    memory = pickle.PickleBuffer(flat)
-    return factories.make_array, (memory, array.dtype, array.shape, order, flags.writeable)
-
-
-def _base_of(array: Any) -> Any:
-    """The array that this one is a view of, if it is worth keeping as one."""
-    base = array.base
-    if type(base) is not type(array) or array.dtype.hasobject or base.dtype.hasobject:
-        return None
-    if array.flags.writeable and not base.flags.writeable:
-        return None  # taken before its base was made read-only; none like it can be made of that base
-    if base.nbytes > max(_ANY_VIEW, _WORTH_A_VIEW * array.nbytes) and getrefcount(base) <= _ONLY_THIS_VIEW:
-        return None  # ten rows that are all that is left of gigabytes: nobody could tell from a copy
-    return base
 
 
 # -- objects that belong to a module -------------------------------------------------------------
@@ -155,6 +158,9 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "builtins.dict_items": _dict_view,
     "functools._lru_cache_wrapper": _lru_cache,
     "functools.cached_property": _cached_property,
+    "builtins.mappingproxy": _mapping_proxy,
+    "typing.NewType": _new_type,
+    "numpy.dtypes.VoidDType": _structure,
+    "matplotlib.path.Path": _path,
     "weakref.WeakKeyDictionary": _weak_keys,
-    "numpy.ndarray": _array,
 }

@@ -10,14 +10,16 @@ import pytest
 
 from tests.conftest import isolated_home, postgres_database
 from tests.kernels import Kernel, Shown
-from tests.probes import Probe, code, containers, libraries, resources, surroundings
+from tests.probes import Probe, code, containers, corners, libraries, resources, surroundings
 
 PROBES = [
     *surroundings.PROBES, *containers.PROBES, *code.PROBES, *libraries.PROBES, *resources.PROBES,
+    *corners.PROBES,
 ]  # fmt: skip
 
 MODULE = """
 SETTINGS = {"a": 1}
+OTHERS = {}
 class Client: pass
 client = Client()
 def read(): return SETTINGS["b"]
