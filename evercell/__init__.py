@@ -23,6 +23,8 @@ __all__ = [
     "record",
     "transaction",
     "idempotency_key",
+    "heartbeat",
+    "last_heartbeat",
     "NonDeterminism",
     "resource",
     "rebuilds",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from evercell.engine.calls.calling import idempotency_key
     from evercell.engine.calls.mapping import gather, map
     from evercell.engine.calls.public import call, now, random, step, uuid
+    from evercell.engine.calls.pulse import heartbeat, last_heartbeat
     from evercell.engine.calls.recording import record
     from evercell.engine.calls.waiting import (
         asleep,
@@ -69,6 +72,8 @@ _PLACES = {
     "record": "evercell.engine.calls.recording",
     "transaction": "evercell.transactions",
     "idempotency_key": "evercell.engine.calls.calling",
+    "heartbeat": "evercell.engine.calls.pulse",
+    "last_heartbeat": "evercell.engine.calls.pulse",
     "NonDeterminism": "evercell.core.errors",
     "resource": "evercell.state.resource",
     "rebuilds": "evercell.state.rebuilding",

@@ -16,6 +16,12 @@ EvercellError
  ├─ StepTimeout (TimeoutError)
  ├─ NonDeterminism            a replayed step calls otherwise than it did
  ├─ SignalTimeout (TimeoutError)
+ ├─ ApprovalNotFound (LookupError)
+ ├─ AlreadyDecided            an approval was answered before; the message says by whom
+ ├─ NotAnApprover (PermissionError)
+ ├─ ApprovalTimeout (TimeoutError)
+ ├─ Rejected                  a call or cell that needs leave did not get it
+ ├─ RunPaused                 somebody paused the run
  ├─ CallFailed                a recorded failure whose own exception cannot be kept
  ├─ AttemptUnknown            a --once step may have had its effect already
  ├─ StateError
@@ -135,6 +141,30 @@ class NonDeterminism(EvercellError):
 
 class SignalTimeout(EvercellError, TimeoutError):
     """The signal that a step waits for did not come in time."""
+
+
+class ApprovalNotFound(EvercellError, LookupError):
+    """No approval has this id, or the run waits for none."""
+
+
+class AlreadyDecided(EvercellError):
+    """The approval was decided before."""
+
+
+class NotAnApprover(EvercellError, PermissionError):
+    """The approval is not this person's to decide."""
+
+
+class ApprovalTimeout(EvercellError, TimeoutError):
+    """Nobody decided in time, and the approval was to fail then."""
+
+
+class Rejected(EvercellError):
+    """What needs leave (``%%approve``, ``@step(approve=True)``) did not get it."""
+
+
+class RunPaused(EvercellError):
+    """Somebody paused the run; it goes on after ``unpause``."""
 
 
 class CallFailed(EvercellError):

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from evercell.core.errors import LeaseHeld, LeaseLost, StoreError
 from evercell.core.ids import new_id
 from evercell.core.records import Lease
 from evercell.engine.holder import is_gone, this_holder
 from evercell.engine.workspace import Workspace
+
+CANCEL = "cancel"
+"""What somebody outside may ask of a run that a living session is on."""
+
+_LISTENING = 1.0
+"""Seconds between two looks at what is asked of the run."""
+
+OnCancel = Callable[[dict[str, Any]], None]
 
 
 class HeldLease:
@@ -18,23 +28,38 @@ class HeldLease:
     lease lost unnoticed can delay an error but never let two sessions write.
     """
 
-    def __init__(self, workspace: Workspace, lease: Lease) -> None:
+    def __init__(self, workspace: Workspace, lease: Lease, on_cancel: OnCancel | None = None) -> None:
+        """``on_cancel`` is called, in the heartbeat's thread, when somebody outside cancels the run."""
         self._workspace = workspace
         self.lease = lease
+        self._on_cancel = on_cancel
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="evercell-lease", daemon=True)
         self._thread.start()
 
     def _beat(self) -> None:
         interval = self._workspace.lease_ttl.total_seconds() / 3
-        store = self._workspace.store
-        while not self._stop.wait(interval):
+        pause = min(interval, _LISTENING)
+        since = 0.0
+        while not self._stop.wait(pause):
+            since += pause
             try:
-                store.renew_lease(self.lease, ttl=self._workspace.lease_ttl)
+                self._listen()
+                if since >= interval:
+                    self._workspace.store.renew_lease(self.lease, ttl=self._workspace.lease_ttl)
+                    since = 0.0
             except LeaseLost:
                 return
             except StoreError:
                 continue  # out of reach for now; the next commit reports what matters
+
+    def _listen(self) -> None:
+        if self._on_cancel is None:
+            return
+        asked = self._workspace.store.asked_of(self.lease.run_id)
+        if asked is not None and asked["what"] == CANCEL:
+            tell, self._on_cancel = self._on_cancel, None
+            tell(asked)
 
     def release(self) -> None:
         """Stop the heartbeat and give the lease back (nothing happens if it was lost already)."""
@@ -48,7 +73,9 @@ class HeldLease:
             self._thread.join(timeout=5)
 
 
-def take_lease(workspace: Workspace, run_id: str, *, take_over: bool = False) -> HeldLease:
+def take_lease(
+    workspace: Workspace, run_id: str, *, take_over: bool = False, on_cancel: OnCancel | None = None
+) -> HeldLease:
     """The lease of a run: free, expired, of a holder that is surely dead, or (``take_over``) by force.
 
     Raises `LeaseHeld` where another living session has it.
@@ -62,7 +89,7 @@ def take_lease(workspace: Workspace, run_id: str, *, take_over: bool = False) ->
     lease = store.acquire_lease(
         run_id, session_id=new_id(), holder=ours, ttl=workspace.lease_ttl, replacing=replacing
     )
-    return HeldLease(workspace, lease)
+    return HeldLease(workspace, lease, on_cancel)
 
 
 def _same_process(held: Lease, pid: int) -> bool:

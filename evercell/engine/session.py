@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from evercell.core.errors import EvercellError, RunNotFound, StepNotFound
 from evercell.core.records import Checkpoint, EventKind, NewRun, Run
@@ -55,6 +56,10 @@ class Session:
         """Id of the checkpoint that the live namespace goes on from."""
         self.unfinished: dict[str, Unfinished] = {}
         """Steps of this session that failed or were interrupted, by name."""
+        self.interrupt: Callable[[], bool] = bool
+        """Interrupts the cell that runs; says whether one does."""
+        self.cancelled: str | None = None
+        """Who cancelled the run from outside, while this session is on its way out."""
         self._held: HeldLease | None = None
         self._history: History | None = None
 
@@ -91,7 +96,7 @@ class Session:
             raise held_message(self.run.name, other)
         if self._held is not None:
             self._held.stop()
-        self._held = take_lease(self.workspace, self.run.id, take_over=take_over)
+        self._held = take_lease(self.workspace, self.run.id, take_over=take_over, on_cancel=self._on_cancel)
         self._history = None
         self.refresh()
         return self._held
@@ -116,6 +121,16 @@ class Session:
         except EvercellError:
             pass  # lost meanwhile: the run is its new holder's to describe
         held.release()
+
+    def _on_cancel(self, asked: Mapping[str, Any]) -> None:
+        self.cancelled = str(asked["by"])
+        if not self.interrupt():
+            self.end_cancelled()
+
+    def end_cancelled(self) -> None:
+        """Leave the run that somebody outside cancelled."""
+        if self._held is not None and self.cancelled is not None:
+            self.leave(RunStatus.CANCELLED)
 
     # -- moving ----------------------------------------------------------------------------------
 

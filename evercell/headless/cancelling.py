@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from jupyter_client.manager import start_new_kernel
 from evercell.core.errors import KernelDied, UsageError
 from evercell.core.records import Run
 from evercell.core.statuses import RunStatus
-from evercell.engine.leasing import foreign_lease, held_message, take_lease
+from evercell.engine.holder import this_user
+from evercell.engine.leasing import CANCEL, foreign_lease, held_message, take_lease
 from evercell.engine.workspace import Workspace
 
 _SECONDS = 600
+_SECONDS_TO_END = 30
+"""How long the session of a run has to leave it when it is cancelled."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CELLS = (
     "__import__('evercell.kernel_ext.door', fromlist=['door']).attach_run({run!r})",
@@ -27,11 +31,12 @@ _CELLS = (
 def cancel_run(workspace: Workspace, run_ref: str, *, undo: bool, store_url: str) -> list[str]:
     """Cancel a run; with ``undo`` its calls are undone first, in a kernel that resumes it.
 
-    Returns what was said on the way. Raises `LeaseHeld` while a living session is on the run.
+    A living session on the run is interrupted and leaves it. Returns what was said on the way. Raises
+    `LeaseHeld` where that session does not end.
     """
     run = workspace.store.run(run_ref)
-    if other := foreign_lease(workspace, run.id):
-        raise held_message(run.name, other)
+    if foreign_lease(workspace, run.id):
+        _end_session(workspace, run)
     if undo:
         return _in_a_kernel(run, store_url)
     held = take_lease(workspace, run.id)
@@ -40,6 +45,20 @@ def cancel_run(workspace: Workspace, run_ref: str, *, undo: bool, store_url: str
     finally:
         held.release()
     return [f"run {run.name} is cancelled"]
+
+
+def _end_session(workspace: Workspace, run: Run) -> None:
+    """Ask the session on a run to end, and wait until it did."""
+    asked = {"what": CANCEL, "by": this_user(), "at": workspace.clock().isoformat()}
+    workspace.store.ask_run(run.id, asked)
+    try:
+        end = time.monotonic() + _SECONDS_TO_END
+        while other := foreign_lease(workspace, run.id):
+            if time.monotonic() > end:
+                raise held_message(run.name, other)
+            time.sleep(0.1)
+    finally:
+        workspace.store.ask_run(run.id, None)
 
 
 def _in_a_kernel(run: Run, store_url: str) -> list[str]:

@@ -7,7 +7,9 @@ a plain cell has: top-level await, one traceback with the right lines, the last 
 from __future__ import annotations
 
 import inspect
+import signal
 import sys
+import threading
 from functools import partial
 from typing import Any
 
@@ -36,6 +38,7 @@ class CellRunner:
         self._session = session
         self._recorder = Recorder(shell.kernel)
         self._inside_cell = False
+        session.interrupt = self._interrupt
         self._original = shell.run_cell_async
         self._signature = inspect.signature(self._original)
         self._transform = HeaderTransform(lambda: self._inside_cell)
@@ -78,6 +81,16 @@ class CellRunner:
             return await run_cell(preprocessing_exc_tuple=sys.exc_info())
         finally:
             self._inside_cell = False
+            if self._session.cancelled is not None:
+                self._session.end_cancelled()
+
+    def _interrupt(self) -> bool:
+        """As the Interrupt button does, from another thread."""
+        if self._inside_cell:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            # an async cell is cancelled by a callback, of which a loop that sleeps does not hear
+            self._shell.kernel.io_loop.asyncio_loop.call_soon_threadsafe(bool)
+        return self._inside_cell
 
     async def _run_tracked(self, raw_cell: str, options: dict[str, Any], run_cell: Any) -> Any:
         transformed = options.get("transformed_cell")

@@ -44,10 +44,11 @@ def _of_its_library(kind: type) -> frozenset[int]:
     in the settings of its package (``matplotlib.rcParams``).
     """
     libraries = {base: library for base in kind.__mro__ if (library := library_of(base.__module__))}
-    held = {id(value) for base in libraries for value in vars(base).values()}
+    held = {id(value) for base in libraries for value in list(vars(base).values())}
     for package in filter(None, map(sys.modules.get, set(libraries.values()))):
-        settings = [value for value in vars(package).values() if isinstance(value, dict)]
-        held.update(id(value) for setting in settings for value in setting.values())
+        # asking a lazy object for its class would import what it stands for: ask for its type
+        settings = [value for value in list(vars(package).values()) if issubclass(type(value), dict)]
+        held.update(id(value) for setting in settings for value in list(setting.values()))
     return frozenset(held)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from evercell.core.clock import Clock, system_clock
+from evercell.store.approvals import Approvals
 from evercell.store.calls import Calls
 from evercell.store.journal import Journals
 from evercell.store.leases import Leases
@@ -14,7 +15,7 @@ from evercell.store.steps import Steps
 __all__ = ["Lineage", "Store", "open_store"]
 
 
-class Store(Steps, Leases, Journals, Calls):
+class Store(Steps, Leases, Journals, Calls, Approvals):
     """An open store. Every method is one transaction; a method that writes says so in its first line."""
 
     def __enter__(self) -> Store:

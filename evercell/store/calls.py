@@ -20,7 +20,7 @@ from evercell.store.checkpoints import blob_json, blob_of
 from evercell.store.chunks import Chunks
 from evercell.store.opening import driver_errors
 from evercell.store.prepared import Prepared, insert_into
-from evercell.store.schema import calls, leases, signals
+from evercell.store.schema import calls, heartbeats, leases, signals
 
 _KEY = (calls.c.run_id, calls.c.step, calls.c.step_key, calls.c.key)
 
@@ -113,6 +113,25 @@ class Calls(Chunks):
         query = sa.select(calls.c.key, calls.c.tries).where(calls.c.run_id == run_id, calls.c.step == step)
         with self._reading() as connection:
             return {row.key: row.tries for row in connection.execute(query)}
+
+    # -- heartbeats ------------------------------------------------------------------------------
+
+    def beat(self, lease: Lease, step: str, step_key: bytes, key: str, details: Any) -> None:
+        """Commit a sign of life of a call, and how far it came (JSON). Raises `LeaseLost`."""
+        row = {"run_id": lease.run_id, "step": step, "step_key": step_key, "key": key}
+        with self._turn(lease.run_id, lease) as turn:
+            insert = insert_into(heartbeats, turn.connection.dialect.name).values(
+                **row, at=turn.now, details=details
+            )
+            again = {"at": insert.excluded.at, "details": insert.excluded.details}
+            turn.connection.execute(insert.on_conflict_do_update(index_elements=list(row), set_=again))
+
+    def heartbeat(self, run_id: str, step: str, step_key: bytes, key: str) -> Any:
+        """What a call told last, None if it told nothing."""
+        row = {"run_id": run_id, "step": step, "step_key": step_key, "key": key}
+        query = sa.select(heartbeats.c.details).where(*(heartbeats.c[n] == value for n, value in row.items()))
+        with self._reading() as connection:
+            return connection.execute(query).scalar()
 
     # -- signals ---------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from evercell.core.statuses import AttemptStatus, RunStatus
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that leads to this schema."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -105,6 +105,8 @@ runs = Table(
     # the journal's tail: a journal cut short does not end in it
     Column("journal_seq", BigInteger, nullable=False, default=0),
     Column("journal_digest", LargeBinary, nullable=False),
+    # what somebody outside of its session asked of it: to pause, or to end
+    Column("asked", JsonText),
     _one_of("status", RunStatus, "runs_status"),
     Index("runs_by_notebook", "notebook", "updated_at"),
     Index("runs_by_creation", "created_at"),
@@ -189,20 +191,51 @@ chunks = Table(
     Column("codec", Integer, nullable=False),
 )
 
-waits = Table(
-    "waits",
+approvals = Table(
+    "approvals",
     metadata,
     Column("id", String(12), primary_key=True),
     Column("run_id", String(12), ForeignKey("runs.id"), nullable=False),
-    Column("name", String(200), nullable=False),
-    Column("kind", String(12), nullable=False),
+    Column("step", String(200), nullable=False),
+    Column("step_key", LargeBinary, nullable=False),
+    # of the durable call that waits for it
+    Column("key", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    # choices, form, approvers, quorum, what a timeout does, details as they are shown
+    Column("question", JsonText, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
     Column("asked_at", Moment, nullable=False),
+    Column("asked_by", Text, nullable=False),
     Column("deadline_at", Moment),
-    Column("answered_at", Moment),
-    Column("answered_by", Text),
-    Column("answer", JsonText),
-    CheckConstraint("kind IN ('approval', 'timer', 'signal')", name="waits_kind"),
-    Index("waits_by_name", "run_id", "name", unique=True),
+    Column("decided_at", Moment),
+    Column("decision", JsonText),
+    Index("approvals_by_call", "run_id", "step", "step_key", "key", unique=True),
+    Index(
+        "approvals_pending",
+        "asked_at",
+        sqlite_where=text("decided_at IS NULL"),
+        postgresql_where=text("decided_at IS NULL"),
+    ),
+)
+
+votes = Table(
+    "votes",
+    metadata,
+    Column("approval_id", String(12), ForeignKey("approvals.id"), primary_key=True),
+    Column("voter", String(200), primary_key=True),
+    Column("vote", JsonText, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("step", String(200), primary_key=True),
+    Column("step_key", LargeBinary, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("details", JsonText),
 )
 
 calls = Table(

@@ -123,9 +123,43 @@ def test_cancel_with_undo_from_the_command_line(
         "nb-1",
         "--undo",
     ]
-    held = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert held.returncode == 1 and "held by another session" in held.stderr
-    kernel.kill()
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert "undone: book#1 of step a" in done.stdout, done.stderr
     assert counter.words() == ["book1", "book2", "undo2", "undo1"]
+    shown = kernel.run("%%step b\nx = 1")
+    assert shown.status == "error" and "cancelled" in shown.error, "the living kernel is off the run"
+
+
+@pytest.mark.parametrize("variant", ["sync", "async", "plain"])
+def test_a_cancellation_reaches_the_call_under_way(
+    new_kernel: NewKernel, store_url: str, counter: Counter, variant: str
+) -> None:
+    kernel = new_kernel()
+    wait = "await asyncio.sleep(60)" if variant == "async" else "time.sleep(60)"
+    kernel.run(
+        "import asyncio, evercell, time\n@evercell.step\n"
+        f"{'async ' * (variant == 'async')}def act():\n    try:\n        print('under way', flush=True)\n        {wait}\n"
+        f"    finally: {counter.cell('cleaned')}\n"
+    )
+    kernel.run("%%step first\nx = 1")
+    cancelling: list[subprocess.Popen[str]] = []
+
+    def cancel(kind: str, content: dict[str, Any]) -> None:
+        if "under way" in content.get("text", ""):
+            command = [
+                str(Path(sys.executable).with_name("evercell")),
+                "--store",
+                store_url,
+                "cancel",
+                "nb-1",
+            ]
+            cancelling.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+
+    header = "" if variant == "plain" else "%%step long\n"
+    shown = kernel.run(f"{header}{'await ' * (variant == 'async')}act()", on_message=cancel)
+    assert shown.status == "error"
+    said, _ = cancelling[0].communicate(timeout=60)
+    assert cancelling[0].returncode == 0 and "nb-1 is cancelled" in said
+    assert counter.times("cleaned") == 1
+    after = kernel.run("%%step next\ny = 1")
+    assert "cancelled" in after.error and "branch" in after.error

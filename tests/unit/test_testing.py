@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 import evercell
+from evercell.core.errors import StepTimeout
 from evercell.testing import PLACES, Durable
 
 effects: list[int] = []
@@ -61,3 +63,72 @@ def test_three_days_pass_in_an_instant_and_signals_come(durable: Durable) -> Non
 def test_a_place_that_does_not_exist_is_refused(durable: Durable) -> None:
     with pytest.raises(ValueError, match=PLACES[0]), durable.dies_at("nowhere"):
         pass
+
+
+progress: list[int] = []
+
+
+@evercell.step(retries=1, backoff=0)
+def upload() -> list[int]:
+    done = evercell.last_heartbeat() or {"sent": 0}
+    for part in range(done["sent"], 4):
+        progress.append(part)
+        evercell.heartbeat({"sent": part + 1})
+        if part == 1 and progress.count(1) == 1:
+            raise ConnectionError("cut off")
+    return progress
+
+
+def test_a_further_try_goes_on_from_what_the_last_one_told(durable: Durable) -> None:
+    progress.clear()
+    assert durable.step("upload", upload) == [0, 1, 2, 3]
+
+
+def test_so_does_a_try_in_another_kernel(durable: Durable) -> None:
+    progress.clear()
+    with durable.dies_at("before_call_commit", 1):
+        durable.step("upload", upload)
+    progress.clear()
+    durable.step("upload", upload)
+    assert progress == [1, 2, 3], "the store hears of a beat once a second: of the first one at once"
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_call_that_gives_no_sign_of_life_is_tried_again(durable: Durable, is_async: bool) -> None:
+    tries: list[str] = []
+
+    @evercell.step(retries=1, backoff=0, heartbeat_timeout=0.15)
+    def hangs_once() -> int:
+        tries.append("sync")
+        for _ in range(4 if len(tries) > 1 else 1):
+            time.sleep(0.1)
+            evercell.heartbeat()
+        if len(tries) == 1:
+            time.sleep(30)
+        return len(tries)
+
+    @evercell.step(retries=1, backoff=0, heartbeat_timeout=0.15)
+    async def ahangs_once() -> int:
+        tries.append("async")
+        for _ in range(4 if len(tries) > 1 else 1):
+            await asyncio.sleep(0.1)
+            evercell.heartbeat()
+        if len(tries) == 1:
+            await asyncio.sleep(30)
+        return len(tries)
+
+    assert durable.step("hang", ahangs_once if is_async else hangs_once) == 2
+
+
+def test_a_call_that_hangs_for_good_says_so(durable: Durable) -> None:
+    @evercell.step(heartbeat_timeout=0.05)
+    def hangs() -> None:
+        time.sleep(30)
+
+    with pytest.raises(StepTimeout, match="no sign of life for 0.05 s"):
+        durable.step("hang", hangs)
+
+
+def test_outside_of_a_durable_call_a_heartbeat_is_nothing() -> None:
+    evercell.heartbeat({"sent": 1})
+    assert evercell.last_heartbeat() is None

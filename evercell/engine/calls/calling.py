@@ -9,19 +9,16 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from evercell.core.errors import LeaseLost, NonDeterminism, NotKept, StepTimeout
 from evercell.engine.calls.policy import CallPolicy
+from evercell.engine.calls.pulse import RunningCall, running_call
 from evercell.engine.calls.scope import CallScope, Place, Result, current_scope, path
 
 Function = Callable[..., Any]
 About = Callable[[Any], dict[str, Any]]
 """What is kept of a result beside it: tokens, cost."""
-
-_inner: ContextVar[tuple[CallScope, Place] | None] = ContextVar("inner", default=None)
-"""The call that this code runs in."""
 
 _OURS = (LeaseLost, NonDeterminism, NotKept)
 """Errors about the recording itself: neither tried again nor recorded."""
@@ -32,11 +29,10 @@ def idempotency_key() -> str:
 
     Raises `RuntimeError` outside of a durable call.
     """
-    inner = _inner.get()
-    if inner is None:
+    call = running_call.get()
+    if call is None:
         raise RuntimeError("evercell.idempotency_key() is only known inside a durable call (@evercell.step).")
-    scope, place = inner
-    return scope.idempotency_key(place.key)
+    return call.scope.idempotency_key(call.place.key)
 
 
 def call_sync(
@@ -51,13 +47,13 @@ def call_sync(
     known = scope.recorded(place)
     if known is not None:
         return known.get()
-    with _inside(scope, place):
+    with _inside(scope, place, policy) as call:
         tries: list[dict[str, Any]] = []
         for pause in _tries(policy, tries):
             if pause:
                 time.sleep(pause)
             with _try(tries):
-                with _time_limit(policy.timeout, name):
+                with _time_limit(policy.timeout, name, call):
                     value = function(*args, **kwargs)
                 break
         else:
@@ -78,13 +74,13 @@ async def call_async(
     known = scope.recorded(place)
     if known is not None:
         return known.get()
-    with _inside(scope, place):
+    with _inside(scope, place, policy) as call:
         tries: list[dict[str, Any]] = []
         for pause in _tries(policy, tries):
             if pause:
                 await asyncio.sleep(pause)
             with _try(tries):
-                value = await _limited(function(*args, **kwargs), policy.timeout, name)
+                value = await _limited(function(*args, **kwargs), policy.timeout, name, call)
                 break
         else:
             return _fail(scope, place, tries)
@@ -145,43 +141,78 @@ def _told(tries: list[dict[str, Any]], value: Any = None, about: About | None = 
 
 
 @contextmanager
-def _inside(scope: CallScope, place: Place) -> Iterator[None]:
-    tokens = path.set(place.key), _inner.set((scope, place))
+def _inside(scope: CallScope, place: Place, policy: CallPolicy) -> Iterator[RunningCall]:
+    call = RunningCall(scope, place, policy.heartbeat_timeout)
+    tokens = path.set(place.key), running_call.set(call)
     try:
-        yield
+        yield call
     finally:
         path.reset(tokens[0])
-        _inner.reset(tokens[1])
+        running_call.reset(tokens[1])
 
 
-async def _limited(running: Awaitable[Any], seconds: float | None, name: str) -> Any:
+async def _limited(running: Awaitable[Any], seconds: float | None, name: str, call: RunningCall) -> Any:
+    call.begin_try()
     try:
         async with asyncio.timeout(seconds):
-            return await running
+            return await (running if call.limit is None else _while_it_lives(running, name, call))
+    except StepTimeout:
+        raise
     except TimeoutError as error:
         if seconds is None:
             raise
         raise _timed_out(name, seconds) from error
 
 
+async def _while_it_lives(running: Awaitable[Any], name: str, call: RunningCall) -> Any:
+    task = asyncio.ensure_future(running)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=max(0.0, call.left()))
+            if call.left() <= 0 and not task.done():
+                raise _hung(name, call)
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
 @contextmanager
-def _time_limit(seconds: float | None, name: str) -> Iterator[None]:
+def _time_limit(seconds: float | None, name: str, call: RunningCall) -> Iterator[None]:
     """An alarm in the main thread. (Another thread cannot be stopped from outside: there is no limit there.)"""
-    if seconds is None or threading.current_thread() is not threading.main_thread():
+    call.begin_try()
+    no_limit = seconds is None and call.limit is None
+    if no_limit or threading.current_thread() is not threading.main_thread():
         yield
         return
+    began = time.monotonic()
+
+    def next_alarm() -> float:
+        until_end = seconds - (time.monotonic() - began) if seconds is not None else float("inf")
+        return max(0.001, min(until_end, call.left() if call.limit is not None else float("inf")))
 
     def ring(number: int, frame: Any) -> None:  # noqa: ARG001
-        raise _timed_out(name, seconds)
+        if seconds is not None and time.monotonic() - began >= seconds:
+            raise _timed_out(name, seconds)
+        if call.limit is not None and call.left() <= 0:
+            raise _hung(name, call)
+        signal.setitimer(signal.ITIMER_REAL, next_alarm())
 
     before = signal.signal(signal.SIGALRM, ring)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
-    began = time.monotonic()
+    left, _ = signal.setitimer(signal.ITIMER_REAL, next_alarm())
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - began)) if left else 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _hung(name: str, call: RunningCall) -> StepTimeout:
+    return StepTimeout(
+        f"{name}() gave no sign of life for {call.limit:g} s.",
+        hint="Call evercell.heartbeat() more often in it, or give it more time (heartbeat_timeout=...).",
+    )
 
 
 def _timed_out(name: str, seconds: float) -> StepTimeout:

@@ -26,6 +26,8 @@ class CallPolicy:
     """Of one try."""
     total_timeout: float | None = None
     """Of all tries and the pauses between them; no try begins after it."""
+    heartbeat_timeout: float | None = None
+    """How long a try may go without a sign of life (`evercell.heartbeat`)."""
     retry_on: Errors | Callable[[BaseException], bool] = Exception
     give_up_on: Errors = ()
 

@@ -29,6 +29,7 @@ def step(
     jitter: float = 0.1,
     timeout: float | None = None,
     total_timeout: float | None = None,
+    heartbeat_timeout: float | None = None,
     retry_on: Errors | Callable[[BaseException], bool] = Exception,
     give_up_on: Errors = (),
     undo: Callable[..., Any] | None = None,
@@ -48,9 +49,9 @@ def step(
 
     Outside of one it is the plain function. ``key`` makes, from the arguments, the text by which a call is
     found again; without it the call is known by the function's name and how often it was called before.
-    ``retries``, ``backoff``, ``jitter``, ``timeout``, ``total_timeout`` (seconds), ``retry_on`` and
-    ``give_up_on`` say how it is tried. ``undo`` is called with the result and the arguments, newest call
-    first, when the run is abandoned with ``%abandon --undo``.
+    ``retries``, ``backoff``, ``jitter``, ``timeout``, ``total_timeout``, ``heartbeat_timeout`` (seconds),
+    ``retry_on`` and ``give_up_on`` say how it is tried. ``undo`` is called with the result and the arguments,
+    newest call first, when the run is abandoned with ``%abandon --undo``.
     """
     tried = CallPolicy(**policy)
 

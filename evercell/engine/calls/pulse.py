@@ -1,0 +1,73 @@
+"""Signs of life of a call that takes long, and how far it said it came."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from evercell.engine.calls.scope import CallScope, Place
+
+_BETWEEN_WRITES = 1.0
+"""Seconds: a call may give signs of life more often than the store wants to hear of them."""
+
+
+@dataclass
+class RunningCall:
+    """A durable call under way."""
+
+    scope: CallScope
+    place: Place
+    limit: float | None = None
+    """Seconds without a sign of life after which a try counts as hung."""
+    _last: float = field(default_factory=time.monotonic)
+    _written: float = 0.0
+    _details: Any = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin_try(self) -> None:
+        self._last = time.monotonic()
+
+    def left(self) -> float:
+        """Seconds until it counts as hung; only where it has a limit."""
+        return (self.limit or 0.0) - (time.monotonic() - self._last)
+
+    def beat(self, details: Any) -> None:
+        with self._lock:
+            now = self._last = time.monotonic()
+            self._details = details
+            if now - self._written < _BETWEEN_WRITES:
+                return
+            self._written = now
+        scope = self.scope
+        scope.workspace.store.beat(scope.lease(), scope.step, scope.step_key, self.place.key, details)
+
+    def former(self) -> Any:
+        """What an earlier try, in this kernel or a killed one, told last."""
+        scope = self.scope
+        if self._details is not None:
+            return self._details
+        return scope.workspace.store.heartbeat(scope.run_id, scope.step, scope.step_key, self.place.key)
+
+
+running_call: ContextVar[RunningCall | None] = ContextVar("running_call", default=None)
+"""The call that this code runs in."""
+
+
+def heartbeat(details: Any = None) -> None:
+    """Say that the durable call that this runs in goes on, and (as JSON) how far it came.
+
+    With ``@step(heartbeat_timeout=...)`` a try that says nothing for so long is given up, and tried again as
+    its retries allow. Outside of a durable call nothing happens.
+    """
+    call = running_call.get()
+    if call is not None:
+        call.beat(details)
+
+
+def last_heartbeat() -> Any:
+    """What an earlier try at this call told `heartbeat` last, to go on from there; None if there is nothing."""
+    call = running_call.get()
+    return call.former() if call is not None else None
