@@ -138,7 +138,8 @@ def test_a_cancellation_reaches_the_call_under_way(
     wait = "await asyncio.sleep(60)" if variant == "async" else "time.sleep(60)"
     kernel.run(
         "import asyncio, evercell, time\n@evercell.step\n"
-        f"{'async ' * (variant == 'async')}def act():\n    try:\n        print('under way', flush=True)\n        {wait}\n"
+        f"{'async ' * (variant == 'async')}def act():\n    try:\n"
+        f"        print('under way', flush=True)\n        {wait}\n"
         f"    finally: {counter.cell('cleaned')}\n"
     )
     kernel.run("%%step first\nx = 1")

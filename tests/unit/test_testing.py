@@ -125,7 +125,7 @@ def test_a_call_that_hangs_for_good_says_so(durable: Durable) -> None:
     def hangs() -> None:
         time.sleep(30)
 
-    with pytest.raises(StepTimeout, match="no sign of life for 0.05 s"):
+    with pytest.raises(StepTimeout, match=r"no sign of life for 0\.05 s"):
         durable.step("hang", hangs)
 
 
