@@ -17,6 +17,8 @@ __all__ = [
     "wait_for",
     "await_signal",
     "send",
+    "approve",
+    "inbox",
     "now",
     "random",
     "uuid",
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from evercell.core.errors import NonDeterminism
+    from evercell.engine.approvals.asking import approve
     from evercell.engine.calls.calling import idempotency_key
     from evercell.engine.calls.mapping import gather, map
     from evercell.engine.calls.public import call, now, random, step, uuid
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from evercell.state.rebuilding import CannotRebuild, rebuilds
     from evercell.state.resource import resource
     from evercell.transactions import transaction
+    from evercell.widgets.inbox import inbox
 
 _PLACES = {
     "step": "evercell.engine.calls.public",
@@ -66,6 +70,8 @@ _PLACES = {
     "wait_for": "evercell.engine.calls.waiting",
     "await_signal": "evercell.engine.calls.waiting",
     "send": "evercell.engine.calls.waiting",
+    "approve": "evercell.engine.approvals.asking",
+    "inbox": "evercell.widgets.inbox",
     "now": "evercell.engine.calls.public",
     "random": "evercell.engine.calls.public",
     "uuid": "evercell.engine.calls.public",

@@ -43,7 +43,9 @@ def postgres_database(server: str) -> Iterator[str]:
     yield url.render_as_string(hide_password=False)
     with psycopg.connect(server, autocommit=True) as admin:
         left = admin.execute(
-            "SELECT pid, application_name, query FROM pg_stat_activity WHERE datname = %s", (name,)
+            "SELECT pid, application_name, query FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND datname = %s",
+            (name,),
         ).fetchall()
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     assert not left, f"connections left open: {left}"

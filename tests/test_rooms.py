@@ -23,6 +23,8 @@ MAY_IMPORT = {
     "magics": {"core", "engine", "widgets"},
     "kernel_ext": {"core", "state", "store", "engine", "widgets", "magics"},
     "headless": {"core", "engine"},
+    "notifiers": {"core", "engine"},
+    "server": {"core", "engine", "widgets"},
     "cli": {"core", "engine", "headless", "widgets"},
 }
 """Room → rooms whose modules it may import."""
@@ -35,6 +37,8 @@ FORBIDDEN = {
     "magics": {"sqlalchemy", "papermill"},
     "kernel_ext": {"sqlalchemy", "papermill", "alembic"},
     "headless": {"IPython", "ipywidgets", "sqlalchemy"},
+    "notifiers": {"IPython", "ipywidgets", "sqlalchemy"},
+    "server": {"IPython", "ipywidgets", "sqlalchemy", "papermill"},
     "cli": {"IPython", "ipywidgets", "sqlalchemy"},
 }
 """Room → libraries that it must not know."""

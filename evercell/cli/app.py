@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from evercell import __version__
+from evercell.cli.approve import approve, inbox, pause, reject, unpause
 from evercell.cli.branch import branch
 from evercell.cli.cancel import cancel
 from evercell.cli.demo import demo
@@ -38,5 +39,20 @@ def app(context: click.Context, store: str | None) -> None:
     context.obj = store
 
 
-for command in (run, resume, runs, show, inspect, branch, send, cancel, demo):
+for command in (
+    run,
+    resume,
+    runs,
+    show,
+    inspect,
+    branch,
+    inbox,
+    approve,
+    reject,
+    send,
+    pause,
+    unpause,
+    cancel,
+    demo,
+):
     app.add_command(command)

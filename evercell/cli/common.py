@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from evercell.engine.settings import resolve_settings
+from evercell.engine.spec import parse_duration
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.widgets.table import Table
 
@@ -34,6 +35,19 @@ restarts_option = click.option(
     default=3,
     show_default=True,
     help="Go on in a new kernel when one dies, so many times.",
+)
+
+
+def _duration(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:  # noqa: ARG001
+    return None if text is None else 0.0 if text.strip("s") == "0" else parse_duration(text)
+
+
+grace_option = click.option(
+    "--wait-grace",
+    callback=_duration,
+    metavar="TIME",
+    help="How long an approval, timer or signal may hold the kernel; then the run waits without one, and "
+    "the exit code is 75.  [default: 10s]",
 )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from evercell.cli.common import (
+    grace_option,
     json_option,
     parameters_option,
     parse_parameters,
@@ -28,6 +29,7 @@ from evercell.engine.workspace import Workspace
 @click.option("--name", help="Name of the run.")
 @click.option("--kernel", "kernel_name", help="Kernel to use instead of the notebook's.")
 @restarts_option
+@grace_option
 @json_option
 @click.pass_context
 def run(
@@ -38,6 +40,7 @@ def run(
     name: str | None,
     kernel_name: str | None,
     max_restarts: int,
+    wait_grace: float | None,
     as_json: bool,
 ) -> None:
     """Execute NOTEBOOK as a new run, every code cell a durable step.
@@ -48,18 +51,25 @@ def run(
 
     with workspace_of(context) as workspace:
         started = start_run(workspace, notebook, output, params=parse_parameters(parameters), name=name)
-        finish(workspace, started, max_restarts=max_restarts, kernel_name=kernel_name, as_json=as_json)
+        finish(
+            workspace, started, max_restarts=max_restarts, kernel_name=kernel_name, as_json=as_json,
+            wait_grace=wait_grace,
+        )  # fmt: skip
 
 
 @click.command()
 @click.argument("run_ref", metavar="RUN")
 @restarts_option
+@grace_option
 @json_option
 @click.pass_context
-def resume(context: click.Context, run_ref: str, max_restarts: int, as_json: bool) -> None:
+def resume(
+    context: click.Context, run_ref: str, max_restarts: int, wait_grace: float | None, as_json: bool
+) -> None:
     """Go on with RUN where it stopped. Completed steps are replayed, not executed again."""
     with workspace_of(context, create=False) as workspace:
-        finish(workspace, workspace.store.run(run_ref), max_restarts=max_restarts, as_json=as_json)
+        run = workspace.store.run(run_ref)
+        finish(workspace, run, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace)
 
 
 def finish(
@@ -69,14 +79,17 @@ def finish(
     max_restarts: int,
     as_json: bool,
     kernel_name: str | None = None,
+    wait_grace: float | None = None,
 ) -> None:
-    """Execute a run, say what came of it, and end with exit code 1 if it did not complete."""
+    """Execute a run, say what came of it, and end with exit code 1 if it did not complete, 75 if it waits."""
     from evercell.headless.runner import execute_run
+    from evercell.headless.waiting import EXIT_CODE
 
     quiet_libraries()
     report = execute_run(
-        workspace, run, max_restarts=max_restarts, kernel_name=kernel_name, progress=sys.stderr.isatty()
-    )
+        workspace, run, max_restarts=max_restarts, kernel_name=kernel_name, progress=sys.stderr.isatty(),
+        wait_grace=wait_grace,
+    )  # fmt: skip
     if as_json:
         steps = [row.as_json() for row in report.steps]
         print_json(
@@ -84,12 +97,16 @@ def finish(
                 **RunRow(report.run, 0, False).as_json(),
                 "output": report.run.output,
                 "error": report.error,
+                "waiting": report.waiting,
                 "steps": steps,
             }
         )
     else:
         done = sum(row.versions > 0 for row in report.steps)
         click.echo(f"run {report.run.name} {report.run.status}: {done} steps completed → {report.run.output}")
+    if report.waiting:
+        click.echo(f"evercell: {report.waiting}", err=True)
+        sys.exit(EXIT_CODE)
     if report.error:
         click.echo(f"evercell: {report.error}", err=True)
         click.echo(f"  → after mending it: evercell resume {report.run.name}", err=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from evercell.core.records import ErrorRecord, Output
+from evercell.core.records import Approval, ErrorRecord, Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,29 @@ class BodyResult:
         return self.error is None
 
 
+class Page(Protocol):
+    """Where somebody may look on while a step waits."""
+
+    def render(self, value: Any) -> dict[str, Any]:
+        """What Jupyter would display: MIME type → data, as JSON."""
+
+    def ask(self, approval: Approval, answer: Answer) -> Callable[[Approval], None]:
+        """Show a question; returns what shows how it ended. ``answer`` raises what the page has to say."""
+
+    def suspend(self) -> None:
+        """The step is about to end in the middle of a wait: that is no error to show."""
+
+
+Answer = Callable[[str, str, "dict[str, Any] | None"], Approval]
+"""A choice, a comment and the form's values → the approval thereafter."""
+
+
 class Executor(Protocol):
     """Executes the body of one cell, records what it shows, and shows what was recorded."""
+
+    @property
+    def page(self) -> Page | None:
+        """Where questions are shown; None where nobody looks on."""
 
     async def run_body(self, *, timeout: float | None, is_last: bool) -> BodyResult:
         """Execute the body once. ``timeout`` in seconds; ``is_last``: no further attempt follows a failure."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from jupyter_core.paths import jupyter_data_dir
 
 from evercell.core.errors import UsageError
+from evercell.engine.spec import parse_duration
 
 DEFAULT_LEASE = timedelta(seconds=30)
 
@@ -24,6 +25,10 @@ class Settings:
     lease_ttl: timedelta = DEFAULT_LEASE
     environ: tuple[str, ...] = ()
     """Patterns of the names in the process's environment whose values may be stored."""
+    wait_grace: float | None = None
+    """Seconds that a wait may hold its kernel before the run is suspended; None: as long as it takes."""
+    server_url: str | None = None
+    """Where people find the Jupyter server with the inbox page."""
 
 
 def resolve_settings(
@@ -45,7 +50,15 @@ def resolve_settings(
     seconds = _seconds(environ.get("EVERCELL_LEASE_SECONDS")) or lease_seconds
     ttl = timedelta(seconds=seconds) if seconds else DEFAULT_LEASE
     patterns = [p.strip() for p in environ.get("EVERCELL_ENVIRON", "").split(",")] + list(allowed)
-    return Settings(url, home / "key", ttl, tuple(p for p in patterns if p))
+    grace = environ.get("EVERCELL_WAIT_GRACE")
+    return Settings(
+        url,
+        home / "key",
+        ttl,
+        tuple(p for p in patterns if p),
+        parse_duration(grace) if grace else None,
+        environ.get("EVERCELL_SERVER_URL") or None,
+    )
 
 
 def _seconds(text: str | None) -> float | None:

@@ -31,6 +31,8 @@ class StepSpec:
     """Never tried again by itself after an attempt that was interrupted."""
     on_change: OnChange = OnChange.FAIL
     """What happens where it goes on after a kill and calls otherwise than it did."""
+    leave: object = None
+    """The question that must be approved before the cell is executed."""
     slot: str = ""
     """What must match beside the key for a replay; the name where empty."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from evercell.core.errors import DuplicateStep
 from evercell.engine.spec import CellPlace
 
-_DECLARATION = re.compile(r"\s*%%(?:step|setup)\b(?P<rest>[^\n]*)")
+_DECLARATION = re.compile(r"\s*%%(?:step|setup|approve)\b(?P<rest>[^\n]*)")
 _OPTION_WITH_VALUE = re.compile(r"--(?:retries|timeout|backoff)(?:=|\s+)\S+|--\w+")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jupyter_core.paths import jupyter_runtime_dir
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 
 from evercell.core.errors import EvercellError
@@ -17,6 +17,14 @@ _LONGEST_SOCKET_FOLDER = 50
 """Characters; the path of a Unix socket may have about 100 in all."""
 
 _DOOR = "__import__('evercell.kernel_ext.door', fromlist=['door'])"
+
+
+_SUSPENDED = "Suspended"
+"""Name of the exception by which a step ends in the middle of a wait."""
+
+
+class _Suspension(Exception):
+    """No further cell is executed."""
 
 
 class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
@@ -37,6 +45,8 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         self._on_cell_end = on_cell_end
         self._metadata: dict[str, Any] = {}
         self.failed = False
+        self.waiting: str | None = None
+        """What the run waits for, where it was suspended."""
 
     def create_kernel_manager(self) -> Any:
         """A manager whose kernel is reached through sockets of this user's, where the system has them."""
@@ -57,6 +67,8 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
             super().papermill_execute_cells()
             self.failed = any(cell.metadata.papermill.get("exception") for cell in self.nb.cells)
             status = RunStatus.FAILED if self.failed else RunStatus.COMPLETED
+        except _Suspension:
+            status = RunStatus.WAITING
         except DeadKernelError:
             raise
         except BaseException:
@@ -69,6 +81,11 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         self._metadata = {"cellId": cell.get("id"), "evercell": self._requests[cell_index]}
         try:
             return super().execute_cell(cell, cell_index, *args, **kwargs)
+        except CellExecutionError as error:
+            if error.ename != _SUSPENDED:
+                raise
+            self.waiting = str(error.evalue)
+            raise _Suspension from None
         finally:
             self._metadata = {}
             self._on_cell_end(cell_index)

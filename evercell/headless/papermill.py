@@ -13,6 +13,8 @@ from papermill.utils import merge_kwargs, remove_args
 from evercell.core.errors import KernelDied
 from evercell.core.records import EventKind, Run
 from evercell.core.statuses import RunStatus
+from evercell.engine.approvals.deciding import waiting_for
+from evercell.engine.approvals.wording import where_to_answer
 from evercell.engine.leasing import take_lease
 from evercell.engine.settings import resolve_settings
 from evercell.engine.uniqueness import check_notebook
@@ -21,11 +23,16 @@ from evercell.headless.cell_steps import cell_requests
 from evercell.headless.choice import choose_run
 from evercell.headless.client import DurableClient
 from evercell.headless.output import OutputNotebook
+from evercell.headless.waiting import RunWaiting
 
 log = logging.getLogger("papermill")
 
 MAX_RESTARTS = 3
 """How many kernels may die under one execution before it gives up."""
+
+
+WAIT_GRACE = 10.0
+"""Seconds that a wait may hold the kernel of a headless run."""
 
 
 class DurableEngine(Engine):  # type: ignore[misc]
@@ -67,20 +74,26 @@ class DurableEngine(Engine):  # type: ignore[misc]
         evercell_run: str | None = None,
         evercell_store: str | None = None,
         max_restarts: int = MAX_RESTARTS,
+        wait_grace: float | None = None,
         **options: Any,
     ) -> None:
-        """Execute the notebook as the run ``evercell_run``, or as the one `choose_run` finds."""
+        """Execute the notebook as the run ``evercell_run``, or as the one `choose_run` finds.
+
+        Raises `RunWaiting` where a wait lasts longer than ``wait_grace`` seconds.
+        """
         check_notebook(nb_man.nb)
         with open_workspace(resolve_settings(evercell_store)) as workspace:
             run = choose_run(workspace, nb_man.nb.metadata.papermill, wanted=evercell_run)
-            execution = _Execution(workspace, run, nb_man)
+            grace = wait_grace if wait_grace is not None else workspace.settings.wait_grace
+            execution = _Execution(workspace, run, nb_man, WAIT_GRACE if grace is None else grace)
             execution.execute(kernel_name, max_restarts, options)
 
 
 class _Execution:
     """One execution of a notebook as a run, over as many kernels as it takes."""
 
-    def __init__(self, workspace: Workspace, run: Run, nb_man: OutputNotebook) -> None:
+    def __init__(self, workspace: Workspace, run: Run, nb_man: OutputNotebook, wait_grace: float) -> None:
+        self._wait_grace = wait_grace
         self._workspace = workspace
         self._run = run
         self._nb_man = nb_man
@@ -92,8 +105,11 @@ class _Execution:
         self._nb_man.nb.metadata["evercell"] = {"run": self._run.id, "name": self._run.name}
         try:
             for deaths in range(max_restarts + 1):
+                client = self._client(kernel_name, options)
                 try:
-                    self._client(kernel_name, options).execute(env=self._environment())
+                    client.execute(env=self._environment())
+                    if client.waiting is not None:
+                        raise self._waiting(client.waiting)
                     return
                 except DeadKernelError:
                     self._note_death(deaths + 1)
@@ -102,6 +118,12 @@ class _Execution:
         finally:
             status = self._workspace.store.run(self._run.id).status
             self._nb_man.nb.metadata["evercell"]["status"] = str(status)
+
+    def _waiting(self, what: str) -> RunWaiting:
+        pending = waiting_for(self._workspace, run_id=self._run.id)
+        todo = [f"  {approval.title}: {where_to_answer(approval)}" for approval in pending]
+        told = "\n".join([f"run {self._run.name} waits for {what}", *todo])
+        return RunWaiting(f"{told}\n  then: evercell resume {self._run.name}")
 
     def _client(self, kernel_name: str, options: dict[str, Any]) -> DurableClient:
         given = remove_args(["input_path", "timeout", "startup_timeout"], **options)
@@ -129,6 +151,7 @@ class _Execution:
             "EVERCELL_STORE": settings.store_url,
             "EVERCELL_LEASE_SECONDS": str(settings.lease_ttl.total_seconds()),
             "EVERCELL_NOTEBOOK": self._run.notebook or "",
+            "EVERCELL_WAIT_GRACE": f"{self._wait_grace:g}s" if self._wait_grace else "1ms",
         }
 
     def _mark_cell(self, index: int) -> None:

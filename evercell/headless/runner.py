@@ -16,15 +16,17 @@ from evercell.core.errors import (
     LeaseHeld,
     NotANotebook,
     NotebookNotFound,
+    RunPaused,
     UsageError,
 )
 from evercell.core.records import NewRun, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.holder import this_user
-from evercell.engine.leasing import foreign_lease, held_message
+from evercell.engine.leasing import PAUSE, foreign_lease, held_message
 from evercell.engine.listing import StepRow, list_steps
 from evercell.engine.workspace import Workspace
 from evercell.headless.papermill import MAX_RESTARTS
+from evercell.headless.waiting import RunWaiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class RunReport:
     steps: list[StepRow]
     error: str | None = None
     """The error that stopped it, in one line."""
+    waiting: str | None = None
+    """What it waits for, and what to do about it."""
 
 
 def start_run(
@@ -72,12 +76,18 @@ def execute_run(
     max_restarts: int = MAX_RESTARTS,
     kernel_name: str | None = None,
     progress: bool = True,
+    wait_grace: float | None = None,
 ) -> RunReport:
     """Execute a run from its notebook: completed steps are replayed, the others executed.
 
     The kernel works in the notebook's folder, as under JupyterLab. Raises `LeaseHeld` where another
     session is on the run.
     """
+    asked = workspace.store.asked_of(run.id)
+    if asked is not None and asked["what"] == PAUSE:
+        raise RunPaused(
+            f"Run {run.name} was paused by {asked['by']}.", hint=f"To go on: evercell unpause {run.name}."
+        )
     notebook = _notebook_of(run)
     kernel, language = _kernel_of(check_notebook_file(notebook))
     if other := foreign_lease(workspace, run.id):
@@ -85,7 +95,7 @@ def execute_run(
     output = run.output or str(notebook.with_suffix(".out.ipynb"))
     if run.output is None:
         workspace.store.update_run(run.id, output=output)
-    error = None
+    error = waiting = None
     try:
         papermill.execute_notebook(
             str(notebook),
@@ -99,7 +109,10 @@ def execute_run(
             evercell_run=run.id,
             evercell_store=workspace.settings.store_url,
             max_restarts=max_restarts,
+            wait_grace=wait_grace,
         )
+    except RunWaiting as told:
+        waiting = str(told)
     except PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue}"
     except LeaseHeld:
@@ -107,7 +120,7 @@ def execute_run(
     except EvercellError as failure:
         error = str(failure)
     run = workspace.store.run(run.id)
-    return RunReport(run, list_steps(workspace, run), error)
+    return RunReport(run, list_steps(workspace, run), error, waiting)
 
 
 def check_notebook_file(path: Path) -> Any:

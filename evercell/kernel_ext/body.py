@@ -11,8 +11,10 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from evercell.core.records import ErrorRecord, Output
+from evercell.engine.calls.suspending import Suspended
 from evercell.engine.executor import BodyResult
 from evercell.kernel_ext.interrupts import AsyncTimeLimit, LateInterrupt, time_limit, timed_out
+from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import NOTE, Recording
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -29,7 +31,9 @@ class KernelExecutor:
         *,
         step: str,
         is_async: bool,
+        page: KernelPage,
     ) -> None:
+        self.page = page
         self._shell = shell
         self._recording = recording
         self._run_cell = run_cell
@@ -97,7 +101,7 @@ class KernelExecutor:
         if error is None:
             return BodyResult()
         lines = tuple(str(line) for line in getattr(self._shell, "_last_traceback", None) or ())
-        interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+        interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError | Suspended)
         return BodyResult(ErrorRecord(type(error).__name__, str(error), lines), interrupted)
 
     def recorded(self) -> Sequence[Output]:

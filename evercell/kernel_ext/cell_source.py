@@ -11,7 +11,10 @@ from IPython.core.inputtransformer2 import cell_magic
 
 from evercell.core.errors import MisplacedStep
 
-_OURS = ("%%step", "%%setup")
+_OURS = ("%%step", "%%setup", "%%approve")
+LEAVE = "__evercell_leave__"
+"""Hidden variable: the function that a cell under ``%%approve`` calls before anything else."""
+
 _CONFIGURING = frozenset({"matplotlib", "config", "load_ext", "reload_ext", "autoreload", "aimport", "alias"})
 _TRANSPARENT = frozenset({"time", "capture", "prun"})
 """Cell magics that run the cell below them as it stands: analysed by that cell's own names."""
@@ -19,7 +22,7 @@ _TRANSPARENT = frozenset({"time", "capture", "prun"})
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line of one of our cells: ``kind`` is step or setup, ``line`` what follows it."""
+    """The first line of one of our cells: ``kind`` is step, approve or setup, ``line`` what follows it."""
 
     kind: str
     line: str
@@ -43,7 +46,8 @@ class HeaderTransform:
         self._is_inside_cell = is_inside_cell
 
     def __call__(self, lines: list[str]) -> list[str]:
-        if not lines or header_of(lines[0]) is None or self._is_inside_cell():
+        header = header_of(lines[0]) if lines else None
+        if header is None or self._is_inside_cell():
             return lines
         below = lines[1:]
         blank = 0
@@ -51,7 +55,8 @@ class HeaderTransform:
             blank += 1
         if blank < len(below) and below[blank].startswith("%%") and header_of(below[blank]) is None:
             below = below[:blank] + cell_magic(below[blank:])  # type: ignore[no-untyped-call]
-        return [f"# {lines[0]}", *below]
+        leave = f"{LEAVE}()  " if header.kind == "approve" else ""
+        return [f"{leave}# {lines[0]}", *below]
 
 
 def refuse_misplaced(transformed: str) -> None:

@@ -14,11 +14,13 @@ from functools import partial
 from typing import Any
 
 from evercell.core.errors import EvercellError, UsageError
+from evercell.engine.approvals.asking import leave_for_cell
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.steps import Ending, run_step
 from evercell.kernel_ext.body import KernelExecutor
 from evercell.kernel_ext.cell_source import (
+    LEAVE,
     Header,
     HeaderTransform,
     analysable,
@@ -26,8 +28,9 @@ from evercell.kernel_ext.cell_source import (
     header_of,
     refuse_misplaced,
 )
+from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import Recorder
-from evercell.magics.headers import HelpAsked, parse_setup, parse_step
+from evercell.magics.headers import HelpAsked, parse_approve, parse_setup, parse_step
 
 
 class CellRunner:
@@ -54,11 +57,13 @@ class CellRunner:
         run_cell_async.__signature__ = self._signature  # type: ignore[attr-defined]
         run_cell_async.__doc__ = original.__doc__
         self._shell.run_cell_async = run_cell_async
+        self._shell.user_ns[LEAVE] = leave_for_cell
         self._shell.input_transformer_manager.cleanup_transforms.insert(0, self._transform)
 
     def uninstall(self) -> None:
         """Leave the shell as it was."""
         self._shell.run_cell_async = self._original
+        self._shell.user_ns.pop(LEAVE, None)
         self._shell.input_transformer_manager.cleanup_transforms.remove(self._transform)
         self._recorder.uninstall()
 
@@ -107,6 +112,8 @@ class CellRunner:
             header, spec = _headless_header(metadata), _headless_spec(metadata)
         elif header.kind == "step":
             spec = parse_step(header.line)
+        elif header.kind == "approve":
+            spec = parse_approve(header.line)
         source = analysable(transformed, self._shell.transform_cell)
         if not _compiles(source):
             return await run_cell()  # Python's own syntax error, shown by IPython
@@ -122,7 +129,10 @@ class CellRunner:
         msg_id = self._shell.kernel.get_parent("shell")["header"]["msg_id"]
         is_async = self._shell.should_run_async(transformed, transformed_cell=transformed)
         with self._recorder.recording(msg_id) as recording:
-            executor = KernelExecutor(self._shell, recording, run_cell, step=spec.name, is_async=is_async)
+            page = KernelPage(self._shell, recording, self._session.workspace.settings)
+            executor = KernelExecutor(
+                self._shell, recording, run_cell, step=spec.name, is_async=is_async, page=page
+            )
             try:
                 outcome = await run_step(self._session, spec, place, source, executor)
             except EvercellError as error:
@@ -146,7 +156,7 @@ class CellRunner:
     async def _run_plain(
         self, header: Header | None, place: CellPlace, source: str, transformed: str, run_cell: Any
     ) -> Any:
-        setup = parse_setup(header.line) if header is not None else None
+        setup = parse_setup(header.line) if header is not None and header.kind == "setup" else None
         if setup is not None:
             self._session.places.claim(setup, place)
             if self._shell.should_run_async(transformed, transformed_cell=transformed):

@@ -12,9 +12,10 @@ from evercell.core.errors import EvercellError, MisplacedStep, UsageError
 from evercell.engine.abandoning import abandon
 from evercell.engine.inspection import inspect_checkpoint
 from evercell.engine.listing import list_runs, list_steps, run_tree
+from evercell.engine.pausing import pause, unpause
 from evercell.engine.session import Arrival, Session
 from evercell.magics import lines
-from evercell.magics.headers import HelpAsked, parse_line, setup_parser, step_parser
+from evercell.magics.headers import HelpAsked, approve_parser, parse_line, setup_parser, step_parser
 from evercell.widgets.listings import overview, runs_view, steps_view, variables_view
 
 
@@ -48,6 +49,12 @@ class EvercellMagics(Magics):
         """%%setup [NAME]: run the cell in every new kernel, before state is put back."""
         raise _misplaced("%%setup", line)
 
+    @cell_magic
+    def approve(self, line: str, cell: str) -> None:  # noqa: ARG002
+        """%%approve NAME TITLE: a step that asks a person before it executes its cell."""
+        raise _misplaced("%%approve", line)
+
+    approve.__doc__ = approve_parser().format_help()
     step.__doc__ = step_parser().format_help()
     setup.__doc__ = setup_parser().format_help()
 
@@ -106,6 +113,20 @@ class EvercellMagics(Magics):
             _say(f"run {run.name} is cancelled" + "".join(f"\n  undone: {what}" for what in undone))
 
     @line_magic
+    def pause(self, line: str) -> None:
+        """Let this run (or RUN) begin no further step."""
+        if given := _given(lines.pause_parser("%pause"), line):
+            run = pause(self.session.workspace, given.run or self.session.require_run().id)
+            _say(f"run {run.name} begins no further step; %unpause lets it go on")
+
+    @line_magic
+    def unpause(self, line: str) -> None:
+        """Let this run (or RUN) go on."""
+        if given := _given(lines.pause_parser("%unpause"), line):
+            run = unpause(self.session.workspace, given.run or self.session.require_run().id)
+            _say(f"run {run.name} goes on")
+
+    @line_magic
     def evercell(self, line: str) -> None:
         """What there is: this notebook's run, its steps, the commands. Also: new, takeover."""
         given = _given(lines.evercell_parser(), line)
@@ -143,6 +164,8 @@ class EvercellMagics(Magics):
             "resume": runs,
             "steps": runs,
             "checkout": places,
+            "pause": runs,
+            "unpause": runs,
             "inspect": lambda: [*steps(), *places()],
             "branch": lambda: [*steps(), "--from", "--name"],
             "evercell": lambda: ["new", "takeover"],

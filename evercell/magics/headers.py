@@ -9,6 +9,7 @@ from functools import cache
 from typing import NoReturn
 
 from evercell.core.errors import UsageError
+from evercell.engine.approvals.asking import Ask
 from evercell.engine.calls.change import OnChange
 from evercell.engine.spec import StepSpec, check_step_name, parse_duration
 
@@ -70,6 +71,39 @@ def parse_step(line: str) -> StepSpec:
         once=given.once,
         on_change=OnChange(given.on_change),
     )
+
+
+@cache
+def approve_parser() -> argparse.ArgumentParser:
+    """The options of ``%%approve``."""
+    parser = MagicParser(
+        "%%approve",
+        description="A step that asks a person first, and executes its cell only with their leave.",
+    )
+    parser.add_argument("name", help="name of the step, unique in the notebook")
+    parser.add_argument("title", nargs="+", help="what is asked")
+    parser.add_argument("--timeout", metavar="TIME", help="decide without anybody after 90s, 10m, 2h, 3d")
+    parser.add_argument(
+        "--on-timeout", choices=("reject", "approve", "fail"), default="reject", help="what then (reject)"
+    )
+    parser.add_argument("--approvers", metavar="NAMES", help="who may answer: ann,bob (everybody)")
+    parser.add_argument("--quorum", type=int, default=1, metavar="N", help="how many have to approve (1)")
+    parser.add_argument("--rerun", action="store_true", help="ask and execute even if it could be replayed")
+    return parser
+
+
+def parse_approve(line: str) -> StepSpec:
+    """The spec on an ``%%approve`` line; raises `UsageError` or `HelpAsked`."""
+    given = parse_line(approve_parser(), line)
+    approvers = tuple(name.strip() for name in given.approvers.split(",")) if given.approvers else None
+    ask = Ask(
+        " ".join(given.title),
+        timeout=parse_duration(given.timeout) if given.timeout else None,
+        on_timeout=given.on_timeout,
+        approvers=approvers,
+        quorum=given.quorum,
+    )
+    return StepSpec(name=given.name, rerun=given.rerun, leave=ask)
 
 
 def setup_parser() -> argparse.ArgumentParser:

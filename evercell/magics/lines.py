@@ -69,6 +69,14 @@ def abandon_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def pause_parser(name: str) -> argparse.ArgumentParser:
+    parser = MagicParser(
+        name, description="Pause a run before its next step (%pause), or let it go on (%unpause)."
+    )
+    parser.add_argument("run", nargs="?", help="name or id of a run (this notebook's)")
+    return parser
+
+
 def evercell_parser() -> argparse.ArgumentParser:
     parser = MagicParser("%evercell", description="What there is: this notebook's run and the commands.")
     parser.add_argument(

@@ -12,12 +12,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from evercell.core.canonical import canonical_json
 from evercell.core.clock import Clock
 from evercell.core.errors import LeaseLost
 from evercell.core.records import EventKind, Lease
 from evercell.store.opening import connect, driver_errors, parse_url, writing
 from evercell.store.prepared import Prepared
-from evercell.store.schema import canonical_json, events, leases, meta, microseconds, runs
+from evercell.store.schema import events, leases, meta, microseconds, runs
 
 GENESIS = bytes(32)
 """What the first entry of a journal has for the digest before it."""

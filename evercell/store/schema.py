@@ -26,6 +26,7 @@ from sqlalchemy import (
     text,
 )
 
+from evercell.core.canonical import canonical_json
 from evercell.core.statuses import AttemptStatus, RunStatus
 
 REVISION = "0003"
@@ -63,11 +64,6 @@ class JsonText(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
         return None if value is None else json.loads(value)
-
-
-def canonical_json(value: Any) -> str:
-    """One text for one value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _one_of(column: str, statuses: type[StrEnum], name: str) -> CheckConstraint:

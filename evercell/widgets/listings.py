@@ -14,7 +14,8 @@ from evercell.widgets.table import Table
 
 COMMANDS = (
     "%%step NAME  %%setup  %resume  %runs  %steps  %branch --from STEP --name NAME  "
-    "%checkout RUN[@STEP]  %inspect [STEP]  %evercell new|takeover   (each with -h)"
+    "%checkout RUN[@STEP]  %inspect [STEP]  %%approve NAME TITLE  %pause  %unpause  "
+    "%evercell new|takeover   (each with -h)"
 )
 
 

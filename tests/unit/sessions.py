@@ -28,6 +28,7 @@ class PlainExecutor:
         self.shown: list[Output] = []
         self.notes: list[str] = []
         self.pauses: list[float] = []
+        self.page = None
         self.error = ""
         """What the body raised, as a kernel would show it."""
 

@@ -33,6 +33,7 @@ def step(
     retry_on: Errors | Callable[[BaseException], bool] = Exception,
     give_up_on: Errors = (),
     undo: Callable[..., Any] | None = None,
+    approve: bool = False,
 ) -> Callable[[F], F]: ...
 
 
@@ -43,6 +44,7 @@ def step(
     name: str | None = None,
     key: Callable[..., str] | None = None,
     undo: Callable[..., Any] | None = None,
+    approve: bool = False,
     **policy: Any,
 ) -> Any:
     """Make a function's calls durable: inside a ``%%step`` cell each is recorded once and replayed by value.
@@ -51,7 +53,8 @@ def step(
     found again; without it the call is known by the function's name and how often it was called before.
     ``retries``, ``backoff``, ``jitter``, ``timeout``, ``total_timeout``, ``heartbeat_timeout`` (seconds),
     ``retry_on`` and ``give_up_on`` say how it is tried. ``undo`` is called with the result and the arguments,
-    newest call first, when the run is abandoned with ``%abandon --undo``.
+    newest call first, when the run is abandoned with ``%abandon --undo``. ``approve=True``: a call with
+    arguments that are new to its step asks a person first, and raises `Rejected` without their leave.
     """
     tried = CallPolicy(**policy)
 
@@ -62,6 +65,8 @@ def step(
         @functools.wraps(wrapped)
         def durable(*args: Any, **kwargs: Any) -> Any:
             place = key(*args, **kwargs) if key is not None else None
+            if approve:
+                _ask_leave(called, args, kwargs)
             return make(wrapped, args, kwargs, name=called, key=place, policy=tried, undo=undo)
 
         made = _as_coroutine(durable) if make is call_async else durable
@@ -69,6 +74,16 @@ def step(
         return made
 
     return decorate if function is None else decorate(function)
+
+
+def _ask_leave(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    from evercell.engine.approvals.asking import leave_for_call
+    from evercell.engine.calls.scope import current_scope
+
+    scope = current_scope()
+    if scope is not None:
+        told = ", ".join([*(repr(a) for a in args), *(f"{n}={a!r}" for n, a in kwargs.items())])
+        leave_for_call(name, scope.values.fingerprint(args, kwargs), told)
 
 
 def _as_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:

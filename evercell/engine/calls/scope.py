@@ -15,9 +15,10 @@ from hmac import compare_digest
 from typing import Any
 
 from evercell.core.chunks import Supply
-from evercell.core.errors import CallFailed, NonDeterminism, NotKept, StoreUnavailable, Tampered
+from evercell.core.errors import CallFailed, NonDeterminism, NotKept, StoreUnavailable, Tampered, UsageError
 from evercell.core.records import Call, Lease
 from evercell.engine.calls.change import OnChange
+from evercell.engine.executor import Page
 from evercell.engine.workspace import Workspace
 from evercell.state.chunking import split
 from evercell.state.fetching import join
@@ -68,6 +69,12 @@ class CallScope:
     step_key: bytes
     note: Callable[[str], None]
     on_change: OnChange = OnChange.FAIL
+    page: Page | None = None
+    """Where questions are shown; None: nobody looks on."""
+    leave: object = None
+    """The question that ``%%approve`` puts before the cell."""
+    granted: set[str] = field(default_factory=set)
+    """Calls that got leave in this attempt."""
     replayed: int = 0
     executed: int = 0
     _ordinals: Counter[str] = field(default_factory=Counter)
@@ -262,6 +269,16 @@ def current_scope() -> CallScope | None:
     scope = _current.get()
     if scope is None and _of_process:
         scope = _of_process[-1]
+    return scope
+
+
+def require_scope(name: str) -> CallScope:
+    """The step that this code runs in; raises `UsageError` outside of any."""
+    scope = current_scope()
+    if scope is None:
+        raise UsageError(
+            f"evercell.{name}() belongs into a step.", hint="Put %%step NAME on the cell's first line."
+        )
     return scope
 
 

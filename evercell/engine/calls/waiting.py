@@ -12,7 +12,8 @@ from evercell.core.errors import SignalTimeout, Tampered, UsageError
 from evercell.core.records import Signal
 from evercell.engine.calls.calling import call_async, call_sync
 from evercell.engine.calls.policy import CallPolicy
-from evercell.engine.calls.scope import CallScope, current_scope
+from evercell.engine.calls.scope import CallScope, current_scope, require_scope
+from evercell.engine.calls.suspending import Patience
 from evercell.engine.holder import this_user
 from evercell.engine.workspace import Workspace
 from evercell.state.values import Values
@@ -41,7 +42,10 @@ def sleep_until(moment: datetime.datetime) -> None:
 async def asleep(seconds: float) -> None:
     """`sleep` for coroutines: the kernel goes on with other tasks."""
     deadline = _deadline(datetime.timedelta(seconds=seconds))
+    patience = _patience(f"{deadline:%Y-%m-%d %H:%M:%S} UTC")
     while (left := _left(deadline)) > 0:
+        if patience is not None:
+            patience.check()
         await asyncio.sleep(min(left, _POLL))
 
 
@@ -51,8 +55,16 @@ def _deadline(wait: datetime.timedelta) -> datetime.datetime:
 
 
 def _sleep_to(deadline: datetime.datetime) -> None:
+    patience = _patience(f"{deadline:%Y-%m-%d %H:%M:%S} UTC")
     while (left := _left(deadline)) > 0:
+        if patience is not None:
+            patience.check()
         _pause(min(left, _POLL), left)
+
+
+def _patience(what: str) -> Patience | None:
+    scope = current_scope()
+    return Patience(scope, what) if scope is not None else None
 
 
 def _left(deadline: datetime.datetime) -> float:
@@ -82,31 +94,35 @@ def wait_for(signal: str, timeout: float | None = None) -> Any:
 
     ``timeout`` is in seconds, counted from the first time that this was reached; raises `SignalTimeout`.
     """
-    scope = _require_scope("wait_for")
+    scope = require_scope("wait_for")
     end = _deadline(datetime.timedelta(seconds=timeout)) if timeout is not None else None
     return call_sync(partial(_poll, scope, signal, end), (), {}, name="wait_for", key=signal, policy=_ONCE)
 
 
 async def await_signal(signal: str, timeout: float | None = None) -> Any:
     """`wait_for` for coroutines."""
-    scope = _require_scope("await_signal")
+    scope = require_scope("await_signal")
     end = _deadline(datetime.timedelta(seconds=timeout)) if timeout is not None else None
 
     async def poll() -> Any:
+        patience = Patience(scope, f"signal {signal!r}")
         while True:
             found = _received(scope, signal, end)
             if found is not None:
                 return found[0]
+            patience.check()
             await asyncio.sleep(_POLL)
 
     return await call_async(poll, (), {}, name="wait_for", key=signal, policy=_ONCE)
 
 
 def _poll(scope: CallScope, signal: str, end: datetime.datetime | None) -> Any:
+    patience = Patience(scope, f"signal {signal!r}")
     while True:
         found = _received(scope, signal, end)
         if found is not None:
             return found[0]
+        patience.check()
         _pause(_POLL, _POLL)
 
 
@@ -138,7 +154,7 @@ def send_signal(workspace: Workspace, run_ref: str, name: str, payload: Any = No
 
 def send(run: str, signal: str, payload: Any = None) -> bool:
     """Send a signal to a run from inside a step; says whether it was the first one of its name."""
-    scope = _require_scope("send")
+    scope = require_scope("send")
 
     def sent() -> bool:
         found = send_signal(scope.workspace, run, signal, payload)
@@ -149,12 +165,3 @@ def send(run: str, signal: str, payload: Any = None) -> bool:
 
 def _told(signal: Signal) -> bytes:
     return b"signal\0" + f"{signal.run_id}\0{signal.name}\0".encode() + signal.value
-
-
-def _require_scope(name: str) -> CallScope:
-    scope = current_scope()
-    if scope is None:
-        raise UsageError(
-            f"evercell.{name}() belongs into a step.", hint="Put %%step NAME on the cell's first line."
-        )
-    return scope

@@ -1,0 +1,120 @@
+"""``evercell inbox``, ``approve`` and ``reject``; ``pause`` and ``unpause``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from evercell.cli.common import json_option, print_json, print_table, workspace_of
+from evercell.core.records import Approval
+from evercell.engine.approvals.deciding import answer, pending_of_run, waiting_for
+from evercell.engine.approvals.wording import outcome_text
+from evercell.engine.holder import this_user
+from evercell.engine.pausing import pause as pause_run
+from evercell.engine.pausing import unpause as unpause_run
+from evercell.engine.workspace import Workspace
+from evercell.widgets.approvals import inbox_view
+
+_comment = click.option("--comment", default="", help="Why; it is kept with the decision.")
+_set = click.option(
+    "--set", "fields", multiple=True, metavar="FIELD=VALUE", help="Edit a field of the approval's form first."
+)
+
+
+@click.command()
+@json_option
+@click.pass_context
+def inbox(context: click.Context, as_json: bool) -> None:
+    """List what waits for somebody's approval, of all runs, the oldest first."""
+    with workspace_of(context, create=False) as workspace:
+        rows = [(a, workspace.store.run(a.run_id).name) for a in waiting_for(workspace)]
+        if as_json:
+            print_json([_told(approval, run) for approval, run in rows])
+        else:
+            print_table(inbox_view(rows))
+
+
+@click.command()
+@click.argument("ref", metavar="RUN|APPROVAL")
+@_comment
+@_set
+@click.option("--choice", help="Another choice than the first one.")
+@click.pass_context
+def approve(
+    context: click.Context, ref: str, comment: str, fields: tuple[str, ...], choice: str | None
+) -> None:
+    """Approve what RUN waits for, or the approval of this id. The first answer decides."""
+    with workspace_of(context, create=False) as workspace:
+        approval = pending_of_run(workspace, ref)
+        _answer(workspace, approval, choice or approval.question.choices[0], comment, fields)
+
+
+@click.command()
+@click.argument("ref", metavar="RUN|APPROVAL")
+@_comment
+@click.pass_context
+def reject(context: click.Context, ref: str, comment: str) -> None:
+    """Reject what RUN waits for, or the approval of this id: its last choice."""
+    with workspace_of(context, create=False) as workspace:
+        approval = pending_of_run(workspace, ref)
+        _answer(workspace, approval, approval.question.choices[-1], comment, ())
+
+
+def _answer(
+    workspace: Workspace, approval: Approval, choice: str, comment: str, fields: Sequence[str]
+) -> None:
+    values = dict(_field(text) for text in fields) or None
+    decided = answer(
+        workspace, approval.id, choice, by=this_user(), via="command line", comment=comment, values=values
+    )
+    run = workspace.store.run(approval.run_id).name
+    if decided.decision is None:
+        have = len(workspace.store.votes(approval.id))
+        click.echo(f"{approval.title!r} of run {run}: {have} of {approval.question.quorum} approvals")
+    else:
+        click.echo(f"{approval.title!r} of run {run}: {outcome_text(decided)}")
+
+
+def _field(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} is not FIELD=VALUE.", param_hint="--set")
+    return name.strip(), value
+
+
+def _told(approval: Approval, run: str) -> dict[str, object]:
+    return {
+        "id": approval.id,
+        "run": run,
+        "step": approval.step,
+        "title": approval.title,
+        "choices": approval.question.choices,
+        "form": approval.question.form,
+        "approvers": approval.question.approvers,
+        "quorum": approval.question.quorum,
+        "asked_at": approval.asked_at.isoformat(),
+        "asked_by": approval.asked_by,
+        "deadline_at": approval.deadline_at.isoformat() if approval.deadline_at else None,
+        "details": approval.question.details.get("text/plain"),
+    }
+
+
+@click.command()
+@click.argument("run")
+@click.pass_context
+def pause(context: click.Context, run: str) -> None:
+    """Let RUN begin no further step; a step under way comes to its end."""
+    with workspace_of(context, create=False) as workspace:
+        click.echo(f"run {pause_run(workspace, run).name} is paused; to go on: evercell unpause {run}")
+
+
+@click.command()
+@click.argument("run")
+@click.pass_context
+def unpause(context: click.Context, run: str) -> None:
+    """Let RUN go on."""
+    with workspace_of(context, create=False) as workspace:
+        click.echo(
+            f"run {unpause_run(workspace, run).name} may go on: evercell resume {run}, or its notebook"
+        )

@@ -1,0 +1,1 @@
+"""Approvals: a step that waits for a person, wherever that person is."""

@@ -1,0 +1,97 @@
+"""Answering approvals: who may, what counts, and what a timeout does. Every view and command comes here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from evercell.core.errors import ApprovalNotFound, NotAnApprover, UsageError
+from evercell.core.records import Approval, Vote
+from evercell.engine.approvals.forms import filled
+from evercell.engine.workspace import Workspace
+
+LONGEST_COMMENT = 10_000
+"""Characters."""
+
+TIMEOUT = "timeout"
+
+
+def answer(
+    workspace: Workspace,
+    ref: str,
+    choice: str,
+    *,
+    by: str,
+    via: str,
+    comment: str = "",
+    values: Mapping[str, Any] | None = None,
+) -> Approval:
+    """Commit a person's answer; the first one decides (a ``quorum`` of them approves).
+
+    Raises `ApprovalNotFound`, `AlreadyDecided`, `NotAnApprover`, and `UsageError` for a choice, comment or
+    form value that cannot be taken. Nothing is decided then.
+    """
+    approval = settled(workspace, workspace.store.approval(ref))
+    question = approval.question
+    if question.approvers is not None and by not in question.approvers:
+        raise NotAnApprover(
+            f"{by} may not decide {approval.title!r}.", hint=f"Ask {' or '.join(question.approvers)}."
+        )
+    if len(comment) > LONGEST_COMMENT:
+        raise UsageError(
+            f"The comment has {len(comment):,} characters, and {LONGEST_COMMENT:,} are kept at most.",
+            hint="Nothing was decided. Write less, or link to it.",
+        )
+    chosen = _choice(approval, choice)
+    edited = filled(question.form, values) if approval.decision is None else None
+    vote = Vote(chosen, by, workspace.clock(), via, comment, edited)
+    return workspace.store.vote(approval, vote)
+
+
+def _choice(approval: Approval, choice: str) -> str:
+    for known in approval.question.choices:
+        if known.casefold() == choice.casefold():
+            return known
+    raise UsageError(
+        f"{approval.title!r} cannot be answered with {choice!r}.",
+        hint=f"Choose one of: {', '.join(approval.question.choices)}.",
+    )
+
+
+def waiting_for(workspace: Workspace, *, run_id: str | None = None) -> list[Approval]:
+    """Pending approvals (of a run), the oldest first. Those whose time has passed are settled on the way."""
+    found = workspace.store.approvals(run_id=run_id)
+    return [a for a in (settled(workspace, approval) for approval in found) if a.decision is None]
+
+
+def pending_of_run(workspace: Workspace, run_ref: str) -> Approval:
+    """The one approval that a run waits for, or that with this id; raises `ApprovalNotFound`, `UsageError`."""
+    try:
+        return workspace.store.approval(run_ref)
+    except ApprovalNotFound:
+        run = workspace.store.run(run_ref)
+    found = waiting_for(workspace, run_id=run.id)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ApprovalNotFound(
+            f"Run {run.name} waits for no approval.", hint="`evercell inbox` lists what is pending."
+        )
+    listed = ", ".join(f"{approval.id} ({approval.title})" for approval in found)
+    raise UsageError(f"Run {run.name} waits for {len(found)} approvals.", hint=f"Name one of: {listed}.")
+
+
+def settled(workspace: Workspace, approval: Approval) -> Approval:
+    """The approval; one whose time has passed is decided first, as it says. No kernel is needed for it."""
+    deadline = approval.deadline_at
+    if approval.decision is not None or deadline is None or workspace.clock() < deadline:
+        return approval
+    return workspace.store.settle(approval, _timed_out(approval, deadline))
+
+
+def _timed_out(approval: Approval, at: datetime) -> Vote:
+    choices = approval.question.choices
+    choice = {"approve": choices[0], "reject": choices[-1]}.get(approval.question.on_timeout, TIMEOUT)
+    form = approval.question.form
+    return Vote(choice, TIMEOUT, at, TIMEOUT, "", filled(form, None) if form is not None else None)

@@ -1,0 +1,84 @@
+"""Telling people that they are asked: notifiers of the entry-point group ``evercell.notifiers``.
+
+A notifier is called as ``notify(notice)`` with a `Notice`; it raises what went wrong, and is tried again.
+Returning None means that it is not set up, and nothing is recorded.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from evercell.core.errors import StoreError
+from evercell.core.records import Approval, EventKind
+from evercell.engine.workspace import Workspace
+
+GROUP = "evercell.notifiers"
+_TRIES = 3
+_PAUSE = 1.0
+"""Seconds before the second try, doubled before the third."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a notifier is told."""
+
+    approval: Approval
+    run: str
+    """Name of the run."""
+    link: str | None
+    """Address of the approval's page, where ``EVERCELL_SERVER_URL`` says what it begins with."""
+
+
+Notifier = Callable[[Notice], str | None]
+"""Returns whom it told, None where it is not set up."""
+
+
+def tell(workspace: Workspace, approval: Approval) -> threading.Thread | None:
+    """Tell everybody in a thread of its own: a mail server that hangs holds up nobody."""
+    notifiers = _notifiers()
+    if not notifiers:
+        return None
+    base = workspace.settings.server_url
+    link = f"{base.rstrip('/')}/evercell/approvals/{approval.id}" if base else None
+    notice = Notice(approval, workspace.store.run(approval.run_id).name, link)
+    thread = threading.Thread(
+        target=_tell_all, args=(workspace, notice, notifiers), name="evercell-notifiers", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def _notifiers() -> dict[str, Notifier]:
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry.load() for entry in entry_points(group=GROUP)}
+
+
+def _tell_all(workspace: Workspace, notice: Notice, notifiers: dict[str, Notifier]) -> None:
+    for name, notify in notifiers.items():
+        told: dict[str, Any] = {"approval": notice.approval.id, "notifier": name}
+        try:
+            kind, more = _try(notify, notice)
+        except Exception as error:  # noqa: BLE001  whatever it raises is told to the operator
+            kind, more = EventKind.NOTIFICATION_FAILED, {"error": f"{type(error).__name__}: {error}"[:300]}
+        if kind is not None:
+            with suppress(StoreError):  # out of reach: the question is there all the same
+                workspace.store.append_event(None, notice.approval.run_id, kind, told | more)
+
+
+def _try(notify: Notifier, notice: Notice) -> tuple[EventKind | None, dict[str, Any]]:
+    for number in range(1, _TRIES + 1):
+        try:
+            to = notify(notice)
+        except Exception:
+            if number == _TRIES:
+                raise
+            time.sleep(_PAUSE * 2 ** (number - 1))
+        else:
+            return (EventKind.NOTIFICATION_SENT if to is not None else None), {"to": to, "tries": number}
+    raise AssertionError("the last try returns or raises")

@@ -1,0 +1,36 @@
+"""Waiting that does not hold a kernel: headless, a wait that lasts ends the kernel, and the run waits on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from evercell.engine.calls.scope import CallScope
+
+
+class Suspended(BaseException):
+    """The step ends here and begins anew when its wait is over; its durable calls replay up to here.
+
+    No ``except Exception`` of the user's stops it.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"evercell: waiting: {self}"]
+
+
+@dataclass
+class Patience:
+    """How long a wait may hold its kernel: as long as it takes, or headless for the grace period."""
+
+    scope: CallScope
+    what: str
+    """What is waited for, as the user is told."""
+    _began: float = field(default_factory=time.monotonic)
+
+    def check(self) -> None:
+        """Raise `Suspended` where the grace period is over."""
+        grace = self.scope.workspace.settings.wait_grace
+        if grace is not None and time.monotonic() - self._began >= grace:
+            if self.scope.page is not None:
+                self.scope.page.suspend()
+            raise Suspended(self.what)

@@ -1,0 +1,87 @@
+"""The page of a live kernel: how details look, and a question as a widget (headless, as a card)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from evercell.core.records import Approval
+from evercell.engine.executor import Answer
+from evercell.engine.settings import Settings
+from evercell.kernel_ext.recorder import Recording
+from evercell.widgets.approvals import card
+
+_KEPT = ("text/html", "text/markdown", "text/plain", "image/png", "image/jpeg", "image/gif")
+_LONGEST = 2_000_000
+"""Characters of one MIME type of the details."""
+
+
+class KernelPage:
+    """Shows questions below the cell that asks them."""
+
+    def __init__(self, shell: Any, recording: Recording, settings: Settings) -> None:
+        self._shell = shell
+        self._recording = recording
+        self._settings = settings
+
+    def render(self, value: Any) -> dict[str, Any]:
+        """As the cell's last expression would be displayed, in types that need no script of a library."""
+        if isinstance(value, str):
+            return {"text/plain": value[:_LONGEST]}
+        bundle, _ = self._shell.display_formatter.format(value, include=_KEPT)
+        found = {kind: _as_text(data) for kind, data in bundle.items() if kind in _KEPT}
+        return {kind: data for kind, data in found.items() if len(data) <= _LONGEST} or {
+            "text/plain": f"(details of type {type(value).__name__}, too large to show)"
+        }
+
+    def ask(self, approval: Approval, answer: Answer) -> Callable[[Approval], None]:
+        """A widget with buttons; a card where nobody can press any."""
+        base = self._settings.server_url
+        link = f"{base.rstrip('/')}/evercell/approvals/{approval.id}" if base else None
+        if self._settings.wait_grace is not None:
+            self._shell.display_pub.publish(card(approval, link), metadata=_mark(approval))
+            return _nothing
+        from IPython.display import display
+
+        from evercell.widgets.approval import ApprovalView
+
+        view = ApprovalView(approval, answer, link)
+        for widget in view.widgets():
+            _serve_beside_the_cell(widget)
+        display(view.box)  # type: ignore[no-untyped-call]
+        return view.close
+
+    def suspend(self) -> None:
+        """The error by which the cell ends is ours, and none to the user."""
+        self._recording.drop_errors = True
+
+
+def _mark(approval: Approval) -> dict[str, Any]:
+    return {"evercell": {"approval": approval.id, "note": True}}
+
+
+def _nothing(_: Approval) -> None:
+    """A card needs no closing."""
+
+
+def _as_text(data: Any) -> str:
+    if isinstance(data, bytes):
+        import base64
+
+        return base64.b64encode(data).decode()
+    return str(data)
+
+
+def _serve_beside_the_cell(widget: Any) -> None:
+    """Let a click be answered in the front end's subshell, while a synchronous cell holds the main one.
+
+    ipykernel 7 sends the messages of a widget to the shell that it was made in; where that has no such
+    routing (6.x), or a front end no subshell, an ``await`` cell hears the click, and another writer decides.
+    """
+    comm: Any = getattr(widget, "comm", None)
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = _where_it_came_from
+
+
+def _where_it_came_from(data: Any, default: Any) -> Any:  # noqa: ARG001
+    return default

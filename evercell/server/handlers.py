@@ -1,0 +1,202 @@
+"""``/evercell``, ``/evercell/approvals/ID`` and ``/evercell/runs/RUN``."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.utils import url_path_join
+from markupsafe import Markup
+from tornado import web
+
+from evercell.core.errors import ApprovalNotFound, EvercellError, RunNotFound
+from evercell.core.records import Approval
+from evercell.engine.approvals.deciding import answer, settled, waiting_for
+from evercell.engine.approvals.forms import defaults_of
+from evercell.engine.approvals.wording import outcome_text
+from evercell.engine.holder import this_user
+from evercell.engine.listing import list_steps
+from evercell.engine.settings import resolve_settings
+from evercell.engine.workspace import Workspace, open_workspace
+from evercell.server.fields import Field, fields_of, given_in
+from evercell.widgets.approvals import details_html
+from evercell.widgets.listings import ago, steps_view
+from evercell.widgets.timeline import timeline_text
+
+T = TypeVar("T")
+
+_WORKSPACE = "evercell_workspace"
+_ANONYMOUS = re.compile(r"[0-9a-f]{32}")
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; "
+    "frame-src 'self'; frame-ancestors 'self'"
+)
+_pages = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(default=True)
+)
+_pages.globals.update(ago=ago, outcome_text=outcome_text)
+
+
+def routes(base_url: str) -> list[tuple[str, type[JupyterHandler]]]:
+    """What the server adds to its own handlers."""
+    home = url_path_join(base_url, "evercell")
+    return [
+        (rf"{home}/?", InboxHandler),
+        (rf"{home}/approvals/([a-z0-9]+)", ApprovalHandler),
+        (rf"{home}/runs/([^/]+)", RunHandler),
+    ]
+
+
+class _Page(JupyterHandler):
+    """A page of ours: for those that the server knows, with nothing on it that could run."""
+
+    auth_resource = "evercell"
+
+    @property
+    def content_security_policy(self) -> str:
+        return _POLICY
+
+    @property
+    def workspace(self) -> Workspace:
+        """The server's own store, opened at the first page."""
+        if _WORKSPACE not in self.settings:
+            self.settings[_WORKSPACE] = open_workspace(resolve_settings())
+        opened: Workspace = self.settings[_WORKSPACE]
+        return opened
+
+    @property
+    def person(self) -> str:
+        """Who looks on. A server of one person, entered with its token, belongs to whoever started it."""
+        name = str(self.current_user.username)
+        return this_user() if _ANONYMOUS.fullmatch(name) else name
+
+    async def work(self, function: Callable[[], T]) -> T:
+        """Look into the store without holding up the server's other pages."""
+        return await asyncio.to_thread(function)
+
+    def show(self, template: str, *, status: int = 200, **values: Any) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        home = url_path_join(self.base_url, "evercell")
+        self.finish(_pages.get_template(template).render(home=home, person=self.person, **values))
+
+    def show_error(self, error: EvercellError, status: int) -> None:
+        self.show("error.html", status=status, error=error)
+
+
+class InboxHandler(_Page):
+    """What waits for approval."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """The list; it loads itself again every few seconds."""
+
+        def rows() -> list[tuple[Approval, str]]:
+            found = waiting_for(self.workspace)
+            return [(approval, self.workspace.store.run(approval.run_id).name) for approval in found]
+
+        self.show("inbox.html", rows=await self.work(rows))
+
+
+class ApprovalHandler(_Page):
+    """One approval: what is asked, as it was shown in the notebook, and the form to answer with."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, approval_id: str) -> None:
+        """The question, or how it ended."""
+        try:
+            approval = await self.work(lambda: self._find(approval_id))
+        except ApprovalNotFound as error:
+            self.show_error(error, 404)
+            return
+        await self._show(approval)
+
+    @web.authenticated
+    @authorized
+    async def post(self, approval_id: str) -> None:
+        """An answer. The server checked its XSRF token before."""
+        try:
+            approval = await self.work(lambda: self._find(approval_id))
+        except ApprovalNotFound as error:
+            self.show_error(error, 404)
+            return
+        said = self.get_body_argument("comment", "")
+        try:
+            given = given_in(approval.question.form, self._arguments())
+            await self.work(lambda: self._answer(approval, said, given))
+        except EvercellError as error:
+            await self._show(
+                await self.work(lambda: self._find(approval_id)), error=error, comment=said[:1000]
+            )
+            return
+        self.redirect(url_path_join(self.base_url, "evercell", "approvals", approval_id))
+
+    def _find(self, approval_id: str) -> Approval:
+        found = self.workspace.store.approval(approval_id)
+        if found.id != approval_id:
+            raise ApprovalNotFound(f"There is no approval {approval_id!r}.", hint="The inbox lists them.")
+        return settled(self.workspace, found)
+
+    def _arguments(self) -> dict[str, str]:
+        return {
+            name: values[-1].decode("utf-8", "replace")
+            for name, values in self.request.body_arguments.items()
+        }
+
+    def _answer(self, approval: Approval, comment: str, given: dict[str, Any] | None) -> None:
+        answer(
+            self.workspace, approval.id, self.get_body_argument("choice", ""), by=self.person, via="web page",
+            comment=comment, values=given,
+        )  # fmt: skip
+
+    async def _show(
+        self, approval: Approval, *, error: EvercellError | None = None, comment: str = ""
+    ) -> None:
+        run = await self.work(lambda: self.workspace.store.run(approval.run_id))
+        votes = await self.work(lambda: self.workspace.store.votes(approval.id))
+        form = approval.question.form
+        fields: list[Field] = fields_of(form, defaults_of(form)) if form is not None else []
+        allowed = approval.question.approvers
+        self.show(
+            "approval.html",
+            status=200 if error is None else 409 if approval.decision else 400,
+            approval=approval,
+            details=Markup(details_html(approval.question.details)),  # noqa: S704  escaped, or shut in a frame
+            run=run,
+            votes=votes,
+            fields=fields,
+            may_answer=allowed is None or self.person in allowed,
+            error=error,
+            comment=comment,
+            xsrf=Markup(self.xsrf_form_html()),  # noqa: S704  the server's own
+        )
+
+
+class RunHandler(_Page):
+    """What happened in a run, as text."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, ref: str) -> None:
+        """Its steps and its journal."""
+
+        def told() -> tuple[Any, str]:
+            run = self.workspace.store.run(ref)
+            steps = str(steps_view(run, list_steps(self.workspace, run)))
+            return run, f"{steps}\n\n{timeline_text(self.workspace.store.events(run.id))}"
+
+        try:
+            run, text = await self.work(told)
+        except RunNotFound as error:
+            self.show_error(error, 404)
+            return
+        self.show("run.html", run=run, text=text)
