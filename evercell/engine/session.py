@@ -9,6 +9,7 @@ from typing import Any
 from evercell.core.errors import EvercellError, RunNotFound, StepNotFound
 from evercell.core.records import Checkpoint, EventKind, NewRun, Run
 from evercell.core.statuses import RunStatus
+from evercell.engine.approvals import telling
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
 from evercell.engine.inspection import verified
@@ -17,6 +18,9 @@ from evercell.engine.uniqueness import StepPlaces
 from evercell.engine.workspace import Workspace
 from evercell.state.manifest import VerifiedManifest
 from evercell.state.namespace import Namespace, Restored
+
+_SECONDS_TO_TELL = 10.0
+"""How long the end of a session waits for those who are being told of an approval."""
 
 SetupRunner = Callable[[str, str], None]
 """Executes a ``%%setup`` cell: its name and source."""
@@ -112,6 +116,7 @@ class Session:
         held, self._held = self._held, None
         if held is None:
             return
+        telling.wait(_SECONDS_TO_TELL)
         held.stop()
         try:
             if self.run is not None:

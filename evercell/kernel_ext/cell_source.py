@@ -55,7 +55,8 @@ class HeaderTransform:
             blank += 1
         if blank < len(below) and below[blank].startswith("%%") and header_of(below[blank]) is None:
             below = below[:blank] + cell_magic(below[blank:])  # type: ignore[no-untyped-call]
-        leave = f"{LEAVE}()  " if header.kind == "approve" else ""
+        # what is asked is part of the cell: another question is another step
+        leave = f"{LEAVE}({header.line!r})  " if header.kind == "approve" else ""
         return [f"{leave}# {lines[0]}", *below]
 
 

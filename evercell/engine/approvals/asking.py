@@ -269,8 +269,8 @@ def _decision(approval: Approval, vote: Vote) -> Decision:
 # -- leave for a cell or a call ------------------------------------------------------------------
 
 
-def leave_for_cell() -> None:
-    """What ``%%approve`` puts before a cell; raises `Rejected`."""
+def leave_for_cell(line: str) -> None:  # noqa: ARG001
+    """What ``%%approve LINE`` puts before a cell; raises `Rejected`."""
     scope = require_scope("approve")
     ask = scope.leave
     if isinstance(ask, Ask):
@@ -292,5 +292,5 @@ def _require_leave(ask: Ask, key: str) -> None:
         comment = f": {decision.comment}" if decision.comment else ""
         raise Rejected(
             f"{decision.by} answered {ask.title!r} with {decision.choice}{comment}.",
-            hint="Nothing below was executed. To ask again: %%step NAME --rerun, or change what is asked.",
+            hint="Nothing below was executed. To ask again: --rerun on the cell's first line, or change what is asked.",
         )

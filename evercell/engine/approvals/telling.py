@@ -18,6 +18,7 @@ from evercell.core.records import Approval, EventKind
 from evercell.engine.workspace import Workspace
 
 GROUP = "evercell.notifiers"
+_THREAD = "evercell-notifiers"
 _TRIES = 3
 _PAUSE = 1.0
 """Seconds before the second try, doubled before the third."""
@@ -38,19 +39,26 @@ Notifier = Callable[[Notice], str | None]
 """Returns whom it told, None where it is not set up."""
 
 
-def tell(workspace: Workspace, approval: Approval) -> threading.Thread | None:
+def tell(workspace: Workspace, approval: Approval) -> None:
     """Tell everybody in a thread of its own: a mail server that hangs holds up nobody."""
     notifiers = _notifiers()
     if not notifiers:
-        return None
+        return
     base = workspace.settings.server_url
     link = f"{base.rstrip('/')}/evercell/approvals/{approval.id}" if base else None
     notice = Notice(approval, workspace.store.run(approval.run_id).name, link)
     thread = threading.Thread(
-        target=_tell_all, args=(workspace, notice, notifiers), name="evercell-notifiers", daemon=True
+        target=_tell_all, args=(workspace, notice, notifiers), name=_THREAD, daemon=True
     )
     thread.start()
-    return thread
+
+
+def wait(timeout: float) -> None:
+    """Wait, so many seconds at most, for those who are being told: a process that ends would cut them off."""
+    end = time.monotonic() + timeout
+    for thread in threading.enumerate():
+        if thread.name == _THREAD:
+            thread.join(max(0.0, end - time.monotonic()))
 
 
 def _notifiers() -> dict[str, Notifier]:

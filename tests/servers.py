@@ -1,0 +1,151 @@
+"""Real servers on loopback: a Jupyter server, one that takes webhooks, one that takes mail."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TOKEN = "a-token-of-the-test"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@dataclass
+class JupyterServer:
+    """Its address, and how to get in."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
+@contextmanager
+def jupyter_server(folder: Path, *, app: str = "server", **environ: str) -> Iterator[JupyterServer]:
+    """A running ``jupyter server`` (or lab, or notebook) on the notebooks of a folder."""
+    port = free_port()
+    options = [
+        "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--port-retries=0", f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={folder}", "--allow-root", "--ServerApp.log_level=WARN",
+    ]  # fmt: skip
+    log = folder / f"{app}.log"
+    command = [str(Path(sys.executable).with_name("jupyter")), app, *options]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **environ},
+            start_new_session=True,
+        )
+    server = JupyterServer(f"http://127.0.0.1:{port}", process)
+    try:
+        _wait_for(server, log)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=20)
+
+
+def _wait_for(server: JupyterServer, log: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        assert server.process.poll() is None, log.read_text()
+        try:
+            urllib.request.urlopen(f"{server.url}/api?token={TOKEN}", timeout=2).close()
+            return
+        except OSError:
+            threading.Event().wait(0.1)
+    raise AssertionError(f"the server did not come up:\n{log.read_text()}")
+
+
+@dataclass
+class Hook:
+    """What a webhook was sent: headers and body. ``failures`` requests are refused first."""
+
+    url: str = ""
+    failures: int = 0
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+
+@contextmanager
+def webhook(failures: int = 0) -> Iterator[Hook]:
+    hook = Hook(failures=failures)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            hook.failures -= 1
+            if hook.failures < 0:
+                hook.got.append((dict(self.headers), body))
+            self.send_response(204 if hook.failures < 0 else 503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        hook.url = f"http://127.0.0.1:{server.server_address[1]}/a-secret-path"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield hook
+        server.shutdown()
+        thread.join()
+
+
+@dataclass
+class Mailbox:
+    """Messages that a mail server took, as text."""
+
+    url: str = ""
+    messages: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def mail_server() -> Iterator[Mailbox]:
+    """Speaks as much SMTP as a client needs."""
+    mailbox = Mailbox()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def say(self, text: str) -> None:
+            self.wfile.write(f"{text}\r\n".encode())
+
+        def handle(self) -> None:
+            self.say("220 test")
+            while line := self.rfile.readline().decode().strip():
+                word = line.split()[0].upper()
+                if word == "DATA":
+                    self.say("354 go on")
+                    lines = iter(lambda: self.rfile.readline().decode(), ".\r\n")
+                    mailbox.messages.append("".join(lines))
+                self.say("221 bye" if word == "QUIT" else "250 fine")
+                if word == "QUIT":
+                    return
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        mailbox.url = f"smtp://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield mailbox
+        server.shutdown()
+        thread.join()
