@@ -31,6 +31,7 @@ class JupyterServer:
     """Its address, and how to get in."""
 
     url: str
+    folder: Path
     process: subprocess.Popen[bytes]
 
 
@@ -53,7 +54,7 @@ def jupyter_server(folder: Path, *, app: str = "server", **environ: str) -> Iter
             env={**os.environ, **environ},
             start_new_session=True,
         )
-    server = JupyterServer(f"http://127.0.0.1:{port}", process)
+    server = JupyterServer(f"http://127.0.0.1:{port}", folder, process)
     try:
         _wait_for(server, log)
         yield server

@@ -60,6 +60,24 @@ class CellRunner:
         self._shell.user_ns[LEAVE] = leave_for_cell
         self._shell.input_transformer_manager.cleanup_transforms.insert(0, self._transform)
 
+    def note_loading_cell(self) -> None:
+        """The cell that loads us began without us. What else it does counts as what a cell does: run again,
+        the same imports must not look like changed ones.
+        """
+
+        def observe(result: Any) -> None:
+            self._shell.events.unregister("post_run_cell", observe)
+            if result.info.silent or not result.info.store_history or not result.success:
+                return
+            transformed = self._shell.transform_cell(result.info.raw_cell)
+            source = analysable(transformed, self._shell.transform_cell)
+            if _compiles(source):
+                label = f"In [{self._shell.execution_count - 1}]"
+                self._session.namespace.observe(self._session.namespace.plan(source), label=label)
+
+        if self._shell.kernel.get_parent("shell").get("msg_type") == "execute_request":
+            self._shell.events.register("post_run_cell", observe)
+
     def uninstall(self) -> None:
         """Leave the shell as it was."""
         self._shell.run_cell_async = self._original

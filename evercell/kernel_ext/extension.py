@@ -82,6 +82,7 @@ def load_ipython_extension(shell: Any) -> None:
     if getattr(shell, _LOADED, None) is not None:
         return
     extension = attach(shell)
+    extension.runner.note_loading_cell()
     print(f"evercell: {greeting(extension.session)}")  # noqa: T201
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import pytest
 from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import open_workspace
+from evercell.headless.demo import shipped_notebook
 from evercell.headless.waiting import RunWaiting
 from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone, Shown
@@ -229,6 +231,19 @@ def test_timers_and_signals_that_last_hold_no_kernel_either(tmp_path: Path, comm
     done = command("resume", "nb-1", "--wait-grace", "100ms")
     assert done.returncode == 75 and "UTC" in done.stderr
     assert "got 5" in (tmp_path / "nb.out.ipynb").read_text()
+
+
+def test_the_notebook_that_asks_first_sends_after_leave_only(tmp_path: Path, command: Command) -> None:
+    shutil.copy(shipped_notebook("ask_first.ipynb"), tmp_path)
+    assert command("run", "ask_first.ipynb", "--wait-grace", "0").returncode == 75
+    assert not (tmp_path / "sent.txt").exists()
+    assert command("approve", "ask_first-1", "--set", "subject=Thanks").returncode == 0
+    done = command("resume", "ask_first-1")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sent.txt").read_text().splitlines() == [
+        "ann@example.org: Thanks: Dear ann, thank you for 3 orders.",
+        "eve@example.org: Thanks: Dear eve, thank you for 7 orders.",
+    ]
 
 
 # -- killed at random ----------------------------------------------------------------------------

@@ -14,6 +14,23 @@ pytestmark = pytest.mark.kernel
 NewKernel = Callable[..., Kernel]
 
 
+def test_a_cell_that_loads_and_imports_may_run_again(new_kernel: NewKernel, counter: Counter) -> None:
+    """Run All twice: what stands beside ``%load_ext`` in its cell is no changed code the second time."""
+    kernel = new_kernel(load=False)
+    loading = "%load_ext evercell\nimport math, evercell\nlimit = 3"
+    step = f"%%step a\n{counter.cell('a')}\nx = math.pi * limit if evercell else 0"
+    for _ in range(2):
+        kernel.run(loading)
+        shown = kernel.run(step)
+        assert "executes again" not in shown.notes
+    assert counter.times("a") == 1
+    kernel.kill()
+    kernel = new_kernel(load=False)
+    kernel.run(loading)
+    kernel.run(step)
+    assert counter.times("a") == 1
+
+
 def test_loading_says_in_one_line_where_the_notebook_stands(new_kernel: NewKernel, store_url: str) -> None:
     kernel = new_kernel(load=False)
     assert kernel.run("%load_ext evercell").text.count("\n") == 1

@@ -1,0 +1,219 @@
+"""Approvals in real front ends: Run All, a click, and the rest runs. Screenshots go to ``build/screenshots``."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from evercell.engine.approvals.deciding import answer, waiting_for
+from evercell.engine.settings import Settings
+from evercell.engine.workspace import open_workspace
+from tests.browser import FrontEnd, chromium, photograph
+from tests.conftest import isolated_home
+from tests.servers import TOKEN, JupyterServer, jupyter_server
+
+pytestmark = pytest.mark.browser
+
+LOAD = "%load_ext evercell\nimport evercell, time"
+REST = "print('the rest', 'ran')"
+EVIL = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("browser")
+
+
+@pytest.fixture(scope="module", params=["lab", "notebook"])
+def server(folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[str, JupyterServer]]:
+    environ = {"EVERCELL_STORE": f"sqlite:///{folder / 'store.db'}", "EVERCELL_USER": "ann"}
+    with jupyter_server(folder, app=request.param, **environ, **isolated_home(folder / "home")) as started:
+        yield request.param, started
+
+
+@pytest.fixture
+def settings(folder: Path) -> Settings:
+    return Settings(
+        f"sqlite:///{folder / 'store.db'}", folder / "home" / "jupyter_data_dir" / "evercell" / "key"
+    )
+
+
+@pytest.fixture
+def open_notebook(
+    browser: Any, server: tuple[str, JupyterServer], folder: Path, request: Any
+) -> Iterator[Any]:
+    app, started = server
+    opened: list[FrontEnd] = []
+
+    def open_with(*cells: str) -> FrontEnd:
+        name = re.sub(r"\W+", "-", request.node.name).strip("-") + ".ipynb"
+        nodes = [nbformat.v4.new_code_cell(source, id=f"c{n}") for n, source in enumerate(cells)]
+        spec = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=nodes, metadata=spec), folder / name)
+        opened.append(FrontEnd(browser, started, app, name))
+        return opened[-1]
+
+    yield open_with
+    for front in opened:
+        front.photograph(Path(front.notebook).stem)
+        front.close()
+
+
+def asking(how: str, more: str = "") -> str:
+    return f"%%step ask\nd = {how}('Send 3 mails?', details='three rows'{more})\nprint('decided', d.choice, d.values)"
+
+
+def clear_the_table(settings: Settings) -> None:
+    """Answers what other tests left open."""
+    with open_workspace(settings) as workspace:
+        for approval in waiting_for(workspace):
+            answer(workspace, approval.id, approval.question.choices[-1], by="ann", via="command line")
+
+
+@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
+def test_run_all_goes_on_after_a_click(open_notebook: Any, how: str) -> None:
+    front = open_notebook(LOAD, asking(how, ", form={'subject': 'Hello', 'copies': 1}"), REST)
+    front.run_all()
+    asked = front.approval()
+    asked.get_by_label("copies").fill("3")
+    asked.get_by_role("button", name="Approve").click()
+    front.wait_for_text("decided Approve {'copies': 3, 'subject': 'Hello'}")
+    front.wait_for_text("the rest ran")
+
+
+def test_a_rejection_with_a_comment(open_notebook: Any, settings: Settings) -> None:
+    front = open_notebook(LOAD, asking("evercell.approve"), REST)
+    front.run_all()
+    front.approval().get_by_placeholder("comment").fill("not today")
+    front.approval().get_by_role("button", name="Reject").click()
+    front.wait_for_text("decided Reject")
+    with open_workspace(settings) as workspace:
+        decision = workspace.store.approvals(pending=False)[-1].decision
+    assert decision is not None and (decision.by, decision.comment) == ("ann", "not today")
+
+
+@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
+def test_a_click_after_a_restart_of_the_kernel(open_notebook: Any, how: str, settings: Settings) -> None:
+    """The old buttons are dead and say so; Run All shows live ones for the same question."""
+    front = open_notebook(LOAD, asking(how), REST)
+    front.run_all()
+    front.approval().get_by_role("button", name="Approve").wait_for()
+    with open_workspace(settings) as workspace:
+        (before,) = waiting_for(workspace)
+    front.restart_kernel()
+    front.wait_for_text("these buttons are dead")
+    front.photograph(f"{Path(front.notebook).stem}-dead")
+    front.run_all()
+    front.page.wait_for_function(
+        "() => ![...document.querySelectorAll('.evercell-approval')].some("
+        "e => e.classList.contains('jupyter-widgets-disconnected'))"
+    )
+    front.approval().get_by_role("button", name="Approve").click()
+    front.wait_for_text("the rest ran")
+    with open_workspace(settings) as workspace:
+        assert workspace.store.approval(before.id).approved and waiting_for(workspace) == []
+
+
+@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
+def test_after_a_reload_of_the_page_it_is_answered_in_the_inbox(
+    open_notebook: Any, server: tuple[str, JupyterServer], browser: Any, settings: Settings, how: str
+) -> None:
+    front = open_notebook(LOAD, asking(how), "%%step rest\nopen('rest.txt', 'a').write('ran')\n" + REST)
+    clear_the_table(settings)
+    front.run_all()
+    front.approval().get_by_role("button", name="Approve").wait_for()
+    front.reload()
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    try:
+        page.goto(f"{server[1].url}/evercell?token={TOKEN}")
+        page.get_by_role("link", name="Send 3 mails?").click()
+        page.get_by_label("Comment").fill("from my phone")
+        photograph(page, f"{server[0]}-phone")
+        page.get_by_role("button", name="Approve").click()
+        page.get_by_text("Approve by ann").wait_for()
+    finally:
+        page.close()
+    front.wait_until_idle()
+    front.run_all()
+    front.wait_for_text("decided Approve")
+    front.wait_for_text("the rest ran")
+
+
+def test_nothing_that_is_shown_can_run(
+    open_notebook: Any, server: tuple[str, JupyterServer], browser: Any
+) -> None:
+    details = f"type('D', (), {{'_repr_html_': lambda self: '<b>three rows</b>' + {EVIL!r}}})()"
+    front = open_notebook(
+        LOAD,
+        f"%%step ask\nd = evercell.approve({'Send? ' + EVIL!r}, details={details})\nprint('decided', d.choice)",
+    )
+    front.run_all()
+    front.approval().get_by_role("button", name="Approve").wait_for()
+    page = browser.new_page()
+    try:
+        page.goto(f"{server[1].url}/evercell?token={TOKEN}")
+        assert page.title() != "run"
+        page.get_by_role("link", name="Send?").click()
+        page.frame_locator("iframe").get_by_text("three rows").wait_for()
+        photograph(page, f"{server[0]}-evil")
+        assert page.title() != "run"
+        page.get_by_role("button", name="Reject").click()
+        page.get_by_text("Reject by ann").wait_for()
+    finally:
+        page.close()
+    front.wait_for_text("decided Reject")
+    assert front.page.title() != "run"
+
+
+def test_the_inbox_widget_answers_another_notebooks_question(open_notebook: Any, settings: Settings) -> None:
+    clear_the_table(settings)
+    asks = open_notebook(LOAD, asking("await evercell.approve"), REST)
+    asks.run_all()
+    asks.approval().get_by_role("button", name="Approve").wait_for()
+    box = asks.another(["import evercell", "evercell.inbox()"])
+    box.run_all()
+    box.approval().get_by_role("button", name="Approve").click()
+    box.page.get_by_text("Nothing waits for approval.").wait_for()
+    box.photograph(f"{asks.app}-inbox-widget")
+    box.close()
+    asks.wait_for_text("the rest ran")
+
+
+@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
+def test_how_long_a_click_takes(open_notebook: Any, how: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Printed, not judged: the machine decides. The issue asks for a median of 100 ms."""
+    front = open_notebook(
+        LOAD,
+        f"%%step ask\nfor n in range(9):\n    d = {how}(f'Question {{n}}')\n"
+        "    print('moment', n, time.time(), flush=True)",
+        REST,
+    )
+    front.run_all()
+    taken = []
+    for n in range(9):
+        button = front.approval(n).get_by_role("button", name="Approve")
+        button.wait_for()
+        clicked = button.evaluate("b => { const at = Date.now(); b.click(); return at / 1000 }")
+        front.wait_for_text(f"moment {n}")
+        said = front.page.locator(".jp-OutputArea-output", has_text=f"moment {n}").last.inner_text()
+        taken.append(float(re.search(rf"moment {n} ([\d.]+)", said)[1]) - clicked)  # type: ignore[index]
+    front.wait_for_text("the rest ran")
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{front.app}, {'await' if 'await' in how else 'sync'}: click → cell goes on, median "
+            f"{statistics.median(taken) * 1000:.0f} ms, longest {max(taken) * 1000:.0f} ms\n"
+        )
+    assert max(taken) < 30

@@ -1,0 +1,129 @@
+"""A real JupyterLab or Notebook 7 in headless Chromium."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from tests.servers import TOKEN, JupyterServer
+
+SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
+SECONDS = 60_000
+"""Milliseconds that a page may take to come to a state."""
+
+_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser with no profile; Debian's package ``chromium`` has to be there."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium")
+    assert program, "the browser tests need Debian's package chromium: apt-get install chromium"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+_SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+"""The notebook in front: JupyterLab keeps others in hidden tabs."""
+
+
+class FrontEnd:
+    """One notebook on a page; ``app`` is lab or notebook."""
+
+    def __init__(self, browser: Any, server: JupyterServer, app: str, notebook: str) -> None:
+        self.app = app
+        self.notebook = notebook
+        self._browser = browser
+        self._server = server
+        self.page = browser.new_page(viewport={"width": 1100, "height": 1100})
+        self.page.set_default_timeout(SECONDS)
+        path = "lab/tree" if app == "lab" else "notebooks"
+        self._address = f"{server.url}/{path}/{notebook}?token={TOKEN}{'&reset' * (app == 'lab')}"
+        self.open()
+
+    def open(self) -> None:
+        """Open the notebook, or load its page anew."""
+        self.page.goto(self._address)
+        self.page.wait_for_selector(f"{_SHOWN} .jp-CodeCell")
+        self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
+
+    def menu(self, *labels: str) -> None:
+        """Choose an entry of the menus."""
+        bar, *entries = labels
+        self.page.locator(".lm-MenuBar-itemLabel", has_text=bar).first.click()
+        for entry in entries:
+            self.page.locator(".lm-Menu-itemLabel").get_by_text(entry, exact=True).first.click()
+
+    def run_all(self) -> None:
+        """Run all cells; a page that is not connected to its kernel yet forgets it, and is asked again."""
+        first = self.page.locator(f"{_SHOWN} .jp-CodeCell .jp-InputPrompt").first
+        before = first.inner_text()
+        for _ in range(12):
+            self.menu("Run", "Run All Cells")
+            for _ in range(50):
+                if first.inner_text() not in (before, "[ ]:"):
+                    return
+                self.page.wait_for_timeout(100)
+        raise AssertionError("Run All Cells did not begin")
+
+    def restart_kernel(self) -> None:
+        self.menu("Kernel", "Restart Kernel…")
+        self.page.locator(".jp-Dialog button.jp-mod-accept").click()
+        self.page.wait_for_selector(".jp-Dialog", state="detached")
+
+    def approval(self, number: int = -1) -> Any:
+        """The newest question on the page."""
+        found = self.page.locator(f"{_SHOWN} .evercell-approval")
+        found.last.wait_for()
+        return found.last if number == -1 else found.nth(number)
+
+    def wait_for_text(self, text: str) -> None:
+        self.page.locator(f"{_SHOWN} .jp-OutputArea-output", has_text=text).first.wait_for()
+
+    def photograph(self, name: str) -> None:
+        photograph(self.page, name)
+
+    def reload(self) -> None:
+        """Load the page anew, as a reader does."""
+        self.save()
+        self.page.goto(self._address)
+        self.page.wait_for_selector(f"{_SHOWN} .jp-CodeCell")
+
+    def save(self) -> None:
+        self.page.keyboard.press("Control+s")
+        self.page.wait_for_timeout(500)
+
+    def wait_until_idle(self) -> None:
+        self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
+
+    def another(self, cells: list[str]) -> FrontEnd:
+        """Another notebook beside this one, on a page of its own."""
+        name = f"beside-{self.notebook}"
+        nodes = [nbformat.v4.new_code_cell(source, id=f"c{n}") for n, source in enumerate(cells)]
+        spec = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=nodes, metadata=spec), self._server.folder / name)
+        return FrontEnd(self._browser, self._server, self.app, name)
+
+    def close(self) -> None:
+        self.page.close()
+
+
+def photograph(page: Any, name: str) -> None:
+    """Keep a picture of a page."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(SCREENSHOTS / f"{name}.png"))
