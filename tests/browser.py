@@ -52,6 +52,9 @@ class FrontEnd:
         self._server = server
         self.page = browser.new_page(viewport={"width": 1100, "height": 1100})
         self.page.set_default_timeout(SECONDS)
+        # asked by JupyterLab where a cell was run before the notebook's own kernel was there
+        asked = self.page.locator(".jp-Dialog", has_text="Select Kernel")
+        self.page.add_locator_handler(asked, lambda: asked.locator("button.jp-mod-accept").click())
         path = "lab/tree" if app == "lab" else "notebooks"
         self._address = f"{server.url}/{path}/{notebook}?token={TOKEN}{'&reset' * (app == 'lab')}"
         self.open()
@@ -80,6 +83,12 @@ class FrontEnd:
                     return
                 self.page.wait_for_timeout(100)
         raise AssertionError("Run All Cells did not begin")
+
+    def run_cells(self, count: int) -> None:
+        """Run the first cells one by one, as Shift+Enter does."""
+        self.page.locator(f"{_SHOWN} .jp-CodeCell .jp-InputPrompt").first.click()
+        for _ in range(count):
+            self.page.keyboard.press("Shift+Enter")
 
     def restart_kernel(self) -> None:
         self.menu("Kernel", "Restart Kernel…")

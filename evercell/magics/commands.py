@@ -16,6 +16,7 @@ from evercell.engine.pausing import pause, unpause
 from evercell.engine.session import Arrival, Session
 from evercell.magics import lines
 from evercell.magics.headers import HelpAsked, approve_parser, parse_line, setup_parser, step_parser
+from evercell.widgets.inbox import show_pending
 from evercell.widgets.listings import overview, runs_view, steps_view, variables_view
 
 
@@ -66,6 +67,7 @@ class EvercellMagics(Magics):
         if given := _given(lines.resume_parser(), line):
             arrival = self.session.resume(self._run_setup, given.run)
             _say(_arrived("resumed", arrival))
+            show_pending(self.session.workspace, arrival.run.id)
 
     @line_magic
     def runs(self, line: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets as w
@@ -122,6 +122,3 @@ def _value(field: Any) -> Any:
         return json.loads(field.value)
     except ValueError as error:
         raise ValueError(f"{field.description}: this is not JSON ({error}).") from None
-
-
-Closing = Callable[[Approval], None]

@@ -7,6 +7,7 @@ from typing import Any
 
 from evercell.core.records import Approval
 from evercell.engine.approvals.deciding import answer, waiting_for
+from evercell.engine.executor import Answer
 from evercell.engine.holder import this_user
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
@@ -24,6 +25,29 @@ def inbox(store: str | None = None) -> Inbox:
     Displayed in a notebook it is live as long as its kernel is; printed, it is a table.
     """
     return Inbox(open_workspace(resolve_settings(store)))
+
+
+def show_pending(workspace: Workspace, run_id: str) -> None:
+    """Live buttons for what a run waits for; nothing is imported where it waits for nothing."""
+    pending = waiting_for(workspace, run_id=run_id)
+    if not pending:
+        return
+    from IPython.display import display
+
+    from evercell.widgets.approval import ApprovalView
+
+    for approval in pending:
+        view = ApprovalView(approval, answering(workspace, approval, via="notebook"))
+        display(view.box)  # type: ignore[no-untyped-call]
+
+
+def answering(workspace: Workspace, approval: Approval, *, via: str) -> Answer:
+    """What the buttons of a view call."""
+
+    def give(choice: str, comment: str, values: dict[str, Any] | None) -> Approval:
+        return answer(workspace, approval.id, choice, by=this_user(), via=via, comment=comment, values=values)
+
+    return give
 
 
 class Inbox:
@@ -80,7 +104,7 @@ class Inbox:
         for approval_id, approval in pending.items():
             if approval_id not in self._views:
                 run = self._workspace.store.run(approval.run_id).name
-                view = ApprovalView(approval, self._answering(approval))
+                view = ApprovalView(approval, answering(self._workspace, approval, via="inbox"))
                 self._views[approval_id] = ipywidgets.VBox(
                     [ipywidgets.Label(f"{run} · {approval.step}"), view.box]
                 )
@@ -92,17 +116,3 @@ class Inbox:
         if changed and self._box is not None:
             empty = [] if self._views else [ipywidgets.Label("Nothing waits for approval.")]
             self._box.children = [*self._views.values(), *empty]
-
-    def _answering(self, approval: Approval) -> Any:
-        def give(choice: str, comment: str, values: dict[str, Any] | None) -> Approval:
-            return answer(
-                self._workspace,
-                approval.id,
-                choice,
-                by=this_user(),
-                via="inbox",
-                comment=comment,
-                values=values,
-            )
-
-        return give

@@ -127,6 +127,20 @@ def test_a_click_after_a_restart_of_the_kernel(open_notebook: Any, how: str, set
         assert workspace.store.approval(before.id).approved and waiting_for(workspace) == []
 
 
+def test_resume_shows_live_buttons_for_what_is_open(open_notebook: Any) -> None:
+    front = open_notebook(LOAD, "%%step before\nx = 1", "%resume", asking("await evercell.approve"), REST)
+    front.run_all()
+    front.approval().get_by_role("button", name="Approve").wait_for()
+    front.restart_kernel()
+    front.wait_for_text("these buttons are dead")
+    front.run_cells(3)
+    front.wait_for_text("resumed")
+    front.approval(0).get_by_role("button", name="Approve").click()
+    front.wait_for_text("Approve by ann")
+    front.run_all()
+    front.wait_for_text("decided Approve")
+
+
 @pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
 def test_after_a_reload_of_the_page_it_is_answered_in_the_inbox(
     open_notebook: Any, server: tuple[str, JupyterServer], browser: Any, settings: Settings, how: str

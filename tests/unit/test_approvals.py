@@ -263,31 +263,43 @@ def test_it_can_be_awaited(durable: Durable) -> None:
     assert [bool(decision) for decision in found] == [True, False]
 
 
-def test_a_call_that_needs_leave_asks_once_for_the_same_arguments(durable: Durable) -> None:
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_call_that_needs_leave_asks_once_for_the_same_arguments(durable: Durable, is_async: bool) -> None:
     sent: list[str] = []
 
     @evercell.step(approve=True)
     def send(to: str) -> None:
         sent.append(to)
 
+    @evercell.step(approve=True)
+    async def asend(to: str) -> None:
+        sent.append(to)
+
     def agent() -> None:
-        send("ann")
-        send("ann")
-        try:
-            send("everybody")
-        except Rejected as error:
-            sent.append(f"refused by {error.what.split()[0]}")
+        for to in ("ann", "ann", "everybody", "everybody"):
+            try:
+                send(to)
+            except Rejected as error:
+                sent.append(f"refused by {error.what.split()[0]}")
+
+    async def async_agent() -> None:
+        for to in ("ann", "ann", "everybody", "everybody"):
+            try:
+                await asend(to)
+            except Rejected as error:
+                sent.append(f"refused by {error.what.split()[0]}")
 
     def first(approval: Approval) -> None:
-        assert approval.title == "send('ann')"
+        assert approval.title in ("send('ann')", "asend('ann')")
         say(durable, "Approve")(approval)
         later.append(meanwhile(durable, say(durable, "Reject")))
 
     later: list[threading.Thread] = [meanwhile(durable, first)]
-    durable.step("agent", agent)
+    durable.step("agent", async_agent if is_async else agent)
     for thread in later:
         thread.join()
-    assert sent == ["ann", "ann", "refused by ann"]
+    assert sent == ["ann", "ann", "refused by ann", "refused by ann"]
+    assert len(durable.workspace.store.approvals(pending=False)) == 2
 
 
 def test_the_journal_tells_what_was_approved(durable: Durable) -> None:

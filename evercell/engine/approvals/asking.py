@@ -279,18 +279,33 @@ def leave_for_cell(line: str) -> None:  # noqa: ARG001
 
 def leave_for_call(name: str, arguments: bytes, told: str) -> None:
     """What ``@step(approve=True)`` asks before a call with arguments that are new to this step."""
-    scope = require_scope("approve")
+    ask, key, given = _leave_of(name, arguments, told)
+    if key not in given:
+        given[key] = call_sync(partial(_wait, ask), (), {}, name="approve", key=key, policy=_ONCE)
+    _refuse_rejected(ask, given[key])
+
+
+async def leave_for_call_async(name: str, arguments: bytes, told: str) -> None:
+    """The same before a coroutine function's call, without holding up the kernel's loop."""
+    ask, key, given = _leave_of(name, arguments, told)
+    if key not in given:
+        given[key] = await call_async(partial(_await, ask), (), {}, name="approve", key=key, policy=_ONCE)
+    _refuse_rejected(ask, given[key])
+
+
+def _leave_of(name: str, arguments: bytes, told: str) -> tuple[Ask, str, dict[str, Any]]:
     key = f"{name} {arguments.hex()[:16]}"
-    if key not in scope.granted:
-        _require_leave(Ask(f"{name}({told})"[:_LONGEST_TITLE]), key)
-        scope.granted.add(key)
+    return Ask(f"{name}({told})"[:_LONGEST_TITLE]), key, require_scope("approve").leave_given
 
 
 def _require_leave(ask: Ask, key: str) -> None:
-    decision = call_sync(partial(_wait, ask), (), {}, name="approve", key=key, policy=_ONCE)
+    _refuse_rejected(ask, call_sync(partial(_wait, ask), (), {}, name="approve", key=key, policy=_ONCE))
+
+
+def _refuse_rejected(ask: Ask, decision: Decision) -> None:
     if not decision:
         comment = f": {decision.comment}" if decision.comment else ""
         raise Rejected(
             f"{decision.by} answered {ask.title!r} with {decision.choice}{comment}.",
-            hint="Nothing below was executed. To ask again: --rerun on the cell's first line, or change what is asked.",
+            hint="It was not executed. To ask again: --rerun on the cell's first line, or change what is asked.",
         )

@@ -6,7 +6,7 @@ import datetime
 import functools
 import random as _random
 import uuid as _uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
 from evercell.engine.calls.calling import call_async, call_sync, is_async
@@ -65,11 +65,12 @@ def step(
         @functools.wraps(wrapped)
         def durable(*args: Any, **kwargs: Any) -> Any:
             place = key(*args, **kwargs) if key is not None else None
-            if approve:
+            if approve and make is call_sync:
                 _ask_leave(called, args, kwargs)
             return make(wrapped, args, kwargs, name=called, key=place, policy=tried, undo=undo)
 
-        made = _as_coroutine(durable) if make is call_async else durable
+        leave = functools.partial(_ask_leave_async, called) if approve else None
+        made = _as_coroutine(durable, leave) if make is call_async else durable
         vars(made).update(__evercell_plain__=wrapped, __evercell_policy__=tried)
         return made
 
@@ -82,15 +83,31 @@ def _ask_leave(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None
 
     scope = current_scope()
     if scope is not None:
-        told = ", ".join([*(repr(a) for a in args), *(f"{n}={a!r}" for n, a in kwargs.items())])
-        leave_for_call(name, scope.values.fingerprint(args, kwargs), told)
+        leave_for_call(name, scope.values.fingerprint(args, kwargs), _told(args, kwargs))
 
 
-def _as_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
+async def _ask_leave_async(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    from evercell.engine.approvals.asking import leave_for_call_async
+    from evercell.engine.calls.scope import current_scope
+
+    scope = current_scope()
+    if scope is not None:
+        await leave_for_call_async(name, scope.values.fingerprint(args, kwargs), _told(args, kwargs))
+
+
+def _told(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    return ", ".join([*(repr(a) for a in args), *(f"{n}={a!r}" for n, a in kwargs.items())])
+
+
+def _as_coroutine(
+    function: Callable[..., Any], leave: Callable[..., Awaitable[None]] | None
+) -> Callable[..., Any]:
     """Others are to see that it makes something to await."""
 
     @functools.wraps(function)
     async def durable(*args: Any, **kwargs: Any) -> Any:
+        if leave is not None:
+            await leave(args, kwargs)
         return await function(*args, **kwargs)
 
     return durable

@@ -73,8 +73,8 @@ class CallScope:
     """Where questions are shown; None: nobody looks on."""
     leave: object = None
     """The question that ``%%approve`` puts before the cell."""
-    granted: set[str] = field(default_factory=set)
-    """Calls that got leave in this attempt."""
+    leave_given: dict[str, Any] = field(default_factory=dict)
+    """The decisions on calls that need leave, in this attempt."""
     replayed: int = 0
     executed: int = 0
     _ordinals: Counter[str] = field(default_factory=Counter)
