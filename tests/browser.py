@@ -52,18 +52,26 @@ class FrontEnd:
         self._server = server
         self.page = browser.new_page(viewport={"width": 1100, "height": 1100})
         self.page.set_default_timeout(SECONDS)
-        # asked by JupyterLab where a cell was run before the notebook's own kernel was there
-        asked = self.page.locator(".jp-Dialog", has_text="Select Kernel")
-        self.page.add_locator_handler(asked, lambda: asked.locator("button.jp-mod-accept").click())
         path = "lab/tree" if app == "lab" else "notebooks"
         self._address = f"{server.url}/{path}/{notebook}?token={TOKEN}{'&reset' * (app == 'lab')}"
         self.open()
 
     def open(self) -> None:
-        """Open the notebook, or load its page anew."""
+        """Open the notebook, or load its page anew, and wait until it is connected to its kernel: JupyterLab
+        asks for another one where a cell is run before.
+        """
         self.page.goto(self._address)
         self.page.wait_for_selector(f"{_SHOWN} .jp-CodeCell")
-        self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
+        for _ in range(SECONDS // 100):
+            if self._is_connected():
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError("the page did not connect to its kernel")
+
+    def _is_connected(self) -> bool:
+        answer = self.page.request.get(f"{self._server.url}/api/sessions?token={TOKEN}")
+        here = [session["kernel"] for session in answer.json() if session["path"] == self.notebook]
+        return any(k["connections"] > 0 and k["execution_state"] in ("idle", "busy") for k in here)
 
     def menu(self, *labels: str) -> None:
         """Choose an entry of the menus."""
@@ -110,8 +118,7 @@ class FrontEnd:
     def reload(self) -> None:
         """Load the page anew, as a reader does."""
         self.save()
-        self.page.goto(self._address)
-        self.page.wait_for_selector(f"{_SHOWN} .jp-CodeCell")
+        self.open()
 
     def save(self) -> None:
         self.page.keyboard.press("Control+s")
