@@ -32,6 +32,9 @@ class Page(Protocol):
     def ask(self, approval: Approval, answer: Answer) -> Callable[[Approval], None]:
         """Show a question; returns what shows how it ended. ``answer`` raises what the page has to say."""
 
+    def listen(self) -> None:
+        """Called often while a question is open: hear answers that nothing else would deliver."""
+
     def suspend(self) -> None:
         """The step is about to end in the middle of a wait: that is no error to show."""
 

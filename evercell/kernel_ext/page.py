@@ -8,6 +8,7 @@ from typing import Any
 from evercell.core.records import Approval
 from evercell.engine.executor import Answer
 from evercell.engine.settings import Settings
+from evercell.kernel_ext.listening import deliver
 from evercell.kernel_ext.recorder import Recording
 from evercell.widgets.approvals import card
 
@@ -23,6 +24,7 @@ class KernelPage:
         self._shell = shell
         self._recording = recording
         self._settings = settings
+        self._comms: set[str] = set()
 
     def render(self, value: Any) -> dict[str, Any]:
         """As the cell's last expression would be displayed, in types that need no script of a library."""
@@ -48,8 +50,14 @@ class KernelPage:
         view = ApprovalView(approval, answer, link)
         for widget in view.widgets():
             _serve_beside_the_cell(widget)
+            self._comms.add(widget.model_id)
         display(view.box)  # type: ignore[no-untyped-call]
         return view.close
+
+    def listen(self) -> None:
+        """Let the questions' widgets hear what was typed and clicked, where the kernel does not on its own."""
+        if self._comms:
+            deliver(self._shell.kernel, self._comms)
 
     def suspend(self) -> None:
         """The error by which the cell ends is ours, and none to the user."""
@@ -75,8 +83,8 @@ def _as_text(data: Any) -> str:
 def _serve_beside_the_cell(widget: Any) -> None:
     """Let a click be answered in the front end's subshell, while a synchronous cell holds the main one.
 
-    ipykernel 7 sends the messages of a widget to the shell that it was made in; where that has no such
-    routing (6.x), or a front end no subshell, an ``await`` cell hears the click, and another writer decides.
+    ipykernel 7 sends the messages of a widget to the shell that it was made in. 6.x has no such routing
+    (see `listening`); where a front end has no subshell, an ``await`` cell hears the click.
     """
     comm: Any = getattr(widget, "comm", None)
     if hasattr(comm, "_reply_subshell_for"):

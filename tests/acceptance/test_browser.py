@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,24 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
+def ipykernel_6(folder: Path) -> str:
+    """The name of a kernel on ipykernel 6, installed beside the one that all other tests use."""
+    place = folder / "ipykernel-6"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", f"--target={place}"]
+    subprocess.run([*install, "ipykernel>=6.29,<7", "nest-asyncio"], check=True, timeout=240)
+    described = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "env": {"PYTHONPATH": str(place)},
+        "display_name": "ipykernel 6",
+        "language": "python",
+    }
+    kernel = Path(isolated_home(folder / "home")["JUPYTER_DATA_DIR"], "kernels", "ipykernel6", "kernel.json")
+    kernel.parent.mkdir(parents=True, exist_ok=True)
+    kernel.write_text(json.dumps(described))
+    return kernel.parent.name
+
+
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("browser")
 
@@ -58,10 +78,10 @@ def open_notebook(
     app, started = server
     opened: list[FrontEnd] = []
 
-    def open_with(*cells: str) -> FrontEnd:
+    def open_with(*cells: str, kernel: str = "python3") -> FrontEnd:
         name = re.sub(r"\W+", "-", request.node.name).strip("-") + ".ipynb"
         nodes = [nbformat.v4.new_code_cell(source, id=f"c{n}") for n, source in enumerate(cells)]
-        spec = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        spec = {"kernelspec": {"name": kernel, "display_name": kernel}}
         nbformat.write(nbformat.v4.new_notebook(cells=nodes, metadata=spec), folder / name)
         opened.append(FrontEnd(browser, started, app, name))
         return opened[-1]
@@ -91,6 +111,19 @@ def test_run_all_goes_on_after_a_click(open_notebook: Any, how: str) -> None:
     asked.get_by_label("copies").fill("3")
     asked.get_by_role("button", name="Approve").click()
     front.wait_for_text("decided Approve {'copies': 3, 'subject': 'Hello'}")
+    front.wait_for_text("the rest ran")
+
+
+@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
+def test_run_all_goes_on_after_a_click_on_ipykernel_6(open_notebook: Any, ipykernel_6: str, how: str) -> None:
+    version = "import ipykernel; print('version', ipykernel.version_info[0])"
+    front = open_notebook(version, LOAD, asking(how, ", form={'copies': 1}"), REST, kernel=ipykernel_6)
+    front.run_all()
+    front.wait_for_text("version 6")
+    asked = front.approval()
+    asked.get_by_label("copies").fill("3")
+    asked.get_by_role("button", name="Approve").click()
+    front.wait_for_text("decided Approve {'copies': 3}")
     front.wait_for_text("the rest ran")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dis
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
@@ -33,7 +34,10 @@ from evercell.engine.spec import parse_duration
 OnTimeout = Literal["reject", "approve", "fail"]
 
 _POLL = 0.2
-"""Seconds between two looks at the store; an answer given on this page wakes the wait at once."""
+"""Seconds between two looks at the store; an answer given on this page is seen at once."""
+
+_GLANCE = 0.05
+"""Seconds between two looks at the page."""
 
 _LONGEST_TITLE = 500
 _ONCE = CallPolicy()
@@ -152,7 +156,7 @@ def _wait(ask: Ask) -> Decision:
             left = opened.seconds_left()
             if pass_by is not None and left is not None:
                 pass_by(left)
-            waker.wait(_POLL)
+            waker.wait(_GLANCE)
             waker.clear()
         return decision
 
@@ -163,7 +167,7 @@ async def _await(ask: Ask) -> Decision:
     with _Open(scope, ask, lambda: loop.call_soon_threadsafe(waker.set)) as opened:
         while (decision := opened.look()) is None:
             try:
-                async with asyncio.timeout(_POLL):
+                async with asyncio.timeout(_GLANCE):
                     await waker.wait()
             except TimeoutError:
                 continue
@@ -179,6 +183,7 @@ class _Open:
         self._approval = _ask(scope, ask)
         self._patience = Patience(scope, f"approval of {ask.title!r} ({self._approval.id})")
         self._wake = wake
+        self._next_look = 0.0
         self._close: Callable[[Approval], None] | None = None
 
     def __enter__(self) -> _Open:
@@ -201,6 +206,7 @@ class _Open:
                 values=values,
             )
         finally:
+            self._next_look = 0.0
             self._wake()
 
     def seconds_left(self) -> float | None:
@@ -209,6 +215,11 @@ class _Open:
 
     def look(self) -> Decision | None:
         """The decision if there is one by now. Raises `ApprovalTimeout`, or `Suspended` when it lasts."""
+        if self._scope.page is not None:
+            self._scope.page.listen()
+        if time.monotonic() < self._next_look:
+            return None
+        self._next_look = time.monotonic() + _POLL
         workspace = self._scope.workspace
         approval = self._approval
         if approval.decision is None:
