@@ -1,4 +1,4 @@
-"""Real servers on loopback: a Jupyter server, one that takes webhooks, one that takes mail."""
+"""Real servers on loopback: a Jupyter server, Voilà, one that takes webhooks, one that takes mail."""
 
 from __future__ import annotations
 
@@ -43,20 +43,41 @@ def jupyter_server(folder: Path, *, app: str = "server", **environ: str) -> Iter
         "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--port-retries=0", f"--IdentityProvider.token={TOKEN}",
         f"--ServerApp.root_dir={folder}", "--allow-root", "--ServerApp.log_level=WARN",
     ]  # fmt: skip
-    log = folder / f"{app}.log"
-    command = [str(Path(sys.executable).with_name("jupyter")), app, *options]
+    with _running(
+        folder, ["jupyter", app, *options], f"http://127.0.0.1:{port}", f"/api?token={TOKEN}", environ
+    ) as server:
+        yield server
+
+
+@contextmanager
+def voila_server(folder: Path, notebook: str, **environ: str) -> Iterator[JupyterServer]:
+    """A running ``voila`` that shows one notebook."""
+    port = free_port()
+    options = ["--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}", "--port_retries=0", notebook]
+    with _running(
+        folder, ["voila", *options], f"http://127.0.0.1:{port}", "/voila/templates/", environ
+    ) as server:
+        yield server
+
+
+@contextmanager
+def _running(
+    folder: Path, command: list[str], url: str, probe: str, environ: dict[str, str]
+) -> Iterator[JupyterServer]:
+    program, *arguments = command
+    log = folder / f"{program}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            [str(Path(sys.executable).with_name(program)), *arguments],
             cwd=folder,
             stdout=output,
             stderr=output,
             env={**os.environ, **environ},
             start_new_session=True,
         )
-    server = JupyterServer(f"http://127.0.0.1:{port}", folder, process)
+    server = JupyterServer(url, folder, process)
     try:
-        _wait_for(server, log)
+        _wait_for(server, probe, log)
         yield server
     finally:
         process.terminate()
@@ -67,13 +88,15 @@ def jupyter_server(folder: Path, *, app: str = "server", **environ: str) -> Iter
             process.wait(timeout=20)
 
 
-def _wait_for(server: JupyterServer, log: Path) -> None:
+def _wait_for(server: JupyterServer, probe: str, log: Path) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         assert server.process.poll() is None, log.read_text()
         try:
-            urllib.request.urlopen(f"{server.url}/api?token={TOKEN}", timeout=2).close()
+            urllib.request.urlopen(f"{server.url}{probe}", timeout=2).close()
             return
+        except urllib.error.HTTPError:
+            return  # it answers
         except OSError:
             threading.Event().wait(0.1)
     raise AssertionError(f"the server did not come up:\n{log.read_text()}")

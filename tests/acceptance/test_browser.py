@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -17,9 +18,9 @@ import pytest
 from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import open_workspace
-from tests.browser import FrontEnd, chromium, photograph
+from tests.browser import SECONDS, FrontEnd, chromium, photograph
 from tests.conftest import isolated_home
-from tests.servers import TOKEN, JupyterServer, jupyter_server
+from tests.servers import TOKEN, JupyterServer, jupyter_server, voila_server
 
 pytestmark = pytest.mark.browser
 
@@ -80,9 +81,7 @@ def open_notebook(
 
     def open_with(*cells: str, kernel: str = "python3") -> FrontEnd:
         name = re.sub(r"\W+", "-", request.node.name).strip("-") + ".ipynb"
-        nodes = [nbformat.v4.new_code_cell(source, id=f"c{n}") for n, source in enumerate(cells)]
-        spec = {"kernelspec": {"name": kernel, "display_name": kernel}}
-        nbformat.write(nbformat.v4.new_notebook(cells=nodes, metadata=spec), folder / name)
+        write_notebook(folder / name, *cells, kernel=kernel)
         opened.append(FrontEnd(browser, started, app, name))
         return opened[-1]
 
@@ -237,6 +236,39 @@ def test_the_inbox_widget_answers_another_notebooks_question(open_notebook: Any,
     box.photograph(f"{asks.app}-inbox-widget")
     box.close()
     asks.wait_for_text("the rest ran")
+
+
+def test_the_inbox_under_voila(browser: Any, tmp_path: Path) -> None:
+    """For people who must not see code: the question of a run that has no kernel, answered on a page."""
+    environ = {"EVERCELL_STORE": f"sqlite:///{tmp_path / 'store.db'}", "EVERCELL_USER": "ann"}
+    write_notebook(tmp_path / "asks.ipynb", LOAD, asking("evercell.approve"), REST)
+    write_notebook(tmp_path / "inbox.ipynb", "import evercell", "evercell.inbox()")
+    evercell(tmp_path, environ, "run", "asks.ipynb", "out.ipynb", "--wait-grace", "0", expect=75)
+    with voila_server(tmp_path, "inbox.ipynb", **environ) as server:
+        page = browser.new_page()
+        try:
+            page.goto(server.url)
+            page.get_by_role("button", name="Approve").click(timeout=SECONDS)
+            page.get_by_text("Nothing waits for approval.").wait_for()
+        finally:
+            photograph(page, "voila-inbox")
+            page.close()
+    evercell(tmp_path, environ, "resume", "asks-1")
+    assert "decided Approve" in (tmp_path / "out.ipynb").read_text()
+
+
+def write_notebook(path: Path, *cells: str, kernel: str = "python3") -> None:
+    nodes = [nbformat.v4.new_code_cell(source, id=f"c{n}") for n, source in enumerate(cells)]
+    spec = {"kernelspec": {"name": kernel, "display_name": kernel}}
+    nbformat.write(nbformat.v4.new_notebook(cells=nodes, metadata=spec), path)
+
+
+def evercell(folder: Path, environ: dict[str, str], *arguments: str, expect: int = 0) -> None:
+    command = [str(Path(sys.executable).with_name("evercell")), *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **environ}, timeout=120, capture_output=True, text=True
+    )
+    assert done.returncode == expect, done.stderr
 
 
 @pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
