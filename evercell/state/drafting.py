@@ -11,7 +11,7 @@ from evercell.core.chunks import ChunkReader
 from evercell.state.chunking import Packer, view_of
 from evercell.state.definitions import is_definition_node
 from evercell.state.describing import shape_of, type_of
-from evercell.state.groups import Groups, LiveGroup
+from evercell.state.groups import Fresh, Groups, LiveGroup
 from evercell.state.libraries import version_of
 from evercell.state.live import Live, Origin
 from evercell.state.manifest import (
@@ -109,7 +109,7 @@ def draft_manifest(
     changed: Changed,
     live: Live,
     *,
-    fresh: dict[str, Pickled],
+    fresh: Fresh,
     said: Mapping[str, Any],
     signer: Signer,
     reader: ChunkReader,
@@ -154,7 +154,7 @@ def _variable(name: str, groups: Groups, origin: Origin) -> list[str]:
 
 
 def _save_groups(
-    wanted: Mapping[str, LiveGroup], live: Live, fresh: dict[str, Pickled], packer: Packer
+    wanted: Mapping[str, LiveGroup], live: Live, fresh: Fresh, packer: Packer
 ) -> tuple[dict[str, Group], list[tuple[LiveGroup, Group]]]:
     entries: dict[str, Group] = {}
     saving: list[tuple[LiveGroup, Group]] = []

@@ -10,6 +10,8 @@ import gc
 import io
 import pickle
 import sys
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from functools import cache
 from itertools import compress
 from operator import itemgetter
@@ -28,14 +30,35 @@ def mutable_ids(pickler: Any, inlined: set[int]) -> frozenset[int]:
     What was made for the sake of the pickling alone (a ``__getstate__``'s dict) is soon gone, and its id
     used again.
     """
-    memo = _copy(pickler)
-    kinds = list(map(type, map(_object_of, memo.values())))
-    mutable = {kind for kind in set(kinds) if not is_atom_type(kind)}
-    found = list(compress(memo, map(mutable.__contains__, kinds)))
-    objects = map(_object_of, map(memo.__getitem__, found))
-    lasting = frozenset(compress(found, map(_temporary().__lt__, map(getrefcount, objects))))
-    of_libraries = frozenset[int]().union(*map(_of_its_library, mutable))
-    return (lasting - of_libraries) | (inlined & memo.keys())
+    with _uncollected():
+        memo: dict[int, tuple[int, Any]] = pickler.memo.copy()
+        kinds = list(map(type, map(_object_of, memo.values())))
+        mutable = {kind for kind in set(kinds) if not is_atom_type(kind)}
+        found = list(compress(memo, map(mutable.__contains__, kinds)))
+        objects = map(_object_of, map(memo.__getitem__, found))
+        lasting = frozenset(compress(found, map(_temporary().__lt__, map(getrefcount, objects))))
+        met = inlined & memo.keys()
+        del memo, kinds
+    return (lasting - frozenset[int]().union(*map(_of_its_library, mutable))) | met
+
+
+def met_ids(pickler: Any, ids: Set[int]) -> Set[int]:
+    """Which of these objects, known to be mutable, a pickler met."""
+    with _uncollected():
+        memo: dict[int, Any] = pickler.memo.copy()
+        return ids & memo.keys()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without passes of the collector: it would look at all the tuples of a memo's copy, again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @cache
@@ -52,17 +75,6 @@ def _of_its_library(kind: type) -> frozenset[int]:
     return frozenset(held)
 
 
-def _copy(pickler: Any) -> dict[int, tuple[int, Any]]:
-    """The memo: id → position and object. (A pass of the collector would look at all these new tuples.)"""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        return pickler.memo.copy()  # type: ignore[no-any-return]
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def _is_dict(kind: type) -> bool:
     return kind is dict
 
@@ -77,7 +89,7 @@ def _temporary() -> int:
     """What `getrefcount` says, where `mutable_ids` asks, of an object that nobody else holds."""
     pickler = pickle.Pickler(io.BytesIO(), protocol=5)
     pickler.dump(_Made())
-    memo = _copy(pickler)
+    memo = pickler.memo.copy()
     counts = list(map(getrefcount, map(_object_of, memo.values())))
     kinds = map(type, map(_object_of, memo.values()))
     return min(compress(counts, map(_is_dict, kinds)))

@@ -62,7 +62,12 @@ class Live:
         self.modules = LocalModules(folder)
         self.definitions = Definitions(variables)
         self.waiting = WaitingVariables(variables)
-        self.groups = Groups(self.value, self.definitions, Serialiser(variables, self.definitions))
+        self.groups = Groups(
+            self.value,
+            self.definitions,
+            Serialiser(variables, self.definitions),
+            is_waiting=self.waiting.__contains__,
+        )
         self.surroundings = Surroundings(environ)
         self.states = self.surroundings.read()
         self.origins: dict[str, Origin] = {}

@@ -15,6 +15,7 @@ from evercell.state.drafting import Base, Changed, draft_manifest
 from evercell.state.groups import GONE
 from evercell.state.holding import Held, hold_groups, roll_back_groups
 from evercell.state.live import OUTSIDE, Live, Origin
+from evercell.state.looking import look
 from evercell.state.manifest import ManifestDraft, VerifiedManifest
 from evercell.state.plan import CellPlan
 from evercell.state.restoring import Restored, Restorer
@@ -174,5 +175,5 @@ class Namespace:
             live.surroundings.write(name, state)
         live.states = dict(held.states)
         nodes = {node for group in held.groups for node in group.nodes}
-        live.groups.look(n for n in nodes if live.groups.value(n) is not GONE)
+        look(live.groups, [n for n in nodes if live.groups.value(n) is not GONE])
         return sorted(back.left)

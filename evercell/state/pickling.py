@@ -6,7 +6,7 @@ import copyreg
 import io
 import pickle
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from evercell.state.classes import reduce_class
 from evercell.state.deep import is_too_deep, with_room
 from evercell.state.definitions import Definitions, code_names
 from evercell.state.frames import without_frames
-from evercell.state.identities import mutable_ids
+from evercell.state.identities import met_ids, mutable_ids
 from evercell.state.kinds import UNKNOWN_ADVICE, refusal, type_name
 from evercell.state.libraries import library_of
 from evercell.state.loading import Loading, load_failure
@@ -31,6 +31,14 @@ from evercell.state.sources import Sources, python_version
 
 SMALL_BUFFER = 16 * 1024
 """Bytes up to which a buffer stays in the stream."""
+
+LARGE = 1 << 20
+"""Bytes of a stream from which on a look at every object in it is dear."""
+
+
+def is_large(size: int) -> bool:
+    """Whether a stream of so many bytes has very many objects in it."""
+    return size >= LARGE
 
 
 @dataclass(slots=True)
@@ -62,10 +70,23 @@ class Pickled:
     pickler: Any = None
     """Holds every object that was taken apart, so that no id is used again."""
 
+    @property
+    def is_large(self) -> bool:
+        """Whether very many small objects are in it."""
+        return is_large(len(self.stream))
+
     @cached_property
     def identities(self) -> frozenset[int]:
         """Ids of the mutable objects in it that live outside of the pickling, too."""
         return mutable_ids(self.pickler, self.notes.inlined) if self.pickler is not None else frozenset()
+
+    def met(self, ids: Set[int]) -> Set[int]:
+        """Which of these (ids of mutable objects) are in it."""
+        return met_ids(self.pickler, ids) if self.pickler is not None else set()
+
+    def forget_objects(self) -> None:
+        """Hold them no longer: how they are tied to others is known."""
+        self.pickler = None
 
     @cached_property
     def marks(self) -> list[list[bytes]]:

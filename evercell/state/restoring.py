@@ -15,6 +15,7 @@ from evercell.core.chunks import ChunkReader
 from evercell.state.definitions import is_definition_node
 from evercell.state.live import Live, Origin
 from evercell.state.loading import Loader
+from evercell.state.looking import look
 from evercell.state.manifest import VerifiedManifest
 from evercell.state.missing import Missing
 from evercell.state.placeholder import Placeholder
@@ -224,7 +225,7 @@ class Restorer:
             return
         for node in nodes:
             groups.drop(node)
-        groups.look(nodes)
+        look(groups, nodes)
 
     def _hand_to_modules(self, group_id: str, values: dict[str, Any], manifest: VerifiedManifest) -> None:
         """Let the user's own modules hold what they held: ``from config import SETTINGS`` is one object."""

@@ -7,8 +7,9 @@ from hashlib import sha256
 
 from evercell.state.analysis import CellCode, analyse
 from evercell.state.definitions import EVERYTHING
+from evercell.state.groups import Fresh
 from evercell.state.live import OUTSIDE, Live, Origin
-from evercell.state.pickling import Pickled
+from evercell.state.looking import look
 from evercell.state.plan import CellPlan
 from evercell.state.provenance import cell_key, variable_provenance
 from evercell.state.statements import OwnStatement
@@ -25,7 +26,7 @@ class Tracker:
         self._disturbed = disturbed
         self._own_names: set[str] = set()
         """IPython's names met so far."""
-        self.fresh: dict[str, Pickled] = {}
+        self.fresh: Fresh = {}
         """What was serialised in looking for changes, to be saved as it is."""
 
     # -- before a cell ---------------------------------------------------------------------------
@@ -43,14 +44,14 @@ class Tracker:
         self._adopt(name for name in reached if name not in live.origins)
         inputs = self._inputs(code, reached, label)
         touched = frozenset(n for n in reached if n in live.origins and n not in live.waiting)
-        live.groups.look(n for n in self.with_definitions(touched) if not live.groups.is_seen(n))
+        look(live.groups, [n for n in self.with_definitions(touched) if not live.groups.is_seen(n)])
         return CellPlan(source, code, cell_key(code.digest, inputs), inputs, touched)
 
     def _look_everywhere(self) -> None:
         """Find what was changed by no cell: a widget's callback, a thread, a task."""
         live = self._live
         names = live.names() & live.origins.keys()
-        changed, _ = live.groups.look(self.with_definitions(n for n in names if n not in live.waiting))
+        changed, _ = look(live.groups, self.with_definitions(n for n in names if n not in live.waiting))
         self._note_outside(changed & names)
 
     def _note_outside(self, names: Iterable[str]) -> None:
@@ -129,7 +130,7 @@ class Tracker:
         looked = live.names() if plan.code.dynamic or disturbed else set(cell)
         live.forget(name for name in [*plan.touched, *plan.code.deletes] if name not in live.variables)
         nodes = self.with_definitions(n for n in looked if n not in live.waiting)
-        changed, self.fresh = live.groups.look(nodes)
+        changed, self.fresh = look(live.groups, nodes)
         made = {node for node in changed if node in live.variables}  # what is tied to them, too
         made |= bound | strangers | self._rebound_definitions(changed, looked)
         made -= live.setup_names - plan.code.binds  # made anew in every kernel, whatever is in it by now
@@ -183,8 +184,8 @@ class Tracker:
         for name, state in states.items():
             if state != live.states.get(name) or name not in live.origins:
                 live.states[name] = state
-                changed, pickled = live.groups.look([name])
-                self.fresh.update(pickled)
+                changed, pickled = look(live.groups, [name])
+                self.fresh = {**self.fresh, **pickled}
                 if changed:
                     live.note(name, Origin(variable_provenance(key, name), label, plan.maker))
 
@@ -218,7 +219,7 @@ class Tracker:
         new = set(names)
         if not new:
             return
-        self._live.groups.look(new)
+        look(self._live.groups, new)
         for name in new:
             value = self._live.variables[name]
             told = repr(value) if type(value) in (str, int, float, bool, type(None)) else ""

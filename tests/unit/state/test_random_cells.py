@@ -6,10 +6,12 @@ import random
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evercell.state import pickling
 from tests.canonical import canonical
 from tests.unit.sessions import Notebook, workspace_in
 
@@ -93,9 +95,17 @@ STEPS = st.tuples(CELLS, st.booleans(), st.sampled_from((True, False, False, Fal
 """A cell, whether it is a step, and whether the kernel is replaced after it."""
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(cells=st.lists(STEPS, min_size=1, max_size=14))
-def test_random_cells_resume_as_if_the_kernel_had_never_died(cells: list[tuple[str, bool, bool]]) -> None:
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(cells=st.lists(STEPS, min_size=1, max_size=14), large=st.sampled_from((0, 300, pickling.LARGE)))
+def test_random_cells_resume_as_if_the_kernel_had_never_died(
+    cells: list[tuple[str, bool, bool]], large: int
+) -> None:
+    """``large``: bytes from which on a group is looked at as a whole."""
+    with mock.patch.object(pickling, "LARGE", large):
+        _compare(cells)
+
+
+def _compare(cells: list[tuple[str, bool, bool]]) -> None:
     plain: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
     state = random.getstate()
     theirs = _run_plainly(plain, [PRELUDE, *(source for source, _, _ in cells)])

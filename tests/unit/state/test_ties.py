@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 
+from evercell.state import pickling
 from tests.unit.state.memory import Cells
 
 APART = {
@@ -54,11 +58,32 @@ TOGETHER = {
 }
 
 
-def _tied(source: str) -> bool:
+HANDED_ON = {
+    "made of what a module holds": ["b = [1]; held.append(b)", "a = [held[0]]"],
+    "put in from a module": ["b = [[1]]; held.append(b[0])", "a = [0]", "a[0] = held[0]"],
+    "given to a module later": ["b = [[1]]; a = [0]", "held.append(b[0])", "a.append(held[0])"],
+    "an equal one before": ["b = [[1]]; a = [[1], 'x']", "held.append(b[0])", "x = 1", "a[0] = held[0]"],
+    "after it was changed": ["b = [[1]]; a = [0]; c = []", "b.append([2])", "held.append(b[1])", "a.append(held[0])"],
+    "a class's registry": [
+        "class C:\n    def __init__(self): held.append(self)\na = C(); b = []", "b.append(held[-1])"
+    ],
+}  # fmt: skip
+"""Cells of which none names both: what they share came by way of a module that both use."""
+
+
+def _tied(*sources: str) -> bool:
     cells = Cells()
-    cells.step("made", source)
-    group_of = cells.memory.verified("made").variables
+    for number, source in enumerate(sources):
+        cells.step(f"s{number}", source)
+    group_of = cells.memory.verified(cells.head or "").variables
     return group_of["a"].group == group_of["b"].group
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("a_registry")
+    vars(module)["held"] = []
+    monkeypatch.setitem(sys.modules, "a_registry", module)
 
 
 @pytest.mark.parametrize("source", APART.values(), ids=APART.keys())
@@ -69,3 +94,47 @@ def test_objects_that_share_nothing_of_the_users_are_groups_of_their_own(source:
 @pytest.mark.parametrize("source", TOGETHER.values(), ids=TOGETHER.keys())
 def test_what_shares_an_object_is_one_group(source: str) -> None:
     assert _tied(source)
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize("large", [0, pickling.LARGE], ids=["large", "small"])
+@pytest.mark.parametrize("cells", HANDED_ON.values(), ids=HANDED_ON.keys())
+def test_what_came_by_way_of_a_module_is_shared_all_the_same(
+    cells: list[str], large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickling, "LARGE", large)
+    assert _tied(*(source.replace("held", "__import__('a_registry').held") for source in cells))
+
+
+@pytest.mark.parametrize("large", [0, pickling.LARGE], ids=["large", "small"])
+def test_what_is_not_shared_any_more_is_a_group_of_its_own(
+    large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickling, "LARGE", large)
+    assert _tied("a = {'all': [[1], [2]]}; b = a['all'][1]")
+    assert not _tied("a = {'all': [[1], [2]]}; b = a['all'][1]", "a['all'].pop()")
+    assert not _tied("a = {'all': [[1], [2]]}; b = a['all'][1]", "b = [3]")
+    assert not _tied("a = {'all': [[1], [2]]}; b = a['all'][1]", "a['all'][0].append(3)", "b = 4")
+
+
+def test_a_read_and_a_write_of_very_many_objects_leave_their_neighbours_alone() -> None:
+    """Only what changed has a new maker, whether a group is looked at as a whole or node by node."""
+    cells = Cells()
+    cells.step(
+        "made", "a = {'all': [{'n': n, 'text': 'x' * 90} for n in range(20_000)]}; b = a['all'][7]; c = []"
+    )
+    cells.step("read", "found = len(a['all']); listed = [found]")
+    cells.step("wrote", "a['all'][5]['n'] = -1")
+    cells.step("wrote both", "b['n'] = -7")
+    cells.step("wrote again", "a['all'][6]['n'] = -1")
+    made_by = {name: cells.namespace.made_by(name) for name in "abc"}
+    assert made_by == {"a": "wrote again", "b": "wrote both", "c": "made"}
+    group_of = cells.memory.verified(cells.head or "").variables
+    assert group_of["a"].group == group_of["b"].group != group_of["listed"].group
+    again = Cells(cells.memory)
+    again.namespace.restore(cells.memory.verified(cells.head or ""), cells.memory)
+    again.namespace.load_everything()
+    assert again["a"] == cells["a"] and again["b"] is again["a"]["all"][7]
+    again.head = cells.head
+    again.step("wrote after a restore", "a['all'][8]['n'] = -1")
+    assert again.namespace.made_by("b") == "wrote both"
