@@ -10,43 +10,90 @@ import gc
 import io
 import pickle
 import sys
-from collections.abc import Iterator, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from functools import cache
-from itertools import compress
-from operator import itemgetter
+from itertools import chain, compress
+from operator import add, itemgetter, sub
+from pickle import PickleBuffer
 from sys import getrefcount
+from types import FunctionType
 from typing import Any
+from weakref import getweakrefcount
 
 from evercell.state.atoms import is_atom_type
 from evercell.state.libraries import library_of
 
 _object_of = itemgetter(1)
 
+_SEE_THROUGH = (tuple, frozenset, PickleBuffer)
+"""Types that are nobody's to share but refer to what is."""
 
-def mutable_ids(pickler: Any, inlined: set[int]) -> frozenset[int]:
-    """Ids of the mutable objects in a pickler's memo, and of ``inlined`` ones, that others hold, too.
+_WORTH_COUNTING = 5000
+"""Objects in a value up to which it pays to tell references from the inside: it saves searching others."""
 
-    What was made for the sake of the pickling alone (a ``__getstate__``'s dict) is soon gone, and its id
-    used again.
+
+def shareable_ids(pickler: Any, inlined: set[int], root: int) -> frozenset[int]:
+    """Ids of the mutable objects in a pickler's memo, and of ``inlined`` ones, that others may hold, too.
+
+    CPython counts the references to each object. Those from the memo, from the inside, and one from its variable
+    to the object with the id ``root`` are no others'. What was made for the sake of the pickling alone (a
+    ``__getstate__``'s dict) has no more than these either; it is soon gone, and its id used again.
     """
     with _uncollected():
         memo: dict[int, tuple[int, Any]] = pickler.memo.copy()
         kinds = list(map(type, map(_object_of, memo.values())))
         mutable = {kind for kind in set(kinds) if not is_atom_type(kind)}
         found = list(compress(memo, map(mutable.__contains__, kinds)))
-        objects = map(_object_of, map(memo.__getitem__, found))
-        lasting = frozenset(compress(found, map(_temporary().__lt__, map(getrefcount, objects))))
-        met = inlined & memo.keys()
+        found += inlined & memo.keys()
+        counts = map(getrefcount, map(_object_of, map(memo.__getitem__, found)))
+        if len(memo) <= _WORTH_COUNTING:
+            inside = _references_inside(chain(map(_object_of, memo.values()), pickler.buffers), set(found))
+            inside[root] += 1
+            if issubclass(type(memo.get(root, (0, None))[1]), type):  # isinstance would wake a resource
+                inside += _references_inside_class(memo[root][1])
+            weakly = map(getweakrefcount, map(_object_of, map(memo.__getitem__, found)))
+            counts = map(add, map(sub, counts, map(inside.__getitem__, found)), weakly)
+        others = frozenset(compress(found, map(_of_nobody_else().__lt__, counts)))
         del memo, kinds
-    return (lasting - frozenset[int]().union(*map(_of_its_library, mutable))) | met
+    return others - frozenset[int]().union(*map(_of_its_library, mutable))
+
+
+def _references_inside(objects: Iterable[Any], holders: Set[int]) -> Counter[int]:
+    """How often each object is referred to by others of the same value."""
+    inside: Counter[int] = Counter()
+    for one in objects:
+        if id(one) in holders or type(one) in _SEE_THROUGH:
+            inside.update(map(id, _held_by(one)))
+    return inside
+
+
+def _references_inside_class(kind: type) -> Counter[int]:
+    """The same for a class, whose attributes are not in the memo by themselves."""
+    attributes = list(vars(kind).values())
+    inside = Counter(map(id, attributes))
+    for function in attributes:
+        if type(function) is FunctionType:
+            inside.update(map(id, gc.get_referents(function)))
+    return inside
+
+
+def _held_by(one: Any) -> list[Any]:
+    """What an object refers to, an array's base included, of which the collector is not told."""
+    held = gc.get_referents(one)
+    if type(one) is PickleBuffer:
+        return [*held, *(flat.base for flat in held if hasattr(flat, "base"))]
+    return [*held, one.base] if type(one).__module__ == "numpy" and hasattr(one, "base") else held
 
 
 def met_ids(pickler: Any, ids: Set[int]) -> Set[int]:
     """Which of these objects, known to be mutable, a pickler met."""
     with _uncollected():
         memo: dict[int, Any] = pickler.memo.copy()
-        return ids & memo.keys()
+        met = ids & memo.keys()
+        del memo
+    return met
 
 
 @contextmanager
@@ -85,8 +132,8 @@ class _Made:
 
 
 @cache
-def _temporary() -> int:
-    """What `getrefcount` says, where `mutable_ids` asks, of an object that nobody else holds."""
+def _of_nobody_else() -> int:
+    """What `getrefcount` says, where `shareable_ids` asks, of an object that nobody else holds."""
     pickler = pickle.Pickler(io.BytesIO(), protocol=5)
     pickler.dump(_Made())
     memo = pickler.memo.copy()

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 
 from evercell.state.atoms import is_scalar
 from evercell.state.components import components
+from evercell.state.definitions import is_definition_node
 from evercell.state.groups import GONE, Fresh, Groups, LiveGroup, Seen
 from evercell.state.pickling import Pickled
-from evercell.state.private import is_private
 
 _NOTHING: frozenset[int] = frozenset()
 
@@ -67,38 +67,42 @@ class _Look:
         groups = self._groups
         if any(groups.value(node) is GONE for node in group.nodes):
             return False
-        has_apart = len(group.nodes) > 1 and any(map(self._is_apart, group.nodes))
         whole = groups.whole(group.nodes)
         is_same = whole.fingerprint == group.fingerprint
         if is_same:
             self._unchanged |= group.nodes
             if not others:
                 return True
-        elif has_apart:
-            return False
         tied = groups.owners(whole.met(groups.owned)) - group.nodes
         if tied or whole.is_placeholder or not all(ref in groups for ref in whole.notes.refs):
             return False
         whole.forget_objects()
         group.is_sifted = False
-        if not is_same:
-            self._note_whole(group, whole)
-        return True
+        return is_same or self._note_whole(group, whole)
 
-    def _note_whole(self, group: LiveGroup, whole: Pickled) -> None:
-        """A large group is not as it was, or was restored and is met for the first time."""
+    def _note_whole(self, group: LiveGroup, whole: Pickled) -> bool:
+        """A large group is not as it was, or was restored and is met for the first time.
+
+        False where one of its nodes has nothing any more that others may hold: it is tied to nothing.
+        """
         groups, notes = self._groups, whole.notes
         alone, changed = self._changed_in(group, whole)
+        dearest = (
+            max(alone, key=lambda node: len(alone[node].stream)) if len(alone) == len(group.nodes) else None
+        )
+        if any(not new.identities for node, new in alone.items() if node != dearest):
+            return False
         for node in group.nodes:
             size = len(alone[node].stream) if node in alone else len(whole.stream)
             fingerprint = alone[node].fingerprint if node in alone else b""
             groups.note(node, Seen(fingerprint, _NOTHING, notes.refs, notes.reads, size))
         if not changed:
             group.fingerprint = whole.fingerprint
-            return
+            return True
         self.changed |= changed
         self.fresh[group.nodes] = whole
         groups.regroup(LiveGroup(group.nodes, is_large=whole.is_large, fingerprint=whole.fingerprint))
+        return True
 
     def _changed_in(self, group: LiveGroup, whole: Pickled) -> tuple[dict[str, Pickled], set[str]]:
         """Nodes of a group looked at alone, and those that changed.
@@ -133,18 +137,13 @@ class _Look:
         ``sift``: find the objects by which others could be tied in every node, the dearest one, too.
         """
         alone: dict[str, Pickled] = {}
-        apart: set[str] = set()
         waiting = set(nodes)
         shared: dict[str, frozenset[int]] = {}
         while waiting:
             while waiting:
-                self._look_at(waiting.pop(), alone, apart, waiting)
-            dearest = None if sift else _dearest(alone, apart)
-            shared = {
-                node: _NOTHING if node in apart else new.identities
-                for node, new in alone.items()
-                if node != dearest
-            }
+                self._look_at(waiting.pop(), alone, waiting)
+            dearest = None if sift else _dearest(alone)
+            shared = {node: self._shareable(node, new) for node, new in alone.items() if node != dearest}
             waiting = self._suspects(alone, shared)
             if dearest is not None or self._came(shared):
                 unsifted = self._unsifted() - alone.keys()
@@ -156,7 +155,7 @@ class _Look:
             new.forget_objects()
         return set(alone)
 
-    def _look_at(self, node: str, alone: dict[str, Pickled], apart: set[str], waiting: set[str]) -> None:
+    def _look_at(self, node: str, alone: dict[str, Pickled], waiting: set[str]) -> None:
         groups = self._groups
         if node in alone:
             return
@@ -166,8 +165,6 @@ class _Look:
         if node in groups:
             self._ask_the_whole(node)
             waiting |= groups.group(node).nodes - alone.keys()
-        if self._is_apart(node):
-            apart.add(node)
         alone[node] = groups.alone(node)
         waiting |= {ref for ref in alone[node].notes.refs if ref not in groups and ref not in alone}
 
@@ -182,10 +179,12 @@ class _Look:
         if groups.whole(group.nodes).fingerprint == group.fingerprint:
             self._unchanged |= group.nodes
 
-    def _is_apart(self, node: str) -> bool:
-        """Whether nothing can be tied to a node."""
-        value_of = self._groups.value
-        return is_scalar(value_of(node)) or is_private(lambda: value_of(node))
+    def _shareable(self, node: str, new: Pickled) -> frozenset[int]:
+        """Ids by which others could be tied to a node. (A definition itself is referred to, not tied.)"""
+        if is_scalar(self._groups.value(node)):
+            return _NOTHING
+        ids = new.identities  # no variable here may refer to the value: references are counted
+        return ids - {new.root} if is_definition_node(node) else ids
 
     def _suspects(self, alone: dict[str, Pickled], shared: dict[str, frozenset[int]]) -> set[str]:
         """Nodes that had an object of the same id. They are looked at again, since ids are used again."""
@@ -238,7 +237,7 @@ class _Look:
                 group.fingerprint = alone[next(iter(members))].fingerprint
 
 
-def _dearest(alone: dict[str, Pickled], apart: set[str]) -> str | None:
+def _dearest(alone: dict[str, Pickled]) -> str | None:
     """The node that it would cost most to sift, where that is much."""
-    large = [node for node, new in alone.items() if new.is_large and node not in apart]
+    large = [node for node, new in alone.items() if new.is_large]
     return max(large, key=lambda node: len(alone[node].stream), default=None)

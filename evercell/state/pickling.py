@@ -20,7 +20,7 @@ from evercell.state.classes import reduce_class
 from evercell.state.deep import is_too_deep, with_room
 from evercell.state.definitions import Definitions, code_names
 from evercell.state.frames import without_frames
-from evercell.state.identities import met_ids, mutable_ids
+from evercell.state.identities import met_ids, shareable_ids
 from evercell.state.kinds import UNKNOWN_ADVICE, refusal, type_name
 from evercell.state.libraries import library_of
 from evercell.state.loading import Loading, load_failure
@@ -67,6 +67,8 @@ class Pickled:
     notes: Notes = field(default_factory=Notes)
     is_placeholder: bool = False
     """Nothing of it could be kept."""
+    root: int = 0
+    """The id of what was pickled."""
     pickler: Any = None
     """Holds every object that was taken apart, so that no id is used again."""
 
@@ -77,12 +79,14 @@ class Pickled:
 
     @cached_property
     def identities(self) -> frozenset[int]:
-        """Ids of the mutable objects in it that live outside of the pickling, too."""
-        return mutable_ids(self.pickler, self.notes.inlined) if self.pickler is not None else frozenset()
+        """Ids of the mutable objects in it that others may hold, too."""
+        if self.pickler is None:
+            return frozenset()
+        return shareable_ids(self.pickler, self.notes.inlined, self.root)
 
     def met(self, ids: Set[int]) -> Set[int]:
         """Which of these (ids of mutable objects) are in it."""
-        return met_ids(self.pickler, ids) if self.pickler is not None else set()
+        return met_ids(self.pickler, ids) if ids and self.pickler is not None else set()
 
     def forget_objects(self) -> None:
         """Hold them no longer: how they are tied to others is known."""
@@ -141,7 +145,9 @@ class Serialiser:
             loading = Loading(self._variables, self._definitions.value)
             if failure := load_failure(loading, pickler.stream.getvalue(), pickler.buffers):
                 return self._as_placeholder(name, value, failure, notes.left_out[0])
-        return Pickled(without_frames(pickler.stream.getvalue()), pickler.buffers, notes, pickler=pickler)
+        return Pickled(
+            without_frames(pickler.stream.getvalue()), pickler.buffers, notes, root=id(value), pickler=pickler
+        )
 
     def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
         pickler = NotebookPickler(
