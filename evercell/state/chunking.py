@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from threading import local
 from typing import Any, TypeVar
 
 import zstandard
@@ -45,6 +46,8 @@ _WORTH = 0.9
 
 WORKERS = min(4, os.cpu_count() or 1)
 _WORTH_THREADS = 8 << 20
+_WORTH_HANDING_OVER = 64 * 1024
+"""Bytes of an item, on average."""
 _ASK_FIRST = 16 * 1024
 """Bytes from which on it pays to ask the store what it has already."""
 
@@ -91,7 +94,8 @@ class Packer:
         """A buffer, with a fast fingerprint of each of its chunks: one met before is not named again."""
         parts = cut(view)
         new = [i for i, mark in enumerate(marks) if mark not in self._names]
-        for i, digest in zip(new, in_threads(name, [parts[i] for i in new], len(view)), strict=True):
+        unnamed = [parts[i] for i in new]
+        for i, digest in zip(new, in_threads(name, unnamed, sum(map(len, unnamed))), strict=True):
             self._names[marks[i]] = digest
         digests = [self._names[mark] for mark in marks]
         self._want(list(map(_Named, digests, parts)))
@@ -133,7 +137,7 @@ class _Encoding:
     size: int
 
     def __iter__(self) -> Iterator[Chunk]:
-        return iter(in_threads(_encode, self.wanted, self.size))
+        return in_threads(_encode, self.wanted, self.size)
 
 
 def split(content: Any) -> tuple[Blob, Supply]:
@@ -154,7 +158,7 @@ def _encode(named: _Named) -> Chunk:
     data: bytes | memoryview = part
     codec = Codec.RAW
     if len(part) >= _SMALL and _shrinks(part):
-        packed = zstandard.ZstdCompressor(level=_LEVEL).compress(part)
+        packed = compress(part)
         if len(packed) < _WORTH * len(part):
             data, codec = packed, Codec.ZSTD
     return Chunk(named.digest, len(part), codec, data)
@@ -165,15 +169,35 @@ def _shrinks(part: memoryview) -> bool:
         return True
     middle = len(part) // 2
     sample = part[middle : middle + _SAMPLE]
-    return len(zstandard.ZstdCompressor(level=_LEVEL).compress(sample)) < _WORTH * len(sample)
+    return len(compress(sample)) < _WORTH * len(sample)
 
 
-def in_threads(function: Callable[[T], R], items: Iterable[T], size: int) -> Iterator[R]:
-    """Map in order, a few items ahead in threads where the bytes behind them are worth it.
+_of_this_thread = local()
+"""What compresses is made once, and used by one thread at a time: making it takes longer than a small chunk."""
 
-    (Hashing, compressing and reading let other threads run.)
+
+def compress(part: memoryview) -> bytes:
+    """A chunk, smaller."""
+    if not hasattr(_of_this_thread, "compressor"):
+        _of_this_thread.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    made: bytes = _of_this_thread.compressor.compress(part)
+    return made
+
+
+def decompress(data: bytes | bytearray, size: int) -> bytes:
+    """What was compressed; raises `zstandard.ZstdError`."""
+    if not hasattr(_of_this_thread, "decompressor"):
+        _of_this_thread.decompressor = zstandard.ZstdDecompressor()
+    made: bytes = _of_this_thread.decompressor.decompress(data, max_output_size=size)
+    return made
+
+
+def in_threads(function: Callable[[T], R], items: Sequence[T], size: int) -> Iterator[R]:
+    """Map in order, a few items ahead in threads where the bytes behind them (``size``) are worth it.
+
+    (Hashing, compressing and reading let other threads run; handing over a small item takes longer than these.)
     """
-    if size < _WORTH_THREADS or WORKERS == 1:
+    if size < max(_WORTH_THREADS, _WORTH_HANDING_OVER * len(items)) or WORKERS == 1:
         yield from map(function, items)
         return
     waiting = iter(items)

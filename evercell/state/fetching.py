@@ -10,7 +10,7 @@ import zstandard
 
 from evercell.core.chunks import Blob, ChunkReader, Codec, StoredChunk
 from evercell.core.errors import Tampered
-from evercell.state.chunking import in_threads, name
+from evercell.state.chunking import decompress, in_threads, name
 
 _DIGEST = 32
 _LARGE = 4 << 20
@@ -97,7 +97,7 @@ def _decode(chunk: StoredChunk) -> bytes | bytearray:
     data: bytes | bytearray = chunk.read()
     try:
         if chunk.codec is Codec.ZSTD:
-            data = zstandard.ZstdDecompressor().decompress(data, max_output_size=chunk.size)
+            data = decompress(data, chunk.size)
     except zstandard.ZstdError as error:
         raise _tampered(chunk.digest) from error
     if len(data) != chunk.size or name(data) != chunk.digest:

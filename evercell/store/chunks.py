@@ -89,7 +89,9 @@ class Chunks(Database):
         for row in connection.execute(query):
             digest = bytes(row.digest)
             if row.part is None:
-                file = files.setdefault(row.pack_id, _PackFile(self._folder() / row.pack_id))
+                file = files.get(row.pack_id)
+                if file is None:
+                    file = files[row.pack_id] = _PackFile(self._folder() / row.pack_id)
                 read = partial(file.read_into, digest, row.start)
             else:
                 read = partial(_copy_into, digest, row.pack_id, bytes(row.part))
