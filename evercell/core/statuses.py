@@ -31,6 +31,12 @@ class AttemptStatus(StrEnum):
     """Its kernel went away, or the user interrupted it: nobody knows how far it came."""
 
 
+CANCEL = "cancel"
+"""What somebody outside may ask of a run that a living session is on: to end now, …"""
+
+PAUSE = "pause"
+"""… or to begin no further step."""
+
 _ALIVE = frozenset(
     {RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PAUSED}
     | {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}

@@ -9,14 +9,9 @@ from typing import Any
 from evercell.core.errors import LeaseHeld, LeaseLost, StoreError
 from evercell.core.ids import new_id
 from evercell.core.records import Lease
+from evercell.core.statuses import CANCEL
 from evercell.engine.holder import is_gone, this_holder
 from evercell.engine.workspace import Workspace
-
-CANCEL = "cancel"
-"""What somebody outside may ask of a run that a living session is on: to end now, …"""
-
-PAUSE = "pause"
-"""… or to begin no further step."""
 
 _LISTENING = 1.0
 """Seconds between two looks at what is asked of the run."""

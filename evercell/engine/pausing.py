@@ -6,9 +6,8 @@ from contextlib import suppress
 
 from evercell.core.errors import IllegalTransition, LeaseHeld, UsageError
 from evercell.core.records import Run
-from evercell.core.statuses import RunStatus
+from evercell.core.statuses import PAUSE, RunStatus
 from evercell.engine.holder import this_user
-from evercell.engine.leasing import PAUSE
 from evercell.engine.workspace import Workspace
 
 

@@ -9,14 +9,13 @@ from hashlib import sha256
 from time import perf_counter
 
 from evercell.core.chunks import Supply
-from evercell.core.errors import AttemptUnknown, LeaseLost, RunPaused, Tampered
+from evercell.core.errors import AttemptUnknown, LeaseLost, Tampered
 from evercell.core.ids import new_id
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.calls.scope import CallScope, calls_of
 from evercell.engine.decision import Execute, Replay, why_stale
 from evercell.engine.executor import BodyResult, Executor
-from evercell.engine.leasing import PAUSE
 from evercell.engine.outputs import decode_outputs, encode_outputs, merge_streams, shorten
 from evercell.engine.session import Session, Unfinished
 from evercell.engine.spec import CellPlace, StepSpec
@@ -47,12 +46,11 @@ async def run_step(
 ) -> StepOutcome:
     """Replay or execute the cell ``source`` (plain Python) as the step ``spec``.
 
-    Raises `DuplicateStep`, `LeaseHeld`, `LeaseLost`, `AttemptUnknown`; errors of the user's code are
+    Raises `DuplicateStep`, `LeaseHeld`, `LeaseLost`, `RunPaused`, `AttemptUnknown`; errors of the user's code are
     shown by the executor and only reported in the outcome.
     """
     session.places.claim(spec.name, place)
     session.write()
-    _refuse_paused(session)
     plan = session.namespace.plan(source, label=spec.name)
     match decide(session, spec, plan):
         case Replay(checkpoint_id):
@@ -62,16 +60,6 @@ async def run_step(
             if reason is not None:
                 executor.note(f"step {spec.name} executes again: {reason}")
             return await _execute(session, spec, place, plan, executor)
-
-
-def _refuse_paused(session: Session) -> None:
-    run = session.require_run()
-    asked = session.store.asked_of(run.id)
-    if asked is not None and asked["what"] == PAUSE:
-        raise RunPaused(
-            f"Run {run.name} was paused by {asked['by']}.",
-            hint=f"To go on: %unpause, or evercell unpause {run.name}.",
-        )
 
 
 def decide(session: Session, spec: StepSpec, plan: CellPlan) -> Replay | Execute:
@@ -179,7 +167,7 @@ async def _execute(
     for number in range(spec.retries + 1):
         is_last = number == spec.retries
         attempt = session.store.begin_attempt(
-            session.write().lease, step=spec.name, cell_id=place.cell_id, key=plan.key
+            session.write().lease, step=spec.name, cell_id=place.cell_id, key=plan.key, is_first=number == 0
         )
         began = perf_counter()
         with calls_of(_calls(session, spec, plan, executor)) as calls:

@@ -12,9 +12,9 @@ from jupyter_client.manager import start_new_kernel
 
 from evercell.core.errors import KernelDied, UsageError
 from evercell.core.records import Run
-from evercell.core.statuses import RunStatus
+from evercell.core.statuses import CANCEL, RunStatus
 from evercell.engine.holder import this_user
-from evercell.engine.leasing import CANCEL, foreign_lease, held_message, take_lease
+from evercell.engine.leasing import foreign_lease, held_message, take_lease
 from evercell.engine.workspace import Workspace
 
 _SECONDS = 600

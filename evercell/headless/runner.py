@@ -20,9 +20,9 @@ from evercell.core.errors import (
     UsageError,
 )
 from evercell.core.records import NewRun, Run
-from evercell.core.statuses import RunStatus
+from evercell.core.statuses import PAUSE, RunStatus
 from evercell.engine.holder import this_user
-from evercell.engine.leasing import PAUSE, foreign_lease, held_message
+from evercell.engine.leasing import foreign_lease, held_message
 from evercell.engine.listing import StepRow, list_steps
 from evercell.engine.workspace import Workspace
 from evercell.headless.papermill import MAX_RESTARTS

@@ -31,6 +31,7 @@ _TAIL = (
     runs.c.fence,
     runs.c.journal_seq,
     runs.c.journal_digest,
+    runs.c.asked,
 )
 _RUN = sa.select(*_TAIL).where(runs.c.id == sa.bindparam("run")).with_for_update()
 _RUN_AND_LEASE = (

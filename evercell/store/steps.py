@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from evercell.core.chunks import Blob, Supply
+from evercell.core.errors import RunPaused
 from evercell.core.faults import reach
 from evercell.core.ids import new_id
 from evercell.core.records import (
@@ -21,12 +22,15 @@ from evercell.core.records import (
     Lease,
     Step,
 )
-from evercell.core.statuses import AttemptStatus, RunStatus
+from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus
 from evercell.store.checkpoints import Checkpoints, blob_json, checkpoint_of, checkpoint_values
 from evercell.store.database import Turn
 from evercell.store.prepared import Prepared, insert_into
 from evercell.store.runs import change_status
-from evercell.store.schema import attempts, checkpoints, steps
+from evercell.store.schema import attempts, checkpoints, runs, steps
+
+_NOTHING_ASKED = (None, "null")
+"""As the drivers hand over JSON."""
 
 _NEW_STEP = {
     "run_id": sa.bindparam("run"),
@@ -66,13 +70,17 @@ _END_ATTEMPT = Prepared(
 class Steps(Checkpoints):
     """The steps of a store's runs."""
 
-    def begin_attempt(self, lease: Lease, *, step: str, cell_id: str | None, key: bytes) -> Attempt:
+    def begin_attempt(
+        self, lease: Lease, *, step: str, cell_id: str | None, key: bytes, is_first: bool = True
+    ) -> Attempt:
         """Commit that an attempt at a step begins. The run counts as running from here on.
 
-        Raises `LeaseLost`.
+        Raises `LeaseLost`, and `RunPaused` before the first attempt (a step under way comes to its end).
         """
         reach("before_start")
         with self._turn(lease.run_id, lease) as turn:
+            if is_first and turn.row.asked not in _NOTHING_ASKED:
+                self._refuse_paused(turn)
             number = self._count_attempt(turn, step, cell_id)
             attempt = Attempt(
                 new_id(), lease.run_id, step, number, AttemptStatus.RUNNING, key, lease.token, turn.now
@@ -94,6 +102,15 @@ class Steps(Checkpoints):
             turn.event(EventKind.ATTEMPT_STARTED, {"step": step, "attempt": number, "key": key.hex()})
         reach("after_start")
         return attempt
+
+    def _refuse_paused(self, turn: Turn) -> None:
+        query = sa.select(runs.c.asked).where(runs.c.id == turn.row.id)
+        asked = turn.connection.execute(query).scalar()
+        if asked is not None and asked["what"] == PAUSE:
+            raise RunPaused(
+                f"Run {turn.row.name} was paused by {asked['by']}.",
+                hint=f"To go on: %unpause, or evercell unpause {turn.row.name}.",
+            )
 
     def _count_attempt(self, turn: Turn, step: str, cell_id: str | None) -> int:
         values = {"run": turn.row.id, "step": step, "cell": cell_id, "seq": turn.row.journal_seq + 1}
