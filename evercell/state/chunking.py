@@ -31,7 +31,7 @@ STREAM_CHUNK = 2048
 
 _ONE_CHUNK = 16 * 1024
 """Streams up to so many bytes are one chunk."""
-_LARGE_STREAM = 32 << 20
+_LARGE_STREAM = 8 << 20
 """Larger streams have larger chunks, so that their number stays bounded."""
 _INDEX_CHUNK = 512
 """Bytes in a chunk of an index, on average: sixteen digests."""
