@@ -67,7 +67,7 @@ def _hold(group: LiveGroup, groups: Groups) -> HeldGroup:
         buffers=[bytes(view) for view in pickled.views],
         is_whole=not pickled.notes.left_out,
         fingerprint=pickled.fingerprint,
-        identities=pickled.identities,
+        identities=pickled.mutable,
         values=values,
         attributes={node: frozenset(vars(kind)) for node, kind in classes.items()},
     )
@@ -109,7 +109,7 @@ def _is_unchanged(group: HeldGroup, groups: Groups) -> bool:
     if any(groups.value(node) is not value for node, value in group.values.items()):
         return False
     now = groups.serialise(LiveGroup(group.nodes), {})
-    return now.fingerprint == group.fingerprint and now.identities == group.identities
+    return now.fingerprint == group.fingerprint and now.mutable == group.identities
 
 
 def _called(node: str, value: Any) -> str:

@@ -34,48 +34,66 @@ _WORTH_COUNTING = 5000
 """Objects in a value up to which it pays to tell references from the inside: it saves searching others."""
 
 
-def shareable_ids(pickler: Any, inlined: set[int], root: int) -> frozenset[int]:
-    """Ids of the mutable objects in a pickler's memo, and of ``inlined`` ones, that others may hold, too.
+def mutable_ids(pickler: Any, inlined: set[int]) -> frozenset[int]:
+    """Ids of the mutable objects in a pickler's memo, and of ``inlined`` ones.
 
-    CPython counts the references to each object. Those from the memo, from the inside, and one from its variable
-    to the object with the id ``root`` are no others'. What was made for the sake of the pickling alone (a
-    ``__getstate__``'s dict) has no more than these either; it is soon gone, and its id used again.
+    What was made for the sake of the pickling alone (a ``__getstate__``'s dict) is left out: it is soon gone, and
+    its id used again.
     """
     with _uncollected():
-        memo: dict[int, tuple[int, Any]] = pickler.memo.copy()
-        kinds = list(map(type, map(_object_of, memo.values())))
-        mutable = {kind for kind in set(kinds) if not is_atom_type(kind)}
-        found = list(compress(memo, map(mutable.__contains__, kinds)))
-        found += inlined & memo.keys()
-        counts = map(getrefcount, map(_object_of, map(memo.__getitem__, found)))
-        if len(memo) <= _WORTH_COUNTING:
-            inside = _references_inside(chain(map(_object_of, memo.values()), pickler.buffers), set(found))
-            inside[root] += 1
-            if issubclass(type(memo.get(root, (0, None))[1]), type):  # isinstance would wake a resource
-                inside += _references_inside_class(memo[root][1])
-            weakly = map(getweakrefcount, map(_object_of, map(memo.__getitem__, found)))
-            counts = map(add, map(sub, counts, map(inside.__getitem__, found)), weakly)
-        others = frozenset(compress(found, map(_of_nobody_else().__lt__, counts)))
-        del memo, kinds
-    return others - frozenset[int]().union(*map(_of_its_library, mutable))
+        memo = _Memo(pickler, inlined)
+        lasting = frozenset(compress(memo.found, map(_of_nobody_else().__lt__, memo.counts())))
+        del memo
+    return lasting
 
 
-def _references_inside(objects: Iterable[Any], holders: Set[int]) -> Counter[int]:
-    """How often each object is referred to by others of the same value."""
-    inside: Counter[int] = Counter()
-    for one in objects:
+def shareable_ids(pickler: Any, inlined: set[int], root: int) -> frozenset[int]:
+    """Those by which another value may be tied to this one: objects that somebody else holds, too.
+
+    CPython counts the references to each object. Those from the inside, and one from its variable to the object
+    with the id ``root``, are no others'.
+    """
+    with _uncollected():
+        memo = _Memo(pickler, inlined)
+        counts, kinds = memo.counts(), memo.kinds
+        if len(memo.objects) <= _WORTH_COUNTING:
+            inside = _references_inside(memo, pickler.buffers, root)
+            weakly = map(getweakrefcount, memo.objects_found())
+            counts = map(add, map(sub, counts, map(inside.__getitem__, memo.found)), weakly)
+        others = frozenset(compress(memo.found, map(_of_nobody_else().__lt__, counts)))
+        del memo, counts
+    return others - frozenset[int]().union(*map(_of_its_library, kinds))
+
+
+class _Memo:
+    """A copy of a pickler's memo, and the mutable objects found in it. To be gone before the collector is on."""
+
+    def __init__(self, pickler: Any, inlined: set[int]) -> None:
+        self.objects: dict[int, tuple[int, Any]] = pickler.memo.copy()
+        kinds = list(map(type, map(_object_of, self.objects.values())))
+        self.kinds = {kind for kind in set(kinds) if not is_atom_type(kind)}
+        self.found = list(compress(self.objects, map(self.kinds.__contains__, kinds)))
+        self.found += inlined & self.objects.keys()
+
+    def objects_found(self) -> Iterator[Any]:
+        return map(_object_of, map(self.objects.__getitem__, self.found))
+
+    def counts(self) -> Iterator[int]:
+        """References to each object found: no variable may refer to it while they are counted."""
+        return map(getrefcount, self.objects_found())
+
+
+def _references_inside(memo: _Memo, buffers: Iterable[PickleBuffer], root: int) -> Counter[int]:
+    """How often each object is referred to by others of the same value, and by its variable."""
+    inside, holders = Counter([root]), set(memo.found)
+    for one in chain(map(_object_of, memo.objects.values()), buffers):
         if id(one) in holders or type(one) in _SEE_THROUGH:
             inside.update(map(id, _held_by(one)))
-    return inside
-
-
-def _references_inside_class(kind: type) -> Counter[int]:
-    """The same for a class, whose attributes are not in the memo by themselves."""
-    attributes = list(vars(kind).values())
-    inside = Counter(map(id, attributes))
-    for function in attributes:
-        if type(function) is FunctionType:
-            inside.update(map(id, gc.get_referents(function)))
+        elif id(one) == root and issubclass(type(one), type):  # isinstance would wake a resource
+            for attribute in list(vars(one).values()):  # not in the memo by themselves, as its dict is not
+                inside[id(attribute)] += 1
+                if type(attribute) is FunctionType and id(attribute) not in holders:
+                    inside.update(map(id, gc.get_referents(attribute)))
     return inside
 
 

@@ -90,7 +90,7 @@ class _Look:
         dearest = (
             max(alone, key=lambda node: len(alone[node].stream)) if len(alone) == len(group.nodes) else None
         )
-        if any(not new.identities for node, new in alone.items() if node != dearest):
+        if any(not new.shareable for node, new in alone.items() if node != dearest):
             return False
         for node in group.nodes:
             size = len(alone[node].stream) if node in alone else len(whole.stream)
@@ -183,7 +183,7 @@ class _Look:
         """Ids by which others could be tied to a node. (A definition itself is referred to, not tied.)"""
         if is_scalar(self._groups.value(node)):
             return _NOTHING
-        ids = new.identities  # no variable here may refer to the value: references are counted
+        ids = new.shareable  # no variable here may refer to the value: references are counted
         return ids - {new.root} if is_definition_node(node) else ids
 
     def _suspects(self, alone: dict[str, Pickled], shared: dict[str, frozenset[int]]) -> set[str]:

@@ -20,7 +20,7 @@ from evercell.state.classes import reduce_class
 from evercell.state.deep import is_too_deep, with_room
 from evercell.state.definitions import Definitions, code_names
 from evercell.state.frames import without_frames
-from evercell.state.identities import met_ids, shareable_ids
+from evercell.state.identities import met_ids, mutable_ids, shareable_ids
 from evercell.state.kinds import UNKNOWN_ADVICE, refusal, type_name
 from evercell.state.libraries import library_of
 from evercell.state.loading import Loading, load_failure
@@ -77,9 +77,14 @@ class Pickled:
         """Whether very many small objects are in it."""
         return is_large(len(self.stream))
 
+    @property
+    def mutable(self) -> frozenset[int]:
+        """Ids of the mutable objects in it."""
+        return mutable_ids(self.pickler, self.notes.inlined) if self.pickler is not None else frozenset()
+
     @cached_property
-    def identities(self) -> frozenset[int]:
-        """Ids of the mutable objects in it that others may hold, too."""
+    def shareable(self) -> frozenset[int]:
+        """Ids of those that others may hold, too, as far as it is known."""
         if self.pickler is None:
             return frozenset()
         return shareable_ids(self.pickler, self.notes.inlined, self.root)
