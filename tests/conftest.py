@@ -8,6 +8,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -60,13 +61,22 @@ def postgres_database(server: str) -> Iterator[str]:
     url = make_url(server).set(database=name, drivername="postgresql+psycopg")
     yield url.render_as_string(hide_password=False)
     with psycopg.connect(server, autocommit=True) as admin:
-        left = admin.execute(
-            "SELECT pid, application_name, query FROM pg_stat_activity"
-            " WHERE backend_type = 'client backend' AND datname = %s",
-            (name,),
-        ).fetchall()
+        left = _connections(admin, name)
+        for _ in range(100):  # a server's process ends a moment after its client has gone
+            if not left:
+                break
+            admin.execute("SELECT pg_sleep(0.05)")
+            left = _connections(admin, name)
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     assert not left, f"connections left open: {left}"
+
+
+def _connections(admin: psycopg.Connection[Any], database: str) -> list[Any]:
+    return admin.execute(
+        "SELECT pid, application_name, query FROM pg_stat_activity"
+        " WHERE backend_type = 'client backend' AND datname = %s",
+        (database,),
+    ).fetchall()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
