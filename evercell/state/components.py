@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from evercell.state.definitions import is_definition_node
-from evercell.state.pickling import Pickled
+from evercell.state.pickled import Pickled
 
 
 def components(pickled: Mapping[str, Pickled], shared: Mapping[str, frozenset[int]]) -> list[set[str]]:

@@ -23,7 +23,7 @@ from evercell.state.manifest import (
     encode,
     group_to_json,
 )
-from evercell.state.pickling import Pickled
+from evercell.state.pickled import Pickled
 from evercell.state.signing import Signer
 from evercell.state.sources import python_version
 

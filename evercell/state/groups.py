@@ -12,7 +12,8 @@ from typing import Any
 from evercell.core.ids import new_id
 from evercell.state.definitions import Definitions, is_definition_node
 from evercell.state.manifest import Group
-from evercell.state.pickling import Pickled, Serialiser, is_large
+from evercell.state.pickled import Pickled, is_large
+from evercell.state.pickling import Serialiser
 
 Fresh = Mapping[frozenset[str], Pickled]
 """What was serialised a moment ago: nodes taken together → their stream and buffers."""

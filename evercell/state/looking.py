@@ -14,7 +14,7 @@ from evercell.state.atoms import is_scalar
 from evercell.state.components import components
 from evercell.state.definitions import is_definition_node
 from evercell.state.groups import GONE, Fresh, Groups, LiveGroup, Seen
-from evercell.state.pickling import Pickled
+from evercell.state.pickled import Pickled
 
 _NOTHING: frozenset[int] = frozenset()
 

@@ -11,7 +11,7 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evercell.state import pickling
+from evercell.state import pickled
 from tests.canonical import canonical
 from tests.unit.sessions import Notebook, workspace_in
 
@@ -96,12 +96,12 @@ STEPS = st.tuples(CELLS, st.booleans(), st.sampled_from((True, False, False, Fal
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
-@given(cells=st.lists(STEPS, min_size=1, max_size=14), large=st.sampled_from((0, 300, pickling.LARGE)))
+@given(cells=st.lists(STEPS, min_size=1, max_size=14), large=st.sampled_from((0, 300, pickled.LARGE)))
 def test_random_cells_resume_as_if_the_kernel_had_never_died(
     cells: list[tuple[str, bool, bool]], large: int
 ) -> None:
     """``large``: bytes from which on a group is looked at as a whole."""
-    with mock.patch.object(pickling, "LARGE", large):
+    with mock.patch.object(pickled, "LARGE", large):
         _compare(cells)
 
 

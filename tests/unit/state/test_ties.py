@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from evercell.state import pickling
+from evercell.state import pickled
 from tests.unit.state.memory import Cells
 
 APART = {
@@ -97,20 +97,20 @@ def test_what_shares_an_object_is_one_group(source: str) -> None:
 
 
 @pytest.mark.usefixtures("registry")
-@pytest.mark.parametrize("large", [0, pickling.LARGE], ids=["large", "small"])
+@pytest.mark.parametrize("large", [0, pickled.LARGE], ids=["large", "small"])
 @pytest.mark.parametrize("cells", HANDED_ON.values(), ids=HANDED_ON.keys())
 def test_what_came_by_way_of_a_module_is_shared_all_the_same(
     cells: list[str], large: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pickling, "LARGE", large)
+    monkeypatch.setattr(pickled, "LARGE", large)
     assert _tied(*(source.replace("held", "__import__('a_registry').held") for source in cells))
 
 
-@pytest.mark.parametrize("large", [0, pickling.LARGE], ids=["large", "small"])
+@pytest.mark.parametrize("large", [0, pickled.LARGE], ids=["large", "small"])
 def test_what_is_not_shared_any_more_is_a_group_of_its_own(
     large: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pickling, "LARGE", large)
+    monkeypatch.setattr(pickled, "LARGE", large)
     assert _tied("a = {'all': [[1], [2]]}; b = a['all'][1]")
     assert not _tied("a = {'all': [[1], [2]]}; b = a['all'][1]", "a['all'].pop()")
     assert not _tied("a = {'all': [[1], [2]]}; b = a['all'][1]", "b = [3]")
