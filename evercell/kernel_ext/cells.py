@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from evercell.core.errors import EvercellError, UsageError
-from evercell.engine.approvals.asking import leave_for_cell
+from evercell.engine.approvals.leave import leave_for_cell
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.steps import Ending, run_step

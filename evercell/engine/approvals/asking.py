@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from evercell.core.canonical import canonical_json
-from evercell.core.errors import ApprovalTimeout, Rejected, UsageError
+from evercell.core.errors import ApprovalTimeout, UsageError
 from evercell.core.ids import new_id
 from evercell.core.records import Approval, Question, Vote
 from evercell.engine.approvals.deciding import TIMEOUT, answer, settled
@@ -39,8 +39,8 @@ _POLL = 0.2
 _GLANCE = 0.05
 """Seconds between two looks at the page."""
 
-_LONGEST_TITLE = 500
-_ONCE = CallPolicy()
+LONGEST_TITLE = 500
+ONCE = CallPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class Ask:
     quorum: int = 1
 
     def __post_init__(self) -> None:
-        if not self.title.strip() or len(self.title) > _LONGEST_TITLE:
+        if not self.title.strip() or len(self.title) > LONGEST_TITLE:
             raise UsageError(
-                f"An approval's title has 1 to {_LONGEST_TITLE} characters.",
+                f"An approval's title has 1 to {LONGEST_TITLE} characters.",
                 hint="The rest belongs in details=.",
             )
         folded = {choice.casefold() for choice in self.choices}
@@ -114,16 +114,18 @@ def approve(
     if _is_awaited(_getframe(1)):
         return _asked_async(ask, key)
     return _remade(
-        ask, call_sync(partial(_wait, ask), (), {}, name="approve", key=_key(ask, key), policy=_ONCE)
+        ask, call_sync(partial(wait, ask), (), {}, name="approve", key=key_of(ask, key), policy=ONCE)
     )
 
 
 async def _asked_async(ask: Ask, key: str | None) -> Decision:
-    made = await call_async(partial(_await, ask), (), {}, name="approve", key=_key(ask, key), policy=_ONCE)
+    made = await call_async(
+        partial(wait_async, ask), (), {}, name="approve", key=key_of(ask, key), policy=ONCE
+    )
     return _remade(ask, made)
 
 
-def _key(ask: Ask, key: str | None) -> str:
+def key_of(ask: Ask, key: str | None) -> str:
     """Another title is another question: what was approved is never taken for something else."""
     return key or sha256(ask.title.encode()).hexdigest()[:12]
 
@@ -147,7 +149,8 @@ def _is_awaited(frame: FrameType) -> bool:
 # -- waiting -------------------------------------------------------------------------------------
 
 
-def _wait(ask: Ask) -> Decision:
+def wait(ask: Ask) -> Decision:
+    """Ask, and wait in this thread. Inside a durable call: its row is found again by the call's key."""
     scope = require_scope("approve")
     waker = threading.Event()
     with _Open(scope, ask, waker.set) as opened:
@@ -161,7 +164,8 @@ def _wait(ask: Ask) -> Decision:
         return decision
 
 
-async def _await(ask: Ask) -> Decision:
+async def wait_async(ask: Ask) -> Decision:
+    """The same without holding up the kernel's loop."""
     scope = require_scope("approve")
     loop, waker = asyncio.get_running_loop(), asyncio.Event()
     with _Open(scope, ask, lambda: loop.call_soon_threadsafe(waker.set)) as opened:
@@ -275,48 +279,3 @@ def _decision(approval: Approval, vote: Vote) -> Decision:
     return Decision(
         vote.choice, approval.approved, vote.by, vote.at, vote.comment, vote.values, vote.via, approval.id
     )
-
-
-# -- leave for a cell or a call ------------------------------------------------------------------
-
-
-def leave_for_cell(line: str) -> None:  # noqa: ARG001
-    """What ``%%approve LINE`` puts before a cell; raises `Rejected`."""
-    scope = require_scope("approve")
-    ask = scope.leave
-    if isinstance(ask, Ask):
-        _require_leave(ask, _key(ask, None))
-
-
-def leave_for_call(name: str, arguments: bytes, told: str) -> None:
-    """What ``@step(approve=True)`` asks before a call with arguments that are new to this step."""
-    ask, key, given = _leave_of(name, arguments, told)
-    if key not in given:
-        given[key] = call_sync(partial(_wait, ask), (), {}, name="approve", key=key, policy=_ONCE)
-    _refuse_rejected(ask, given[key])
-
-
-async def leave_for_call_async(name: str, arguments: bytes, told: str) -> None:
-    """The same before a coroutine function's call, without holding up the kernel's loop."""
-    ask, key, given = _leave_of(name, arguments, told)
-    if key not in given:
-        given[key] = await call_async(partial(_await, ask), (), {}, name="approve", key=key, policy=_ONCE)
-    _refuse_rejected(ask, given[key])
-
-
-def _leave_of(name: str, arguments: bytes, told: str) -> tuple[Ask, str, dict[str, Any]]:
-    key = f"{name} {arguments.hex()[:16]}"
-    return Ask(f"{name}({told})"[:_LONGEST_TITLE]), key, require_scope("approve").leave_given
-
-
-def _require_leave(ask: Ask, key: str) -> None:
-    _refuse_rejected(ask, call_sync(partial(_wait, ask), (), {}, name="approve", key=key, policy=_ONCE))
-
-
-def _refuse_rejected(ask: Ask, decision: Decision) -> None:
-    if not decision:
-        comment = f": {decision.comment}" if decision.comment else ""
-        raise Rejected(
-            f"{decision.by} answered {ask.title!r} with {decision.choice}{comment}.",
-            hint="It was not executed. To ask again: --rerun on the cell's first line, or change what is asked.",
-        )

@@ -78,7 +78,7 @@ def step(
 
 
 def _ask_leave(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    from evercell.engine.approvals.asking import leave_for_call
+    from evercell.engine.approvals.leave import leave_for_call
     from evercell.engine.calls.scope import current_scope
 
     scope = current_scope()
@@ -87,7 +87,7 @@ def _ask_leave(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None
 
 
 async def _ask_leave_async(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    from evercell.engine.approvals.asking import leave_for_call_async
+    from evercell.engine.approvals.leave import leave_for_call_async
     from evercell.engine.calls.scope import current_scope
 
     scope = current_scope()
