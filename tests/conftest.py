@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
 import tempfile
 import uuid
 import warnings
@@ -112,8 +115,21 @@ def store(store_url: str) -> Iterator[Store]:
 def isolated_home(folder: Path) -> dict[str, str]:
     """Jupyter's and IPython's folders below one of a test's own, for kernels and commands."""
     folder.mkdir(exist_ok=True)
-    names = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    return {**{name: str(folder / name.lower()) for name in names}, "PYTHONHASHSEED": "0"}
+    names = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR")
+    runtime = tempfile.mkdtemp(prefix="", dir=_sockets())
+    return {
+        **{name: str(folder / name.lower()) for name in names},
+        "JUPYTER_RUNTIME_DIR": runtime,
+        "PYTHONHASHSEED": "0",
+    }
+
+
+@functools.cache
+def _sockets() -> str:
+    """A folder near the root, since the path of a Unix socket may have about 100 characters."""
+    folder = tempfile.mkdtemp(prefix="evercell-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,8 @@ from typing import Any
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+from evercell.headless.sockets import reach_through_sockets
+
 CELL_TIMEOUT = 60
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -75,14 +77,19 @@ class Kernel:
     """A kernel process and a client on it."""
 
     def __init__(self, *, cwd: Path, environ: dict[str, str]) -> None:
-        self._manager = KernelManager(kernel_name="python3")
+        # not through ports: many kernels start at once here, and of two that pick the same port one dies
+        self._manager = reach_through_sockets(KernelManager(kernel_name="python3"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._manager.start_kernel(cwd=str(cwd), env={**os.environ, **environ})
         self._client: BlockingKernelClient = self._manager.client()
         self._client.start_channels()
-        self._client.wait_for_ready(timeout=CELL_TIMEOUT)
         self.pid: int = self._manager.provisioner.process.pid
+        try:
+            self._client.wait_for_ready(timeout=CELL_TIMEOUT)
+        except RuntimeError:
+            self.shut_down()
+            raise
 
     def run(
         self,

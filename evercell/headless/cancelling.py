@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.manager import KernelManager
 
 from evercell.core.errors import KernelDied, UsageError
 from evercell.core.records import Run
@@ -16,8 +16,10 @@ from evercell.core.statuses import CANCEL, RunStatus
 from evercell.engine.holder import this_user
 from evercell.engine.leasing import foreign_lease, held_message, take_lease
 from evercell.engine.workspace import Workspace
+from evercell.headless.sockets import reach_through_sockets
 
 _SECONDS = 600
+_SECONDS_TO_START = 60
 _SECONDS_TO_END = 30
 """How long the session of a run has to leave it when it is cancelled."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -64,11 +66,17 @@ def _end_session(workspace: Workspace, run: Run) -> None:
 def _in_a_kernel(run: Run, store_url: str) -> list[str]:
     folder = Path(run.notebook).parent if run.notebook else Path.cwd()
     environ = {**os.environ, "EVERCELL_STORE": store_url}
-    manager, client = start_new_kernel(cwd=str(folder if folder.is_dir() else Path.cwd()), env=environ)
+    manager = reach_through_sockets(KernelManager())
+    manager.start_kernel(cwd=str(folder if folder.is_dir() else Path.cwd()), env=environ)
+    client = manager.blocking_client()
+    client.start_channels()
     said: list[str] = []
     try:
+        client.wait_for_ready(timeout=_SECONDS_TO_START)
         for cell in _CELLS:
             _execute(client, cell.format(run=run.id), said)
+    except RuntimeError as error:
+        raise KernelDied(f"No kernel to undo run {run.name} in: {error}", hint="Try again.") from error
     finally:
         client.stop_channels()
         manager.shutdown_kernel()

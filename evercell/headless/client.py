@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
-from jupyter_core.paths import jupyter_runtime_dir
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 
 from evercell.core.errors import EvercellError
 from evercell.core.statuses import RunStatus
-
-_LONGEST_SOCKET_FOLDER = 50
-"""Characters; the path of a Unix socket may have about 100 in all."""
+from evercell.headless.sockets import reach_through_sockets
 
 _DOOR = "__import__('evercell.kernel_ext.door', fromlist=['door'])"
 
@@ -50,10 +46,17 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
 
     def create_kernel_manager(self) -> Any:
         """A manager whose kernel is reached through sockets of this user's, where the system has them."""
-        manager = super().create_kernel_manager()
-        if os.name == "posix" and len(jupyter_runtime_dir()) < _LONGEST_SOCKET_FOLDER:
-            manager.transport = "ipc"
-        return manager
+        return reach_through_sockets(super().create_kernel_manager())
+
+    def start_new_kernel_client(self, **kwargs: Any) -> Any:
+        """A client on the kernel just started. Raises nbclient's `DeadKernelError` where it does not come up.
+
+        (Where it has ports, somebody may have taken one of them before the kernel did.)
+        """
+        try:
+            return super().start_new_kernel_client(**kwargs)
+        except RuntimeError as error:
+            raise DeadKernelError(str(error)) from error
 
     def papermill_execute_cells(self) -> None:
         """Attach the kernel, execute the cells up to one that fails, and leave the run's status behind.

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ def command(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
-def write(path: Path, cells: list[str], tags: dict[int, str] | None = None) -> None:
-    notebook = nbformat.v4.new_notebook(
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    )
+def write(
+    path: Path, cells: list[str], tags: dict[int, str] | None = None, *, kernel: str = "python3"
+) -> None:
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": kernel, "display_name": kernel}})
     notebook.cells = [nbformat.v4.new_code_cell(source, id=f"c{n}") for n, source in enumerate(cells)]
     for number, tag in (tags or {}).items():
         notebook.cells[number].metadata["tags"] = [tag]
@@ -93,6 +94,36 @@ def test_a_killed_kernel_is_replaced_and_the_run_goes_on(
     assert counter.words() == ["one", "two", "three", "three", "four"]
     assert {s["name"]: s["attempts"] for s in run["steps"]}["cell-3"] == 2
     assert texts(tmp_path / "in.out.ipynb") == ["one [1]\n", "two [1, 2]\n", "", "four 3\n"]
+
+
+def test_a_kernel_that_does_not_come_up_is_replaced_too(
+    command: Callable[..., Any], counter: Counter, home: Path, tmp_path: Path
+) -> None:
+    """As where another program took the port that it was told to use."""
+    starting = tmp_path / "starting.sh"
+    starting.write_text(f'[ -e flag ] || {{ touch flag; exit 1; }}\nexec {sys.executable} "$@"\n')
+    spec = home / "jupyter_data_dir" / "kernels" / "late"
+    spec.mkdir(parents=True)
+    argv = ["sh", str(starting), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (spec / "kernel.json").write_text(
+        json.dumps({"argv": argv, "display_name": "late", "language": "python"})
+    )
+    write(tmp_path / "in.ipynb", four(counter, "pass"), kernel="late")
+    done = command("evercell", "run", "in.ipynb")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "flag").exists()
+    assert counter.words() == ["one", "two", "three", "four"]
+
+
+def test_runs_that_start_at_once_in_one_folder_do_not_meet(
+    command: Callable[..., Any], counter: Counter, tmp_path: Path
+) -> None:
+    write(tmp_path / "in.ipynb", four(counter, "pass"))
+    with ThreadPoolExecutor(4) as starting:
+        done = list(starting.map(lambda n: command("evercell", "run", "in.ipynb", f"{n}.ipynb"), range(4)))
+    assert [one.returncode for one in done] == [0] * 4, done
+    assert counter.times("four") == 4
+    assert not list(tmp_path.glob("kernel-*")), "no socket is left beside the notebook"
 
 
 def test_a_kernel_that_keeps_dying_ends_the_run_and_resume_goes_on_after_a_fix(

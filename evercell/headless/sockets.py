@@ -1,0 +1,29 @@
+"""How the kernels of headless runs are reached."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_runtime_dir
+from jupyter_core.utils import ensure_dir_exists
+
+_LONGEST_FOLDER = 50
+"""Characters; the path of a Unix socket may have about 100 in all."""
+
+
+def reach_through_sockets(manager: Any) -> Any:
+    """Have a kernel manager use Unix sockets in this user's runtime folder, where the system has them.
+
+    Ports are open to everybody on the machine, and are chosen before the kernel takes them: of many kernels that
+    start at once, one now and then finds its own taken.
+    """
+    folder = jupyter_runtime_dir()
+    if os.name == "posix" and len(folder) < _LONGEST_FOLDER:
+        ensure_dir_exists(folder, mode=0o700)
+        # by itself a manager would name its sockets "kernel-ipc-1" and so on, in whatever folder it is in
+        manager.connection_file = str(Path(folder, f"kernel-{uuid.uuid4()}.json"))
+        manager.transport = "ipc"
+    return manager
