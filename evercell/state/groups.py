@@ -35,7 +35,7 @@ class LiveGroup:
     is_sifted: bool = False
     """It is known by which of its objects others could be tied to it."""
     fingerprint: bytes = b""
-    """Of a large one as a whole, where it was looked at so."""
+    """Of the whole, where it was looked at so: it tells what its nodes share among them, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +192,10 @@ class Groups:
         """A group's payload: one node as it is, several as a dict, so that what they share stays shared."""
         found = fresh.get(group.nodes)
         whole = found if found is not None else self.whole(group.nodes)
-        if group.is_large:
-            group.fingerprint = whole.fingerprint
-        return (
-            whole
-            if len(group.nodes) == 1 or not whole.is_placeholder
-            else self._what_can_be_kept(group, whole)
-        )
+        group.fingerprint = whole.fingerprint
+        if len(group.nodes) == 1 or not whole.is_placeholder:
+            return whole
+        return self._what_can_be_kept(group, whole)
 
     def whole(self, nodes: frozenset[str]) -> Pickled:
         """These nodes in one stream."""

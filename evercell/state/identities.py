@@ -88,7 +88,7 @@ def _references_inside(memo: _Memo, buffers: Iterable[PickleBuffer], root: int) 
     inside, holders = Counter([root]), set(memo.found)
     for one in chain(map(_object_of, memo.objects.values()), buffers):
         if id(one) in holders or type(one) in _SEE_THROUGH:
-            inside.update(map(id, _held_by(one)))
+            inside.update(map(id, _held_by(one, holders)))
         elif id(one) == root and issubclass(type(one), type):  # isinstance would wake a resource
             for attribute in list(vars(one).values()):  # not in the memo by themselves, as its dict is not
                 inside[id(attribute)] += 1
@@ -97,12 +97,21 @@ def _references_inside(memo: _Memo, buffers: Iterable[PickleBuffer], root: int) 
     return inside
 
 
-def _held_by(one: Any) -> list[Any]:
-    """What an object refers to, an array's base included, of which the collector is not told."""
+def _held_by(one: Any, holders: Set[int]) -> list[Any]:
+    """What an object refers to, an array's base included, of which the collector is not told.
+
+    (The array behind a buffer is one made for the pickling, unless it is among the ``holders`` itself.)
+    """
     held = gc.get_referents(one)
+    arrays = [one] if id(one) in holders else []
     if type(one) is PickleBuffer:
-        return [*held, *(flat.base for flat in held if hasattr(flat, "base"))]
-    return [*held, one.base] if type(one).__module__ == "numpy" and hasattr(one, "base") else held
+        arrays = [array for array in held if id(array) not in holders]
+    return held + [array.base for array in arrays if _is_array(array)]
+
+
+def _is_array(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and issubclass(type(value), numpy.ndarray)
 
 
 def met_ids(pickler: Any, ids: Set[int]) -> Set[int]:

@@ -87,15 +87,13 @@ class _Look:
         """
         groups, notes = self._groups, whole.notes
         alone, changed = self._changed_in(group, whole)
-        dearest = (
-            max(alone, key=lambda node: len(alone[node].stream)) if len(alone) == len(group.nodes) else None
-        )
+        size = {node: len((alone.get(node) or whole).stream) for node in group.nodes}
+        dearest = max(group.nodes, key=size.__getitem__)
         if any(not new.shareable for node, new in alone.items() if node != dearest):
             return False
         for node in group.nodes:
-            size = len(alone[node].stream) if node in alone else len(whole.stream)
             fingerprint = alone[node].fingerprint if node in alone else b""
-            groups.note(node, Seen(fingerprint, _NOTHING, notes.refs, notes.reads, size))
+            groups.note(node, Seen(fingerprint, _NOTHING, notes.refs, notes.reads, size[node]))
         if not changed:
             group.fingerprint = whole.fingerprint
             return True
@@ -228,6 +226,8 @@ class _Look:
             same = len(former) == 1 and next(iter(former.values())).nodes == members
             if same and not members & self.changed:
                 group = next(iter(former.values()))
+                if len(members) > 1 and any(shared.get(node, alone) for node in members):
+                    group = self._tied_as_before(group)
             else:
                 group = LiveGroup(frozenset(members))
                 groups.regroup(group)
@@ -235,6 +235,20 @@ class _Look:
             group.is_sifted = members <= shared.keys()
             if len(members) == 1:
                 group.fingerprint = alone[next(iter(members))].fingerprint
+
+    def _tied_as_before(self, group: LiveGroup) -> LiveGroup:
+        """A group of which each node alone is as it was: another one if they share other objects now.
+
+        (``a[0]`` was ``b[0]`` and is an equal list now: neither ``a`` nor ``b`` has changed.)
+        """
+        whole = self._groups.whole(group.nodes)
+        whole.forget_objects()
+        if group.fingerprint and group.fingerprint != whole.fingerprint:
+            group = LiveGroup(group.nodes)
+            self._groups.regroup(group)
+            self.fresh[group.nodes] = whole
+        group.fingerprint = whole.fingerprint
+        return group
 
 
 def _dearest(alone: dict[str, Pickled]) -> str | None:

@@ -117,6 +117,43 @@ def test_what_is_not_shared_any_more_is_a_group_of_its_own(
     assert not _tied("a = {'all': [[1], [2]]}; b = a['all'][1]", "a['all'][0].append(3)", "b = 4")
 
 
+WITHIN = {
+    "one tie less": ["a = [[1], [2]]; b = [a[0], a[1]]", "a[0] = [1]"],
+    "one tie more": ["a = [[1], [2]]; b = [[1], a[1]]", "a[0] = b[0]"],
+    "others in their places": ["a = [[1], [1]]; b = [a[0], a[1]]", "a.reverse()"],
+    "in a new kernel": ["a = [[1], [2]]; b = [a[0], a[1]]", None, "a[0] = [1]"],
+}
+"""Cells after which two variables have what they had, but share other objects."""
+
+
+@pytest.mark.parametrize("large", [0, pickled.LARGE], ids=["large", "small"])
+@pytest.mark.parametrize("sources", WITHIN.values(), ids=WITHIN.keys())
+def test_what_a_group_shares_within_is_saved_when_it_changes(
+    sources: list[str | None], large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickled, "LARGE", large)
+    cells = Cells()
+    for number, source in enumerate(sources):
+        if source is None:
+            cells = _restored(cells)
+        else:
+            cells.step(f"s{number}", source)
+    again = _restored(cells)
+    assert _sharing(again) == _sharing(cells)
+
+
+def _restored(cells: Cells) -> Cells:
+    again = Cells(cells.memory)
+    again.namespace.restore(cells.memory.verified(cells.head or ""), cells.memory)
+    again.namespace.load_everything()
+    again.head = cells.head
+    return again
+
+
+def _sharing(cells: Cells) -> list[list[bool]]:
+    return [[one is other for other in cells["b"]] for one in cells["a"]]
+
+
 def test_a_read_and_a_write_of_very_many_objects_leave_their_neighbours_alone() -> None:
     """Only what changed has a new maker, whether a group is looked at as a whole or node by node."""
     cells = Cells()
@@ -131,10 +168,7 @@ def test_a_read_and_a_write_of_very_many_objects_leave_their_neighbours_alone() 
     assert made_by == {"a": "wrote again", "b": "wrote both", "c": "made"}
     group_of = cells.memory.verified(cells.head or "").variables
     assert group_of["a"].group == group_of["b"].group != group_of["listed"].group
-    again = Cells(cells.memory)
-    again.namespace.restore(cells.memory.verified(cells.head or ""), cells.memory)
-    again.namespace.load_everything()
+    again = _restored(cells)
     assert again["a"] == cells["a"] and again["b"] is again["a"]["all"][7]
-    again.head = cells.head
     again.step("wrote after a restore", "a['all'][8]['n'] = -1")
     assert again.namespace.made_by("b") == "wrote both"
