@@ -167,8 +167,9 @@ async def _execute(
     for number in range(spec.retries + 1):
         is_last = number == spec.retries
         attempt = session.store.begin_attempt(
-            session.write().lease, step=spec.name, cell_id=place.cell_id, key=plan.key, is_first=number == 0
-        )
+            session.write().lease, step=spec.name, cell_id=place.cell_id, key=plan.key,
+            is_first=number == 0, lightly=not spec.once,
+        )  # fmt: skip
         began = perf_counter()
         with calls_of(_calls(session, spec, plan, executor)) as calls:
             result = await executor.run_body(timeout=spec.timeout, is_last=is_last)

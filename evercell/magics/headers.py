@@ -61,6 +61,8 @@ def step_parser() -> argparse.ArgumentParser:
 
 def parse_step(line: str) -> StepSpec:
     """The spec on a ``%%step`` line; raises `UsageError` or, for ``-h``, `HelpAsked`."""
+    if (name := line.strip()).isidentifier():  # as nearly always; argparse takes as long as a commit
+        return StepSpec(name)
     given = parse_line(step_parser(), line)
     return StepSpec(
         name=given.name,

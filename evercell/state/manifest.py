@@ -12,6 +12,7 @@ from dataclasses import InitVar, dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from evercell.core.canonical import canonical_json
 from evercell.core.chunks import Blob, Supply
 from evercell.core.errors import Tampered
 from evercell.state.missing import Missing
@@ -110,7 +111,7 @@ class VerifiedManifest:
 
 def encode(content: Mapping[str, Any]) -> bytes:
     """A manifest's payload: canonical JSON."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return canonical_json(content).encode()
 
 
 def verify(

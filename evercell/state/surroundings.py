@@ -10,7 +10,6 @@ import random
 import sys
 from collections.abc import MutableMapping, Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from evercell.state.placeholder import Placeholder
@@ -45,6 +44,7 @@ class Surroundings:
         """``allowed``: patterns (``WANDB_*``) of the environment's names whose values may be stored."""
         self._allowed = allowed
         self._environ = dict(os.environ)
+        self._last_seen = _environment_as_it_lies()
         self._folder = _folder()
         self._path = list(sys.path)
         self._changed: set[str] = set()
@@ -86,8 +86,9 @@ class Surroundings:
 
     def _environment(self, sets_environment: bool) -> dict[str, Any]:
         """Names that cells set → value, `Withheld` or None (deleted)."""
-        now = dict(os.environ)
-        if now != self._environ:
+        lies = _environment_as_it_lies()
+        if lies != self._last_seen:
+            self._last_seen, now = lies, dict(os.environ)
             changed = {n for n in now.keys() | self._environ.keys() if now.get(n) != self._environ.get(n)}
             if sets_environment:
                 self._chosen |= changed
@@ -136,6 +137,11 @@ class Surroundings:
             self._write_environment({})
 
 
+def _environment_as_it_lies() -> dict[Any, Any]:
+    """The environment in the form in which it can be compared soonest: to decode all of it takes long."""
+    return dict(getattr(os.environ, "_data", os.environ))
+
+
 def _assign(environment: MutableMapping[str, str], name: str, value: str | None) -> None:
     if value is None:
         environment.pop(name, None)
@@ -152,6 +158,6 @@ def _seed_numpy(state: Any) -> None:
 
 def _folder() -> str:
     try:
-        return str(Path.cwd())
+        return os.getcwd()  # noqa: PTH109  a Path of it for every cell is a waste
     except FileNotFoundError:  # it was removed
         return ""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from functools import cache
-from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,9 +13,9 @@ from evercell.core.clock import Clock
 from evercell.core.errors import LeaseLost
 from evercell.core.faults import reach
 from evercell.core.records import Call, Lease, Signal
+from evercell.store.alone import Alone
 from evercell.store.checkpoints import blob_json, blob_of
 from evercell.store.chunks import Chunks
-from evercell.store.opening import driver_errors
 from evercell.store.prepared import Prepared, insert_into
 from evercell.store.schema import calls, heartbeats, leases, signals
 
@@ -56,13 +53,11 @@ class Calls(Chunks):
     """The calls and signals of a store's runs."""
 
     def __init__(self, url: str, *, clock: Clock, create: bool) -> None:
-        self._alone: Any = None
-        """A connection of its own, on which every statement commits by itself."""
-        self._alone_lock = Lock()
         super().__init__(url, clock=clock, create=create)
+        self._alone = Alone(self._engine, self.url)
 
     def close(self) -> None:
-        self._drop_alone()
+        self._alone.close()
         super().close()
 
     # -- calls -----------------------------------------------------------------------------------
@@ -75,7 +70,7 @@ class Calls(Chunks):
                 self._store_packed(turn, self._pack(chunks))
                 _record(turn.connection.dialect.name).run(turn.connection, _values(lease, call))
         else:
-            with self._standing_alone() as driver:
+            with self._alone as driver:
                 dialect = self._engine.dialect
                 cursor = _record(dialect.name).run_alone(driver, dialect, _values(lease, call))
                 written = cursor.rowcount
@@ -153,31 +148,6 @@ class Calls(Chunks):
         if row is None:
             return None
         return Signal(row.run_id, row.name, bytes(row.value), bytes(row.mac), row.sent_at, row.sent_by)
-
-    # -- the connection --------------------------------------------------------------------------
-
-    @contextmanager
-    def _standing_alone(self) -> Iterator[Any]:
-        """The driver's connection in autocommit mode; a broken one is opened anew the next time."""
-        with self._alone_lock, driver_errors(self.url):
-            if self._alone is None:
-                self._alone = self._engine.raw_connection()
-                if self._engine.dialect.name == "postgresql":
-                    self._alone.driver_connection.autocommit = True
-            try:
-                yield self._alone.driver_connection
-            except BaseException:
-                broken, self._alone = self._alone, None
-                with suppress(Exception):
-                    broken.invalidate()
-                raise
-
-    def _drop_alone(self) -> None:
-        with self._alone_lock:
-            alone, self._alone = self._alone, None
-            if alone is not None:
-                with suppress(Exception):
-                    alone.invalidate()
 
 
 def _values(lease: Lease, call: Call) -> dict[str, Any]:

@@ -126,6 +126,7 @@ class Database:
         self.clock = clock
         self._engine = connect(url, create=create)
         self._writing = writing(self._engine)
+        self._writing_lightly = writing(self._engine, lightly=True)
         with self._reading() as connection:
             self.store_id = str(
                 connection.execute(sa.select(meta.c.value).where(meta.c.key == "store_id")).scalar_one()
@@ -141,17 +142,18 @@ class Database:
             yield connection
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        with driver_errors(self.url), self._writing.begin() as connection:
+    def _write(self, *, lightly: bool = False) -> Iterator[Connection]:
+        engine = self._writing_lightly if lightly else self._writing
+        with driver_errors(self.url), engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def _turn(self, run_id: str, lease: Lease | None = None) -> Iterator[Turn]:
+    def _turn(self, run_id: str, lease: Lease | None = None, *, lightly: bool = False) -> Iterator[Turn]:
         """A write transaction on a run. With a lease it first makes sure that it still is the run's.
 
-        Raises `LeaseLost` with nothing changed where another session took over.
+        ``lightly``: as for `writing`. Raises `LeaseLost` with nothing changed where another session took over.
         """
-        with self._write() as connection:
+        with self._write(lightly=lightly) as connection:
             row: Any
             if lease is None:
                 row = connection.execute(_RUN, {"run": run_id}).one()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +24,8 @@ BUSY_SECONDS = 30
 _SCHEMA_LOCK = 0x65766572
 """PostgreSQL advisory lock that guards the making of the tables."""
 
-_WRITES = "evercell_writes"
-"""Execution option of a connection whose transactions write."""
+_SYNCHRONOUS = "evercell_synchronous"
+"""Execution option of a connection whose transactions write: SQLite's ``synchronous`` for them."""
 
 
 def connect(url: str, *, create: bool = True) -> Engine:
@@ -112,6 +110,7 @@ def _engine(url: URL) -> Engine:
             connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
             poolclass=sa.pool.QueuePool,
             pool_size=5,
+            pool_use_lifo=True,
             pool_reset_on_return=None,  # every transaction is ended by its context manager
         )
         event.listen(engine, "connect", _prepare_sqlite)
@@ -139,14 +138,22 @@ def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES, False)
+    synchronous = connection.get_execution_options().get(_SYNCHRONOUS)
     driver: Any = connection.connection.driver_connection
-    driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if synchronous is None:
+        driver.execute("BEGIN")
+    else:
+        driver.execute(f"PRAGMA synchronous = {synchronous}")
+        driver.execute("BEGIN IMMEDIATE")
 
 
-def writing(engine: Engine) -> Engine:
-    """The same engine for transactions that write: SQLite takes the write lock at their beginning."""
-    return engine.execution_options(**{_WRITES: True})
+def writing(engine: Engine, *, lightly: bool = False) -> Engine:
+    """The same engine for transactions that write: SQLite takes the write lock at their beginning.
+
+    ``lightly``: a commit in SQLite does not wait for the disk. It outlives the process, but a power cut may undo
+    it, together with whatever was committed so after it; the next other commit makes it last.
+    """
+    return engine.execution_options(**{_SYNCHRONOUS: "NORMAL" if lightly else "FULL"})
 
 
 def _ensure_schema(engine: Engine, shown: str) -> None:
@@ -192,22 +199,27 @@ def _create(engine: Engine) -> None:
         connection.execute(insert, {"revision": schema.REVISION})
 
 
-@contextmanager
-def driver_errors(shown: str) -> Iterator[None]:
+class driver_errors:  # noqa: N801  it is used as a function; a generator would take thrice as long
     """The one edge where the driver's errors become ours; the cause is kept."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise _explained(shown, str(getattr(error, "orig", None) or error)) from error
-    except OSError as error:
-        raise StoreError(
-            f"A pack of the store {shown} could not be written or read: {os.strerror(error.errno or 0)}.",
-            hint="Free some disk space or mend the folder; nothing was committed.",
-        ) from error
-    except Exception as error:
-        if not isinstance(error, _driver_error_types()):
-            raise
-        raise _explained(shown, str(error)) from error
+
+    def __init__(self, shown: str) -> None:
+        """``shown``: the store's address as it may be shown."""
+        self._shown = shown
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, SQLAlchemyError):
+            raise _explained(self._shown, str(getattr(error, "orig", None) or error)) from error
+        if isinstance(error, OSError):
+            raise StoreError(
+                f"A pack of the store {self._shown} could not be written or read: "
+                f"{os.strerror(error.errno or 0)}.",
+                hint="Free some disk space or mend the folder; nothing was committed.",
+            ) from error
+        if isinstance(error, _driver_error_types()):
+            raise _explained(self._shown, str(error)) from error
 
 
 def _driver_error_types() -> tuple[type[Exception], ...]:

@@ -71,14 +71,22 @@ class Steps(Checkpoints):
     """The steps of a store's runs."""
 
     def begin_attempt(
-        self, lease: Lease, *, step: str, cell_id: str | None, key: bytes, is_first: bool = True
+        self,
+        lease: Lease,
+        *,
+        step: str,
+        cell_id: str | None,
+        key: bytes,
+        is_first: bool = True,
+        lightly: bool = False,
     ) -> Attempt:
         """Commit that an attempt at a step begins. The run counts as running from here on.
 
+        ``lightly``: a power cut may make it unsaid; who executes the step again in any case can do without.
         Raises `LeaseLost`, and `RunPaused` before the first attempt (a step under way comes to its end).
         """
         reach("before_start")
-        with self._turn(lease.run_id, lease) as turn:
+        with self._turn(lease.run_id, lease, lightly=lightly) as turn:
             if is_first and turn.row.asked not in _NOTHING_ASKED:
                 self._refuse_paused(turn)
             number = self._count_attempt(turn, step, cell_id)

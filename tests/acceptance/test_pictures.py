@@ -41,6 +41,20 @@ def test_a_replay_shows_what_the_cell_showed(new_kernel: NewKernel, name: str) -
     assert all(meta.get("evercell", {}).get("replayed") for _, _, meta in again.messages)
 
 
+def test_text_on_its_way_when_its_cell_ends_is_recorded(new_kernel: NewKernel) -> None:
+    """A kernel sends text by itself 0.2 s after it was printed: these cells end just before, then and just after."""
+    kernel = new_kernel()
+    cells = [
+        f"%%step at_{number}\nimport time\nprint({number})\ntime.sleep({0.196 + number / 1000})"
+        for number in range(10)
+    ]
+    for number, cell in enumerate(cells):
+        if number % 2:
+            kernel.run("print('from another cell')")  # its time to be sent comes in the step
+        kernel.run(cell)
+    assert [kernel.run(cell).text for cell in cells] == [f"{number}\n" for number in range(10)]
+
+
 def test_two_hundred_megabytes_of_text_replay_as_first_and_last_part(
     new_kernel: NewKernel,
 ) -> None:

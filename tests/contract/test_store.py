@@ -117,6 +117,20 @@ def test_only_legal_transitions_are_committed(store: Store) -> None:
         store.set_status(None, run.id, RunStatus.RUNNING)
 
 
+def test_only_a_light_commit_of_sqlite_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    """As SQLite numbers them: 2 is FULL, 1 NORMAL."""
+    with open_store(f"sqlite:///{tmp_path}/store.db") as store:
+        run = store.create_run(NewRun(notebook=None))
+        lease = take(store, run)
+        found = []
+        for lightly in (True, False, True):
+            with store._turn(run.id, lease, lightly=lightly) as turn:
+                found.append(turn.connection.exec_driver_sql("PRAGMA synchronous").scalar())
+        with store._alone as driver:
+            found.append(driver.execute("PRAGMA synchronous").fetchone()[0])
+        assert found == [1, 2, 1, 2]
+
+
 # -- leases --------------------------------------------------------------------------------------
 
 
