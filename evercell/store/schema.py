@@ -29,7 +29,7 @@ from sqlalchemy import (
 from evercell.core.canonical import canonical_json
 from evercell.core.statuses import AttemptStatus, RunStatus
 
-REVISION = "0003"
+REVISION = "0004"
 """The migration that leads to this schema."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,6 +72,8 @@ def _one_of(column: str, statuses: type[StrEnum], name: str) -> CheckConstraint:
 
 
 metadata = MetaData()
+# ``sqlite_with_rowid=False``: in SQLite one tree instead of two, so that a commit writes fewer pages. (Not where
+# rows are long: those of such a tree would overflow.)
 
 meta = Table(
     "meta",
@@ -104,7 +106,7 @@ runs = Table(
     # what somebody outside of its session asked of it: to pause, or to end
     Column("asked", JsonText),
     _one_of("status", RunStatus, "runs_status"),
-    Index("runs_by_notebook", "notebook", "updated_at"),
+    Index("runs_by_notebook", "notebook"),
     Index("runs_by_creation", "created_at"),
 )
 
@@ -116,6 +118,7 @@ steps = Table(
     Column("position", BigInteger, nullable=False),
     Column("cell_id", String(64)),
     Column("attempts", Integer, nullable=False, default=0),
+    sqlite_with_rowid=False,
 )
 
 attempts = Table(
@@ -134,12 +137,7 @@ attempts = Table(
     Column("outputs", JsonText),
     _one_of("status", AttemptStatus, "attempts_status"),
     Index("attempts_by_step", "run_id", "step", "number", unique=True),
-    Index(
-        "attempts_running",
-        "run_id",
-        sqlite_where=text("status = 'running'"),
-        postgresql_where=text("status = 'running'"),
-    ),
+    sqlite_with_rowid=False,
 )
 
 checkpoints = Table(
@@ -163,7 +161,6 @@ checkpoints = Table(
     Column("seconds", Float, nullable=False),
     Column("created_at", Moment, nullable=False),
     Index("checkpoints_by_seq", "run_id", "seq", unique=True),
-    Index("checkpoints_by_step", "run_id", "step", "seq"),
 )
 
 packs = Table(
@@ -185,6 +182,7 @@ chunks = Table(
     Column("length", BigInteger, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("codec", Integer, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 approvals = Table(
@@ -252,7 +250,6 @@ calls = Table(
     Column("tries", JsonText, nullable=False),
     Column("ended_at", Moment, nullable=False),
     Column("undo", LargeBinary),
-    # one tree instead of two: a call's commit writes fewer pages
     sqlite_with_rowid=False,
 )
 
@@ -292,4 +289,5 @@ events = Table(
     Column("data", JsonText, nullable=False),
     Column("prev", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
 )

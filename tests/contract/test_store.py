@@ -310,6 +310,45 @@ def test_migrations_lead_to_the_schema(store_url: str) -> None:
             assert context.get_current_revision() == REVISION
 
 
+def test_an_older_store_is_brought_up_to_date_with_all_that_is_in_it(store_url: str, tmp_path: Path) -> None:
+    with open_store(store_url) as store:
+        run = store.create_run(NewRun(notebook="/w/agent.ipynb"))
+        lease = take(store, run)
+        made = complete(store, lease, "one")
+        lost = store.begin_attempt(lease, step="two", cell_id="c2", key=b"k")
+        entries = store.verify_journal(run.id)
+        with store._write() as connection:
+            rows = {
+                t: [r._asdict() for r in connection.execute(sa.select(t))] for t in metadata.sorted_tables
+            }
+            metadata.drop_all(connection)
+            connection.execute(sa.text("DROP TABLE alembic_version"))
+        upgrade(store._engine, "0003")
+        with store._write() as connection:
+            connection.execute(sa.text("DELETE FROM meta"))
+            for table, found in rows.items():
+                if found:
+                    connection.execute(sa.insert(table), found)
+    with open_store(store_url) as store:
+        assert store.verify_journal(run.id) == entries
+        assert store.checkpoint(made.id) == made
+        assert read_all(store, made.outputs.digests) == b"content"
+        assert [s.name for s in store.steps(run.id)] == ["one", "two"]
+        take(store, run, this_holder(), replacing=lease.token)
+        (attempt,) = store.attempts(run.id, step="two")
+        assert (attempt.id, attempt.status) == (lost.id, AttemptStatus.INTERRUPTED)
+        if store.path is not None:
+            with open_store(f"sqlite:///{tmp_path}/new.db") as new:
+                assert _trees(store) == _trees(new), "as if it had been made today"
+
+
+def _trees(store: Store) -> set[tuple[str, str, bool]]:
+    """What an SQLite store has trees for, and which tables have no other beside them."""
+    with store._reading() as connection:
+        found = connection.execute(sa.text("SELECT type, name, sql FROM sqlite_master"))
+        return {(kind, name, "WITHOUT ROWID" in (sql or "")) for kind, name, sql in found}
+
+
 def test_many_processes_may_make_a_store_at_once(store_url: str) -> None:
     script = (
         "import sys\nfrom evercell.store import open_store\ninput()\n"

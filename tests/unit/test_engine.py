@@ -15,6 +15,7 @@ from evercell.engine.steps import Ending
 from evercell.engine.uniqueness import declared_name
 from evercell.engine.workspace import Workspace
 from evercell.state.signing import load_key
+from evercell.store.schema import metadata
 from tests.unit.sessions import Notebook, workspace_in
 
 
@@ -76,13 +77,12 @@ def test_an_unknown_step_is_named_with_the_nearest(notebook: Notebook) -> None:
 
 
 def _set(workspace: Workspace, table: str, column: str, change: Any) -> None:
+    columns = metadata.tables[table].c
+    keys = metadata.tables[table].primary_key.columns
     with workspace.store._write() as connection:
-        rows = connection.execute(sa.text(f"SELECT rowid, {column} FROM {table}")).all()
-        for rowid, value in rows:
-            connection.execute(
-                sa.text(f"UPDATE {table} SET {column} = :v WHERE rowid = :r"),
-                {"v": change(value), "r": rowid},
-            )
+        for value, *key in connection.execute(sa.select(columns[column], *keys)).all():
+            here = sa.and_(*(k == found for k, found in zip(keys, key, strict=True)))
+            connection.execute(sa.update(metadata.tables[table]).where(here).values({column: change(value)}))
 
 
 HARM = {
@@ -145,7 +145,7 @@ def test_a_manifest_of_another_store_checkpoint_or_key_is_refused_by_name(
 
 def test_outputs_that_were_not_signed_are_not_replayed(notebook: Notebook) -> None:
     notebook.step("one", "print('honest')")
-    _set(notebook.session.workspace, "checkpoints", "outputs", lambda _: '{"digests":[],"size":0}')
+    _set(notebook.session.workspace, "checkpoints", "outputs", lambda _: {"digests": [], "size": 0})
     with pytest.raises(Tampered, match="--rerun"):
         notebook.step("one", "print('honest')")
 
