@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,15 @@ def reach_through_sockets(manager: Any) -> Any:
     start at once, one now and then finds its own taken.
     """
     folder = jupyter_runtime_dir()
-    if os.name == "posix" and len(folder) < _LONGEST_FOLDER:
-        ensure_dir_exists(folder, mode=0o700)
+    if os.name == "posix" and len(folder) < _LONGEST_FOLDER and _is_ours(folder):
         # by itself a manager would name its sockets "kernel-ipc-1" and so on, in whatever folder it is in
         manager.connection_file = str(Path(folder, f"kernel-{uuid.uuid4()}.json"))
         manager.transport = "ipc"
     return manager
+
+
+def _is_ours(folder: str) -> bool:
+    """Whether this user may write there. (The home of a scheduled job may be read-only.)"""
+    with suppress(OSError):
+        ensure_dir_exists(folder, mode=0o700)
+    return os.access(folder, os.W_OK)

@@ -115,6 +115,16 @@ def test_a_kernel_that_does_not_come_up_is_replaced_too(
     assert counter.words() == ["one", "two", "three", "four"]
 
 
+def test_a_home_that_cannot_be_written_to_is_no_obstacle(
+    command: Callable[..., Any], counter: Counter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", "/proc/nowhere")
+    write(tmp_path / "in.ipynb", four(counter, "pass"))
+    done = command("evercell", "run", "in.ipynb")
+    assert done.returncode == 0, done.stderr
+    assert counter.words() == ["one", "two", "three", "four"]
+
+
 def test_runs_that_start_at_once_in_one_folder_do_not_meet(
     command: Callable[..., Any], counter: Counter, tmp_path: Path
 ) -> None:
