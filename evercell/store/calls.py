@@ -9,11 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from evercell.core.chunks import Blob, Supply
-from evercell.core.clock import Clock
 from evercell.core.errors import LeaseLost
 from evercell.core.faults import reach
 from evercell.core.records import Call, Lease, Signal
-from evercell.store.alone import Alone
 from evercell.store.checkpoints import blob_json, blob_of
 from evercell.store.chunks import Chunks
 from evercell.store.prepared import Prepared, insert_into
@@ -52,14 +50,6 @@ _CALLS = sa.select(*_REPLAYED).where(
 class Calls(Chunks):
     """The calls and signals of a store's runs."""
 
-    def __init__(self, url: str, *, clock: Clock, create: bool) -> None:
-        super().__init__(url, clock=clock, create=create)
-        self._alone = Alone(self._engine, self.url)
-
-    def close(self) -> None:
-        self._alone.close()
-        super().close()
-
     # -- calls -----------------------------------------------------------------------------------
 
     def record_call(self, lease: Lease, call: Call, chunks: Supply) -> None:
@@ -70,10 +60,8 @@ class Calls(Chunks):
                 self._store_packed(turn, self._pack(chunks))
                 _record(turn.connection.dialect.name).run(turn.connection, _values(lease, call))
         else:
-            with self._alone as driver:
-                dialect = self._engine.dialect
-                cursor = _record(dialect.name).run_alone(driver, dialect, _values(lease, call))
-                written = cursor.rowcount
+            with self._direct.alone() as direct:
+                written = _record(direct.dialect.name).run(direct, _values(lease, call)).rowcount
             if not written:
                 self._explain_refusal(lease, call)
         reach("after_call_commit")

@@ -16,8 +16,9 @@ from evercell.core.canonical import canonical_json
 from evercell.core.clock import Clock
 from evercell.core.errors import LeaseLost
 from evercell.core.records import EventKind, Lease
+from evercell.store.direct import DirectConnection
 from evercell.store.opening import connect, driver_errors, parse_url, writing
-from evercell.store.prepared import Prepared
+from evercell.store.prepared import Direct, Prepared
 from evercell.store.schema import events, leases, meta, microseconds, runs
 
 GENESIS = bytes(32)
@@ -56,7 +57,8 @@ def event_digest(
 class Turn:
     """One write transaction on a run: gathers its events, then writes them with the run's row, once."""
 
-    def __init__(self, connection: Connection, row: Any, now: datetime) -> None:
+    def __init__(self, connection: Any, row: Any, now: datetime) -> None:
+        """``connection``: SQLAlchemy's, or a `Direct` one."""
         self.connection = connection
         self.row = row
         self.now = now
@@ -126,7 +128,7 @@ class Database:
         self.clock = clock
         self._engine = connect(url, create=create)
         self._writing = writing(self._engine)
-        self._writing_lightly = writing(self._engine, lightly=True)
+        self._direct = DirectConnection(self._engine, self.url)
         with self._reading() as connection:
             self.store_id = str(
                 connection.execute(sa.select(meta.c.value).where(meta.c.key == "store_id")).scalar_one()
@@ -134,6 +136,7 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
+        self._direct.close()
         self._engine.dispose()
 
     @contextmanager
@@ -142,28 +145,36 @@ class Database:
             yield connection
 
     @contextmanager
-    def _write(self, *, lightly: bool = False) -> Iterator[Connection]:
-        engine = self._writing_lightly if lightly else self._writing
-        with driver_errors(self.url), engine.begin() as connection:
+    def _write(self) -> Iterator[Connection]:
+        with driver_errors(self.url), self._writing.begin() as connection:
             yield connection
 
     @contextmanager
-    def _turn(self, run_id: str, lease: Lease | None = None, *, lightly: bool = False) -> Iterator[Turn]:
+    def _turn(self, run_id: str, lease: Lease | None = None) -> Iterator[Turn]:
         """A write transaction on a run. With a lease it first makes sure that it still is the run's.
 
-        ``lightly``: as for `writing`. Raises `LeaseLost` with nothing changed where another session took over.
+        Raises `LeaseLost` with nothing changed where another session took over.
         """
-        with self._write(lightly=lightly) as connection:
-            row: Any
-            if lease is None:
-                row = connection.execute(_RUN, {"run": run_id}).one()
-            else:
-                row = _LeasedRow(*_LEASED.run(connection, {"run": run_id}).fetchone())
-                if row.token != lease.token or row.session_id != lease.session_id:
-                    raise _lease_lost(row)
+        with self._write() as connection:
+            row = _leased_row(connection, lease) if lease else connection.execute(_RUN, {"run": run_id}).one()
             turn = Turn(connection, row, self.clock())
             yield turn
             turn.finish()
+
+    @contextmanager
+    def _direct_turn(self, lease: Lease, *, lightly: bool = False) -> Iterator[Turn]:
+        """As `_turn`, for prepared statements only; ``lightly`` as for `DirectConnection.transaction`."""
+        with self._direct.transaction(lightly=lightly) as direct:
+            turn = Turn(direct, _leased_row(direct, lease), self.clock())
+            yield turn
+            turn.finish()
+
+
+def _leased_row(connection: Connection | Direct, lease: Lease) -> Any:
+    row: Any = _LeasedRow(*_LEASED.run(connection, {"run": lease.run_id}).fetchone())
+    if row.token != lease.token or row.session_id != lease.session_id:
+        raise _lease_lost(row)
+    return row
 
 
 def _lease_lost(row: Any) -> LeaseLost:

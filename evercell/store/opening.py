@@ -24,8 +24,8 @@ BUSY_SECONDS = 30
 _SCHEMA_LOCK = 0x65766572
 """PostgreSQL advisory lock that guards the making of the tables."""
 
-_SYNCHRONOUS = "evercell_synchronous"
-"""Execution option of a connection whose transactions write: SQLite's ``synchronous`` for them."""
+_WRITES = "evercell_writes"
+"""Execution option of a connection whose transactions write."""
 
 
 def connect(url: str, *, create: bool = True) -> Engine:
@@ -138,22 +138,14 @@ def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    synchronous = connection.get_execution_options().get(_SYNCHRONOUS)
+    writes = connection.get_execution_options().get(_WRITES, False)
     driver: Any = connection.connection.driver_connection
-    if synchronous is None:
-        driver.execute("BEGIN")
-    else:
-        driver.execute(f"PRAGMA synchronous = {synchronous}")
-        driver.execute("BEGIN IMMEDIATE")
+    driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def writing(engine: Engine, *, lightly: bool = False) -> Engine:
-    """The same engine for transactions that write: SQLite takes the write lock at their beginning.
-
-    ``lightly``: a commit in SQLite does not wait for the disk. It outlives the process, but a power cut may undo
-    it, together with whatever was committed so after it; the next other commit makes it last.
-    """
-    return engine.execution_options(**{_SYNCHRONOUS: "NORMAL" if lightly else "FULL"})
+def writing(engine: Engine) -> Engine:
+    """The same engine for transactions that write: SQLite takes the write lock at their beginning."""
+    return engine.execution_options(**{_WRITES: True})
 
 
 def _ensure_schema(engine: Engine, shown: str) -> None:
@@ -218,11 +210,12 @@ class driver_errors:  # noqa: N801  it is used as a function; a generator would 
                 f"{os.strerror(error.errno or 0)}.",
                 hint="Free some disk space or mend the folder; nothing was committed.",
             ) from error
-        if isinstance(error, _driver_error_types()):
+        if isinstance(error, driver_error_types()):
             raise _explained(self._shown, str(error)) from error
 
 
-def _driver_error_types() -> tuple[type[Exception], ...]:
+def driver_error_types() -> tuple[type[Exception], ...]:
+    """What the drivers that are loaded raise."""
     psycopg = sys.modules.get("psycopg")
     return (sqlite3.Error,) if psycopg is None else (sqlite3.Error, psycopg.Error)
 

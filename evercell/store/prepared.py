@@ -18,6 +18,14 @@ Parameters = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Direct:
+    """A driver's own connection, which SQLAlchemy opened and does not follow."""
+
+    driver: Any
+    dialect: Any
+
+
+@dataclass(frozen=True, slots=True)
 class _Compiled:
     text: str
     order: list[str] | None
@@ -45,21 +53,14 @@ class Prepared:
         self._columns = list(columns) if columns is not None else None
         self._compiled: dict[str, _Compiled] = {}
 
-    def run(self, connection: Connection, parameters: Parameters) -> Any:
+    def run(self, connection: Connection | Direct, parameters: Parameters) -> Any:
         """Execute it within the connection's transaction; returns the driver's cursor."""
         compiled = self._for(connection.dialect)
         cursor = _cursor(connection)
         cursor.execute(compiled.text, compiled.bind(parameters))
         return cursor
 
-    def run_alone(self, driver: Any, dialect: Any, parameters: Parameters) -> Any:
-        """Execute it on a driver's connection that commits by itself; returns the cursor."""
-        compiled = self._for(dialect)
-        cursor = driver.cursor()
-        cursor.execute(compiled.text, compiled.bind(parameters))
-        return cursor
-
-    def run_many(self, connection: Connection, parameters: Sequence[Parameters]) -> None:
+    def run_many(self, connection: Connection | Direct, parameters: Sequence[Parameters]) -> None:
         """Execute it for each set of parameters."""
         compiled = self._for(connection.dialect)
         _cursor(connection).executemany(compiled.text, [compiled.bind(one) for one in parameters])
@@ -75,6 +76,8 @@ class Prepared:
         return compiled
 
 
-def _cursor(connection: Connection) -> Any:
+def _cursor(connection: Connection | Direct) -> Any:
+    if isinstance(connection, Direct):
+        return connection.driver.cursor()
     driver: Any = connection.connection.driver_connection
     return driver.cursor()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -27,7 +28,7 @@ from evercell.store.checkpoints import Checkpoints, blob_json, checkpoint_of, ch
 from evercell.store.database import Turn
 from evercell.store.prepared import Prepared, insert_into
 from evercell.store.runs import change_status
-from evercell.store.schema import attempts, checkpoints, runs, steps
+from evercell.store.schema import attempts, checkpoints, steps
 
 _NOTHING_ASKED = (None, "null")
 """As the drivers hand over JSON."""
@@ -86,7 +87,7 @@ class Steps(Checkpoints):
         Raises `LeaseLost`, and `RunPaused` before the first attempt (a step under way comes to its end).
         """
         reach("before_start")
-        with self._turn(lease.run_id, lease, lightly=lightly) as turn:
+        with self._direct_turn(lease, lightly=lightly) as turn:
             if is_first and turn.row.asked not in _NOTHING_ASKED:
                 self._refuse_paused(turn)
             number = self._count_attempt(turn, step, cell_id)
@@ -112,9 +113,8 @@ class Steps(Checkpoints):
         return attempt
 
     def _refuse_paused(self, turn: Turn) -> None:
-        query = sa.select(runs.c.asked).where(runs.c.id == turn.row.id)
-        asked = turn.connection.execute(query).scalar()
-        if asked is not None and asked["what"] == PAUSE:
+        asked = json.loads(turn.row.asked)
+        if asked["what"] == PAUSE:
             raise RunPaused(
                 f"Run {turn.row.name} was paused by {asked['by']}.",
                 hint=f"To go on: %unpause, or evercell unpause {turn.row.name}.",
@@ -141,7 +141,7 @@ class Steps(Checkpoints):
         shown = {"ename": error.ename, "evalue": error.evalue[:2000]} if error else {}
         stored = {**shown, "traceback": list(error.traceback)} if error else None
         kinds = {AttemptStatus.INTERRUPTED: EventKind.ATTEMPT_INTERRUPTED}
-        with self._turn(lease.run_id, lease) as turn:
+        with self._direct_turn(lease) as turn:
             self._store_packed(turn, packed)
             self._end_attempt(turn, attempt, status, error=stored, outputs=blob_json(outputs))
             turn.event(
@@ -166,7 +166,7 @@ class Steps(Checkpoints):
         Raises `LeaseLost` with nothing changed where another session took the run over.
         """
         packed = self._pack(draft.chunks)
-        with self._turn(lease.run_id, lease) as turn:
+        with self._direct_turn(lease) as turn:
             self._store_packed(turn, packed)
             if attempt is not None:
                 self._end_attempt(turn, attempt, AttemptStatus.COMPLETED)
@@ -205,7 +205,7 @@ class Steps(Checkpoints):
 
     def record_replay(self, lease: Lease, checkpoint: Checkpoint, *, move_head: bool) -> None:
         """Commit that a step was replayed; ``move_head`` makes its checkpoint the run's head."""
-        with self._turn(lease.run_id, lease) as turn:
+        with self._direct_turn(lease) as turn:
             change_status(turn, RunStatus.RUNNING)
             turn.event(EventKind.STEP_REPLAYED, {"step": checkpoint.step, "checkpoint": checkpoint.id})
             if move_head:

@@ -31,7 +31,7 @@ from evercell.core.errors import (
     StoreUnavailable,
 )
 from evercell.core.ids import new_id
-from evercell.core.records import Checkpoint, CheckpointDraft, Holder, Lease, NewRun, Run
+from evercell.core.records import Checkpoint, CheckpointDraft, EventKind, Holder, Lease, NewRun, Run
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.engine.holder import this_holder
 from evercell.store import Store, open_store
@@ -120,15 +120,43 @@ def test_only_legal_transitions_are_committed(store: Store) -> None:
 def test_only_a_light_commit_of_sqlite_does_not_wait_for_the_disk(tmp_path: Path) -> None:
     """As SQLite numbers them: 2 is FULL, 1 NORMAL."""
     with open_store(f"sqlite:///{tmp_path}/store.db") as store:
-        run = store.create_run(NewRun(notebook=None))
-        lease = take(store, run)
         found = []
         for lightly in (True, False, True):
-            with store._turn(run.id, lease, lightly=lightly) as turn:
-                found.append(turn.connection.exec_driver_sql("PRAGMA synchronous").scalar())
-        with store._alone as driver:
-            found.append(driver.execute("PRAGMA synchronous").fetchone()[0])
+            with store._direct.transaction(lightly=lightly) as direct:
+                found.append(direct.driver.execute("PRAGMA synchronous").fetchone()[0])
+        with store._direct.alone() as direct:
+            found.append(direct.driver.execute("PRAGMA synchronous").fetchone()[0])
         assert found == [1, 2, 1, 2]
+
+
+def test_a_connection_that_the_server_ended_meanwhile_is_opened_anew(store: Store) -> None:
+    run = store.create_run(NewRun(notebook=None))
+    lease = take(store, run)
+    first = complete(store, lease, "one")
+    with store._write() as connection:
+        if connection.dialect.name == "postgresql":
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            connection.execute(sa.text(others + "AND datname = current_database()"))
+    complete(store, lease, "two", parent=first.id)
+    assert names(store, run) == ["one", "two"]
+
+
+def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(store: Store) -> None:
+    run = store.create_run(NewRun(notebook=None))
+    lease = take(store, run)
+    before = counts(store)
+
+    def interrupted() -> None:
+        with store._direct_turn(lease) as turn:
+            turn.event(EventKind.STEP_COMPLETED, {"step": "one"})
+            turn.finish()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert counts(store) == before
+    complete(store, lease, "one")
+    assert names(store, run) == ["one"]
 
 
 # -- leases --------------------------------------------------------------------------------------

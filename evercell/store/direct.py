@@ -1,0 +1,86 @@
+"""The connection of what a step commits again and again: its beginning, its calls, its end.
+
+SQLAlchemy opens it; to be borrowed from a pool anew for each commit would cost as much as the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
+from typing import Any
+
+from sqlalchemy.engine import Engine
+
+from evercell.store.opening import driver_error_types, driver_errors
+from evercell.store.prepared import Direct
+
+
+class DirectConnection:
+    """A driver's connection in autocommit mode, for one thread at a time; a broken one is opened anew."""
+
+    def __init__(self, engine: Engine, shown: str) -> None:
+        """``shown``: the store's address as it may be shown."""
+        self._engine = engine
+        self._is_postgres = engine.dialect.name == "postgresql"
+        self._errors = driver_errors(shown)
+        self._lock = Lock()
+        self._connection: Any = None
+
+    @contextmanager
+    def alone(self) -> Iterator[Direct]:
+        """For statements that each commit by themselves."""
+        with self._lock, self._errors:
+            try:
+                yield self._direct()
+            except BaseException:
+                self._drop()  # it may be broken, or in the middle of something
+                raise
+
+    @contextmanager
+    def transaction(self, *, lightly: bool = False) -> Iterator[Direct]:
+        """A transaction that writes; SQLite takes the write lock at its beginning.
+
+        ``lightly``: a commit in SQLite does not wait for the disk. It outlives the process, but a power cut may
+        undo it, together with whatever was committed so after it; the next other commit makes it last.
+        """
+        with self.alone() as direct:
+            lightly = lightly and not self._is_postgres
+            if lightly:
+                direct.driver.execute("PRAGMA synchronous = NORMAL")
+            direct = self._begin(direct)
+            yield direct
+            direct.driver.execute("COMMIT")
+            if lightly:
+                direct.driver.execute("PRAGMA synchronous = FULL")
+
+    def close(self) -> None:
+        """Give the connection up."""
+        with self._lock:
+            self._drop()
+
+    def _begin(self, direct: Direct) -> Direct:
+        if not self._is_postgres:
+            direct.driver.execute("BEGIN IMMEDIATE")
+            return direct
+        try:
+            direct.driver.execute("BEGIN")
+        except driver_error_types():  # the server was restarted meanwhile; nothing was asked of it yet
+            self._drop()
+            direct = self._direct()
+            direct.driver.execute("BEGIN")
+        return direct
+
+    def _direct(self) -> Direct:
+        if self._connection is None:
+            self._connection = self._engine.raw_connection()
+            driver: Any = self._connection.driver_connection
+            if self._is_postgres:
+                driver.autocommit = True
+        return Direct(self._connection.driver_connection, self._engine.dialect)
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.invalidate()
