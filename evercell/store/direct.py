@@ -23,14 +23,14 @@ class DirectConnection:
         """``shown``: the store's address as it may be shown."""
         self._engine = engine
         self._is_postgres = engine.dialect.name == "postgresql"
-        self._errors = driver_errors(shown)
+        self._shown = shown
         self._lock = Lock()
         self._connection: Any = None
 
     @contextmanager
     def alone(self) -> Iterator[Direct]:
         """For statements that each commit by themselves."""
-        with self._lock, self._errors:
+        with self._lock, driver_errors(self._shown):
             try:
                 yield self._direct()
             except BaseException:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ BUSY_SECONDS = 30
 """How long a writer waits for another one."""
 
 _SCHEMA_LOCK = 0x65766572
-"""PostgreSQL advisory lock that guards the making of the tables."""
+"""PostgreSQL advisory lock that guards the making and changing of the tables."""
 
 _WRITES = "evercell_writes"
 """Execution option of a connection whose transactions write."""
@@ -110,7 +113,6 @@ def _engine(url: URL) -> Engine:
             connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
             poolclass=sa.pool.QueuePool,
             pool_size=5,
-            pool_use_lifo=True,
             pool_reset_on_return=None,  # every transaction is ended by its context manager
         )
         event.listen(engine, "connect", _prepare_sqlite)
@@ -126,15 +128,25 @@ def _is_read_only(path: Path) -> bool:
 def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if "readonly" not in str(error) and "unable to open" not in str(error):
-                raise
+    _switch_to_wal(cursor)
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+    """Once in a store's life. It takes the whole file for a moment, and for that SQLite does not wait by itself."""
+    end = time.monotonic() + BUSY_SECONDS
+    while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error) and time.monotonic() < end:
+                time.sleep(0.01)
+                continue
+            if "readonly" not in str(error) and "unable to open" not in str(error):
+                raise
+        return
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -173,11 +185,16 @@ def _revision(engine: Engine) -> str | None:
         return str(row[0]) if row else None
 
 
+def lock_schema(connection: Connection) -> None:
+    """Let nobody else make or change the tables until this transaction ends. (SQLite has one writer anyway.)"""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+
+
 def _create(engine: Engine) -> None:
     """Make all tables in one transaction; whoever comes second at the same instant finds them made."""
     with writing(engine).begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+        lock_schema(connection)
         if sa.inspect(connection).has_table("alembic_version"):
             return
         schema.metadata.create_all(connection)
@@ -191,27 +208,22 @@ def _create(engine: Engine) -> None:
         connection.execute(insert, {"revision": schema.REVISION})
 
 
-class driver_errors:  # noqa: N801  it is used as a function; a generator would take thrice as long
+@contextmanager
+def driver_errors(shown: str) -> Iterator[None]:
     """The one edge where the driver's errors become ours; the cause is kept."""
-
-    def __init__(self, shown: str) -> None:
-        """``shown``: the store's address as it may be shown."""
-        self._shown = shown
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, SQLAlchemyError):
-            raise _explained(self._shown, str(getattr(error, "orig", None) or error)) from error
-        if isinstance(error, OSError):
-            raise StoreError(
-                f"A pack of the store {self._shown} could not be written or read: "
-                f"{os.strerror(error.errno or 0)}.",
-                hint="Free some disk space or mend the folder; nothing was committed.",
-            ) from error
-        if isinstance(error, driver_error_types()):
-            raise _explained(self._shown, str(error)) from error
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise _explained(shown, str(getattr(error, "orig", None) or error)) from error
+    except OSError as error:
+        raise StoreError(
+            f"A pack of the store {shown} could not be written or read: {os.strerror(error.errno or 0)}.",
+            hint="Free some disk space or mend the folder; nothing was committed.",
+        ) from error
+    except Exception as error:
+        if not isinstance(error, driver_error_types()):
+            raise
+        raise _explained(shown, str(error)) from error
 
 
 def driver_error_types() -> tuple[type[Exception], ...]:

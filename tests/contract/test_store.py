@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -31,12 +34,13 @@ from evercell.core.errors import (
     StoreUnavailable,
 )
 from evercell.core.ids import new_id
-from evercell.core.records import Checkpoint, CheckpointDraft, EventKind, Holder, Lease, NewRun, Run
+from evercell.core.records import Attempt, Checkpoint, CheckpointDraft, EventKind, Holder, Lease, NewRun, Run
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.engine.holder import this_holder
 from evercell.store import Store, open_store
 from evercell.store.migrations import upgrade
 from evercell.store.schema import REVISION, metadata
+from tests.conftest import postgres_database
 
 TTL = timedelta(seconds=30)
 ELSEWHERE = Holder("elsewhere", "boot", 1, 0.0, "somebody")
@@ -129,14 +133,24 @@ def test_only_a_light_commit_of_sqlite_does_not_wait_for_the_disk(tmp_path: Path
         assert found == [1, 2, 1, 2]
 
 
-def test_a_connection_that_the_server_ended_meanwhile_is_opened_anew(store: Store) -> None:
+@pytest.fixture
+def postgres_store(postgres_server: str) -> Iterator[Store]:
+    databases = postgres_database(postgres_server)
+    with open_store(next(databases)) as store:
+        yield store
+    next(databases, None)
+
+
+@pytest.mark.postgres
+def test_a_connection_that_the_server_ended_meanwhile_is_opened_anew(postgres_store: Store) -> None:
+    store = postgres_store
     run = store.create_run(NewRun(notebook=None))
     lease = take(store, run)
     first = complete(store, lease, "one")
     with store._write() as connection:
-        if connection.dialect.name == "postgresql":
-            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-            connection.execute(sa.text(others + "AND datname = current_database()"))
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+        ended = connection.execute(sa.text(others + "AND datname = current_database()")).scalars().all()
+    assert True in ended
     complete(store, lease, "two", parent=first.id)
     assert names(store, run) == ["one", "two"]
 
@@ -338,16 +352,40 @@ def test_migrations_lead_to_the_schema(store_url: str) -> None:
             assert context.get_current_revision() == REVISION
 
 
-def test_an_older_store_is_brought_up_to_date_with_all_that_is_in_it(store_url: str, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Older:
+    """A store as an earlier version left it, and what is in it."""
+
+    url: str
+    run: Run
+    lease: Lease
+    made: Checkpoint
+    under_way: Attempt
+    entries: int
+
+    def check(self, store: Store) -> None:
+        """It is all there, and work goes on."""
+        assert store.verify_journal(self.run.id) == self.entries
+        assert store.checkpoint(self.made.id) == self.made
+        assert read_all(store, self.made.outputs.digests) == b"content"
+        assert [s.name for s in store.steps(self.run.id)] == ["one", "two"]
+        take(store, self.run, this_holder(), replacing=self.lease.token)
+        (attempt,) = store.attempts(self.run.id, step="two")
+        assert (attempt.id, attempt.status) == (self.under_way.id, AttemptStatus.INTERRUPTED)
+
+
+@pytest.fixture
+def older(store_url: str) -> Older:
     with open_store(store_url) as store:
         run = store.create_run(NewRun(notebook="/w/agent.ipynb"))
         lease = take(store, run)
         made = complete(store, lease, "one")
-        lost = store.begin_attempt(lease, step="two", cell_id="c2", key=b"k")
+        under_way = store.begin_attempt(lease, step="two", cell_id="c2", key=b"k")
         entries = store.verify_journal(run.id)
         with store._write() as connection:
             rows = {
-                t: [r._asdict() for r in connection.execute(sa.select(t))] for t in metadata.sorted_tables
+                table: [row._asdict() for row in connection.execute(sa.select(table))]
+                for table in metadata.sorted_tables
             }
             metadata.drop_all(connection)
             connection.execute(sa.text("DROP TABLE alembic_version"))
@@ -357,14 +395,12 @@ def test_an_older_store_is_brought_up_to_date_with_all_that_is_in_it(store_url: 
             for table, found in rows.items():
                 if found:
                     connection.execute(sa.insert(table), found)
-    with open_store(store_url) as store:
-        assert store.verify_journal(run.id) == entries
-        assert store.checkpoint(made.id) == made
-        assert read_all(store, made.outputs.digests) == b"content"
-        assert [s.name for s in store.steps(run.id)] == ["one", "two"]
-        take(store, run, this_holder(), replacing=lease.token)
-        (attempt,) = store.attempts(run.id, step="two")
-        assert (attempt.id, attempt.status) == (lost.id, AttemptStatus.INTERRUPTED)
+    return Older(store_url, run, lease, made, under_way, entries)
+
+
+def test_an_older_store_is_brought_up_to_date_with_all_that_is_in_it(older: Older, tmp_path: Path) -> None:
+    with open_store(older.url) as store:
+        older.check(store)
         if store.path is not None:
             with open_store(f"sqlite:///{tmp_path}/new.db") as new:
                 assert _trees(store) == _trees(new), "as if it had been made today"
@@ -377,12 +413,53 @@ def _trees(store: Store) -> set[tuple[str, str, bool]]:
         return {(kind, name, "WITHOUT ROWID" in (sql or "")) for kind, name, sql in found}
 
 
+def test_a_kill_at_the_end_of_an_upgrade_leaves_the_older_store_whole(older: Older) -> None:
+    engine = sa.create_engine(older.url)  # upgrades nothing
+    before = _looks(engine)
+    script = "import sys\nfrom evercell.store import open_store\nopen_store(sys.argv[1])\n"
+    killed = subprocess.run(
+        [sys.executable, "-c", script, older.url],
+        env={**os.environ, "EVERCELL_FAULT": "after_upgrade_before_commit"},
+        check=False,
+        timeout=60,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert _looks(engine) == before
+    engine.dispose()
+    with open_store(older.url) as store:
+        older.check(store)
+
+
+def _looks(engine: sa.Engine) -> dict[str, object]:
+    """The store's revision, tables and indexes, and how many rows there are."""
+    with engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        tables = {
+            name: sorted(str((i["name"], i["column_names"])) for i in inspector.get_indexes(name))
+            for name in inspector.get_table_names()
+        }
+        rows = {n: connection.execute(sa.text(f"SELECT count(*) FROM {n}")).scalar() for n in tables}
+        revision = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        return {"revision": revision, "tables": tables, "rows": rows}
+
+
 def test_many_processes_may_make_a_store_at_once(store_url: str) -> None:
+    assert len(_opened_at_once(store_url)) == 1
+
+
+def test_many_processes_may_bring_an_older_store_up_to_date_at_once(older: Older) -> None:
+    assert len(_opened_at_once(older.url)) == 1
+    with open_store(older.url) as store:
+        older.check(store)
+
+
+def _opened_at_once(store_url: str) -> set[str]:
+    """The store's id, as each of four processes that open it at once tells it."""
     script = (
-        "import sys\nfrom evercell.store import open_store\ninput()\n"
+        "import sys\nfrom evercell.store import migrations, open_store\nprint('ready', flush=True)\ninput()\n"
         "with open_store(sys.argv[1]) as s:\n    print(s.store_id)\n"
     )
-    makers = [
+    openers = [
         subprocess.Popen(
             [sys.executable, "-c", script, store_url],
             stdin=subprocess.PIPE,
@@ -391,9 +468,15 @@ def test_many_processes_may_make_a_store_at_once(store_url: str) -> None:
         )
         for _ in range(4)
     ]
-    ids = {maker.communicate("\n", timeout=60)[0].strip() for maker in makers}
-    assert len(ids) == 1
-    assert ids != {""}
+    for opener in openers:
+        assert opener.stdout is not None and opener.stdout.readline() == "ready\n"
+    for opener in openers:  # all are told before one is waited for
+        assert opener.stdin is not None
+        opener.stdin.write("\n")
+        opener.stdin.flush()
+    ids = {opener.communicate(timeout=60)[0].strip() for opener in openers}
+    assert "" not in ids, "one of them failed"
+    return ids
 
 
 @pytest.mark.parametrize(

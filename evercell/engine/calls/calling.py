@@ -52,7 +52,7 @@ def call_sync(
         for pause in _tries(policy, tries):
             if pause:
                 time.sleep(pause)
-            with _Try(tries):
+            with _try(tries):
                 with _time_limit(policy.timeout, name, call):
                     value = function(*args, **kwargs)
                 break
@@ -79,7 +79,7 @@ async def call_async(
         for pause in _tries(policy, tries):
             if pause:
                 await asyncio.sleep(pause)
-            with _Try(tries):
+            with _try(tries):
                 value = await _limited(function(*args, **kwargs), policy.timeout, name, call)
                 break
         else:
@@ -100,22 +100,19 @@ def _tries(policy: CallPolicy, tries: list[dict[str, Any]]) -> Iterator[float]:
         yield policy.pause(failures=len(failures))
 
 
-class _Try:
+@contextmanager
+def _try(tries: list[dict[str, Any]]) -> Iterator[None]:
     """One try: an error of the function is noted, one of ours or an interrupt goes on."""
-
-    __slots__ = ("_at", "_began", "_tries")
-
-    def __init__(self, tries: list[dict[str, Any]]) -> None:
-        self._tries = tries
-
-    def __enter__(self) -> None:
-        self._began, self._at = time.perf_counter(), time.time()
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        is_result = isinstance(error, Exception) and not isinstance(error, _OURS)
-        seconds = time.perf_counter() - self._began
-        self._tries.append({"at": self._at, "seconds": seconds, "error": error if is_result else None})
-        return is_result  # whatever the function raises is its result
+    began, at = time.perf_counter(), time.time()
+    error: BaseException | None = None
+    try:
+        yield
+    except _OURS:
+        raise
+    except Exception as raised:  # noqa: BLE001  whatever the function raises is its result
+        error = raised
+    finally:
+        tries.append({"at": at, "seconds": time.perf_counter() - began, "error": error})
 
 
 def _fail(scope: CallScope, place: Place, tries: list[dict[str, Any]]) -> Any:

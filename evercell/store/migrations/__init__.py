@@ -8,13 +8,17 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import Engine
 
+from evercell.core.faults import reach
+
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the store up to ``revision`` in one transaction."""
-    from evercell.store.opening import writing
+    from evercell.store.opening import lock_schema, writing
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     with writing(engine).begin() as connection:
+        lock_schema(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+        reach("after_upgrade_before_commit")
