@@ -130,6 +130,30 @@ def test_cancel_with_undo_from_the_command_line(
     assert shown.status == "error" and "cancelled" in shown.error, "the living kernel is off the run"
 
 
+def test_undoing_without_a_kernel_says_so_and_leaves_the_run_as_it_was(
+    new_kernel: NewKernel, store_url: str, home: Path
+) -> None:
+    kernel = new_kernel()
+    kernel.run("%%step a\nx = 1")
+    startup = home / "ipythondir" / "profile_default" / "startup"
+    startup.mkdir(parents=True, exist_ok=True)
+    (startup / "00-no-kernel.py").write_text("import os\nos._exit(1)\n")
+    command = [
+        str(Path(sys.executable).with_name("evercell")),
+        "--store",
+        store_url,
+        "cancel",
+        "nb-1",
+        "--undo",
+    ]
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert failed.returncode == 1
+    assert "No kernel to undo run nb-1 in" in failed.stderr and "Try again" in failed.stderr
+    (startup / "00-no-kernel.py").unlink()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("variant", ["sync", "async", "plain"])
 def test_a_cancellation_reaches_the_call_under_way(
     new_kernel: NewKernel, store_url: str, counter: Counter, variant: str
