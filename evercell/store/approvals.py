@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
+from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
 from evercell.core.errors import AlreadyDecided, ApprovalNotFound
@@ -45,7 +45,7 @@ class Approvals(Database):
             turn.event(EventKind.APPROVAL_ASKED, told)
         return asked
 
-    def _of_call(self, turn: Turn, asked: Approval) -> Approval | None:
+    def _of_call(self, turn: Turn[Connection], asked: Approval) -> Approval | None:
         query = sa.select(approvals).where(*(approvals.c[name] == getattr(asked, name) for name in _CALL))
         row = turn.connection.execute(query).first()
         return _approval(row) if row is not None else None
@@ -120,14 +120,14 @@ class Approvals(Database):
             _decide(turn, current, vote)
         return replace(current, decision=vote)
 
-    def _pending(self, turn: Turn, approval: Approval) -> Approval:
+    def _pending(self, turn: Turn[Connection], approval: Approval) -> Approval:
         row = turn.connection.execute(sa.select(approvals).where(approvals.c.id == approval.id)).one()
         current = _approval(row)
         if current.decision is not None:
             raise already_decided(current)
         return current
 
-    def _count(self, turn: Turn, approval: Approval) -> int:
+    def _count(self, turn: Turn[Connection], approval: Approval) -> int:
         query = sa.select(votes.c.vote).where(votes.c.approval_id == approval.id)
         first = approval.question.choices[0]
         return sum(vote["choice"] == first for vote in turn.connection.execute(query).scalars())
@@ -160,7 +160,7 @@ def already_decided(approval: Approval) -> AlreadyDecided:
     )
 
 
-def _decide(turn: Turn, approval: Approval, vote: Vote) -> None:
+def _decide(turn: Turn[Connection], approval: Approval, vote: Vote) -> None:
     turn.connection.execute(
         sa.update(approvals)
         .where(approvals.c.id == approval.id)

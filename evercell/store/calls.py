@@ -56,8 +56,9 @@ class Calls(Chunks):
         """Commit that a call ended. Raises `LeaseLost`; a call that returned is never overwritten."""
         reach("before_call_commit")
         if chunks.size:
-            with self._turn(lease.run_id, lease) as turn:
-                self._store_packed(turn, self._pack(chunks))
+            packed = self._pack(chunks)
+            with self._direct_turn(lease) as turn:
+                self._store_packed(turn, packed)
                 _record(turn.connection.dialect.name).run(turn.connection, _values(lease, call))
         else:
             with self._direct.alone() as direct:

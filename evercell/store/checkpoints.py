@@ -12,6 +12,7 @@ from evercell.core.errors import StepNotFound
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.store.chunks import Chunks
 from evercell.store.database import Turn
+from evercell.store.prepared import Direct
 from evercell.store.runs import Lineage, Runs
 from evercell.store.schema import checkpoints
 
@@ -66,7 +67,7 @@ def blob_of(stored: dict[str, Any]) -> Blob:
 
 
 def checkpoint_values(
-    draft: CheckpointDraft, turn: Turn, seq: int, attempt: Attempt | None
+    draft: CheckpointDraft, turn: Turn[Direct], seq: int, attempt: Attempt | None
 ) -> dict[str, Any]:
     """The row of a draft."""
     return {

@@ -19,7 +19,7 @@ from evercell.core.errors import ChunkMissing
 from evercell.core.ids import new_id
 from evercell.store.database import Database, Turn
 from evercell.store.opening import driver_errors
-from evercell.store.prepared import Prepared, insert_into
+from evercell.store.prepared import Direct, Prepared, insert_into
 from evercell.store.schema import chunks, packs
 
 SMALL_PACK = 64 * 1024
@@ -137,7 +137,7 @@ class Chunks(Database):
         _sync_folder(folder)
         return Packed(name, rows.size, None, rows.rows)
 
-    def _store_packed(self, turn: Turn, packed: Iterable[Packed]) -> None:
+    def _store_packed(self, turn: Turn[Direct], packed: Iterable[Packed]) -> None:
         for pack in packed:
             _INSERT_PACKS.run(
                 turn.connection,

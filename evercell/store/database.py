@@ -7,7 +7,7 @@ from collections import namedtuple
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -41,6 +41,9 @@ _RUN_AND_LEASE = (
     .where(runs.c.id == sa.bindparam("run"))
     .with_for_update(of=runs)
 )
+C = TypeVar("C", bound=Connection | Direct)
+"""What a transaction goes over: SQLAlchemy's connection, or the driver's own, for prepared statements only."""
+
 _INSERT_EVENTS = Prepared(sa.insert(events), columns=events.c.keys())
 _LEASED = Prepared(_RUN_AND_LEASE)
 _LeasedRow = namedtuple("_LeasedRow", [column.name for column in _RUN_AND_LEASE.selected_columns])  # type: ignore[misc]
@@ -54,11 +57,10 @@ def event_digest(
     return hashlib.sha256(prev + entry.encode()).digest()
 
 
-class Turn:
+class Turn(Generic[C]):
     """One write transaction on a run: gathers its events, then writes them with the run's row, once."""
 
-    def __init__(self, connection: Any, row: Any, now: datetime) -> None:
-        """``connection``: SQLAlchemy's, or a `Direct` one."""
+    def __init__(self, connection: C, row: Any, now: datetime) -> None:
         self.connection = connection
         self.row = row
         self.now = now
@@ -150,7 +152,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def _turn(self, run_id: str, lease: Lease | None = None) -> Iterator[Turn]:
+    def _turn(self, run_id: str, lease: Lease | None = None) -> Iterator[Turn[Connection]]:
         """A write transaction on a run. With a lease it first makes sure that it still is the run's.
 
         Raises `LeaseLost` with nothing changed where another session took over.
@@ -162,7 +164,7 @@ class Database:
             turn.finish()
 
     @contextmanager
-    def _direct_turn(self, lease: Lease, *, lightly: bool = False) -> Iterator[Turn]:
+    def _direct_turn(self, lease: Lease, *, lightly: bool = False) -> Iterator[Turn[Direct]]:
         """As `_turn`, for prepared statements only; ``lightly`` as for `DirectConnection.transaction`."""
         with self._direct.transaction(lightly=lightly) as direct:
             turn = Turn(direct, _leased_row(direct, lease), self.clock())

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
+from sqlalchemy.engine import Connection, Row
 
 from evercell.core.errors import LeaseHeld, LeaseLost
 from evercell.core.records import EventKind, Holder, Lease
@@ -51,7 +51,7 @@ class Leases(Database):
             self._interrupt_attempts(turn, lease.token)
         return lease
 
-    def _put_lease(self, turn: Turn, lease: Lease, former: Row[Any] | None) -> None:
+    def _put_lease(self, turn: Turn[Connection], lease: Lease, former: Row[Any] | None) -> None:
         turn.connection.execute(sa.delete(leases).where(leases.c.run_id == lease.run_id))
         turn.connection.execute(
             sa.insert(leases).values(
@@ -69,7 +69,7 @@ class Leases(Database):
             before = {"token": former.token, "user": former.owner, "host": former.host, "pid": former.pid}
             turn.event(EventKind.LEASE_TAKEN, {**data, "from": before})
 
-    def _interrupt_attempts(self, turn: Turn, token: int) -> None:
+    def _interrupt_attempts(self, turn: Turn[Connection], token: int) -> None:
         left = (attempts.c.run_id == turn.row.id) & (attempts.c.status == str(AttemptStatus.RUNNING))
         for row in turn.connection.execute(sa.select(attempts.c.step, attempts.c.number).where(left)).all():
             turn.event(

@@ -178,7 +178,7 @@ class Runs(Database):
             change_status(turn, status, reason=reason)
         return self.run(run_id)
 
-    def _refuse_held(self, turn: Turn) -> None:
+    def _refuse_held(self, turn: Turn[Connection]) -> None:
         query = sa.select(leases.c.owner, leases.c.host).where(
             leases.c.run_id == turn.row.id, leases.c.expires_at > turn.now
         )
@@ -203,7 +203,7 @@ class _NameRace(Exception):
     """Another process made a run of the same name at the same instant."""
 
 
-def change_status(turn: Turn, status: RunStatus, *, reason: str = "") -> None:
+def change_status(turn: Turn[Any], status: RunStatus, *, reason: str = "") -> None:
     """Within a turn: change the run's status and journal it; the same status is no change."""
     current = RunStatus(turn.row.status)
     if status is current:

@@ -26,7 +26,7 @@ from evercell.core.records import (
 from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus
 from evercell.store.checkpoints import Checkpoints, blob_json, checkpoint_of, checkpoint_values
 from evercell.store.database import Turn
-from evercell.store.prepared import Prepared, insert_into
+from evercell.store.prepared import Direct, Prepared, insert_into
 from evercell.store.runs import change_status
 from evercell.store.schema import attempts, checkpoints, steps
 
@@ -112,7 +112,7 @@ class Steps(Checkpoints):
         reach("after_start")
         return attempt
 
-    def _refuse_paused(self, turn: Turn) -> None:
+    def _refuse_paused(self, turn: Turn[Direct]) -> None:
         asked = json.loads(turn.row.asked)
         if asked["what"] == PAUSE:
             raise RunPaused(
@@ -120,7 +120,7 @@ class Steps(Checkpoints):
                 hint=f"To go on: %unpause, or evercell unpause {turn.row.name}.",
             )
 
-    def _count_attempt(self, turn: Turn, step: str, cell_id: str | None) -> int:
+    def _count_attempt(self, turn: Turn[Direct], step: str, cell_id: str | None) -> int:
         values = {"run": turn.row.id, "step": step, "cell": cell_id, "seq": turn.row.journal_seq + 1}
         statement = _count_attempt(turn.connection.dialect.name)
         return int(statement.run(turn.connection, values).fetchone()[0])
@@ -185,7 +185,7 @@ class Steps(Checkpoints):
 
     def _end_attempt(
         self,
-        turn: Turn,
+        turn: Turn[Direct],
         attempt: Attempt,
         status: AttemptStatus,
         *,
