@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from evercell.core.errors import NonDeterminism
     from evercell.engine.approvals.asking import approve
     from evercell.engine.calls.calling import idempotency_key
+    from evercell.engine.calls.heartbeat import heartbeat, last_heartbeat
     from evercell.engine.calls.mapping import gather, map
     from evercell.engine.calls.public import call, now, random, step, uuid
-    from evercell.engine.calls.pulse import heartbeat, last_heartbeat
     from evercell.engine.calls.recording import record
     from evercell.engine.calls.waiting import (
         asleep,
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
         sleep_until,
         wait_for,
     )
-    from evercell.state.rebuilding import CannotRebuild, rebuilds
-    from evercell.state.resource import resource
+    from evercell.state.proxies.lazy_proxy import resource
+    from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
     from evercell.transactions import transaction
     from evercell.widgets.inbox import inbox
 
@@ -78,12 +78,12 @@ _PLACES = {
     "record": "evercell.engine.calls.recording",
     "transaction": "evercell.transactions",
     "idempotency_key": "evercell.engine.calls.calling",
-    "heartbeat": "evercell.engine.calls.pulse",
-    "last_heartbeat": "evercell.engine.calls.pulse",
+    "heartbeat": "evercell.engine.calls.heartbeat",
+    "last_heartbeat": "evercell.engine.calls.heartbeat",
     "NonDeterminism": "evercell.core.errors",
-    "resource": "evercell.state.resource",
-    "rebuilds": "evercell.state.rebuilding",
-    "CannotRebuild": "evercell.state.rebuilding",
+    "resource": "evercell.state.proxies.lazy_proxy",
+    "rebuilds": "evercell.state.typerules.rebuilding",
+    "CannotRebuild": "evercell.state.typerules.rebuilding",
 }
 """Name → module of what is imported at its first use, so that ``import evercell`` costs nothing."""
 

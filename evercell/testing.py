@@ -25,13 +25,13 @@ import pytest
 
 from evercell.core import faults
 from evercell.core.records import NewRun
-from evercell.engine.calls.change import OnChange
+from evercell.engine.calls.policy import OnChange
 from evercell.engine.calls.scope import CallScope, calls_of
 from evercell.engine.calls.waiting import send_signal
 from evercell.engine.leasing import take_lease
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
-from evercell.state.values import Values
+from evercell.state.pickling.values import Values
 
 PLACES = ("before_call_commit", "after_call_commit", "before_user_commit", "after_user_commit")
 """Where a process can die in a durable call: on either side of what is committed."""

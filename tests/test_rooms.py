@@ -1,10 +1,12 @@
-"""The rooms keep their arrows, and a kernel imports only what it needs."""
+"""The rooms keep their arrows, nothing goes in a circle, and a kernel imports only what it needs."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,56 +21,136 @@ MAY_IMPORT = {
     "state": {"core"},
     "rebuilders": {"core", "state"},
     "engine": {"core", "state", "store"},
-    "widgets": {"core", "engine"},
-    "magics": {"core", "engine", "widgets"},
-    "kernel_ext": {"core", "state", "store", "engine", "widgets", "magics"},
+    "views": {"core", "engine"},
+    "widgets": {"core", "engine", "views"},
+    "magics": {"core", "engine", "views", "widgets"},
+    "kernel_ext": {"core", "state", "store", "engine", "views", "widgets", "magics"},
     "headless": {"core", "engine"},
     "notifiers": {"core", "engine"},
-    "server": {"core", "engine", "widgets"},
-    "cli": {"core", "engine", "headless", "widgets"},
+    "server": {"core", "engine", "views"},
+    "cli": {"core", "engine", "headless", "views"},
+    # top-level files are rooms of one file
+    "transactions": {"core", "engine"},
+    "testing": {"core", "state", "engine"},
+    "pytest_plugin": {"testing"},
 }
 """Room → rooms whose modules it may import."""
+
+SUB_ROOMS = {
+    "state": ("proxies", "code", "content", "typerules", "pickling", "changes"),
+}
+"""Room → its sub-rooms: each may import those before it. (The room's own files stand above them all.)"""
 
 FORBIDDEN = {
     "core": {"sqlalchemy", "IPython", "cloudpickle", "alembic", "papermill"},
     "store": {"IPython", "cloudpickle", "papermill"},
     "state": {"IPython", "sqlalchemy", "papermill"},
     "engine": {"sqlalchemy", "IPython", "ipywidgets", "ipykernel", "papermill", "alembic"},
+    "views": {"IPython", "ipywidgets", "sqlalchemy"},
     "magics": {"sqlalchemy", "papermill"},
     "kernel_ext": {"sqlalchemy", "papermill", "alembic"},
     "headless": {"IPython", "ipywidgets", "sqlalchemy"},
     "notifiers": {"IPython", "ipywidgets", "sqlalchemy"},
     "server": {"IPython", "ipywidgets", "sqlalchemy", "papermill"},
     "cli": {"IPython", "ipywidgets", "sqlalchemy"},
+    "testing": {"IPython", "ipykernel", "sqlalchemy"},
+    "pytest_plugin": {"IPython", "ipykernel", "sqlalchemy"},
 }
 """Room → libraries that it must not know."""
 
 
-def _imports(path: Path) -> set[str]:
-    names: set[str] = set()
+def _module(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {_module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Names of all modules that a file imports, wherever in it: an import inside a function is an arrow, too."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-    return names
+            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
+            modules = [name for name in submodules if name in MODULES]
+            yield from modules
+            if len(modules) < len(submodules):
+                yield node.module
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1]
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_rooms_keep_their_arrows(room: str) -> None:
     wrong = []
-    for path in sorted((PACKAGE / room).rglob("*.py")):
+    for module, path in MODULES.items():
+        if module == "evercell" or _room(module) != room:
+            continue
         for name in _imports(path):
-            head, *rest = name.split(".")
-            if head == "evercell" and rest and rest[0] not in MAY_IMPORT[room] | {room}:
-                wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
-            if head in FORBIDDEN.get(room, set()):
-                wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
+            if name.startswith("evercell.") and _room(name) not in MAY_IMPORT[room] | {room}:
+                wrong.append(f"{module} imports {name}")
+            if name.partition(".")[0] in FORBIDDEN.get(room, set()):
+                wrong.append(f"{module} imports {name}")
     assert wrong == []
 
 
+@pytest.mark.parametrize(("room", "sub_rooms"), SUB_ROOMS.items())
+def test_sub_rooms_keep_their_arrows(room: str, sub_rooms: tuple[str, ...]) -> None:
+    inside = {m: p for m, p in MODULES.items() if m.startswith(f"evercell.{room}.")}
+    found = {m.split(".")[2] for m, p in inside.items() if p.name == "__init__.py"}
+    assert found == set(sub_rooms)
+    wrong = []
+    for module, path in inside.items():
+        here = module.split(".")[2]
+        if here not in sub_rooms:
+            continue
+        below = sub_rooms[: sub_rooms.index(here) + 1]
+        ours = (name for name in _imports(path) if name.startswith(f"evercell.{room}."))
+        wrong += [f"{module} imports {name}" for name in ours if name.split(".")[2] not in below]
+    assert wrong == []
+
+
+def _circle(arrows: Mapping[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.xfail(reason="the store opens its migrations, which open the store: next")
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    arrows = {m: {n for n in _imports(p) if n in MODULES and n != m} for m, p in MODULES.items()}
+    del arrows["evercell"]  # the public face names what it shows, and imports it when it is asked for
+    assert _circle({m: found - {"evercell"} for m, found in arrows.items()}) == []
+
+
+@pytest.mark.xfail(reason="calls ask for approvals, which are calls: next")
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    """``engine.calls`` and ``engine.approvals`` are rooms, too, though small ones."""
+    arrows: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        here = _folder(module)
+        found = {_folder(name) for name in _imports(path) if name in MODULES}
+        arrows.setdefault(here, set()).update(found - {here, _parent(here)})
+    del arrows["evercell"]
+    assert _circle({m: found - {"evercell"} for m, found in arrows.items()}) == []
+
+
+def _folder(module: str) -> str:
+    return module if MODULES[module].name == "__init__.py" else _parent(module)
+
+
+def _parent(module: str) -> str:
+    return module.rpartition(".")[0]
+
+
 def test_every_room_is_known() -> None:
-    rooms = {p.name for p in PACKAGE.iterdir() if p.is_dir() and (p / "__init__.py").exists()}
+    rooms = {_room(module) for module in MODULES if module != "evercell"}
     assert rooms == set(MAY_IMPORT)
 
 

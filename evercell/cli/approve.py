@@ -14,7 +14,7 @@ from evercell.engine.holder import this_user
 from evercell.engine.pausing import pause as pause_run
 from evercell.engine.pausing import unpause as unpause_run
 from evercell.engine.workspace import Workspace
-from evercell.widgets.approvals import inbox_view
+from evercell.views.approvals import inbox_view
 
 _comment = click.option("--comment", default="", help="Why; it is kept with the decision.")
 _set = click.option(

@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from evercell.engine.settings import resolve_settings
 from evercell.engine.spec import parse_duration
 from evercell.engine.workspace import Workspace, open_workspace
-from evercell.widgets.table import Table
+from evercell.views.table import Table
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

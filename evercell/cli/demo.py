@@ -10,7 +10,7 @@ import click
 from evercell.cli.common import print_table, quiet_libraries
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import open_workspace
-from evercell.widgets.table import Table
+from evercell.views.table import Table
 
 
 @click.command()

@@ -8,7 +8,7 @@ from evercell.cli.common import json_option, print_json, print_table, workspace_
 from evercell.core.errors import StepNotFound
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.inspection import inspect_checkpoint
-from evercell.widgets.listings import variables_view
+from evercell.views.listings import variables_view
 
 
 @click.command()

@@ -83,7 +83,7 @@ def finish(
 ) -> None:
     """Execute a run, say what came of it, and end with exit code 1 if it did not complete, 75 if it waits."""
     from evercell.headless.runner import execute_run
-    from evercell.headless.waiting import EXIT_CODE
+    from evercell.headless.suspension import EXIT_CODE
 
     quiet_libraries()
     report = execute_run(

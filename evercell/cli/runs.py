@@ -13,7 +13,7 @@ from evercell.engine.history import History, split_step_ref
 from evercell.engine.listing import RunRow, is_abandoned, list_runs, list_steps, run_tree
 from evercell.engine.outputs import decode_outputs
 from evercell.engine.workspace import Workspace
-from evercell.widgets.listings import runs_view, steps_view
+from evercell.views.listings import runs_view, steps_view
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -20,7 +20,7 @@ EvercellError
  ├─ AlreadyDecided            an approval was answered before; the message says by whom
  ├─ NotAnApprover (PermissionError)
  ├─ ApprovalTimeout (TimeoutError)
- ├─ Rejected                  a call or cell that needs leave did not get it
+ ├─ Rejected                  a call or cell that needs approval did not get it
  ├─ RunPaused                 somebody paused the run
  ├─ CallFailed                a recorded failure whose own exception cannot be kept
  ├─ AttemptUnknown            a --once step may have had its effect already
@@ -160,7 +160,7 @@ class ApprovalTimeout(EvercellError, TimeoutError):
 
 
 class Rejected(EvercellError):
-    """What needs leave (``%%approve``, ``@step(approve=True)``) did not get it."""
+    """What needs approval (``%%approve``, ``@step(approve=True)``) did not get it."""
 
 
 class RunPaused(EvercellError):

@@ -17,7 +17,7 @@ from evercell.engine.calls.calling import call_sync
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.scope import CallScope, calls_of
 from evercell.engine.session import Session
-from evercell.state.fetching import join
+from evercell.state.content.chunk_reader import join
 
 STEP = "abandon"
 """The step that undoing counts as: what is undone is recorded under it, and not undone twice."""
@@ -29,12 +29,12 @@ def abandon(session: Session, *, undo: bool, note: Callable[[str], None]) -> lis
     An undo that raises stops here, the run as it was; the next time it goes on with that one.
     """
     run = session.require_run()
-    session.write()
+    session.ensure_lease()
     undone = _undo(session, note) if undo else []
-    lease = session.write().lease
+    lease = session.ensure_lease().lease
     if session.store.run(run.id).status is not RunStatus.CANCELLED:
         session.run = session.store.set_status(lease, run.id, RunStatus.CANCELLED)
-    session.leave(RunStatus.CANCELLED)
+    session.detach(RunStatus.CANCELLED)
     return undone
 
 
@@ -42,7 +42,7 @@ def _undo(session: Session, note: Callable[[str], None]) -> list[str]:
     run = session.require_run()
     scope = CallScope(
         session.workspace,
-        lambda: session.write().lease,
+        lambda: session.ensure_lease().lease,
         session.namespace.values(),
         run.id,
         STEP,

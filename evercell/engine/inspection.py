@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from evercell.core.records import Checkpoint
 from evercell.engine.workspace import Workspace
-from evercell.state.definitions import is_definition_node
-from evercell.state.fetching import content_digests
-from evercell.state.manifest import Group, Variable, VerifiedManifest, verify
-from evercell.state.surroundings import STATES
+from evercell.state.changes.process_state import STATES
+from evercell.state.code.definitions import is_definition_node
+from evercell.state.content.chunk_reader import content_digests
+from evercell.state.content.manifest import Group, Variable, VerifiedManifest, verify
 
 
 @dataclass(frozen=True, slots=True)

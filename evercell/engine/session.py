@@ -9,14 +9,14 @@ from typing import Any
 from evercell.core.errors import EvercellError, RunNotFound, StepNotFound
 from evercell.core.records import Checkpoint, EventKind, NewRun, Run
 from evercell.core.statuses import RunStatus
-from evercell.engine.approvals import telling
+from evercell.engine.approvals import notifications
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
 from evercell.engine.inspection import verified
 from evercell.engine.leasing import HeldLease, foreign_lease, held_message, take_lease
-from evercell.engine.uniqueness import StepPlaces
+from evercell.engine.step_names import StepPlaces
 from evercell.engine.workspace import Workspace
-from evercell.state.manifest import VerifiedManifest
+from evercell.state.content.manifest import VerifiedManifest
 from evercell.state.namespace import Namespace, Restored
 
 _SECONDS_TO_TELL = 10.0
@@ -90,7 +90,7 @@ class Session:
             self.run = self.store.run(self.run.id)
         return self.run
 
-    def write(self, *, take_over: bool = False) -> HeldLease:
+    def ensure_lease(self, *, take_over: bool = False) -> HeldLease:
         """The lease of this session's run, taken (and the run made) where it is not held yet."""
         if self._held is not None and not take_over:
             return self._held
@@ -107,16 +107,16 @@ class Session:
 
     def start_afresh(self) -> None:
         """Leave the run; the next step starts a new one. The namespace stays, its provenance with it."""
-        self.leave()
+        self.detach()
         self.run, self.position, self._history = None, None, None
         self.places = StepPlaces(self.notebook)
 
-    def leave(self, status: RunStatus = RunStatus.PAUSED) -> None:
+    def detach(self, status: RunStatus = RunStatus.PAUSED) -> None:
         """Give the lease back, leaving the run in ``status``."""
         held, self._held = self._held, None
         if held is None:
             return
-        telling.wait(_SECONDS_TO_TELL)
+        notifications.wait(_SECONDS_TO_TELL)
         held.stop()
         try:
             if self.run is not None:
@@ -135,7 +135,7 @@ class Session:
     def end_cancelled(self) -> None:
         """Leave the run that somebody outside cancelled."""
         if self._held is not None and self.cancelled is not None:
-            self.leave(RunStatus.CANCELLED)
+            self.detach(RunStatus.CANCELLED)
 
     # -- moving ----------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class Session:
         if ref is not None:
             return self.checkout(ref, run_setup)
         run = self.require_run()
-        self.write()
+        self.ensure_lease()
         run = self.refresh() or run
         return self._arrive(run, run.head, run_setup, why="resume")
 
@@ -195,13 +195,13 @@ class Session:
 
     def _enter(self, run: Run) -> None:
         if self.run is not None and run.id == self.run.id:
-            self.write()
+            self.ensure_lease()
             return
         if other := foreign_lease(self.workspace, run.id):
             raise held_message(run.name, other)
-        self.leave()
+        self.detach()
         self.run, self._history = run, None
-        self.write()
+        self.ensure_lease()
         if self.notebook and run.notebook != self.notebook:
             self.run = self.store.update_run(run.id, notebook=self.notebook)
 
@@ -214,7 +214,10 @@ class Session:
         restored = self.namespace.restore(manifest, self.store)
         self.position = checkpoint.id
         self.store.append_event(
-            self.write().lease, run.id, EventKind.SESSION_RESUMED, {"checkpoint": checkpoint.id, "by": why}
+            self.ensure_lease().lease,
+            run.id,
+            EventKind.SESSION_RESUMED,
+            {"checkpoint": checkpoint.id, "by": why},
         )
         return Arrival(run, checkpoint, restored)
 

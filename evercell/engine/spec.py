@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from evercell.core.errors import UsageError
-from evercell.engine.calls.change import OnChange
+from evercell.engine.calls.policy import OnChange
 
 _NAME = re.compile(r"[^\W\d][\w.-]*")
 """A letter or underscore, then letters, digits, underscores, dots and dashes."""
@@ -31,7 +31,7 @@ class StepSpec:
     """Never tried again by itself after an attempt that was interrupted."""
     on_change: OnChange = OnChange.FAIL
     """What happens where it goes on after a kill and calls otherwise than it did."""
-    leave: object = None
+    gate: object = None
     """The question that must be approved before the cell is executed."""
     slot: str = ""
     """What must match beside the key for a replay; the name where empty."""

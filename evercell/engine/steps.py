@@ -14,13 +14,13 @@ from evercell.core.ids import new_id
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.calls.scope import CallScope, calls_of
-from evercell.engine.decision import Execute, Replay, why_stale
 from evercell.engine.executor import BodyResult, Executor
 from evercell.engine.outputs import decode_outputs, encode_outputs, merge_streams, shorten
 from evercell.engine.session import Session, Unfinished
 from evercell.engine.spec import CellPlace, StepSpec
-from evercell.state.missing import Missing
-from evercell.state.plan import CellPlan
+from evercell.engine.staleness import Execute, Replay, why_stale
+from evercell.state.code.provenance import CellPlan
+from evercell.state.proxies.placeholder import Missing
 
 
 class Ending(StrEnum):
@@ -50,7 +50,7 @@ async def run_step(
     shown by the executor and only reported in the outcome.
     """
     session.places.claim(spec.name, place)
-    session.write()
+    session.ensure_lease()
     plan = session.namespace.plan(source, label=spec.name)
     match decide(session, spec, plan):
         case Replay(checkpoint_id):
@@ -121,7 +121,7 @@ def _record_replay(session: Session, checkpoint: Checkpoint, *, changed: bool) -
     Going forward along the run's own history moves only our position. A replay that goes another way
     moves the head; one that lands beside the present position is carried there as a new checkpoint.
     """
-    lease = session.write().lease
+    lease = session.ensure_lease().lease
     follows = checkpoint.parent == session.position
     if follows or not changed:
         off_path = follows and checkpoint.id not in session.history.path
@@ -167,7 +167,7 @@ async def _execute(
     for number in range(spec.retries + 1):
         is_last = number == spec.retries
         attempt = session.store.begin_attempt(
-            session.write().lease, step=spec.name, cell_id=place.cell_id, key=plan.key,
+            session.ensure_lease().lease, step=spec.name, cell_id=place.cell_id, key=plan.key,
             is_first=number == 0, lightly=not spec.once,
         )  # fmt: skip
         began = perf_counter()
@@ -193,7 +193,7 @@ def _calls(session: Session, spec: StepSpec, plan: CellPlan, executor: Executor)
     key = _calls_key(session, spec, plan)
     return CallScope(
         session.workspace,
-        lambda: session.write().lease,
+        lambda: session.ensure_lease().lease,
         session.namespace.values(),
         session.require_run().id,
         spec.name,
@@ -201,7 +201,7 @@ def _calls(session: Session, spec: StepSpec, plan: CellPlan, executor: Executor)
         executor.note,
         spec.on_change,
         executor.page,
-        spec.leave,
+        spec.gate,
     )
 
 
@@ -267,7 +267,9 @@ def commit(
         manifest=manifest.payload, mac=manifest.mac, seconds=completed.seconds,
         origin=origin.id if origin else None, chunks=chunks + manifest.chunks,
     )  # fmt: skip
-    checkpoint = session.store.complete_step(session.write().lease, attempt, draft, calls=completed.calls)
+    checkpoint = session.store.complete_step(
+        session.ensure_lease().lease, attempt, draft, calls=completed.calls
+    )
     session.namespace.committed()
     session.position = checkpoint.id
     session.history.add(checkpoint)
@@ -282,7 +284,7 @@ def _record_failure(
     blob, chunks = encode_outputs(merge_streams(executor.recorded()))
     try:
         session.store.fail_attempt(
-            session.write().lease, attempt, status=status, error=result.error, outputs=blob, chunks=chunks,
+            session.ensure_lease().lease, attempt, status=status, error=result.error, outputs=blob, chunks=chunks,
             calls=calls.about(),
         )  # fmt: skip
     except LeaseLost as error:

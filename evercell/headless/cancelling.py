@@ -24,7 +24,7 @@ _SECONDS_TO_END = 30
 """How long the session of a run has to leave it when it is cancelled."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CELLS = (
-    "__import__('evercell.kernel_ext.door', fromlist=['door']).attach_run({run!r})",
+    "__import__('evercell.kernel_ext.remote', fromlist=['door']).attach_run({run!r})",
     "%resume",
     "%abandon --undo",
 )

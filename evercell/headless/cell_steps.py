@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from evercell.engine.uniqueness import declared_name
+from evercell.engine.step_names import declared_name
 
 PLAIN_TAGS = frozenset({"evercell-plain", "parameters", "injected-parameters"})
 SETUP_TAG = "evercell-setup"

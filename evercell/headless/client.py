@@ -12,7 +12,7 @@ from evercell.core.errors import EvercellError
 from evercell.core.statuses import RunStatus
 from evercell.headless.sockets import reach_through_sockets
 
-_DOOR = "__import__('evercell.kernel_ext.door', fromlist=['door'])"
+_DOOR = "__import__('evercell.kernel_ext.remote', fromlist=['door'])"
 
 
 _SUSPENDED = "Suspended"
@@ -75,9 +75,9 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         except DeadKernelError:
             raise
         except BaseException:
-            self._tell_kernel(f"leave_run({str(status)!r})")
+            self._tell_kernel(f"detach_run({str(status)!r})")
             raise
-        self._tell_kernel(f"leave_run({str(status)!r})")
+        self._tell_kernel(f"detach_run({str(status)!r})")
 
     def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
         """Execute a cell; its request carries the cell's id and what evercell makes of it."""

@@ -17,13 +17,13 @@ from evercell.engine.approvals.deciding import waiting_for
 from evercell.engine.approvals.wording import where_to_answer
 from evercell.engine.leasing import take_lease
 from evercell.engine.settings import resolve_settings
-from evercell.engine.uniqueness import check_notebook
+from evercell.engine.step_names import check_notebook
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.headless.cell_steps import cell_requests
 from evercell.headless.choice import choose_run
 from evercell.headless.client import DurableClient
 from evercell.headless.output import OutputNotebook
-from evercell.headless.waiting import RunWaiting
+from evercell.headless.suspension import RunWaiting
 
 log = logging.getLogger("papermill")
 

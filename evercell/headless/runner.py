@@ -26,7 +26,7 @@ from evercell.engine.leasing import foreign_lease, held_message
 from evercell.engine.listing import StepRow, list_steps
 from evercell.engine.workspace import Workspace
 from evercell.headless.papermill import MAX_RESTARTS
-from evercell.headless.waiting import RunWaiting
+from evercell.headless.suspension import RunWaiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from evercell.core.records import ErrorRecord, Output
-from evercell.engine.calls.suspending import Suspended
+from evercell.engine.calls.suspension import Suspended
 from evercell.engine.executor import BodyResult
 from evercell.kernel_ext.interrupts import AsyncTimeLimit, LateInterrupt, time_limit, timed_out
 from evercell.kernel_ext.page import KernelPage

@@ -12,8 +12,11 @@ from IPython.core.inputtransformer2 import cell_magic
 from evercell.core.errors import MisplacedStep
 
 _OURS = ("%%step", "%%setup", "%%approve")
-LEAVE = "__evercell_leave__"
-"""Hidden variable: the function that a cell under ``%%approve`` calls before anything else."""
+GATE = "__evercell_leave__"
+"""Hidden variable: the function that a cell under ``%%approve`` calls before anything else.
+
+Its name is part of such a cell's source as it is hashed: another one would make every step of this kind stale.
+"""
 
 _CONFIGURING = frozenset({"matplotlib", "config", "load_ext", "reload_ext", "autoreload", "aimport", "alias"})
 _TRANSPARENT = frozenset({"time", "capture", "prun"})
@@ -56,8 +59,8 @@ class HeaderTransform:
         if blank < len(below) and below[blank].startswith("%%") and header_of(below[blank]) is None:
             below = below[:blank] + cell_magic(below[blank:])  # type: ignore[no-untyped-call]
         # what is asked is part of the cell: another question is another step
-        leave = f"{LEAVE}({header.line!r})  " if header.kind == "approve" else ""
-        return [f"{leave}# {lines[0]}", *below]
+        gate = f"{GATE}({header.line!r})  " if header.kind == "approve" else ""
+        return [f"{gate}# {lines[0]}", *below]
 
 
 def refuse_misplaced(transformed: str) -> None:

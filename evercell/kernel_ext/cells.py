@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any
 
 from evercell.core.errors import EvercellError, UsageError
-from evercell.engine.approvals.leave import leave_for_cell
+from evercell.engine.approvals.gate import require_cell_approval
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.steps import Ending, run_step
 from evercell.kernel_ext.body import KernelExecutor
 from evercell.kernel_ext.cell_source import (
-    LEAVE,
+    GATE,
     Header,
     HeaderTransform,
     analysable,
@@ -57,7 +57,7 @@ class CellRunner:
         run_cell_async.__signature__ = self._signature  # type: ignore[attr-defined]
         run_cell_async.__doc__ = original.__doc__
         self._shell.run_cell_async = run_cell_async
-        self._shell.user_ns[LEAVE] = leave_for_cell
+        self._shell.user_ns[GATE] = require_cell_approval
         self._shell.input_transformer_manager.cleanup_transforms.insert(0, self._transform)
 
     def note_loading_cell(self) -> None:
@@ -81,7 +81,7 @@ class CellRunner:
     def uninstall(self) -> None:
         """Leave the shell as it was."""
         self._shell.run_cell_async = self._original
-        self._shell.user_ns.pop(LEAVE, None)
+        self._shell.user_ns.pop(GATE, None)
         self._shell.input_transformer_manager.cleanup_transforms.remove(self._transform)
         self._recorder.uninstall()
 

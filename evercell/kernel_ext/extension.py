@@ -16,8 +16,8 @@ from evercell.engine.leasing import foreign_lease
 from evercell.engine.session import Session
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
+from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.cells import CellRunner
-from evercell.kernel_ext.disturbances import Disturbances
 from evercell.kernel_ext.identity import notebook_path
 from evercell.kernel_ext.names import is_hidden_in
 from evercell.magics.commands import EvercellMagics
@@ -47,13 +47,13 @@ class Extension:
     """Evercell in one shell, from load to unload."""
 
     def __init__(
-        self, shell: Any, workspace: Workspace, session: Session, disturbances: Disturbances
+        self, shell: Any, workspace: Workspace, session: Session, background: BackgroundActivity
     ) -> None:
         self.shell = shell
         self.workspace = workspace
         self.session = session
-        self.disturbances = disturbances
-        disturbances.install()
+        self.background = background
+        background.install()
         self.runner = CellRunner(shell, session)
         self.runner.install()
         self.magics = EvercellMagics(shell, session)
@@ -64,7 +64,7 @@ class Extension:
         """Leave the shell as it was and the run to whoever comes next."""
         self.session.namespace.load_everything()
         self.runner.uninstall()
-        self.disturbances.uninstall()
+        self.background.uninstall()
         self.magics.unregister()
         atexit.unregister(self.close)
         self.close()
@@ -73,7 +73,7 @@ class Extension:
         """Give the lease back and close the store. The run counts as paused until somebody resumes it."""
         self.session.namespace.stop_loading()
         with suppress(StoreError):  # out of reach: the lease ends by itself
-            self.session.leave()
+            self.session.detach()
         self.workspace.close()
 
 
@@ -103,19 +103,19 @@ def attach(shell: Any, *, run: str | None = None) -> Extension:
     try:
         notebook = notebook_path(shell.user_ns)
         folder = Path(notebook).parent if notebook else Path.cwd()
-        disturbances = Disturbances(shell.kernel)
+        background = BackgroundActivity(shell.kernel)
         namespace = Namespace(
             shell.user_ns,
             hidden=is_hidden_in(shell),
             folder=folder,
             environ=settings.environ,
-            disturbed=disturbances.came,
+            background_active=background.came,
         )
         found = workspace.store.run(run) if run else None
         if found is None and notebook:
             found = workspace.store.latest_run(notebook)
         session = Session(workspace, namespace, notebook=notebook, run=found)
-        extension = Extension(shell, workspace, session, disturbances)
+        extension = Extension(shell, workspace, session, background)
     except BaseException:
         workspace.close()
         raise
@@ -131,11 +131,11 @@ def unload_ipython_extension(shell: Any) -> None:
         extension.unload()
 
 
-def leave(shell: Any, status: RunStatus) -> None:
+def detach(shell: Any, status: RunStatus) -> None:
     """Leave the run in ``status``; the extension stays loaded."""
     extension: Extension | None = getattr(shell, _LOADED, None)
     if extension is not None:
-        extension.session.leave(status)
+        extension.session.detach(status)
 
 
 def greeting(session: Session) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 from evercell.core.records import Approval
 from evercell.engine.executor import Answer
 from evercell.engine.settings import Settings
-from evercell.kernel_ext.listening import deliver
 from evercell.kernel_ext.recorder import Recording
-from evercell.widgets.approvals import card
+from evercell.kernel_ext.widget_messages import deliver
+from evercell.views.approvals import card
 
 _KEPT = ("text/html", "text/markdown", "text/plain", "image/png", "image/jpeg", "image/gif")
 _LONGEST = 2_000_000

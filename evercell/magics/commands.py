@@ -16,8 +16,8 @@ from evercell.engine.pausing import pause, unpause
 from evercell.engine.session import Arrival, Session
 from evercell.magics import lines
 from evercell.magics.headers import HelpAsked, approve_parser, parse_line, setup_parser, step_parser
+from evercell.views.listings import overview, runs_view, steps_view, variables_view
 from evercell.widgets.inbox import show_pending
-from evercell.widgets.listings import overview, runs_view, steps_view, variables_view
 
 
 @magics_class
@@ -138,7 +138,7 @@ class EvercellMagics(Magics):
             self.session.start_afresh()
             _say("the next %%step starts a new run; what is in memory stays")
         elif given.action == "takeover":
-            self.session.write(take_over=True)
+            self.session.ensure_lease(take_over=True)
             _say(f"run {self.session.require_run().name} is yours; %resume puts back its state")
         else:
             display(overview(self.session))

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from evercell.core.errors import UsageError
 from evercell.engine.approvals.asking import Ask
-from evercell.engine.calls.change import OnChange
+from evercell.engine.calls.policy import OnChange
 from evercell.engine.spec import StepSpec, check_step_name, parse_duration
 
 
@@ -80,7 +80,7 @@ def approve_parser() -> argparse.ArgumentParser:
     """The options of ``%%approve``."""
     parser = MagicParser(
         "%%approve",
-        description="A step that asks a person first, and executes its cell only with their leave.",
+        description="A step that asks a person first, and executes its cell only if they approve.",
     )
     parser.add_argument("name", help="name of the step, unique in the notebook")
     parser.add_argument("title", nargs="+", help="what is asked")
@@ -105,7 +105,7 @@ def parse_approve(line: str) -> StepSpec:
         approvers=approvers,
         quorum=given.quorum,
     )
-    return StepSpec(name=given.name, rerun=given.rerun, leave=ask)
+    return StepSpec(name=given.name, rerun=given.rerun, gate=ask)
 
 
 def setup_parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
 from evercell.core.errors import UsageError
-from evercell.engine.approvals.telling import Notice
+from evercell.engine.approvals.notifications import Notice
 
 _SECONDS = 15
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 
 from evercell.core.errors import UsageError
-from evercell.engine.approvals.telling import Notice
+from evercell.engine.approvals.notifications import Notice
 
 _SECONDS = 10
 SIGNATURE = "X-Evercell-Signature"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from evercell.state.rebuilding import CannotRebuild, rebuilds
+from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
 
 _SETUP = "make it in a %%setup cell, which runs in every new kernel"
 _IN_MEMORY = "use a database file, or fill it in a %%setup cell"

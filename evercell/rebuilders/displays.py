@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from evercell.state.rebuilding import CannotRebuild, rebuilds
+from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
 
 
 @rebuilds("tqdm.std.tqdm", "tqdm.asyncio.tqdm_asyncio", "tqdm.notebook.tqdm_notebook")

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from evercell.state.rebuilding import CannotRebuild, rebuilds
+from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
 
 _ADVICE = "open it where it is used, or in a %%setup cell"
 

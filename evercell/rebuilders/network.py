@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evercell.state.rebuilding import CannotRebuild, rebuilds
+from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
 
 _SETUP = "make it in a %%setup cell, which runs in every new kernel"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from evercell.state.rebuilding import CannotRebuild, rebuilds
+from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
 
 
-@rebuilds("evercell.state.surroundings.Withheld")
+@rebuilds("evercell.state.changes.process_state.Withheld")
 def _withheld(value: Any) -> tuple[Any, ...]:
     raise CannotRebuild(
         "a value that may be a secret",

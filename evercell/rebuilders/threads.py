@@ -7,7 +7,7 @@ import threading
 from concurrent import futures
 from typing import Any
 
-from evercell.state.rebuilding import CannotRebuild, rebuilds
+from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
 
 _SETUP = "make it in a %%setup cell, which runs in every new kernel"
 _RELEASE = "release it before the step ends"

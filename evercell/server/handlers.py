@@ -25,9 +25,9 @@ from evercell.engine.listing import list_steps
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.server.fields import Field, fields_of, given_in
-from evercell.widgets.approvals import details_html
-from evercell.widgets.listings import ago, steps_view
-from evercell.widgets.timeline import timeline_text
+from evercell.views.approvals import details_html
+from evercell.views.listings import ago, steps_view
+from evercell.views.timeline import timeline_text
 
 T = TypeVar("T")
 

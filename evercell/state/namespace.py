@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from evercell.core.chunks import ChunkReader
-from evercell.state.drafting import Base, Changed, draft_manifest
-from evercell.state.groups import GONE
-from evercell.state.holding import Held, hold_groups, roll_back_groups
-from evercell.state.live import OUTSIDE, Live, Origin
-from evercell.state.looking import look
-from evercell.state.manifest import ManifestDraft, VerifiedManifest
-from evercell.state.plan import CellPlan
-from evercell.state.restoring import Restored, Restorer
-from evercell.state.signing import Signer
-from evercell.state.surroundings import STATES
-from evercell.state.tracking import Tracker
-from evercell.state.values import Values
+from evercell.state.changes.diff import look
+from evercell.state.changes.groups import GONE
+from evercell.state.changes.process_state import STATES
+from evercell.state.changes.rollback import Held, hold_groups, roll_back_groups
+from evercell.state.changes.tracker import Tracker
+from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
+from evercell.state.code.provenance import CellPlan
+from evercell.state.content.manifest import ManifestDraft, VerifiedManifest
+from evercell.state.content.signing import Signer
+from evercell.state.pickling.values import Values
+from evercell.state.restore import Restored, Restorer
+from evercell.state.save import Base, Changed, draft_manifest
 
 __all__ = ["OUTSIDE", "Namespace", "Origin", "Restored"]
 
@@ -32,7 +32,7 @@ class Namespace:
 
     ``hidden`` tells the names that are no part of the user's state, ``folder`` where modules of the
     notebook lie, ``environ`` which of the environment's variables may be stored with their values,
-    ``disturbed`` whether something may have run beside the cells since it was last asked: a callback, a
+    ``background_active`` whether something may have run beside the cells since it was last asked: a callback, a
     thread. Then everything is looked at.
     """
 
@@ -43,10 +43,10 @@ class Namespace:
         hidden: Callable[[str], bool],
         folder: Path | None,
         environ: Sequence[str] = (),
-        disturbed: Callable[[], bool] = lambda: False,
+        background_active: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._live = Live(variables, hidden=hidden, folder=folder, environ=environ)
-        self._tracker = Tracker(self._live, disturbed)
+        self._live = LiveVariables(variables, hidden=hidden, folder=folder, environ=environ)
+        self._tracker = Tracker(self._live, background_active)
         self._restorer = Restorer(self._live)
         self._base = Base()
         self.setup: list[tuple[str, str]] = []

@@ -13,7 +13,7 @@ from evercell.core.errors import EvercellError
 from evercell.core.records import Approval
 from evercell.engine.approvals.wording import outcome_text, where_to_answer
 from evercell.engine.executor import Answer
-from evercell.widgets.approvals import question_html
+from evercell.views.approvals import question_html
 
 _BOX = "evercell-approval"
 _GONE = "evercell-gone"

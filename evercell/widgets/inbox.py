@@ -11,7 +11,7 @@ from evercell.engine.executor import Answer
 from evercell.engine.holder import this_user
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
-from evercell.widgets.approvals import inbox_view
+from evercell.views.approvals import inbox_view
 
 _LOOK = 1.0
 """Seconds between two looks at the store."""

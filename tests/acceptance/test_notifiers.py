@@ -11,7 +11,7 @@ import pytest
 
 import evercell
 from evercell.core.records import EventKind
-from evercell.engine.approvals import telling
+from evercell.engine.approvals import notifications
 from evercell.engine.approvals.deciding import waiting_for
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import open_workspace
@@ -28,7 +28,7 @@ def ask(
         durable = Durable(workspace, SetClock())
         with pytest.raises(BaseException, match="approval of"):
             durable.step("ask", lambda: evercell.approve(title, details="3 rows", approvers=["ann"]))
-        telling.wait(timeout=30)
+        notifications.wait(timeout=30)
         assert len(waiting_for(workspace)) == 1
         events = workspace.store.events(durable.run.id)
     kinds = (EventKind.NOTIFICATION_SENT, EventKind.NOTIFICATION_FAILED)
@@ -38,7 +38,7 @@ def ask(
 def test_a_webhook_is_signed_and_tried_again(
     tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telling, "_PAUSE", 0.01)
+    monkeypatch.setattr(notifications, "_PAUSE", 0.01)
     with webhook(failures=2) as hook:
         monkeypatch.setenv("EVERCELL_WEBHOOK_URL", hook.url)
         monkeypatch.setenv("EVERCELL_WEBHOOK_SECRET", "s3cret")
@@ -56,7 +56,7 @@ def test_a_webhook_is_signed_and_tried_again(
 def test_a_webhook_that_stays_away_is_in_the_journal_and_holds_up_nobody(
     tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telling, "_PAUSE", 0.01)
+    monkeypatch.setattr(notifications, "_PAUSE", 0.01)
     with webhook(failures=99) as hook:
         monkeypatch.setenv("EVERCELL_WEBHOOK_URL", hook.url)
         ((kind, told),) = ask(tmp_path, store_url)

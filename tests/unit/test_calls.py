@@ -78,11 +78,11 @@ class Kernels:
 
     def die(self) -> None:
         """Another kernel takes the place of this one, which told nobody."""
-        self.notebook.session.leave()
+        self.notebook.session.detach()
         self.notebook = self._start()
 
     def close(self) -> None:
-        self.notebook.session.leave()
+        self.notebook.session.detach()
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_other_arguments_or_another_order_are_refused(kernels: Kernels) -> None:
 
 @pytest.mark.parametrize(("choice", "expected"), [("keep", [1, 2]), ("rerun", [1, 2, 5, 2])])
 def test_on_change_chooses(kernels: Kernels, choice: str, expected: list[int]) -> None:
-    from evercell.engine.calls.change import OnChange
+    from evercell.engine.calls.policy import OnChange
 
     source = "ask(5 if len(done) > 1 else 1)\nask(2)\nraise ValueError"
     kernels.step("a", source)
@@ -239,11 +239,11 @@ def test_after_the_run_was_taken_over_a_call_is_not_recorded(kernels: Kernels) -
     kernels.step("first", "x = 1")
     source = "outside.take_over()\nask(1)"
     thief = Notebook(kernels.workspace, kernels.run)
-    outside.take_over = lambda: thief.session.write(take_over=True)
+    outside.take_over = lambda: thief.session.ensure_lease(take_over=True)
     assert kernels.step("a", source).ending is Ending.FAILED
     assert "LeaseLost" in kernels.error and "another session" in kernels.error
     assert kernels.workspace.store.call_tries(str(kernels.run), "a") == {}
-    thief.session.leave()
+    thief.session.detach()
 
 
 def test_calls_inside_calls_are_recorded_and_not_asked_again(kernels: Kernels) -> None:

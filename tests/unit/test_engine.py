@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from evercell.core.errors import KeyUnusable, StepNotFound, Tampered, UsageError
 from evercell.engine.spec import StepSpec, parse_duration
+from evercell.engine.step_names import declared_name
 from evercell.engine.steps import Ending
-from evercell.engine.uniqueness import declared_name
 from evercell.engine.workspace import Workspace
-from evercell.state.signing import load_key
+from evercell.state.content.signing import load_key
 from evercell.store.schema import metadata
 from tests.unit.sessions import Notebook, workspace_in
 
@@ -30,12 +30,12 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 def notebook(workspace: Workspace) -> Iterator[Notebook]:
     made = Notebook(workspace)
     yield made
-    made.session.leave()
+    made.session.detach()
 
 
 def again(notebook: Notebook) -> Notebook:
     """The same run in a new kernel."""
-    notebook.session.leave()
+    notebook.session.detach()
     return Notebook(notebook.session.workspace, notebook.session.require_run().id)
 
 
@@ -64,7 +64,7 @@ def test_a_failed_commit_loses_nothing(notebook: Notebook, monkeypatch: pytest.M
     fresh = again(notebook)
     fresh.resume()
     assert (fresh["x"], fresh["y"]) == (list(range(100)), 100)
-    fresh.session.leave()
+    fresh.session.detach()
 
 
 def test_an_unknown_step_is_named_with_the_nearest(notebook: Notebook) -> None:
@@ -109,7 +109,7 @@ def test_what_was_changed_is_refused_and_never_unpickled(
         fresh.resume()
     assert "x" not in fresh.variables
     assert not witness.exists()
-    fresh.session.leave()
+    fresh.session.detach()
 
 
 def test_a_manifest_of_another_store_checkpoint_or_key_is_refused_by_name(
@@ -127,19 +127,19 @@ def test_a_manifest_of_another_store_checkpoint_or_key_is_refused_by_name(
     fresh = again(notebook)
     with pytest.raises(Tampered, match=f"belongs to checkpoint {rows[0].id}"):
         fresh.resume()
-    fresh.session.leave()
+    fresh.session.detach()
     with store._write() as connection:
         connection.execute(sa.text("UPDATE meta SET value = 'other' WHERE key = 'store_id'"))
     reopened = workspace_in(tmp_path)
     foreign = Notebook(reopened, notebook.session.require_run().id)
     with pytest.raises(Tampered, match="another store"):
         foreign.session.checkout("@one", lambda *_: None)
-    foreign.session.leave()
+    foreign.session.detach()
     reopened.settings.key_path.write_text("00" * 32)
     reopened._signer = None
     with pytest.raises(Tampered, match="not signed with your key"):
         foreign.session.checkout("@one", lambda *_: None)
-    foreign.session.leave()
+    foreign.session.detach()
     reopened.close()
 
 

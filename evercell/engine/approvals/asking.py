@@ -22,12 +22,12 @@ from evercell.core.records import Approval, Question, Vote
 from evercell.engine.approvals.deciding import TIMEOUT, answer, settled
 from evercell.engine.approvals.decision import Decision
 from evercell.engine.approvals.forms import remade, schema_of
-from evercell.engine.approvals.telling import tell
+from evercell.engine.approvals.notifications import tell
 from evercell.engine.calls.calling import call_async, call_sync
+from evercell.engine.calls.heartbeat import running_call
 from evercell.engine.calls.policy import CallPolicy
-from evercell.engine.calls.pulse import running_call
 from evercell.engine.calls.scope import CallScope, require_scope
-from evercell.engine.calls.suspending import Patience
+from evercell.engine.calls.suspension import Patience
 from evercell.engine.holder import this_user
 from evercell.engine.spec import parse_duration
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from evercell.core.errors import LeaseLost, NonDeterminism, NotKept, StepTimeout
+from evercell.engine.calls.heartbeat import RunningCall, running_call
 from evercell.engine.calls.policy import CallPolicy
-from evercell.engine.calls.pulse import RunningCall, running_call
 from evercell.engine.calls.scope import CallScope, Place, Result, current_scope, path
 
 Function = Callable[..., Any]

@@ -5,8 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from evercell.core.errors import UsageError
+
+
+class OnChange(StrEnum):
+    """Chosen with ``%%step --on-change``."""
+
+    FAIL = "fail"
+    """Stop with `NonDeterminism`, which says what was expected and found."""
+    RERUN = "rerun"
+    """Forget what was recorded from there on, and execute."""
+    KEEP = "keep"
+    """Take the recorded result all the same."""
+
 
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 

@@ -54,7 +54,7 @@ def step(
     ``retries``, ``backoff``, ``jitter``, ``timeout``, ``total_timeout``, ``heartbeat_timeout`` (seconds),
     ``retry_on`` and ``give_up_on`` say how it is tried. ``undo`` is called with the result and the arguments,
     newest call first, when the run is abandoned with ``%abandon --undo``. ``approve=True``: a call with
-    arguments that are new to its step asks a person first, and raises `Rejected` without their leave.
+    arguments that are new to its step asks a person first, and raises `Rejected` unless they approve.
     """
     tried = CallPolicy(**policy)
 
@@ -66,33 +66,33 @@ def step(
         def durable(*args: Any, **kwargs: Any) -> Any:
             place = key(*args, **kwargs) if key is not None else None
             if approve and make is call_sync:
-                _ask_leave(called, args, kwargs)
+                _require_approval(called, args, kwargs)
             return make(wrapped, args, kwargs, name=called, key=place, policy=tried, undo=undo)
 
-        leave = functools.partial(_ask_leave_async, called) if approve else None
-        made = _as_coroutine(durable, leave) if make is call_async else durable
+        gate = functools.partial(_require_approval_async, called) if approve else None
+        made = _as_coroutine(durable, gate) if make is call_async else durable
         vars(made).update(__evercell_plain__=wrapped, __evercell_policy__=tried)
         return made
 
     return decorate if function is None else decorate(function)
 
 
-def _ask_leave(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    from evercell.engine.approvals.leave import leave_for_call
+def _require_approval(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    from evercell.engine.approvals.gate import require_call_approval
     from evercell.engine.calls.scope import current_scope
 
     scope = current_scope()
     if scope is not None:
-        leave_for_call(name, scope.values.fingerprint(args, kwargs), _told(args, kwargs))
+        require_call_approval(name, scope.values.fingerprint(args, kwargs), _told(args, kwargs))
 
 
-async def _ask_leave_async(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    from evercell.engine.approvals.leave import leave_for_call_async
+async def _require_approval_async(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    from evercell.engine.approvals.gate import require_call_approval_async
     from evercell.engine.calls.scope import current_scope
 
     scope = current_scope()
     if scope is not None:
-        await leave_for_call_async(name, scope.values.fingerprint(args, kwargs), _told(args, kwargs))
+        await require_call_approval_async(name, scope.values.fingerprint(args, kwargs), _told(args, kwargs))
 
 
 def _told(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -100,14 +100,14 @@ def _told(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 
 
 def _as_coroutine(
-    function: Callable[..., Any], leave: Callable[..., Awaitable[None]] | None
+    function: Callable[..., Any], gate: Callable[..., Awaitable[None]] | None
 ) -> Callable[..., Any]:
     """Others are to see that it makes something to await."""
 
     @functools.wraps(function)
     async def durable(*args: Any, **kwargs: Any) -> Any:
-        if leave is not None:
-            await leave(args, kwargs)
+        if gate is not None:
+            await gate(args, kwargs)
         return await function(*args, **kwargs)
 
     return durable

@@ -17,12 +17,12 @@ from typing import Any
 from evercell.core.chunks import Supply
 from evercell.core.errors import CallFailed, NonDeterminism, NotKept, StoreUnavailable, Tampered, UsageError
 from evercell.core.records import Call, Lease
-from evercell.engine.calls.change import OnChange
+from evercell.engine.calls.policy import OnChange
 from evercell.engine.executor import Page
 from evercell.engine.workspace import Workspace
-from evercell.state.chunking import split
-from evercell.state.fetching import join
-from evercell.state.values import Values
+from evercell.state.content.chunk_reader import join
+from evercell.state.content.chunking import split
+from evercell.state.pickling.values import Values
 
 LARGE_VALUE = 64 * 1024
 """Bytes beyond which a result goes into chunks."""
@@ -71,10 +71,10 @@ class CallScope:
     on_change: OnChange = OnChange.FAIL
     page: Page | None = None
     """Where questions are shown; None: nobody looks on."""
-    leave: object = None
+    gate: object = None
     """The question that ``%%approve`` puts before the cell."""
-    leave_given: dict[str, Any] = field(default_factory=dict)
-    """The decisions on calls that need leave, in this attempt."""
+    gate_decisions: dict[str, Any] = field(default_factory=dict)
+    """The decisions on calls that need approval, in this attempt."""
     replayed: int = 0
     executed: int = 0
     _ordinals: Counter[str] = field(default_factory=Counter)

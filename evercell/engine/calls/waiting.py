@@ -13,10 +13,10 @@ from evercell.core.records import Signal
 from evercell.engine.calls.calling import call_async, call_sync
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.scope import CallScope, current_scope, require_scope
-from evercell.engine.calls.suspending import Patience
+from evercell.engine.calls.suspension import Patience
 from evercell.engine.holder import this_user
 from evercell.engine.workspace import Workspace
-from evercell.state.values import Values
+from evercell.state.pickling.values import Values
 
 _POLL = 0.2
 """Seconds between two looks at the store."""

@@ -13,9 +13,9 @@ from typing import Any
 
 from evercell.core.chunks import Chunk, StoredChunk
 from evercell.core.errors import ChunkMissing
-from evercell.state.manifest import ManifestDraft, VerifiedManifest, verify
+from evercell.state.content.manifest import ManifestDraft, VerifiedManifest, verify
+from evercell.state.content.signing import Signer
 from evercell.state.namespace import Namespace, Restored
-from evercell.state.signing import Signer
 
 SIGNER = Signer(b"k" * 32)
 

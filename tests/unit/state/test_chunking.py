@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evercell.core.chunks import Blob
-from evercell.state.chunking import CHUNK_SIZE, Packer, cut, view_of
-from evercell.state.fetching import fetch
-from evercell.state.frames import without_frames
+from evercell.state.content.chunk_reader import fetch
+from evercell.state.content.chunking import CHUNK_SIZE, Packer, cut, view_of
+from evercell.state.pickling.framing import without_frames
 from tests.unit.state.memory import Cells, Memory, resumed
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from evercell.core.chunks import Codec
 from evercell.core.errors import ChunkMissing, KeyUnusable, Tampered
-from evercell.state.chunking import CHUNK_SIZE, split
-from evercell.state.fetching import join
-from evercell.state.signing import Signer, load_key
+from evercell.state.content.chunk_reader import join
+from evercell.state.content.chunking import CHUNK_SIZE, split
+from evercell.state.content.signing import Signer, load_key
 from tests.unit.state.memory import SIGNER, Cells, Memory
 
 

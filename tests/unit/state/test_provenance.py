@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evercell.state.analysis import analyse
+from evercell.state.code.analysis import analyse
 from evercell.state.namespace import Namespace
 
 

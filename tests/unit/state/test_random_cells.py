@@ -11,7 +11,7 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evercell.state import pickled
+from evercell.state.pickling import pickled
 from tests.canonical import canonical
 from tests.unit.sessions import Notebook, workspace_in
 
@@ -121,12 +121,12 @@ def _compare(cells: list[tuple[str, bool, bool]]) -> None:
             assert not outcome.missing, outcome.missing
             if dies:
                 run = notebook.session.require_run().id
-                notebook.session.leave()
+                notebook.session.detach()
                 random.seed(number)  # another kernel draws other numbers
                 notebook = Notebook(workspace, run)
                 notebook.resume()
         ours = canonical(notebook.variables, skip=("random",))
-        notebook.session.leave()
+        notebook.session.detach()
     assert ours == theirs
 
 

@@ -14,7 +14,7 @@ import pytest
 import evercell
 from evercell.core.errors import NotKept
 from evercell.state.namespace import Namespace
-from evercell.state.rebuilding import GROUP, rebuilder_of
+from evercell.state.typerules.rebuilding import GROUP, rebuilder_of
 from tests.unit.state.memory import Cells, resumed
 
 

@@ -28,10 +28,10 @@ def restored(workspace: Workspace, *cells: str) -> Notebook:
     first = Notebook(workspace)
     for number, source in enumerate(cells):
         first.step(f"s{number}", textwrap.dedent(source))
-    first.session.leave()
+    first.session.detach()
     second = Notebook(workspace, first.session.require_run().id)
     second.resume()
-    second.session.leave()
+    second.session.detach()
     return second
 
 
@@ -170,11 +170,11 @@ def test_random_state_goes_on_where_it_stopped(workspace: Workspace) -> None:
     first = Notebook(workspace)
     first.step("s", source)
     expected = random.random(), np.random.random()
-    first.session.leave()
+    first.session.detach()
     random.seed(99), np.random.seed(99)
     second = Notebook(workspace, first.session.require_run().id)
     second.resume()
-    second.session.leave()
+    second.session.detach()
     assert (random.random(), np.random.random()) == expected
 
 
@@ -198,7 +198,7 @@ def test_a_step_writes_only_what_it_changed(workspace: Workspace) -> None:
     notebook.step("small", "small = big[0] + 2")
     notebook.step("copy", "again = big.copy()")
     assert sum(path.stat().st_size for path in folder.iterdir()) == before
-    notebook.session.leave()
+    notebook.session.detach()
 
 
 _leaves = st.integers() | st.text(max_size=5) | st.booleans() | st.none()
@@ -269,10 +269,10 @@ def test_a_long_history_of_changes_comes_back_whole(workspace: Workspace) -> Non
         else:
             notebook.step(f"s{number}", source)
     notebook.step("last", "end = 1")
-    notebook.session.leave()
+    notebook.session.detach()
     fresh = Notebook(workspace, notebook.session.require_run().id)
     fresh.resume()
-    fresh.session.leave()
+    fresh.session.detach()
     names = sorted(n for n in undisturbed if n.startswith("v"))
     assert sorted(n for n in fresh.variables if n.startswith("v")) == names
     seen: dict[int, int] = {}

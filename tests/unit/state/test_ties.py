@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from evercell.state import pickled
+from evercell.state.pickling import pickled
 from tests.unit.state.memory import Cells
 
 APART = {

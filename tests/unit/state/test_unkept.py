@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from evercell.core.errors import NotKept
-from evercell.state.placeholder import Placeholder
+from evercell.state.proxies.placeholder import Placeholder
 from tests.unit.state.memory import Cells, in_a_new_process, resumed
 
 REFUSED: dict[str, str] = {

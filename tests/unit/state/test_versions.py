@@ -6,7 +6,8 @@ import linecache
 
 import pytest
 
-from evercell.state import libraries, sources
+from evercell.state.code import sources
+from evercell.state.typerules import packages
 from tests.unit.state.memory import Cells, resumed
 
 SOURCE = '''\
@@ -38,7 +39,7 @@ def saved_by(monkeypatch: pytest.MonkeyPatch, version: str, *, filename: str) ->
     cells = Cells()
     linecache.cache[filename] = (len(SOURCE), None, SOURCE.splitlines(keepends=True), filename)
     with monkeypatch.context() as patched:
-        for module in ("pickling", "drafting"):
+        for module in ("pickling.pickler", "save"):
             patched.setattr(f"evercell.state.{module}.python_version", lambda: version)
         plan = cells.namespace.plan(SOURCE)
         exec(compile(SOURCE, filename, "exec"), cells.variables)
@@ -65,7 +66,7 @@ def test_functions_come_back_from_their_source_under_another_python(monkeypatch:
 def test_without_its_source_a_function_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = Cells()
     with monkeypatch.context() as patched:
-        for module in ("pickling", "drafting"):
+        for module in ("pickling.pickler", "save"):
             patched.setattr(f"evercell.state.{module}.python_version", lambda: "3.99")
         cells.step("s", "def f(): return 1\nx = 1")
     fresh = Cells(cells.memory)
@@ -90,7 +91,7 @@ def test_another_version_of_a_package_is_said(monkeypatch: pytest.MonkeyPatch) -
     manifest = cells.memory.verified("s")
     numpy = next(w for w in manifest.groups[manifest.variables["a"].group].made_with if w.startswith("numpy"))
     monkeypatch.setattr(
-        "evercell.state.versions.version_of", lambda name: "99.1.0" if name == "numpy" else None
+        "evercell.state.typerules.packages.version_of", lambda name: "99.1.0" if name == "numpy" else None
     )
     assert Cells(cells.memory).restore("s").made_otherwise == (f"{numpy}, here 99.1.0",)
-    assert libraries.minor("2.1.3") == "2.1"
+    assert packages.minor("2.1.3") == "2.1"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from evercell.core.errors import ChunkMissing, Tampered
-from evercell.state.standins import is_stand_in
+from evercell.state.proxies import is_lazy_proxy
 from tests.unit.state.memory import Cells, Memory, resumed
 
 LARGE = "import numpy as np\nbig = np.arange(2_000_000.)\nview = big[5:9]\nsmall = [1]\ndef total(): return big.sum()"
@@ -23,11 +23,11 @@ def saved() -> Cells:
 
 def test_a_large_value_waits_for_the_first_cell_that_can_reach_it(saved: Cells) -> None:
     fresh = resumed(saved)
-    assert is_stand_in(fresh["big"]) and fresh["small"] == [1]
+    assert is_lazy_proxy(fresh["big"]) and fresh["small"] == [1]
     fresh.plain("small.append(2)")
-    assert is_stand_in(fresh["big"])
+    assert is_lazy_proxy(fresh["big"])
     fresh.plain("t = total()")  # through the function
-    assert not is_stand_in(fresh["big"]) and fresh["t"] == saved["big"].sum()
+    assert not is_lazy_proxy(fresh["big"]) and fresh["t"] == saved["big"].sum()
     assert fresh["view"].base is fresh["big"]
 
 
@@ -46,7 +46,7 @@ def test_a_checkpoint_of_what_still_waits_stores_nothing_anew(saved: Cells) -> N
     fresh = resumed(saved)
     before = len(fresh.memory.chunks)
     fresh.step("b", "other = 1")
-    assert is_stand_in(fresh["big"]) and len(fresh.memory.chunks) - before < 5
+    assert is_lazy_proxy(fresh["big"]) and len(fresh.memory.chunks) - before < 5
     again = resumed(fresh)
     again.plain("x = big[3], other")
     assert again["x"] == (3.0, 1)

@@ -1,0 +1,87 @@
+"""What may change variables beside the cells: callbacks of widgets, threads, tasks on the kernel's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+_COMMS = ("comm_open", "comm_msg", "comm_close")
+
+_HARMLESS = frozenset(
+    {
+        "ipykernel",
+        "IPython",
+        "jupyter_client",
+        "tornado",
+        "zmq",
+        "asyncio",
+        "anyio",
+        "tqdm",
+        "debugpy",
+        "evercell",
+    }
+)
+"""Packages whose own threads and tasks change no variable of a notebook."""
+
+
+class BackgroundActivity:
+    """Tells whether something but a cell may have run in a kernel. Asked before and after every cell."""
+
+    def __init__(self, kernel: Any) -> None:
+        self._kernel = kernel
+        self._known = frozenset(threading.enumerate())
+        """The kernel's own threads."""
+        self._comms = 0
+        self._seen = 0
+        self._was_busy = False
+        self._handlers: dict[str, Any] = {}
+
+    def install(self) -> None:
+        """Count the messages of widgets."""
+        for kind in _COMMS:
+            handler = self._kernel.shell_handlers.get(kind)
+            if handler is not None:
+                self._handlers[kind] = handler
+                self._kernel.shell_handlers[kind] = self._counting(handler)
+
+    def uninstall(self) -> None:
+        """Leave the kernel as it was."""
+        self._kernel.shell_handlers.update(self._handlers)
+
+    def came(self) -> bool:
+        """Whether there was something since the last time this was asked, or still is."""
+        busy = self._has_threads() or self._has_tasks()
+        came = busy or self._was_busy or self._comms != self._seen
+        self._was_busy, self._seen = busy, self._comms
+        return came
+
+    def _counting(self, handler: Any) -> Any:
+        def handle(*args: Any, **kwargs: Any) -> Any:
+            self._comms += 1
+            return handler(*args, **kwargs)
+
+        return handle
+
+    def _has_threads(self) -> bool:
+        return any(
+            thread not in self._known and _root(type(thread).__module__) not in _HARMLESS
+            for thread in threading.enumerate()
+            if not thread.name.startswith(("evercell-", "IPythonHistory", "ThreadPoolExecutor-evercell"))
+        )
+
+    def _has_tasks(self) -> bool:
+        try:
+            tasks = asyncio.all_tasks()
+        except RuntimeError:  # no loop runs in this thread
+            return False
+        return any(_root(_module_of(task)) not in _HARMLESS for task in tasks)
+
+
+def _module_of(task: asyncio.Task[Any]) -> str:
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return str(frame.f_globals.get("__name__", "")) if frame is not None else "asyncio"
+
+
+def _root(module: str) -> str:
+    return module.partition(".")[0]

@@ -1,0 +1,1 @@
+"""What changed in the live namespace: who shares what, what a cell could reach, what it did."""

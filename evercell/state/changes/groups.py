@@ -1,0 +1,235 @@
+"""The live groups: nodes tied together by mutable objects that they share, as of the last look at them.
+
+A node is a variable's name or a definition's id. What a look is, `looking` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+from evercell.core.ids import new_id
+from evercell.state.code.definitions import Definitions, is_definition_node
+from evercell.state.content.manifest import Group
+from evercell.state.pickling.pickled import Pickled, is_large
+from evercell.state.pickling.pickler import Serialiser
+
+Fresh = Mapping[frozenset[str], Pickled]
+"""What was serialised a moment ago: nodes taken together → their stream and buffers."""
+
+GONE = object()
+"""The value of a node that is not there any more."""
+
+
+@dataclass(slots=True)
+class LiveGroup:
+    """Nodes tied together, as they were at the last look."""
+
+    nodes: frozenset[str]
+    id: str = field(default_factory=new_id)
+    saved: Group | None = None
+    """Where its content is stored; None where it must be saved (again)."""
+    is_large: bool = False
+    """Very many small objects are in it: it is looked at as a whole where that will do."""
+    is_sifted: bool = False
+    """It is known by which of its objects others could be tied to it."""
+    fingerprint: bytes = b""
+    """Of the whole, where it was looked at so: it tells what its nodes share among them, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A node at the last look."""
+
+    fingerprint: bytes
+    """Empty where only its group as a whole was looked at since."""
+    identities: frozenset[int]
+    """Of the objects that others may hold, too."""
+    refs: Set[str]
+    reads: Set[str]
+    size: int
+    """Bytes of its stream."""
+
+
+class Groups:
+    """All nodes of a namespace, partitioned."""
+
+    def __init__(
+        self,
+        value_of: Callable[[str], Any],
+        definitions: Definitions,
+        serialiser: Serialiser,
+        *,
+        is_waiting: Callable[[str], bool],
+    ) -> None:
+        """``is_waiting``: whether a variable's value is not loaded yet."""
+        self._value_of = value_of
+        self._is_waiting = is_waiting
+        self._definitions = definitions
+        self._serialiser = serialiser
+        self._group: dict[str, LiveGroup] = {}
+        self._seen: dict[str, Seen] = {}
+        self._owner: dict[int, str] = {}
+        self.moved: set[str] = set()
+        """Nodes that came into another group since `settled`."""
+        self.retired: set[str] = set()
+        """Ids of groups that are no more, since `settled`."""
+
+    def settled(self) -> None:
+        """Everything up to here is told: begin to gather anew what moves."""
+        self.moved, self.retired = set(), set()
+
+    def __contains__(self, node: str) -> bool:
+        return node in self._group
+
+    def group(self, node: str) -> LiveGroup:
+        """The group of a node."""
+        return self._group[node]
+
+    def is_seen(self, node: str) -> bool:
+        """Whether the node's content is known to compare with (not so right after a restore)."""
+        return node in self._seen
+
+    def reads(self, node: str) -> frozenset[str]:
+        """Globals that functions in a node's group can touch, as far as known."""
+        group = self._group.get(node)
+        if group is None:
+            return frozenset()
+        if group.saved is not None:
+            return frozenset(group.saved.reads)
+        return frozenset().union(*(self._seen[n].reads for n in group.nodes if n in self._seen))
+
+    def refs(self, node: str) -> frozenset[str]:
+        """Definitions that a node's group refers to."""
+        group = self._group.get(node)
+        if group is None:
+            return frozenset()
+        if group.saved is not None:
+            return frozenset(group.saved.refs)
+        return frozenset().union(*(self._seen[n].refs for n in group.nodes if n in self._seen))
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def value(self, node: str) -> Any:
+        """The live object of a node, `GONE` where there is none."""
+        if not is_definition_node(node):
+            return self._value_of(node)
+        definition = self._definitions.value(node)
+        return GONE if definition is None else definition
+
+    def seen(self, node: str) -> Seen | None:
+        """What a node was like at the last look."""
+        return self._seen.get(node)
+
+    def note(self, node: str, seen: Seen) -> None:
+        """What a node is like now."""
+        former = self._seen.get(node)
+        known = former.identities if former is not None else frozenset()
+        self._disown(known - seen.identities, node)
+        self._owner.update(dict.fromkeys(seen.identities - known, node))
+        self._seen[node] = seen
+
+    def owners(self, ids: Set[int]) -> set[str]:
+        """Nodes that had an object of one of these ids at the last look. (Ids are used again.)"""
+        return {self._owner[key] for key in ids & self._owner.keys()}
+
+    @property
+    def owned(self) -> Set[int]:
+        """Ids of all objects by which a node may be tied to another, as far as known."""
+        return self._owner.keys()
+
+    def unsifted(self) -> list[LiveGroup]:
+        """Groups in memory of which is not known by which of their objects others could be tied to them."""
+        groups = {g.id: g for g in self._group.values() if not g.is_sifted}.values()
+        return [group for group in groups if not any(map(self._is_waiting, group.nodes))]
+
+    def _disown(self, identities: Iterable[int], node: str) -> None:
+        for key in identities:
+            if self._owner.get(key) == node:
+                del self._owner[key]
+
+    # -- changing --------------------------------------------------------------------------------
+
+    def adopt(self, nodes: frozenset[str], group_id: str, saved: Group) -> None:
+        """Take in a group that was restored: its content is what is stored, but was not looked at yet."""
+        group = LiveGroup(nodes, group_id, saved, is_large=is_large(saved.stream.size))
+        for node in nodes:
+            self.drop(node)
+        self.regroup(group)
+        self.retired.discard(group_id)
+
+    def regroup(self, group: LiveGroup) -> None:
+        """These nodes are a group of their own from here on."""
+        for node in group.nodes:
+            self._join(node, group)
+
+    def _join(self, node: str, group: LiveGroup) -> None:
+        former = self._group.get(node)
+        if former is not None:
+            self.retired.add(former.id)
+        self._group[node] = group
+        self.moved.add(node)
+
+    def drop(self, node: str) -> None:
+        """Forget a node; what was tied to it is to be saved anew."""
+        group = self._group.pop(node, None)
+        seen = self._seen.pop(node, None)
+        if seen is not None:
+            self._disown(seen.identities, node)
+        if group is None:
+            return
+        self.retired.add(group.id)
+        if len(group.nodes) > 1:
+            rest = LiveGroup(frozenset(n for n in group.nodes if n != node), is_sifted=group.is_sifted)
+            for other in rest.nodes:
+                if self._group.get(other) is group:
+                    self._join(other, rest)
+
+    # -- serialising -----------------------------------------------------------------------------
+
+    def serialise(self, group: LiveGroup, fresh: Fresh) -> Pickled:
+        """A group's payload: one node as it is, several as a dict, so that what they share stays shared."""
+        found = fresh.get(group.nodes)
+        whole = found if found is not None else self.whole(group.nodes)
+        group.fingerprint = whole.fingerprint
+        if len(group.nodes) == 1 or not whole.is_placeholder:
+            return whole
+        return self._what_can_be_kept(group, whole)
+
+    def whole(self, nodes: frozenset[str]) -> Pickled:
+        """These nodes in one stream."""
+        if len(nodes) == 1:
+            return self.alone(*nodes)
+        return self._together({node: self.value(node) for node in sorted(nodes)})
+
+    def alone(self, node: str) -> Pickled:
+        """One node in a stream of its own."""
+        value = self.value(node)
+        members = [value] if is_definition_node(node) else []
+        return self._serialiser.dumps(value, members, name=_called([(node, value)]))
+
+    def _what_can_be_kept(self, group: LiveGroup, whole: Pickled) -> Pickled:
+        """A group of which a node cannot be serialised, with a placeholder for that."""
+        alone = {node: self.alone(node) for node in sorted(group.nodes)}
+        if not any(new.is_placeholder for new in alone.values()):
+            alone = dict.fromkeys(alone, whole)  # each can be kept, but not together: none is
+        lost = {id(m): m for new in alone.values() if new.is_placeholder for m in new.notes.left_out}
+        kept = {
+            node: new.notes.left_out[0].placeholder() if new.is_placeholder else self.value(node)
+            for node, new in alone.items()
+        }
+        rest = self._together(kept)
+        rest.notes.left_out += lost.values()
+        return rest
+
+    def _together(self, values: Mapping[str, Any]) -> Pickled:
+        members = [value for node, value in values.items() if is_definition_node(node)]
+        return self._serialiser.dumps(values, members, name=_called(values.items()))
+
+
+def _called(nodes: Iterable[tuple[str, Any]]) -> str:
+    """What the user calls these nodes: variables by their names, only definitions by theirs."""
+    pairs = list(nodes)
+    variables = [node for node, _ in pairs if not is_definition_node(node)]
+    return ", ".join(variables or [getattr(value, "__qualname__", "a definition") for _, value in pairs])

@@ -1,0 +1,106 @@
+"""Restored variables whose bytes are still being read: `Pending` stands in their place until a cell can reach them.
+
+A thread only reads and checks bytes. Values are put together where they are asked for, so no code of the
+user's runs in a thread that it does not know of, and nobody sees a value that is not whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from threading import Event, RLock, Thread
+from typing import Any, Protocol
+
+WORTH_WAITING = 8 << 20
+"""Bytes of a group from which on it is loaded when it is needed."""
+
+
+class Source(Protocol):
+    """Where waiting values come from: a `Loader`."""
+
+    def variable(self, name: str) -> Any:
+        """The value."""
+
+    def fetch(self, groups: Iterable[str]) -> None:
+        """Read the bytes of groups ahead of time."""
+
+
+class WaitingVariables:
+    """The variables of one namespace that are not loaded yet."""
+
+    def __init__(self, variables: dict[str, Any]) -> None:
+        self._variables = variables
+        self._source: dict[str, Source] = {}
+        self._together: dict[str, frozenset[str]] = {}
+        self._lock = RLock()
+        self._stop = Event()
+        self._reader: Thread | None = None
+
+    def put(self, names: Iterable[str], source: Source) -> None:
+        """Let the variables of a group wait in the namespace."""
+        from evercell.state.proxies.lazy_proxy import Pending  # not before something large is restored
+
+        together = frozenset(names)
+        for name in together:
+            self._source[name] = source
+            self._together[name] = together
+            self._variables[name] = Pending(partial(self._get, name))
+
+    def read_ahead(self, groups: Mapping[str, int], source: Source) -> None:
+        """Begin to read groups (id → bytes) in a thread, the smallest first."""
+        self.stop_reading()
+        self._stop = stop = Event()
+
+        def read() -> None:
+            for group in sorted(groups, key=groups.__getitem__):
+                if stop.is_set():
+                    return
+                try:
+                    with self._lock:
+                        source.fetch([group])
+                except Exception:  # noqa: BLE001  told to whoever asks for the value
+                    return
+
+        self._reader = Thread(target=read, name="evercell-restore", daemon=True)
+        self._reader.start()
+
+    def stop_reading(self) -> None:
+        """Wait for the group that is being read, and read no more of them ahead."""
+        self._stop.set()
+        if self._reader is not None:
+            self._reader.join()
+            self._reader = None
+
+    def load(self, names: Iterable[str]) -> None:
+        """Put the values of those that wait into the namespace. Raises `Tampered`, `ChunkMissing`."""
+        if self._source:
+            for name in names:
+                if name in self._source:
+                    self._get(name)
+
+    def load_all(self) -> None:
+        """Put in all values."""
+        self.load(list(self._source))
+        self.stop_reading()
+
+    def drop(self, name: str) -> None:
+        """A variable is gone or bound anew; its old value will not be asked for."""
+        self._source.pop(name, None)
+
+    def clear(self) -> None:
+        """Another state takes the place of this one."""
+        self.stop_reading()
+        self._source.clear()
+
+    def _get(self, name: str) -> Any:
+        with self._lock:
+            if name in self._source:
+                together = [n for n in self._together[name] if n in self._source]
+                values = {n: self._source[n].variable(n) for n in together}
+                self._variables.update(values)
+                for other in together:
+                    del self._source[other]
+            return self._variables[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._source

@@ -1,0 +1,163 @@
+"""State of the process beside its variables: random generators, working directory, import path, environment.
+
+Each is a hidden variable with a name that no variable of a user can have.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import MutableMapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from evercell.state.proxies.placeholder import Placeholder
+
+PYTHON_RANDOM = ":random"
+NUMPY_RANDOM = ":numpy.random"
+FOLDER = ":cwd"
+IMPORT_PATH = ":sys.path"
+ENVIRON = ":os.environ"
+STATES = (FOLDER, IMPORT_PATH, ENVIRON, PYTHON_RANDOM, NUMPY_RANDOM)
+
+TITLES = {FOLDER: "the working directory", IMPORT_PATH: "sys.path", ENVIRON: "os.environ"}
+
+
+class Withheld:
+    """A variable of the environment that a cell set, and whose value is not kept: it may be a secret."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Withheld) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+class Surroundings:
+    """What a notebook changed around itself in this process. What it never changed has no state."""
+
+    def __init__(self, allowed: Sequence[str] = ()) -> None:
+        """``allowed``: patterns (``WANDB_*``) of the environment's names whose values may be stored."""
+        self._allowed = allowed
+        self._environ = dict(os.environ)
+        self._last_seen = _environment_as_it_lies()
+        self._folder = _folder()
+        self._path = list(sys.path)
+        self._changed: set[str] = set()
+        """States that differed from what they were at the beginning."""
+        self._chosen: set[str] = set()
+        """Names of the environment that cells set."""
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def read(self, *, sets_environment: bool = True) -> dict[str, Any]:
+        """The present state of all that the notebook changed, and of what goes on by itself.
+
+        What a cell changed in the environment without mentioning it (an import did) is no choice of the
+        notebook's, and is made again by whatever made it.
+        """
+        states: dict[str, Any] = {PYTHON_RANDOM: random.getstate()}
+        numpy_random = sys.modules.get("numpy.random")
+        if numpy_random is not None:
+            kind, keys, position, has_gauss, gauss = numpy_random.get_state()
+            states[NUMPY_RANDOM] = (kind, keys.tobytes(), position, has_gauss, gauss)
+        if (folder := _folder()) != self._folder or FOLDER in self._changed:
+            states[FOLDER] = folder
+        if sys.path != self._path or IMPORT_PATH in self._changed:
+            states[IMPORT_PATH] = self._path_change()
+        if environment := self._environment(sets_environment):
+            states[ENVIRON] = environment
+        self._changed |= states.keys()
+        return states
+
+    def _path_change(self) -> dict[str, list[str]]:
+        """Entries that came and went: another kernel, elsewhere, has a path of its own."""
+        first = next((i for i, entry in enumerate(sys.path) if entry in self._path), 0)
+        new = [(i, entry) for i, entry in enumerate(sys.path) if entry not in self._path]
+        return {
+            "front": [entry for i, entry in new if i < first],
+            "back": [entry for i, entry in new if i >= first],
+            "removed": [entry for entry in self._path if entry not in sys.path],
+        }
+
+    def _environment(self, sets_environment: bool) -> dict[str, Any]:
+        """Names that cells set → value, `Withheld` or None (deleted)."""
+        lies = _environment_as_it_lies()
+        if lies != self._last_seen:
+            self._last_seen, now = lies, dict(os.environ)
+            changed = {n for n in now.keys() | self._environ.keys() if now.get(n) != self._environ.get(n)}
+            if sets_environment:
+                self._chosen |= changed
+            for name in changed - self._chosen:
+                _assign(self._environ, name, now.get(name))
+        return {name: self._told(name) for name in sorted(self._chosen)}
+
+    def _told(self, name: str) -> Any:
+        value = os.environ.get(name)
+        is_allowed = value is None or any(fnmatchcase(name, pattern) for pattern in self._allowed)
+        return value if is_allowed else Withheld(name)
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def write(self, name: str, state: Any) -> None:
+        """Put a state back (NumPy is imported for its own). Raises `OSError` for a folder that is gone."""
+        self._changed.add(name)
+        if name == PYTHON_RANDOM:
+            random.setstate(state)
+        elif name == NUMPY_RANDOM:
+            _seed_numpy(state)
+        elif name == FOLDER:
+            os.chdir(state)
+        elif name == IMPORT_PATH:
+            kept = [entry for entry in self._path if entry not in state["removed"]]
+            sys.path[:] = [*state["front"], *kept, *state["back"]]
+        elif name == ENVIRON:
+            self._write_environment(state)
+
+    def _write_environment(self, state: dict[str, Any]) -> None:
+        for name in self._chosen - state.keys():
+            _assign(os.environ, name, self._environ.get(name))
+        self._chosen = set(state)
+        for name, value in state.items():
+            if not isinstance(value, Placeholder | Withheld):
+                _assign(os.environ, name, value)
+
+    def reset(self, name: str) -> None:
+        """Put back what this process began with, where a checkpoint says nothing of it."""
+        self._changed.discard(name)
+        if name == FOLDER:
+            os.chdir(self._folder)
+        elif name == IMPORT_PATH:
+            sys.path[:] = self._path
+        elif name == ENVIRON:
+            self._write_environment({})
+
+
+def _environment_as_it_lies() -> dict[Any, Any]:
+    """The environment in the form in which it can be compared soonest: to decode all of it takes long."""
+    return dict(getattr(os.environ, "_data", os.environ))
+
+
+def _assign(environment: MutableMapping[str, str], name: str, value: str | None) -> None:
+    if value is None:
+        environment.pop(name, None)
+    else:
+        environment[name] = value
+
+
+def _seed_numpy(state: Any) -> None:
+    import numpy
+
+    kind, keys, position, has_gauss, gauss = state
+    numpy.random.set_state((kind, numpy.frombuffer(keys, "uint32"), position, has_gauss, gauss))
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109  a Path of it for every cell is a waste
+    except FileNotFoundError:  # it was removed
+        return ""

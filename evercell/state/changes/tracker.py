@@ -1,0 +1,226 @@
+"""What a cell could reach, found before it runs, and what it changed, found after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+
+from evercell.state.changes.diff import look
+from evercell.state.changes.groups import Fresh
+from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
+from evercell.state.code.analysis import CellCode, analyse
+from evercell.state.code.definitions import EVERYTHING
+from evercell.state.code.provenance import CellPlan, cell_key, variable_provenance
+from evercell.state.code.statements import OwnStatement
+
+_KNOWN_IN_A_ROW = 64
+
+
+class Tracker:
+    """Follows the cells of one namespace. Nothing is recorded while the user's code runs."""
+
+    def __init__(self, live: LiveVariables, background_active: Callable[[], bool]) -> None:
+        """``background_active`` tells whether something may have run beside the cells since it was last asked."""
+        self._live = live
+        self._background_active = background_active
+        self._own_names: set[str] = set()
+        """IPython's names met so far."""
+        self.fresh: Fresh = {}
+        """What was serialised in looking for changes, to be saved as it is."""
+
+    # -- before a cell ---------------------------------------------------------------------------
+
+    def plan(self, source: str, *, label: str | None) -> CellPlan:
+        """See `Namespace.plan`."""
+        live = self._live
+        code = analyse(source)
+        self.fresh = {}
+        self._adopt(self._strangers())
+        if self._background_active():
+            self._look_everywhere()
+        reached = self._reach(code.names, everything=code.dynamic)
+        live.waiting.load(reached - ((code.binds | code.deletes) - code.uses))
+        self._adopt(name for name in reached if name not in live.origins)
+        inputs = self._inputs(code, reached, label)
+        touched = frozenset(n for n in reached if n in live.origins and n not in live.waiting)
+        look(live.groups, [n for n in self.with_definitions(touched) if not live.groups.is_seen(n)])
+        return CellPlan(source, code, cell_key(code.digest, inputs), inputs, touched)
+
+    def _look_everywhere(self) -> None:
+        """Find what was changed by no cell: a widget's callback, a thread, a task."""
+        live = self._live
+        names = live.names() & live.origins.keys()
+        changed, _ = look(live.groups, self.with_definitions(n for n in names if n not in live.waiting))
+        self._note_outside(changed & names)
+
+    def _note_outside(self, names: Iterable[str]) -> None:
+        for name in set(names) - self._live.setup_names:
+            provenance = sha256(b"changed outside" + self._live.origins[name].provenance).digest()
+            self._live.note(name, Origin(provenance, OUTSIDE, ""))
+
+    def _reach(self, names: Iterable[str], *, everything: bool) -> set[str]:
+        """The live names that code using ``names`` could touch, through the notebook's functions too."""
+        live = self._live
+        if everything:
+            return live.names()
+        reached: set[str] = set()
+        nodes: set[str] = set()
+        waiting = [name for name in names if live.is_live(name)]
+        while waiting:
+            name = waiting.pop()
+            if name in reached:
+                continue
+            reached.add(name)
+            if name not in live.groups:
+                self._adopt([name])
+            reads = self._reads_of(name, nodes)
+            if EVERYTHING in reads:
+                return live.names()
+            waiting += [read for read in reads if read not in reached and live.is_live(read)]
+        return reached
+
+    def _reads_of(self, node: str, seen: set[str]) -> set[str]:
+        """Globals that a node's functions touch, and those of the definitions it refers to."""
+        reads: set[str] = set()
+        waiting = [node]
+        while waiting:
+            current = waiting.pop()
+            if current in seen:
+                continue
+            seen.add(current)
+            reads |= self._live.groups.reads(current)
+            waiting += self._live.groups.refs(current)
+        return reads
+
+    def _inputs(self, code: CellCode, reached: set[str], label: str | None) -> dict[str, bytes]:
+        """Provenance of what the cell reads. What only this very cell made is no input of it.
+
+        (Unless it surely reads the name before it binds it: ``n += 1`` depends on its former self.)
+        """
+        live = self._live
+        read = code.reads | code.may_read
+        through_code = self._reach((n for n in read if live.is_live(n)), everything=code.dynamic)
+        maker = code.digest[:8].hex()
+        inputs = {}
+        for name in through_code & reached:
+            origin = live.origins.get(name)
+            if origin is None:
+                continue
+            if name not in code.reads and (origin.maker == maker or origin.made_by == label):
+                continue
+            inputs[name] = live.provenance(name)
+        for module, digest in live.modules.imported(code.modules).items():
+            inputs[f"{module}.py"] = digest
+        return inputs
+
+    # -- after a cell ----------------------------------------------------------------------------
+
+    def observe(self, plan: CellPlan, *, label: str, completed: bool) -> None:
+        """See `Namespace.observe`."""
+        live = self._live
+        key = plan.key if completed else sha256(plan.key + b"failed").digest()
+        live.since_cell.clear()
+        bound = {name for name in plan.code.binds if live.is_live(name)}
+        for name in bound:
+            live.waiting.drop(name)
+        strangers = self._strangers()
+        cell = (plan.touched | bound | strangers) & live.variables.keys()
+        background_active = self._background_active()
+        looked = live.names() if plan.code.dynamic or background_active else set(cell)
+        live.forget(name for name in [*plan.touched, *plan.code.deletes] if name not in live.variables)
+        nodes = self.with_definitions(n for n in looked if n not in live.waiting)
+        changed, self.fresh = look(live.groups, nodes)
+        made = {node for node in changed if node in live.variables}  # what is tied to them, too
+        made |= bound | strangers | self._rebound_definitions(changed, looked)
+        made -= live.setup_names - plan.code.binds  # made anew in every kernel, whatever is in it by now
+        if background_active and not plan.code.dynamic:
+            beside = {n for n in made if n in live.origins and n not in self._reached_by(cell)}
+            self._note_outside(beside)
+            made -= beside
+        self._note_made(made, plan, key, label, completed)
+        self._observe_states(plan, key, label)
+
+    def _reached_by(self, names: Iterable[str]) -> set[str]:
+        """These names and all that is tied to them."""
+        groups = self._live.groups
+        return {node for name in names if name in groups for node in groups.group(name).nodes}
+
+    def _note_made(self, made: set[str], plan: CellPlan, key: bytes, label: str, completed: bool) -> None:
+        own = plan.code.own if completed else {}
+        for name in made - own.keys():
+            self._live.note(name, Origin(variable_provenance(key, name), label, plan.maker))
+        for name, statement in own.items():  # in order: one may read what an earlier one bound
+            if name in made:
+                self._live.note(name, Origin(self._own_provenance(name, statement), label, plan.maker))
+
+    def _own_provenance(self, name: str, statement: OwnStatement) -> bytes:
+        live = self._live
+        inputs = {n: live.provenance(n) for n in statement.reads if n in live.variables and n in live.origins}
+        if not live.modules.digest(live.variables[name]):
+            # a constant of a local module: nothing else will tell later where it came from
+            inputs |= live.modules.imported(statement.modules)
+        return variable_provenance(cell_key(statement.source.encode(), inputs), name)
+
+    def with_definitions(self, names: Iterable[str]) -> set[str]:
+        """These nodes, and the definitions that they refer to."""
+        nodes = set(names)
+        waiting = list(nodes)
+        while waiting:
+            for ref in self._live.groups.refs(waiting.pop()):
+                if ref not in nodes and self._live.definitions.value(ref) is not None:
+                    nodes.add(ref)
+                    waiting.append(ref)
+        return nodes
+
+    def _rebound_definitions(self, changed: set[str], looked: set[str]) -> set[str]:
+        """Names whose own function or class was changed in place (``f.calls += 1``)."""
+        groups = self._live.groups
+        return {name for name in looked if len(refs := groups.refs(name)) == 1 and refs & changed}
+
+    def _observe_states(self, plan: CellPlan, key: bytes, label: str) -> None:
+        live = self._live
+        states = live.surroundings.read(sets_environment=plan.code.names_environment)
+        for name, state in states.items():
+            if state != live.states.get(name) or name not in live.origins:
+                live.states[name] = state
+                changed, pickled = look(live.groups, [name])
+                self.fresh = {**self.fresh, **pickled}
+                if changed:
+                    live.note(name, Origin(variable_provenance(key, name), label, plan.maker))
+
+    # -- what no cell made -----------------------------------------------------------------------
+
+    def _strangers(self) -> set[str]:
+        """Names that came since the last cell and that no cell is known to have bound.
+
+        New keys of a dict stand at its end: the search stops where only known ones come. (A full one
+        would cost more with every ``_i123`` that IPython adds.)
+        """
+        found: set[str] = set()
+        known = 0
+        for name in reversed(self._live.variables):
+            if name in self._live.origins or name in self._own_names:
+                known += 1
+                if known > _KNOWN_IN_A_ROW:
+                    break
+            elif self._live.hidden(name):
+                self._own_names.add(name)
+            else:
+                found.add(name)
+                known = 0
+        return found
+
+    def _adopt(self, names: Iterable[str]) -> None:
+        """Variables that no observed cell made: a widget's callback, a thread, code before %load_ext.
+
+        The provenance of a simple value is the value, of anything else its name alone.
+        """
+        new = set(names)
+        if not new:
+            return
+        look(self._live.groups, new)
+        for name in new:
+            value = self._live.variables[name]
+            told = repr(value) if type(value) in (str, int, float, bool, type(None)) else ""
+            provenance = sha256(f"outside {name} {told}".encode()).digest()
+            self._live.note(name, Origin(provenance, OUTSIDE, ""))

@@ -1,0 +1,1 @@
+"""Values as pickle streams with their buffers beside them, and back."""

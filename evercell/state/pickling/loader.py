@@ -1,0 +1,199 @@
+"""Putting values together from a verified manifest: group by group, definitions when they are referred to."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from evercell.core.chunks import ChunkReader
+from evercell.core.errors import ChunkMissing, NotKept, StateError, Tampered
+from evercell.state.code.definitions import Definitions, is_definition_node
+from evercell.state.content.chunk_reader import Memory, fetch
+from evercell.state.content.manifest import Group, VerifiedManifest
+from evercell.state.proxies.placeholder import Missing, Placeholder
+from evercell.state.typerules import factories
+from evercell.state.typerules.packages import made_otherwise
+
+
+class Loading:
+    """What functions and definition references are resolved against while streams are loaded."""
+
+    def __init__(self, variables: dict[str, Any], definition: Callable[[str], Any]) -> None:
+        self.variables = variables
+        self.definition = definition
+
+    def loads(self, stream: bytes | Memory, buffers: Sequence[Memory] | Sequence[pickle.PickleBuffer]) -> Any:
+        """The value of a stream. Only for content whose manifest was verified."""
+        token = factories.resolver.set(self)
+        try:
+            return pickle.loads(stream, buffers=buffers)
+        except (pickle.UnpicklingError, EOFError) as error:
+            raise StateError(
+                f"Saved state cannot be read: {error}.", hint="Go on from an earlier step."
+            ) from error
+        finally:
+            factories.resolver.reset(token)
+
+
+def load_failure(loading: Loading, stream: bytes, buffers: Sequence[pickle.PickleBuffer]) -> Exception | None:
+    """Why a value that holds placeholders cannot be put together (``map`` asks its argument for an
+    iterator), None if it can. Definitions are not tried: loading a class changes the living one.
+    """
+    usual = sys.unraisablehook
+
+    def about_others(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, NotKept):  # from a __del__ that meets a placeholder
+            usual(unraisable)
+
+    sys.unraisablehook = about_others
+    try:
+        loading.loads(stream, buffers)
+    except Exception as error:  # noqa: BLE001  user code runs while it loads
+        return error
+    finally:
+        sys.unraisablehook = usual
+    return None
+
+
+class Loader:
+    """Loads values of one manifest, each group once, so that what it shares is shared.
+
+    A group that cannot be put together here (a package is not installed) costs itself only: its
+    variables are placeholders that say so, and stay stored as they are.
+    """
+
+    def __init__(
+        self,
+        manifest: VerifiedManifest | None,
+        reader: ChunkReader | None,
+        variables: dict[str, Any],
+        definitions: Definitions,
+        *,
+        is_outdated: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """``is_outdated`` tells the live definitions that are not what the manifest has."""
+        self._manifest = manifest
+        self._reader = reader
+        self._definitions = definitions
+        self._loading = Loading(variables, self._definition)
+        self._contents: dict[str, list[Memory]] = {}
+        self._values: dict[str, Any] = {}
+        self._loaded: set[str] = set()
+        self._under_way: set[str] = set()
+        self._is_outdated = is_outdated
+        self._reasons: dict[str, str] = {}
+        """Why nodes could not be loaded."""
+        self.lost: list[Missing] = []
+        """Variables that could not be loaded."""
+
+    def groups_loaded(self) -> frozenset[str]:
+        """Ids of the groups that were loaded so far."""
+        return frozenset(self._loaded)
+
+    def fetch(self, groups: Iterable[str]) -> None:
+        """Read the bytes of groups that will be loaded: all at once is faster than one by one."""
+        manifest, reader = self._verified(), self._store()
+        wanted = [name for name in groups if name not in self._contents and name not in self._loaded]
+        blobs = [blob for name in wanted for blob in manifest.groups[name].blobs]
+        contents = iter(fetch(blobs, reader))
+        for name in wanted:
+            self._contents[name] = [next(contents) for _ in manifest.groups[name].blobs]
+
+    def variable(self, name: str) -> Any:
+        """The value of a variable, or its placeholder; raises `Tampered` or `ChunkMissing`, nothing put in."""
+        self._load(self._verified().variables[name].group)
+        return self._values[name]
+
+    def load_pickled(self, nodes: list[str], stream: bytes, buffers: Sequence[Memory]) -> dict[str, Any]:
+        """Values of a group that was serialised in this process."""
+        return self._unpack(nodes, stream, buffers)
+
+    def _verified(self) -> VerifiedManifest:
+        if self._manifest is None:
+            raise StateError("A definition is gone that saved state refers to.", hint="Run its cell again.")
+        return self._manifest
+
+    def _store(self) -> ChunkReader:
+        if self._reader is None:
+            raise StateError("There is no store to load from.", hint="Open the run's store first.")
+        return self._reader
+
+    def _definition(self, node: str) -> Any:
+        if node in self._values:
+            return self._values[node]
+        live = self._definitions.value(node)
+        if live is not None and not self._is_outdated(node):
+            return live
+        self._load(self._verified().group_of[node])
+        if node not in self._values:
+            raise StateError(
+                f"its class or a function of it cannot be loaded: {self._reasons.get(node)}",
+                hint="Run its cell again.",
+            )
+        return self._values[node]
+
+    def _load(self, group_id: str) -> None:
+        if group_id in self._loaded:
+            return
+        group = self._verified().groups[group_id]
+        if group_id in self._under_way:
+            raise StateError(
+                "Saved definitions refer to each other in a circle.", hint="Run their cells again."
+            )
+        self.fetch([group_id])
+        stream, *buffers = self._contents.pop(group_id)
+        self._under_way.add(group_id)
+        try:
+            self._values.update(self._unpack_with_globals(list(group.nodes), stream, buffers))
+        except (Tampered, ChunkMissing):
+            raise  # of a definition that it refers to
+        except Exception as error:  # noqa: BLE001  user code runs in __setstate__
+            self._give_up(group, error)
+        finally:
+            self._under_way.discard(group_id)
+        self._loaded.add(group_id)
+
+    def _unpack_with_globals(
+        self, nodes: list[str], stream: bytes | Memory, buffers: Sequence[Memory]
+    ) -> dict[str, Any]:
+        """Code that makes a value (``__reduce__``, ``__setstate__``) may read variables of the notebook that
+        are not there yet: those are lent to it.
+        """
+        variables, lent = self._loading.variables, set[str]()
+        try:
+            while True:
+                try:
+                    return self._unpack(nodes, stream, buffers)
+                except NameError as error:
+                    name = error.name or ""
+                    if name in variables or name not in self._verified().variables:
+                        raise
+                    variables[name] = self.variable(name)
+                    lent.add(name)
+        finally:
+            for name in lent:
+                variables.pop(name, None)
+
+    def _unpack(self, nodes: list[str], stream: bytes | Memory, buffers: Sequence[Memory]) -> dict[str, Any]:
+        content = self._loading.loads(stream, buffers)
+        values = {nodes[0]: content} if len(nodes) == 1 else content
+        for node, value in values.items():
+            if is_definition_node(node) and not isinstance(value, Placeholder):
+                self._definitions.register(node, value)
+        return dict(values)
+
+    def _give_up(self, group: Group, error: Exception) -> None:
+        reason = error.what if isinstance(error, StateError) else f"{type(error).__name__}: {error}"
+        self._reasons.update(dict.fromkeys(group.nodes, reason))
+        why = f"it is stored, but cannot be loaded here ({reason})"
+        if others := made_otherwise(group):
+            why += f"; it was made with {', '.join(others)}"
+        for name in group.nodes:
+            if not is_definition_node(name):
+                missing = Missing(
+                    name, "saved value", why[:300], "install what it was made with and resume anew"
+                )
+                self.lost.append(missing)
+                self._values[name] = missing.placeholder()

@@ -1,0 +1,98 @@
+"""What serialising gave: a stream, its buffers, what came up, and which objects are in it."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass, field
+from functools import cached_property
+from pickle import PickleBuffer
+from typing import Any
+
+import xxhash
+
+from evercell.state.content.chunking import cut, view_of
+from evercell.state.pickling.object_ids import met_ids, mutable_ids, shareable_ids
+from evercell.state.proxies.placeholder import Missing
+
+LARGE = 1 << 20
+"""Bytes of a stream from which on a look at every object in it is dear."""
+
+
+def is_large(size: int) -> bool:
+    """Whether a stream of so many bytes has very many objects in it."""
+    return size >= LARGE
+
+
+@dataclass(slots=True)
+class Notes:
+    """What came up while a value was taken apart."""
+
+    refs: set[str] = field(default_factory=set)
+    """Nodes of the definitions it refers to."""
+    reads: set[str] = field(default_factory=set)
+    """Globals that functions inside it can touch."""
+    left_out: list[Missing] = field(default_factory=list)
+    rebuilt: set[str] = field(default_factory=set)
+    """Types of what is made anew from a description."""
+    libraries: set[str] = field(default_factory=set)
+    """Packages whose objects are in it."""
+    inlined: set[int] = field(default_factory=set)
+    """Ids of functions that are in it rather than beside it."""
+
+
+@dataclass
+class Pickled:
+    """A node or group in serialised form."""
+
+    stream: bytes
+    buffers: list[PickleBuffer] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
+    is_placeholder: bool = False
+    """Nothing of it could be kept."""
+    root: int = 0
+    """The id of what was pickled."""
+    pickler: Any = None
+    """Holds every object that was taken apart, so that no id is used again."""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether very many small objects are in it."""
+        return is_large(len(self.stream))
+
+    @property
+    def mutable(self) -> frozenset[int]:
+        """Ids of the mutable objects in it."""
+        return mutable_ids(self.pickler, self.notes.inlined) if self.pickler is not None else frozenset()
+
+    @cached_property
+    def shareable(self) -> frozenset[int]:
+        """Ids of those that others may hold, too, as far as it is known."""
+        if self.pickler is None:
+            return frozenset()
+        return shareable_ids(self.pickler, self.notes.inlined, self.root)
+
+    def met(self, ids: Set[int]) -> Set[int]:
+        """Which of these (ids of mutable objects) are in it."""
+        return met_ids(self.pickler, ids) if ids and self.pickler is not None else set()
+
+    def forget_objects(self) -> None:
+        """Hold them no longer: how they are tied to others is known."""
+        self.pickler = None
+
+    @cached_property
+    def marks(self) -> list[list[bytes]]:
+        """Fast fingerprints of the chunks of each buffer, 16 bytes each."""
+        return [[xxhash.xxh3_128_digest(part) for part in cut(view)] for view in self.views]
+
+    @property
+    def views(self) -> list[memoryview]:
+        """The buffers as flat bytes."""
+        return [view_of(buffer.raw()) for buffer in self.buffers]
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """16 bytes that change when the content does."""
+        h = xxhash.xxh3_128(self.stream)
+        for marks in self.marks:
+            h.update(b"".join(marks))
+        return h.digest()

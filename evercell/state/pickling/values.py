@@ -1,0 +1,153 @@
+"""Single values as bytes and back: what a durable call returned, and a fingerprint of what it was given.
+
+Functions and classes of the notebook are referred to by name, for they are there when the value comes back:
+the cells that define them come first.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import types
+from hashlib import blake2b
+from typing import Any
+
+from evercell.core.errors import NotKept, StateError
+from evercell.state.code.definitions import Definitions
+from evercell.state.code.sources import Sources
+from evercell.state.pickling.framing import without_frames
+from evercell.state.pickling.loader import Loading
+from evercell.state.pickling.pickler import NotebookPickler
+from evercell.state.typerules import factories
+
+_PLAIN = (str, int, float, bool, type(None), bytes)
+FINGERPRINT = 16
+"""Bytes of a fingerprint of arguments."""
+
+
+class Values:
+    """Serialises values of one live namespace."""
+
+    def __init__(self, variables: dict[str, Any]) -> None:
+        self._variables = variables
+        self._sources = Sources()
+        self._definitions = Definitions(variables)
+        self._loading = Loading(variables, self._definitions.value)
+
+    def dumps(self, value: Any, *, name: str) -> bytes:
+        """The value as bytes. Raises `NotKept` for one that cannot be kept whole; ``name`` says what it is."""
+        if _is_plain(value, _SHALLOW):
+            return pickle.dumps(value, 5)
+        pickler = self._pickler(name)
+        try:
+            pickler.dump(value)
+        except Exception as error:
+            raise NotKept(
+                f"{name} ({type(value).__name__}) cannot be recorded ({type(error).__name__}: {error}).",
+                hint="Return plain data from the call: what the caller needs of it.",
+            ) from error
+        if pickler.notes.left_out:
+            missing = pickler.notes.left_out[0]
+            raise NotKept(
+                f"{name} cannot be recorded: a {missing.type} in it, {missing.why}.",
+                hint="Return plain data from the call: what the caller needs of it.",
+            )
+        return pickler.stream.getvalue()
+
+    def loads(self, content: bytes | bytearray) -> Any:
+        """The value. Only for bytes whose signature was verified."""
+        return self._loading.loads(content, [])
+
+    def fingerprint(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> bytes:
+        """16 bytes that are equal for equal arguments, in this kernel and in any other."""
+        h = blake2b(digest_size=FINGERPRINT)
+        for argument in arguments:
+            self._feed(h, argument, 0)
+        for key in sorted(named):
+            h.update(key.encode() + b"=")
+            self._feed(h, named[key], 0)
+        return h.digest()
+
+    def _feed(self, h: Any, value: Any, depth: int) -> None:
+        kind = type(value)
+        if kind in _PLAIN:
+            h.update(f"{kind.__name__}:{value!r};".encode("utf-8", "surrogatepass"))
+        elif depth < _DEEPEST and kind in (list, tuple):
+            h.update(f"{kind.__name__}[{len(value)}".encode())
+            for item in value:
+                self._feed(h, item, depth + 1)
+        elif depth < _DEEPEST and kind is dict:
+            h.update(f"dict[{len(value)}".encode())
+            for key, item in value.items():
+                self._feed(h, key, depth + 1)
+                self._feed(h, item, depth + 1)
+        elif kind in (set, frozenset):
+            parts = []
+            for item in value:
+                part = blake2b(digest_size=FINGERPRINT)
+                self._feed(part, item, depth + 1)
+                parts.append(part.digest())
+            h.update(b"set" + b"".join(sorted(parts)))
+        else:
+            h.update(self._told(value))
+
+    def _told(self, value: Any) -> bytes:
+        """An object by its content; what cannot be kept by its type. Without a memo where it has no circles:
+        whether two equal strings are one object differs between kernels.
+        """
+        for fast in (True, False):
+            pickler = self._pickler("an argument")
+            pickler.fast = fast
+            try:
+                pickler.dump(value)
+            except Exception:  # noqa: BLE001,S112  a circle, or user code
+                continue
+            return without_frames(pickler.stream.getvalue())
+        return f"{type(value).__module__}.{type(value).__qualname__}".encode()
+
+    def _pickler(self, name: str) -> _ByName:
+        return _ByName(io.BytesIO(), [], self._variables, self._definitions, self._sources, set(), name)
+
+
+_DEEPEST = 50
+_SHALLOW = 3
+_SHORT = 64
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether a small value surely is nothing but data: such ones need no table to be taken apart."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return True
+    if depth == 0 or kind not in (list, tuple, dict) or len(value) > _SHORT:
+        return False
+    if kind is dict:
+        return all(type(k) in _PLAIN and _is_plain(v, depth - 1) for k, v in value.items())
+    return all(_is_plain(item, depth - 1) for item in value)
+
+
+class _ByName(NotebookPickler):
+    """Refers to functions and classes of the notebook by the names under which they can be found."""
+
+    keeps_buffers_apart = False
+
+    def _function(self, function: types.FunctionType) -> Any:
+        if function.__globals__ is self._variables and not self._is_found(function):
+            self._inside.add(id(function))
+        elif function.__globals__ is self._variables:
+            return factories.named_in_notebook, (function.__qualname__,)
+        return super()._function(function)
+
+    def _class(self, kind: type) -> Any:
+        if kind.__module__ != "__main__":
+            return super()._class(kind)
+        if self._is_found(kind):
+            return factories.named_in_notebook, (kind.__qualname__,)
+        self._inside.add(id(kind))
+        return super()._class(kind)
+
+    def _is_found(self, definition: Any) -> bool:
+        try:
+            return factories.find_in(self._variables, definition.__qualname__) is definition
+        except StateError:
+            return False

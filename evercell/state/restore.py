@@ -1,0 +1,246 @@
+"""Putting state back: all of a checkpoint, or what one step made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from evercell.core.chunks import ChunkReader
+from evercell.state.changes.diff import look
+from evercell.state.changes.lazy import WORTH_WAITING
+from evercell.state.changes.process_state import FOLDER, IMPORT_PATH, STATES, TITLES
+from evercell.state.changes.variables import LiveVariables, Origin
+from evercell.state.code.definitions import is_definition_node
+from evercell.state.content.manifest import VerifiedManifest
+from evercell.state.pickling.loader import Loader
+from evercell.state.proxies.placeholder import Missing, Placeholder
+from evercell.state.typerules.packages import all_made_otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put into the namespace."""
+
+    names: tuple[str, ...]
+    missing: tuple[Missing, ...] = ()
+    """Variables that could not be kept, wholly or in part."""
+    made_otherwise: tuple[str, ...] = ()
+    """Python or packages that have another version here than where the state was saved."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether the namespace is another one than before."""
+        return bool(self.names)
+
+
+class Restorer:
+    """Puts state into one namespace. Every value is loaded before the first is put in; large ones may wait."""
+
+    def __init__(self, live: LiveVariables) -> None:
+        self._live = live
+
+    def restore(self, manifest: VerifiedManifest, reader: ChunkReader) -> Restored:
+        """Make the namespace what it was at a checkpoint."""
+        live = self._live
+        loader = self._loader(manifest, reader, is_outdated=self._is_outdated_in(manifest))
+        live.waiting.clear()
+        lazy = self._worth_waiting(manifest)
+        names = [n for n in manifest.variables if manifest.variables[n].group not in lazy]
+        loader.fetch({manifest.variables[n].group for n in names})
+        with self._import_path(manifest, loader):
+            values = {name: loader.variable(name) for name in names}
+        self._clear_others(manifest)
+        lost = self._put(values, manifest, loader)
+        self._let_wait(lazy, manifest, loader)
+        missing = (m for g in manifest.groups.values() for m in g.missing)
+        return Restored(
+            tuple(n for n in manifest.variables if n not in STATES),
+            (*missing, *loader.lost, *lost),
+            tuple(all_made_otherwise(manifest.groups.values())),
+        )
+
+    def replay(self, manifest: VerifiedManifest, reader: ChunkReader) -> Restored:
+        """Put back what a step made, changed and deleted; also what it read, where that was made again.
+
+        A variable that has the provenance it had at the checkpoint, but a value made anew since (``t =
+        now()`` in a plain cell), gets the value that the step saw. One of other provenance is left alone,
+        and no live value gives way to a placeholder.
+        """
+        live = self._live
+        names = {n for n in manifest.wrote if self._must_come_back(n, manifest)}
+        names |= {n for n in manifest.variables if self._was_made_again(n, manifest)}
+        for name in list(names):  # what shares objects with them comes back with them, if it is the same
+            for node in manifest.groups[manifest.variables[name].group].nodes:
+                if node in manifest.variables and self._same_provenance(node, manifest):
+                    names.add(node)
+        loader = self._loader(manifest, reader)
+        loader.fetch({manifest.variables[name].group for name in names})
+        values = {name: loader.variable(name) for name in sorted(names)}
+        for lost in loader.lost:
+            if self._same_provenance(lost.name, manifest):
+                values.pop(lost.name, None)
+        gone = {n for n in manifest.deleted if n in live.origins}
+        for name in gone:
+            live.variables.pop(name, None)
+        live.forget(gone)
+        failed = self._put(values, manifest, loader)
+        # a checkpoint that repeats this one says the same of what its step did
+        live.since_cell.made, live.since_cell.gone = set(manifest.wrote), set(manifest.deleted)
+        return Restored(tuple(sorted({*values, *gone})), (*loader.lost, *failed))
+
+    def _loader(
+        self,
+        manifest: VerifiedManifest,
+        reader: ChunkReader,
+        *,
+        is_outdated: Callable[[str], bool] = lambda _: False,
+    ) -> Loader:
+        live = self._live
+        return Loader(manifest, reader, live.variables, live.definitions, is_outdated=is_outdated)
+
+    def _is_outdated_in(self, manifest: VerifiedManifest) -> Callable[[str], bool]:
+        """A test for live functions and classes that were changed in place since (``f.calls += 1``)."""
+        groups = self._live.groups
+
+        def is_outdated(node: str) -> bool:
+            group = manifest.group_of.get(node)
+            if group is None or node not in groups or groups.group(node).id == group:
+                return False
+            return not manifest.groups[group].missing  # a live lock is better than its placeholder
+
+        return is_outdated
+
+    # -- which variables -------------------------------------------------------------------------
+
+    def _must_come_back(self, name: str, manifest: VerifiedManifest) -> bool:
+        if name not in manifest.variables or self._is_as_in(name, manifest):
+            return False
+        missing = manifest.groups[manifest.variables[name].group].missing
+        return not (missing and self._same_provenance(name, manifest))
+
+    def _is_as_in(self, name: str, manifest: VerifiedManifest) -> bool:
+        """Whether the live variable surely is what the manifest has: same provenance, same stored group."""
+        groups = self._live.groups
+        return (
+            self._same_provenance(name, manifest)
+            and name in groups
+            and groups.group(name).id == manifest.variables[name].group
+        )
+
+    def _same_provenance(self, name: str, manifest: VerifiedManifest) -> bool:
+        origin = self._live.origins.get(name)
+        return origin is not None and origin.provenance == manifest.variables[name].provenance
+
+    def _was_made_again(self, name: str, manifest: VerifiedManifest) -> bool:
+        if name in self._live.setup_names or name in STATES or not self._same_provenance(name, manifest):
+            return False
+        missing = manifest.groups[manifest.variables[name].group].missing
+        return not missing and not self._is_as_in(name, manifest)
+
+    # -- putting in ------------------------------------------------------------------------------
+
+    def _worth_waiting(self, manifest: VerifiedManifest) -> dict[str, int]:
+        """Groups of variables that are large, with their sizes."""
+        return {
+            name: group.size
+            for name, group in manifest.groups.items()
+            if group.size >= WORTH_WAITING
+            and not group.held
+            and not any(is_definition_node(node) or node in STATES for node in group.nodes)
+        }
+
+    @contextmanager
+    def _import_path(self, manifest: VerifiedManifest, loader: Loader) -> Iterator[None]:
+        """While values are loaded, modules and files are found where the notebook found them: on its path,
+        in the folder that it changed to, and in that which it began in.
+        """
+        before, folder = list(sys.path), Path.cwd()
+        if IMPORT_PATH in manifest.variables:
+            self._live.surroundings.write(IMPORT_PATH, loader.variable(IMPORT_PATH))
+        if FOLDER in manifest.variables:
+            sys.path.append(str(folder))
+            with suppress(OSError):  # told when the folder is put back for good
+                os.chdir(loader.variable(FOLDER))
+        try:
+            yield
+        finally:
+            sys.path[:] = before
+            os.chdir(folder)
+
+    def _write_states(self, states: dict[str, Any]) -> list[Missing]:
+        lost = []
+        for name, state in states.items():
+            try:
+                self._live.surroundings.write(name, state)
+            except OSError as error:
+                why = f"{state} cannot be entered here ({error.strerror})"
+                lost.append(
+                    Missing(TITLES[name], "folder", why, "make that folder, or change to another one")
+                )
+        return lost
+
+    def _clear_others(self, manifest: VerifiedManifest) -> None:
+        live = self._live
+        for name in [n for n in live.origins if n not in live.setup_names and n not in manifest.variables]:
+            live.origins.pop(name)
+            live.groups.drop(name)
+            if name in STATES:
+                live.states.pop(name, None)
+                live.surroundings.reset(name)
+            else:
+                live.variables.pop(name, None)
+
+    def _put(self, values: dict[str, Any], manifest: VerifiedManifest, loader: Loader) -> list[Missing]:
+        live = self._live
+        for name, value in values.items():
+            if name not in STATES:
+                live.waiting.drop(name)
+                live.variables[name] = value
+            self._know(name, manifest)
+        for group_id in loader.groups_loaded():
+            self._adopt_group(group_id, values, manifest)
+            self._hand_to_modules(group_id, values, manifest)
+        states = {n: s for n, s in values.items() if n in STATES and not isinstance(s, Placeholder)}
+        lost = self._write_states(states)
+        live.states = {**live.states, **live.surroundings.read(sets_environment=False)}
+        return lost
+
+    def _know(self, name: str, manifest: VerifiedManifest) -> None:
+        entry = manifest.variables[name]
+        self._live.origins[name] = Origin(entry.provenance, entry.made_by, entry.maker)
+        self._live.setup_names.discard(name)
+
+    def _adopt_group(self, group_id: str, values: Iterable[str], manifest: VerifiedManifest) -> None:
+        groups, group = self._live.groups, manifest.groups[group_id]
+        nodes = frozenset(n for n in group.nodes if n in values or n not in manifest.variables)
+        if nodes == frozenset(group.nodes):
+            groups.adopt(nodes, group_id, group)
+            return
+        for node in nodes:
+            groups.drop(node)
+        look(groups, nodes)
+
+    def _hand_to_modules(self, group_id: str, values: dict[str, Any], manifest: VerifiedManifest) -> None:
+        """Let the user's own modules hold what they held: ``from config import SETTINGS`` is one object."""
+        for name, (module, attribute) in manifest.groups[group_id].held.items():
+            if name in values:
+                with suppress(Exception):  # the module is gone: the variable is there all the same
+                    setattr(import_module(module), attribute, values[name])
+
+    def _let_wait(self, lazy: dict[str, int], manifest: VerifiedManifest, loader: Loader) -> None:
+        live = self._live
+        for group_id in lazy:
+            group = manifest.groups[group_id]
+            nodes = [n for n in group.nodes if n in manifest.variables]
+            live.waiting.put(nodes, loader)
+            for name in nodes:
+                self._know(name, manifest)
+            live.groups.adopt(frozenset(group.nodes), group_id, group)
+        if lazy:
+            live.waiting.read_ahead(lazy, loader)

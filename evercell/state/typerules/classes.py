@@ -1,0 +1,34 @@
+"""Classes of the notebook: what cloudpickle's way of taking them apart loses."""
+
+from __future__ import annotations
+
+import operator
+import types
+import typing
+from typing import Any
+
+import cloudpickle
+
+from evercell.state.typerules import factories
+
+_SKELETON = cloudpickle.cloudpickle._make_skeleton_class
+
+
+def reduce_class(reduced: Any, kind: type) -> Any:
+    """cloudpickle's reduction, so that ``__slots__`` are slots again and no ``__init_subclass__`` is called."""
+    generic = kind.__dict__.get("__pydantic_generic_metadata__") or {}
+    if generic.get("origin") is not None:  # there is one such class in a process, found in a cache
+        return operator.getitem, (generic["origin"], generic["args"])
+    if not isinstance(reduced, tuple) or reduced[0] is not _SKELETON:
+        return reduced
+    _, (metaclass, name, bases, namespace, tracker, extra), (attributes, slotstate), *rest = reduced
+    if "__slots__" in attributes and typing.NamedTuple not in bases:  # which sets its own
+        namespace = {**namespace, "__slots__": attributes["__slots__"]}
+        attributes = {n: a for n, a in attributes.items() if not _is_slot(a, kind) and n != "__slots__"}
+    arguments = (metaclass, name, bases, namespace, tracker, extra)
+    return (factories.make_class, arguments, (attributes, slotstate), *rest)
+
+
+def _is_slot(attribute: Any, kind: type) -> bool:
+    """The descriptor of a private slot is known by its mangled name, which cloudpickle does not look for."""
+    return isinstance(attribute, types.MemberDescriptorType) and attribute.__objclass__ is kind

@@ -1,0 +1,254 @@
+"""What saved streams call by name when they are loaded. Nothing here may move or be renamed."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import types
+import typing
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import cloudpickle
+
+from evercell.core.errors import StateError
+from evercell.state.code.sources import python_version, recompiled, show_again
+
+
+class Resolver(Protocol):
+    """What functions and references are resolved against while a stream is loaded."""
+
+    variables: dict[str, Any]
+
+    def definition(self, node: str) -> Any:
+        """The function or class of a node."""
+
+
+resolver: ContextVar[Resolver] = ContextVar("resolver")
+
+
+def definition(node: str) -> Any:
+    """A function or class of the notebook, saved beside what refers to it."""
+    return resolver.get().definition(node)
+
+
+def named_in_notebook(qualname: str) -> Any:
+    """A function or class of the notebook, by the name under which its cell defines it."""
+    return find_in(resolver.get().variables, qualname)
+
+
+def find_in(variables: dict[str, Any], qualname: str) -> Any:
+    """A variable, or an attribute below one; raises `StateError`."""
+    first, *rest = qualname.split(".")
+    try:
+        found = variables[first]
+        for name in rest:
+            found = vars(found)[name] if isinstance(found, type) else getattr(found, name)
+    except (KeyError, AttributeError, TypeError):
+        raise StateError(
+            f"The notebook has no {qualname} that recorded calls refer to.",
+            hint="Run the cell that defines it.",
+        ) from None
+    return found
+
+
+def attribute_of_module(module: str, name: str) -> Any:
+    """An object that a module holds."""
+    return getattr(importlib.import_module(module), name)
+
+
+# -- functions -----------------------------------------------------------------------------------
+
+
+def make_code(
+    python: str, arguments: tuple[Any, ...], source: str | None, place: tuple[str, str, int]
+) -> Any:
+    """A code object; from its source, where another version of Python made it.
+
+    ``place`` is its file's name, its qualified name and its first line. Code inside of other code has no
+    source of its own: under another Python it is None here, and part of what is compiled around it.
+    """
+    if python == python_version():
+        code = types.CodeType(*arguments)
+    elif source is not None:
+        filename, qualname, line = place
+        code = recompiled(source, filename=filename, qualname=qualname, line=line, saved=python)
+    else:
+        return None
+    show_again(code, source or "")
+    return code
+
+
+def make_function(code: types.CodeType, name: str, closure: tuple[Any, ...] | None) -> types.FunctionType:
+    """A function whose globals are the live namespace."""
+    return types.FunctionType(code, resolver.get().variables, name, None, closure)
+
+
+def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
+    """What a function has beside its code."""
+    function.__dict__.update(state.pop("__dict__"))
+    for name, value in state.items():
+        setattr(function, name, value)
+
+
+def make_class(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) -> type:
+    """A class without its attributes. Its making was noted by its bases (``__init_subclass__``) when it
+    was written; what they noted is part of the state, and they are not told again.
+    """
+    lines = [known.__mro__ for known in types.resolve_bases(bases)]
+    told = {base for line in lines for base in line if base.__module__ == "__main__"}
+    quiet: Any = classmethod(_told_before)
+    hooks = {base: base.__dict__["__init_subclass__"] for base in told if "__init_subclass__" in vars(base)}
+    for base in hooks:
+        base.__init_subclass__ = quiet
+    try:
+        skeleton: type = cloudpickle.cloudpickle._make_skeleton_class(metaclass, name, bases, *rest)
+    finally:
+        for base, hook in hooks.items():
+            base.__init_subclass__ = hook
+    return skeleton
+
+
+def _told_before(_: type[Any], /, **options: Any) -> None:
+    """In the place of ``__init_subclass__``."""
+
+
+def make_new_type(name: str, supertype: Any, module: str, tracker: str) -> Any:
+    """``typing.NewType``: one object in a process, wherever it is referred to."""
+    made = typing.NewType(name, supertype)  # type: ignore[misc]
+    made.__module__ = module
+    return cloudpickle.cloudpickle._lookup_class_or_track(tracker, made)
+
+
+def fill_object(made: Any, state: Any) -> None:
+    """Attributes of an object whose class would answer for those that it does not have yet."""
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    if attributes:
+        made.__dict__.update(attributes)
+    for name, value in (slots or {}).items():
+        object.__setattr__(made, name, value)
+
+
+def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
+    """The contents of a closure's cell, made before them."""
+    cell.cell_contents = state[0]
+
+
+def make_dict_view(shown: dict[Any, Any], kind: str) -> Any:
+    """``shown.keys()``, ``.values()`` or ``.items()``."""
+    return getattr(shown, kind)()
+
+
+# -- caches --------------------------------------------------------------------------------------
+
+
+def make_cache(function: Any, parameters: dict[str, Any]) -> Any:
+    """``functools.lru_cache`` around a notebook's function, with an empty cache."""
+    return functools.lru_cache(**parameters)(function)
+
+
+def make_cached_property(function: Any, name: str | None) -> Any:
+    """``functools.cached_property`` with a lock of its own, where this Python's has one."""
+    made = functools.cached_property(function)
+    if name is not None:
+        made.__set_name__(object, name)
+    return made
+
+
+# -- exceptions and views ------------------------------------------------------------------------
+
+_MAKERS = ("__new__", "__init__")
+
+
+def make_exception(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    """An exception of this kind, made by the nearest built-in base."""
+    own = (types.FunctionType, staticmethod)
+    base = next(b for b in kind.__mro__ if not any(isinstance(vars(b).get(n), own) for n in _MAKERS) and
+                issubclass(b, BaseException) and b.__module__ == "builtins")  # fmt: skip
+    error = base.__new__(kind, *args)
+    base.__init__(error, *args)
+    return error
+
+
+def make_array(memory: Any, dtype: Any, shape: Any, order: Any, writeable: bool) -> Any:
+    """An array on memory of its own."""
+    import numpy
+
+    array = numpy.ndarray(shape, dtype, memory, order=order)
+    if array.flags.writeable != writeable:
+        array.flags.writeable = writeable
+    return array
+
+
+def make_view(
+    base: Any, dtype: Any, shape: Any, strides: Any, offset: int, writeable: bool, kind: type | None = None
+) -> Any:
+    """A view of ``base`` (an array, or other memory), which both go on to share."""
+    import numpy
+
+    is_flat = not isinstance(base, numpy.ndarray)
+    low = base if is_flat or not base.flags.c_contiguous else numpy.ndarray((base.nbytes,), "u1", base)
+    view = numpy.ndarray(shape, dtype, low, offset, strides)
+    view.flags.writeable = writeable
+    return view if kind is None else view.view(kind)
+
+
+def make_array_of(kind: type, memory: Any, dtype: Any, shape: Any, order: Any, writeable: bool) -> Any:
+    """An array of a subclass, on memory of its own."""
+    return make_array(memory, dtype, shape, order, writeable).view(kind)
+
+
+def fill_beside(array: Any, beside: dict[str, Any]) -> None:
+    """What a subclass keeps beside its numbers."""
+    array.__dict__.update(beside)
+
+
+def fill_array(array: Any, state: tuple[Any, dict[str, Any]]) -> None:
+    """What a subclass keeps beside an array of objects."""
+    array.__setstate__(state[0])
+    fill_beside(array, state[1])
+
+
+def make_path(vertices: Any, codes: Any, steps: int, readonly: bool) -> Any:
+    """A path of matplotlib with memory of its own."""
+    return importlib.import_module("matplotlib.path").Path(vertices, codes, steps, readonly=readonly)
+
+
+# -- tables --------------------------------------------------------------------------------------
+
+
+def make_references() -> Any:
+    """Which blocks and indexes of pandas share one memory, as yet none."""
+    return importlib.import_module("pandas._libs.internals").BlockValuesRefs()
+
+
+def make_block(values: Any, placement: Any, ndim: int, references: Any) -> Any:
+    """A block of a frame that knows with whom it shares its memory, and so copies before it writes."""
+    unpickle = importlib.import_module("pandas._libs.internals")._unpickle_block
+    return _sharing(unpickle(values, placement, ndim), references)
+
+
+def fill_column(manager: Any, state: tuple[Any, Any]) -> None:
+    """The same for a Series."""
+    manager.__setstate__(state[0])
+    _sharing(manager.blocks[0], state[1])
+
+
+def _sharing(block: Any, references: Any) -> Any:
+    block.refs = references
+    references.add_reference(block)
+    return block
+
+
+def fill_index(index: Any, references: Any) -> None:
+    """The same for an index that was made from a column."""
+    index._references = references
+    references.add_index_reference(index)
+
+
+def make_resource(factory: Callable[[], Any]) -> Any:
+    """`evercell.resource`, not made yet in this kernel."""
+    from evercell.state.proxies.lazy_proxy import Resource
+
+    return Resource(factory)

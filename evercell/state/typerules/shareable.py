@@ -1,0 +1,76 @@
+"""Which objects cannot tie variables together: immutable ones, and those that a process has once."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import fractions
+import pathlib
+import re
+import types
+import uuid
+from typing import Any
+
+from evercell.state.proxies.placeholder import Placeholder
+
+_ATOMS: tuple[type, ...] = (
+    str, bytes, int, float, complex, bool, type(None), type(Ellipsis), type(NotImplemented), tuple,
+    frozenset, range, slice, type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType,
+    types.CodeType, types.GenericAlias, enum.Enum, datetime.date, datetime.time, datetime.timedelta,
+    datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath, re.Pattern, uuid.UUID,
+    types.MappingProxyType,
+    property, staticmethod, classmethod, Placeholder,
+)  # fmt: skip
+"""Tuples and frozensets count by what is in them. A function counts where it was inlined."""
+
+_ATOMS_BY_NAME = frozenset(
+    {
+        "numpy.dtype",
+        "numpy.generic",
+        "numpy.ufunc",
+        "pandas.core.dtypes.base.ExtensionDtype",
+        "pandas.core.indexes.base.Index",
+        "pandas.Index",
+        "pandas.core.flags.Flags",
+        "zoneinfo.ZoneInfo",
+        "pydantic.fields.FieldInfo",
+        "matplotlib.path.Path",
+    }
+)
+
+_ATOMS_BY_MODULE = frozenset({"typing", "dataclasses", "inspect"})
+"""Modules whose objects are shared by everything that uses them (``Optional[int]`` is one object)."""
+
+_FUNCTIONS_OF_CYTHON = "_cython_"
+
+_SCALARS: tuple[type, ...] = (
+    str, bytes, int, float, complex, bool, type(None), types.ModuleType, types.BuiltinFunctionType,
+)  # fmt: skip
+
+_known: dict[type, bool] = {}
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether a value surely holds no other object that could be shared."""
+    return type(value) in _SCALARS
+
+
+def is_atom(value: Any) -> bool:
+    """Whether sharing this object is no tie: nobody could tell whether it is shared."""
+    return is_atom_type(type(value))
+
+
+def is_atom_type(kind: type) -> bool:
+    """Whether the objects of this type are."""
+    try:
+        return _known[kind]
+    except KeyError:
+        atom = (
+            issubclass(kind, _ATOMS)
+            or kind.__module__ in _ATOMS_BY_MODULE
+            or kind.__module__.startswith(_FUNCTIONS_OF_CYTHON)
+            or any(f"{base.__module__}.{base.__qualname__}" in _ATOMS_BY_NAME for base in kind.__mro__)
+        )
+        _known[kind] = atom
+        return atom

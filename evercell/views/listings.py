@@ -1,0 +1,103 @@
+"""Runs, steps and the overview as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from evercell.core.records import Run
+from evercell.engine.inspection import VariableRow
+from evercell.engine.listing import RunRow, StepRow, list_steps
+from evercell.engine.session import Session
+from evercell.views.table import Table
+
+COMMANDS = (
+    "%%step NAME  %%setup  %resume  %runs  %steps  %branch --from STEP --name NAME  "
+    "%checkout RUN[@STEP]  %inspect [STEP]  %%approve NAME TITLE  %pause  %unpause  "
+    "%evercell new|takeover   (each with -h)"
+)
+
+
+def runs_view(rows: Sequence[RunRow], *, here: str | None = None) -> Table:
+    """Runs as a tree; the one that this kernel is on carries a star."""
+    body = [
+        (
+            "  " * (row.depth - 1) * (row.depth > 0) + "└ " * (row.depth > 0) + row.run.name,
+            "*" if row.run.id == here else "",
+            row.status,
+            row.run.id,
+            ago(row.run.created_at),
+            Path(row.run.notebook).name if row.run.notebook else "",
+        )
+        for row in rows
+    ]
+    if not body:
+        return Table("No runs yet.", (), (), "The first %%step of a notebook starts one.")
+    return Table("", ("run", "", "status", "id", "created", "notebook"), body)
+
+
+def steps_view(run: Run, rows: Sequence[StepRow]) -> Table:
+    """The steps of a run."""
+    body = [
+        (
+            row.name,
+            row.status,
+            str(row.attempts or ""),
+            str(row.versions or ""),
+            "" if row.seconds is None else f"{row.seconds:.2f} s",
+            "" if row.completed_at is None else ago(row.completed_at),
+        )
+        for row in rows
+    ]
+    title = f"Run {run.name} ({run.id}), {run.status}"
+    return Table(title, ("step", "status", "attempts", "versions", "took", "completed"), body)
+
+
+def variables_view(title: str, rows: Sequence[VariableRow]) -> Table:
+    """The variables of a checkpoint."""
+    body = [
+        (
+            row.name,
+            row.type,
+            row.shape,
+            _bytes(row.size),
+            _bytes(row.stored),
+            ", ".join(row.shares_with),
+            row.made_by,
+            row.kept,
+        )
+        for row in rows
+    ]
+    headings = ("name", "type", "shape", "size", "stored", "shares objects with", "last changed by", "kept")
+    return Table(title, headings, body, "" if body else "No variables.")
+
+
+def _bytes(count: int) -> str:
+    """``1.5 MB``; empty for nothing."""
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}" if count else ""
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def overview(session: Session) -> Table:
+    """Where this notebook stands, and what can be typed."""
+    run = session.refresh()
+    footer = f"store: {session.store.url}\n{COMMANDS}"
+    if run is None:
+        return Table("This notebook has no run yet; its first %%step starts one.", (), (), footer)
+    table = steps_view(run, list_steps(session.workspace, run))
+    return Table(table.title, table.headings, table.rows, footer)
+
+
+def ago(moment: datetime) -> str:
+    """``3 min ago``; the date for anything older than a week."""
+    seconds = (datetime.now(moment.tzinfo) - moment).total_seconds()
+    for unit, size in (("s", 60), ("min", 60), ("h", 24), ("d", 7)):
+        if seconds < size:
+            return f"{int(seconds)} {unit} ago"
+        seconds /= size
+    return f"{moment:%Y-%m-%d}"
