@@ -124,6 +124,11 @@ class Checkpoint:
     """How long the body took."""
     created_at: datetime
 
+    @property
+    def is_execution(self) -> bool:
+        """Whether the step's body made it: a version of the step, and not a replay of one."""
+        return self.origin is None
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

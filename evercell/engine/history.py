@@ -17,31 +17,36 @@ class History:
         self._run_name = run.name
         self._by_key: dict[tuple[str, bytes], str] = {}
         self._versions: dict[str, list[str]] = {}
+        self._latest: dict[str, str] = {}
         for checkpoint in store.visible_checkpoints(store.lineage(run.id)):
             self.add(checkpoint)
         self.path: set[str] = set(store.ancestors(run.head)) if run.head else set()
         """Ids on the way from the first checkpoint to the run's head."""
 
     def add(self, checkpoint: Checkpoint) -> None:
-        """A checkpoint that was committed just now."""
+        """A checkpoint that was committed just now. One that carries a replay is no version of its step."""
         self._by_key[checkpoint.slot, checkpoint.key] = checkpoint.id
-        self._versions.setdefault(checkpoint.step, []).append(checkpoint.id)
+        self._latest[checkpoint.step] = checkpoint.id
+        if checkpoint.is_execution:
+            self._versions.setdefault(checkpoint.step, []).append(checkpoint.id)
 
     def find(self, slot: str, key: bytes) -> str | None:
         """Id of the newest checkpoint with this key, None when the step must execute."""
         return self._by_key.get((slot, key))
 
     def latest(self, step: str) -> str | None:
-        """Id of the newest checkpoint of a step."""
-        versions = self._versions.get(step)
-        return versions[-1] if versions else None
+        """Id of the newest checkpoint of a step, be it of an execution or of a replay."""
+        return self._latest.get(step)
 
     def count(self, step: str) -> int:
-        """How often a step completed."""
+        """How many versions a step has: how often it executed to its end."""
         return len(self._versions.get(step, ()))
 
     def version(self, step: str, number: int | None) -> str:
-        """Id of ``step@number`` (from 1), of the newest for None; raises `StepNotFound`."""
+        """Id of ``step@number``, its execution of that number (from 1), of the newest for None.
+
+        Raises `StepNotFound`.
+        """
         versions = self._versions.get(step, [])
         if not versions:
             raise StepNotFound(

@@ -53,7 +53,7 @@ class StepRow:
     """An attempt's status, ``inherited`` for one completed before the run branched off."""
     attempts: int
     versions: int
-    """How often it completed: ``NAME@1`` … ``NAME@versions``."""
+    """How often it executed to its end: ``NAME@1`` … ``NAME@versions``. Replays add none."""
     seconds: float | None
     completed_at: datetime | None
     checkpoint: str | None
@@ -110,8 +110,9 @@ def list_steps(workspace: Workspace, run: Run) -> list[StepRow]:
     completed = {}
     versions: dict[str, int] = {}
     for checkpoint in store.visible_checkpoints(store.lineage(run.id)):
-        completed[checkpoint.step] = checkpoint
-        versions[checkpoint.step] = versions.get(checkpoint.step, 0) + 1
+        if checkpoint.is_execution:
+            completed[checkpoint.step] = checkpoint
+            versions[checkpoint.step] = versions.get(checkpoint.step, 0) + 1
     rows = []
     for name in dict.fromkeys([*completed, *attempts]):
         tries, done = attempts.get(name, []), completed.get(name)
