@@ -14,6 +14,7 @@ from evercell.core.records import ErrorRecord, Output
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.executor import BodyResult
 from evercell.kernel_ext.interrupts import AsyncTimeLimit, LateInterrupt, time_limit, timed_out
+from evercell.kernel_ext.ipykernel_internals import UnsentText, shown_traceback
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import NOTE, Recording
 
@@ -49,10 +50,10 @@ class KernelExecutor:
         self._recording.soften_errors = not is_last
         again = {"store_history": False} if self._times_run else {}
         self._times_run += 1
-        unwritten = Unwritten()
+        unsent = UnsentText()
         with self._same_number(again):
             self.result = result = await self._run_limited(again, timeout)
-        self._settle(unwritten)
+        self._settle(unsent)
         return self._body_result(result)
 
     @contextmanager
@@ -86,19 +87,19 @@ class KernelExecutor:
             self._shell.showtraceback((type(error), error, None))
         return result
 
-    def _settle(self, unwritten: Unwritten) -> None:
+    def _settle(self, unsent: UnsentText) -> None:
         """Get out what the body showed but the kernel has not sent yet: figures, buffered streams."""
         inline = sys.modules.get("matplotlib_inline.backend_inline")
         pyplot = sys.modules.get("matplotlib.pyplot")
         if inline is not None and pyplot is not None and pyplot.get_fignums():
             inline.flush_figures()
-        unwritten.flush_others()
+        unsent.flush()
 
     def _body_result(self, result: Any) -> BodyResult:
         error = result.error_before_exec or result.error_in_exec
         if error is None:
             return BodyResult()
-        lines = tuple(str(line) for line in getattr(self._shell, "_last_traceback", None) or ())
+        lines = shown_traceback(self._shell, error)
         interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError | Suspended)
         return BodyResult(ErrorRecord(type(error).__name__, str(error), lines), interrupted)
 
@@ -142,23 +143,6 @@ class KernelExecutor:
 
     def uninterrupted(self) -> AbstractContextManager[None]:
         return self.late.held_back()
-
-
-class Unwritten:
-    """The kernel's two streams, and whether they were written to since this was made.
-
-    To flush one is to wait for the thread that sends, which takes as long as a commit. That thread puts another
-    buffer in the place of the one that it sends: where the same one is there, and empty, nothing was written.
-    """
-
-    def __init__(self) -> None:
-        self._buffers = [(stream, getattr(stream, "_buffers", None)) for stream in (sys.stderr, sys.stdout)]
-
-    def flush_others(self) -> None:
-        """Wait until all that was written is sent."""
-        for stream, buffer in self._buffers:
-            if buffer is None or buffer or getattr(stream, "_buffers", None) is not buffer:
-                stream.flush()
 
 
 def _without_dead_widget(data: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from evercell.kernel_ext.cell_source import (
     header_of,
     refuse_misplaced,
 )
+from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import Recorder
 from evercell.magics.headers import HelpAsked, parse_approve, parse_setup, parse_step
@@ -112,7 +113,7 @@ class CellRunner:
         if self._inside_cell:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             # an async cell is cancelled by a callback, of which a loop that sleeps does not hear
-            self._shell.kernel.io_loop.asyncio_loop.call_soon_threadsafe(bool)
+            wake_loop(self._shell.kernel)
         return self._inside_cell
 
     async def _run_tracked(self, raw_cell: str, options: dict[str, Any], run_cell: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 from evercell.core.records import Approval
 from evercell.engine.executor import Answer
 from evercell.engine.settings import Settings
+from evercell.kernel_ext.ipykernel_internals import answer_beside_the_cell, deliver_widget_messages
 from evercell.kernel_ext.recorder import Recording
-from evercell.kernel_ext.widget_messages import deliver
 from evercell.views.approvals import card
 
 _KEPT = ("text/html", "text/markdown", "text/plain", "image/png", "image/jpeg", "image/gif")
@@ -49,7 +49,7 @@ class KernelPage:
 
         view = ApprovalView(approval, answer, link)
         for widget in view.widgets():
-            _serve_beside_the_cell(widget)
+            answer_beside_the_cell(widget)
             self._comms.add(widget.model_id)
         display(view.box)  # type: ignore[no-untyped-call]
         return view.close
@@ -57,7 +57,7 @@ class KernelPage:
     def listen(self) -> None:
         """Let the questions' widgets hear what was typed and clicked, where the kernel does not on its own."""
         if self._comms:
-            deliver(self._shell.kernel, self._comms)
+            deliver_widget_messages(self._shell.kernel, self._comms)
 
     def suspend(self) -> None:
         """The error by which the cell ends is ours, and none to the user."""
@@ -78,18 +78,3 @@ def _as_text(data: Any) -> str:
 
         return base64.b64encode(data).decode()
     return str(data)
-
-
-def _serve_beside_the_cell(widget: Any) -> None:
-    """Let a click be answered in the front end's subshell, while a synchronous cell holds the main one.
-
-    ipykernel 7 sends the messages of a widget to the shell that it was made in. 6.x has no such routing
-    (see `listening`); where a front end has no subshell, an ``await`` cell hears the click.
-    """
-    comm: Any = getattr(widget, "comm", None)
-    if hasattr(comm, "_reply_subshell_for"):
-        comm._reply_subshell_for = _where_it_came_from
-
-
-def _where_it_came_from(data: Any, default: Any) -> Any:  # noqa: ARG001
-    return default

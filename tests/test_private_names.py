@@ -1,0 +1,124 @@
+"""Private names of other people's libraries stand in one module per library, and nowhere else."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import evercell
+
+PACKAGE = Path(evercell.__file__).parent
+
+INTERNALS = {
+    "kernel_ext/ipykernel_internals.py": "ipykernel and IPython",
+    "rebuilders/network.py": "httpx",
+    "rebuilders/threads.py": "threading, queue and concurrent.futures",
+}
+"""Module → the libraries whose private names it may use, each with a test of what happens if one goes."""
+
+ALLOWED = {
+    (
+        "engine/approvals/asking.py",
+        "_getframe",
+    ): "documented; goes when `approve` no longer looks at its caller",
+    ("magics/headers.py", "_actions"): "goes with the table of options",
+    ("store/prepared.py", "_bind_processors"): "moves to a module of SQLAlchemy's",
+    ("state/changes/process_state.py", "_data"): "these move to state/internals next",
+    ("state/pickling/pickler.py", "_slotnames"): "",
+    ("state/pickling/pickler.py", "_code_reduce"): "",
+    ("state/typerules/classes.py", "_make_skeleton_class"): "",
+    ("state/typerules/factories.py", "_make_skeleton_class"): "",
+    ("state/typerules/factories.py", "_lookup_class_or_track"): "",
+    ("state/typerules/factories.py", "BlockValuesRefs"): "",
+    ("state/typerules/factories.py", "_unpickle_block"): "",
+    ("state/typerules/factories.py", "_references"): "",
+    ("state/typerules/factories.py", "add_reference"): "",
+    ("state/typerules/factories.py", "add_index_reference"): "",
+    ("state/typerules/numpy.py", "_mmap"): "",
+    ("state/typerules/pandas.py", "has_reference"): "",
+    ("state/typerules/reducers.py", "_self_factory"): "",
+    ("state/typerules/reducers.py", "_get_or_create_tracker_id"): "",
+    ("state/typerules/reducers.py", "_interpolation_steps"): "",
+    ("state/typerules/reducers.py", "_readonly"): "",
+}
+"""Private names used elsewhere → why that is none of a library's."""
+
+CONVENTIONS = frozenset(
+    {"_repr_html_", "_render_traceback_", "_repr_", "_ipython_", "_asdict", "_replace", "_fields", "_mapping"}
+)
+"""Documented, underscore or not: IPython's display methods, a named tuple's, SQLAlchemy's ``Row._mapping``."""
+
+KNOWN_INTERNALS = frozenset(
+    {
+        *("msg_queue", "dispatch_shell", "shell_stream", "io_loop", "asyncio_loop"),
+        *("BlockValuesRefs", "has_reference", "add_reference", "add_index_reference"),
+    }
+)
+"""Names of ipykernel's and pandas' insides that have no underscore."""
+
+MODULES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_" and name not in CONVENTIONS
+
+
+def names_defined_in(tree: ast.AST) -> set[str]:
+    """Functions, classes, variables and attributes that a module gives a name to."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name, ctx=ast.Store()):
+                found.add(name)
+    return found
+
+
+def private_names_used(tree: ast.AST, own: set[str], inherited: set[str]) -> Iterator[tuple[int, str]]:
+    """Line and name: attributes, names in ``getattr`` and its like, imports.
+
+    Through ``self`` what any of our classes defines is our own; of other objects, only what this module defines.
+    """
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=owner, attr=name) if is_private(name):
+                if name not in (inherited if _is_self(owner) else own):
+                    yield node.lineno, name
+            case ast.Attribute(attr=name) if name in KNOWN_INTERNALS - own:
+                yield node.lineno, name
+            case ast.Call(
+                func=ast.Name(id="getattr" | "hasattr" | "setattr" | "delattr"),
+                args=[_, ast.Constant(value=str(name)), *_],
+            ) if (is_private(name) and name not in own) or name in KNOWN_INTERNALS - own:
+                yield node.lineno, name
+            case ast.Import(names=aliases):
+                yield from ((node.lineno, a.name) for a in aliases if any(map(is_private, a.name.split("."))))
+            case ast.ImportFrom(module=module, names=aliases):
+                parts = [*(module or "").split("."), *(alias.name for alias in aliases)]
+                yield from ((node.lineno, part) for part in parts if is_private(part))
+
+
+def _is_self(owner: ast.expr) -> bool:
+    match owner:
+        case ast.Name(id="self" | "cls") | ast.Call(func=ast.Name(id="super")):
+            return True
+    return False
+
+
+TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+OURS = {name for tree in TREES.values() for name in names_defined_in(tree)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_private_names_of_libraries_are_used_in_their_own_module_only(module: str) -> None:
+    if module in INTERNALS:
+        return
+    tree = TREES[module]
+    used = list(private_names_used(tree, names_defined_in(tree), OURS))
+    assert [f"{module}:{line} {name}" for line, name in used if (module, name) not in ALLOWED] == []
