@@ -18,6 +18,7 @@ from evercell.core.faults import reach
 from evercell.engine.calls.calling import call_sync, idempotency_key
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.scope import CallScope, current_scope
+from evercell.persisted import DECORATED
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,6 +68,8 @@ def transaction(
             place = key(*args, **kwargs) if key is not None else None
             return call_sync(body, args, kwargs, name=called, key=place, policy=tried)
 
+        options = {"engine": engine, "name": name, "key": key, **policy}
+        vars(durable)[DECORATED] = ("transaction", function, options)
         return durable  # type: ignore[return-value]
 
     return decorate

@@ -27,6 +27,8 @@ EvercellError
  ├─ StateError
  │   ├─ NotKept               a variable could not be kept; its placeholder was touched
  │   ├─ Tampered              a manifest or chunk is not what was signed
+ │   ├─ StateTooOld           an evercell wrote it whose format this one reads no more
+ │   ├─ StateTooNew           a newer evercell wrote it
  │   ├─ ChunkMissing          the store lost bytes that a manifest names
  │   └─ KeyUnusable           the signing key is missing or readable by others
  ├─ NotebookError
@@ -52,7 +54,7 @@ class EvercellError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.what, self.hint)
+        return make_error, (type(self), self.what, self.hint)
 
     def __str__(self) -> str:
         return f"{self.what}\n  → {self.hint}" if self.hint else self.what
@@ -62,7 +64,8 @@ class EvercellError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
-def _rebuild(kind: type[EvercellError], what: str, hint: str) -> EvercellError:
+def make_error(kind: type[EvercellError], what: str, hint: str) -> EvercellError:
+    """An error of this kind, from a pickle."""
     return kind(what, hint=hint)
 
 
@@ -190,6 +193,14 @@ class NotKept(StateError):
 
 class Tampered(StateError):
     """A manifest or a chunk is not what was signed."""
+
+
+class StateTooOld(StateError):
+    """Saved state has a format that this evercell reads no more."""
+
+
+class StateTooNew(StateError):
+    """Saved state has a format that only a newer evercell reads."""
 
 
 class ChunkMissing(StateError):

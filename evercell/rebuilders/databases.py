@@ -23,9 +23,16 @@ def _sqlite3(connection: sqlite3.Connection) -> tuple[Any, ...]:
     files = {row[1]: row[2] for row in rows}
     settings = (connection.isolation_level, connection.row_factory, connection.text_factory)
     if not files["main"]:
-        return fill_sqlite3, (connection.serialize(), settings)
+        return fill_sqlite3, (_content(connection), settings)
     attached = {name: path for name, path in files.items() if name not in ("main", "temp")}
     return open_sqlite3, (files["main"], attached, settings)
+
+
+def _content(connection: sqlite3.Connection) -> bytes:
+    """A database in memory as bytes; SQLite has none for one that nothing was ever written to."""
+    if not connection.execute("PRAGMA page_count").fetchone()[0]:
+        return b""
+    return connection.serialize()
 
 
 def open_sqlite3(path: str, attached: dict[str, str], settings: tuple[Any, ...]) -> sqlite3.Connection:

@@ -14,7 +14,7 @@ _ADVICE = "open it where it is used, or in a %%setup cell"
 @rebuilds("_io.TextIOWrapper")
 def _text(file: io.TextIOWrapper) -> tuple[Any, ...]:
     if file.closed:
-        return _closed_file, ()
+        return make_closed_file, ()
     file.flush()
     options = {"encoding": file.encoding, "errors": file.errors, "newline": None}
     return reopen, (_path(file), _mode(file), _position(file), options)
@@ -23,7 +23,7 @@ def _text(file: io.TextIOWrapper) -> tuple[Any, ...]:
 @rebuilds("_io.BufferedReader", "_io.BufferedWriter", "_io.BufferedRandom", "_io.FileIO")
 def _binary(file: Any) -> tuple[Any, ...]:
     if file.closed:
-        return _closed_file, ()
+        return make_closed_file, ()
     file.flush()
     options = {"buffering": 0} if isinstance(file, io.FileIO) else {}
     return reopen, (_path(file), _mode(file), _position(file), options)
@@ -37,7 +37,7 @@ def reopen(path: str, mode: str, position: int, options: dict[str, Any]) -> Any:
     return file
 
 
-def _closed_file() -> Any:
+def make_closed_file() -> Any:
     file = io.TextIOWrapper(io.BytesIO())
     file.close()
     return file

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, overload
 
 from evercell.engine.calls.calling import call_async, call_sync, is_async
 from evercell.engine.calls.policy import CallPolicy, Errors
+from evercell.persisted import DECORATED
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,6 +73,8 @@ def step(
         gate = functools.partial(_require_approval_async, called) if approve else None
         made = _as_coroutine(durable, gate) if make is call_async else durable
         vars(made).update(__evercell_plain__=wrapped, __evercell_policy__=tried)
+        options = {"name": name, "key": key, "undo": undo, "approve": approve, **policy}
+        vars(made)[DECORATED] = ("step", wrapped, options)
         return made
 
     return decorate if function is None else decorate(function)

@@ -36,10 +36,10 @@ def record(
     is recorded when its stream ends, and replays as a stream. Tokens, seconds and (with ``prices``) cost are
     kept with each call. The client itself is not saved: make it in a ``%%setup`` cell.
     """
-    return _Recorded(client, "", frozenset(paths), prices or {}, CallPolicy(**policy))
+    return RecordedClient(client, "", frozenset(paths), prices or {}, CallPolicy(**policy))
 
 
-class _Recorded:
+class RecordedClient:
     """A client, or something below one, seen through its paths."""
 
     def __init__(
@@ -56,7 +56,7 @@ class _Recorded:
         if full in paths:
             return partial(_request, found, full, prices, policy)
         if any(known.startswith(f"{full}.") for known in paths):
-            return _Recorded(found, full, paths, prices, policy)
+            return RecordedClient(found, full, paths, prices, policy)
         return found
 
     def __repr__(self) -> str:

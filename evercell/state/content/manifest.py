@@ -14,11 +14,14 @@ from typing import Any
 
 from evercell.core.canonical import canonical_json
 from evercell.core.chunks import Blob, Supply
-from evercell.core.errors import Tampered
+from evercell.core.errors import StateTooNew, StateTooOld, Tampered
 from evercell.state.content.signing import Signer
 from evercell.state.proxies.placeholder import Missing
 
-FORMAT = 2
+FORMAT = 3
+"""Of what is written: 3 since streams name what is evercell's by names that stay (see `evercell.persisted`)."""
+
+_OLDEST_FORMAT = 2
 LONGEST_CHAIN = 128
 """Manifests between a checkpoint and its last full one."""
 
@@ -146,13 +149,29 @@ def verify(
 
 def _content(payload: bytes, checkpoint: str, store_id: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(payload)
-    if content["format"] != FORMAT:
-        raise _misplaced(checkpoint, f"its format {content['format']} is unknown to this evercell")
+    _refuse_format(content["format"], checkpoint)
     if content["store"] != store_id:
         raise _misplaced(checkpoint, f"it belongs to another store ({content['store']})")
     if content["checkpoint"] != checkpoint:
         raise _misplaced(checkpoint, f"it belongs to checkpoint {content['checkpoint']}")
     return content
+
+
+def _refuse_format(found: int, checkpoint: str) -> None:
+    """Raise `StateTooOld` or `StateTooNew`: state that is as it was written, but not for this evercell to load."""
+    if found < _OLDEST_FORMAT:
+        raise StateTooOld(
+            f"The state of checkpoint {checkpoint} was saved in format {found}; this evercell reads formats "
+            f"{_OLDEST_FORMAT} to {FORMAT}.",
+            hint="What its steps showed can be read (evercell show RUN@STEP). To have the state, execute the "
+            "notebook anew: %evercell new, then Run All.",
+        )
+    if found > FORMAT:
+        raise StateTooNew(
+            f"The state of checkpoint {checkpoint} was saved in format {found} by a newer evercell; this one "
+            f"reads formats {_OLDEST_FORMAT} to {FORMAT}.",
+            hint="pip install -U evercell. What its steps showed can be read as it is (evercell show RUN@STEP).",
+        )
 
 
 def _misplaced(checkpoint: str, why: str) -> Tampered:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from evercell import persisted
 from evercell.core.chunks import ChunkReader
 from evercell.core.errors import ChunkMissing, NotKept, StateError, Tampered
 from evercell.state.code.definitions import Definitions, is_definition_node
@@ -15,6 +17,15 @@ from evercell.state.content.manifest import Group, VerifiedManifest
 from evercell.state.proxies.placeholder import Missing, Placeholder
 from evercell.state.typerules import factories
 from evercell.state.typerules.packages import made_otherwise
+
+
+class _FormerUnpickler(pickle.Unpickler):
+    """Finds what a stream of 0.1.0 names, wherever it is now."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith("evercell.") and module != persisted.__name__:
+            return persisted.former(module, name)
+        return super().find_class(module, name)
 
 
 class Loading:
@@ -28,6 +39,8 @@ class Loading:
         """The value of a stream. Only for content whose manifest was verified."""
         token = factories.resolver.set(self)
         try:
+            if any(stream.find(mark) >= 0 for mark in persisted.FORMER_MARKS):
+                return _FormerUnpickler(io.BytesIO(stream), buffers=buffers).load()
             return pickle.loads(stream, buffers=buffers)
         except (pickle.UnpicklingError, EOFError) as error:
             raise StateError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import cloudpickle
 
+from evercell import persisted
 from evercell.state.code.definitions import Definitions, code_names
 from evercell.state.code.sources import Sources, python_version
 from evercell.state.pickling.framing import without_frames
@@ -81,7 +82,7 @@ class Serialiser:
         if cause is not None:
             why, advice = f"it depends on {cause.type}: {cause.why}", cause.advice
         note = Missing(name, type_name(type(value)), why[:300], advice)
-        stream = pickle.dumps(note.placeholder(), protocol=5)
+        stream = self._take_apart(note.placeholder(), set(), name).stream.getvalue()
         return Pickled(stream, notes=Notes(left_out=[note]), is_placeholder=True)
 
 
@@ -122,6 +123,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return _reduce_cell(value)
         if kind is types.CodeType:
             return _reduce_code(value, None)
+        if kind is _Code:
+            return _reduce_code(value.code, value.source)
         self._note_library(kind.__module__)
         known = reduce_known(value, kind)
         if known is not None:
@@ -150,6 +153,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         return held if held is not None else self._other(value, kind)
 
     def _other(self, value: Any, kind: type) -> Any:
+        if persisted.is_ours(kind) and persisted.name_of(kind) is None:
+            return self._leave_out_ours(value)
         if kind in self.dispatch_table or kind in copyreg.dispatch_table:
             return super().reducer_override(value)
         try:
@@ -158,9 +163,19 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise
         except Exception as error:  # noqa: BLE001  whatever the user's class raises costs this object only
             return self._leave_out(value, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
-        if isinstance(reduced, str) and getattr(value, "__module__", kind.__module__) == "__main__":
-            return self._leave_out(value, "it is known only by its name in the notebook", UNKNOWN_ADVICE)
+        if isinstance(reduced, str):
+            return self._by_its_name(value, reduced, kind)
         return without_own_access(reduced, kind)
+
+    def _by_its_name(self, value: Any, name: str, kind: type) -> Any:
+        """An object that says that its module holds it under this name."""
+        module = str(getattr(value, "__module__", kind.__module__))
+        if module == "__main__":
+            return self._leave_out(value, "it is known only by its name in the notebook", UNKNOWN_ADVICE)
+        return self._leave_out_ours(value) if module.startswith("evercell.") else name
+
+    def _leave_out_ours(self, value: Any) -> Any:
+        return self._leave_out(value, "it is a part of evercell itself", "get it anew where it is used")
 
     def _leave_out(self, value: Any, why: str, advice: str, called: str | None = None) -> Any:
         kind = type_name(type(value)) if called is None else "str"
@@ -172,7 +187,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _function(self, function: types.FunctionType) -> Any:
         if function.__globals__ is not self._variables:
-            return super().reducer_override(function)
+            return self._function_of_others(function)
         if id(function) not in self._inside:
             if self._definitions.is_definition(function):
                 return self._reference(function)
@@ -182,6 +197,27 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.notes.reads |= code_names(function.__code__)
         self.notes.inlined.add(id(function))
         return self._by_value(function)
+
+    def _function_of_others(self, function: types.FunctionType) -> Any:
+        made = function.__dict__.get(persisted.DECORATED)
+        if made is not None:
+            return self._decorated(function, *made)
+        if persisted.is_ours(function):
+            return self._ours(function)
+        return super().reducer_override(function)
+
+    def _decorated(self, function: Any, decorator: str, plain: Any, options: dict[str, Any]) -> Any:
+        """A function under a decorator of ours: kept as what is decorated and how, never as our code."""
+        self.notes.inlined.add(id(function))
+        own = {n: v for n, v in vars(function).items() if n not in vars(plain) and not n.startswith("__")}
+        return persisted.decorated, (decorator, plain, options), own or None
+
+    def _ours(self, thing: Any) -> Any:
+        """A function or class of evercell, by the name that stays."""
+        if thing in persisted.ENTRIES:
+            return NotImplemented
+        name = persisted.name_of(thing)
+        return (persisted.load, (name,)) if name is not None else self._leave_out_ours(thing)
 
     def _by_value(self, function: types.FunctionType) -> Any:
         state = {
@@ -216,6 +252,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             # pickling an instance caches this in its class: do it now, or the class will seem to change then
             copyreg._slotnames(kind)  # type: ignore[attr-defined]
             return reduce_class(super().reducer_override(kind), kind)
+        if persisted.is_ours(kind):
+            return self._ours(kind)
         return super().reducer_override(kind)
 
     def _reference(self, definition: Any) -> Any:
@@ -239,14 +277,11 @@ def _keeper(buffers: list[pickle.PickleBuffer]) -> Callable[[pickle.PickleBuffer
 class _Code:
     """A function's code object, with the source to make it from under another Python."""
 
-    __slots__ = ("_code", "_source")
+    __slots__ = ("code", "source")
 
     def __init__(self, code: types.CodeType, source: str) -> None:
-        self._code = code
-        self._source = source
-
-    def __reduce__(self) -> Any:
-        return _reduce_code(self._code, self._source)
+        self.code = code
+        self.source = source
 
 
 def _reduce_code(code: types.CodeType, source: str | None) -> Any:

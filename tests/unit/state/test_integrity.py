@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evercell.core.chunks import Codec
-from evercell.core.errors import ChunkMissing, KeyUnusable, Tampered
+from evercell.core.errors import ChunkMissing, KeyUnusable, StateError, StateTooNew, StateTooOld, Tampered
 from evercell.state.content.chunk_reader import join
 from evercell.state.content.chunking import CHUNK_SIZE, split
+from evercell.state.content.manifest import FORMAT
 from evercell.state.content.signing import Signer, load_key
 from tests.unit.state.memory import SIGNER, Cells, Memory
 
@@ -93,12 +94,19 @@ def test_a_changed_chunk_is_refused_and_nothing_is_put_in(cells: Cells, how: str
         assert fresh.variables.keys() <= {"__name__", "__builtins__"}
 
 
-def test_a_manifest_of_another_format_is_refused(cells: Cells) -> None:
+@pytest.mark.parametrize(
+    ("number", "kind", "hint"),
+    [(1, StateTooOld, "execute the notebook anew"), (99, StateTooNew, "pip install -U")],
+)
+def test_a_manifest_of_another_format_is_refused_by_name(
+    cells: Cells, number: int, kind: type[StateError], hint: str
+) -> None:
     payload, _ = cells.memory.manifests["a"]
-    older = payload.replace(b'"format":2', b'"format":1')
-    cells.memory.manifests["a"] = (older, SIGNER.sign(older))
-    with pytest.raises(Tampered, match="format 1 is unknown"):
+    other = payload.replace(b'"format":%d' % FORMAT, b'"format":%d' % number)
+    cells.memory.manifests["a"] = (other, SIGNER.sign(other))
+    with pytest.raises(kind, match=f"format {number}") as refused:
         cells.memory.verified("a")
+    assert hint in refused.value.hint
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,0 +1,156 @@
+"""What saved state names of evercell, under names that stay.
+
+A pickle refers to functions and classes by module and name, so that moving one would make every stored state
+unreadable. Here each has a name of its own, and a stream says ``evercell.persisted.load("make_array")``: code moves
+freely, and this table with it. Entries are added; none is ever renamed or removed.
+
+Imports the standard library only; every room may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+_PACKAGE = __name__.partition(".")[0]
+
+_PUBLIC = (
+    "step call map gather sleep sleep_until wait_for send approve inbox now random uuid record transaction "
+    "idempotency_key heartbeat last_heartbeat resource rebuilds CannotRebuild"
+)
+"""Of the package's face: what ``from evercell import …`` puts into a notebook's variables."""
+
+_FACTORIES = (
+    "definition named_in_notebook attribute_of_module make_code make_function fill_function make_class make_new_type "
+    "fill_object fill_cell make_dict_view make_cache make_cached_property make_exception make_array make_view "
+    "make_array_of fill_beside fill_array make_path make_references make_block fill_column fill_index make_resource"
+)
+
+_ERRORS = (
+    "EvercellError StoreError StoreUnavailable StoreReadOnly StoreTooNew SqliteTooOld JournalBroken RunNotFound "
+    "StepNotFound RunNameTaken LeaseHeld LeaseLost IllegalTransition UsageError DuplicateStep MisplacedStep "
+    "StepTimeout NonDeterminism SignalTimeout ApprovalNotFound AlreadyDecided NotAnApprover ApprovalTimeout "
+    "Rejected RunPaused CallFailed AttemptUnknown StateError NotKept Tampered ChunkMissing KeyUnusable "
+    "NotebookError NotebookNotFound NotANotebook KernelDied StateTooOld StateTooNew make_error"
+)
+
+_HOMES: dict[str, str] = {
+    "evercell.state.typerules.factories": _FACTORIES,
+    "evercell.state.proxies.placeholder": "Placeholder",
+    "evercell.core.errors": _ERRORS,
+    "evercell.engine.approvals.decision": "Decision",
+    "evercell.engine.calls.policy": "CallPolicy OnChange",
+    "evercell.engine.calls.recording": "RecordedClient",
+    "evercell.rebuilders.databases": "open_sqlite3 fill_sqlite3 create_engine create_async_engine",
+    "evercell.rebuilders.displays": "make_bar",
+    "evercell.rebuilders.files": "reopen make_closed_file map_again",
+    "evercell.rebuilders.network": "make_httpx make_requests_session",
+    "evercell.rebuilders.threads": (
+        "make_event make_semaphore make_queue fill_queue make_thread_pool make_process_pool find_logger"
+    ),
+}
+"""Module → what is named of it. A module may change its name here; what is named of it may not."""
+
+
+@cache
+def _table() -> dict[str, str]:
+    """Name → module that has it."""
+    homes = {name: module for module, names in _HOMES.items() for name in names.split()}
+    return {**homes, **dict.fromkeys(_PUBLIC.split(), "evercell")}
+
+
+def names() -> Iterable[str]:
+    """All names that a stream may have."""
+    return _table().keys()
+
+
+def load(name: str) -> Any:
+    """The function or class of a name; raises `AttributeError` for a name that this evercell does not know."""
+    try:
+        return _load(name)
+    except KeyError:
+        raise AttributeError(f"this evercell knows no {name!r}, which saved state refers to") from None
+
+
+@cache
+def _load(name: str) -> Any:
+    return getattr(import_module(_table()[name]), name)
+
+
+def name_of(thing: Any) -> str | None:
+    """The name of a function or class of ours, None for one that no stream may have."""
+    name: str = thing.__name__
+    return name if name in _table() and load(name) is thing else None
+
+
+def is_ours(thing: Any) -> bool:
+    """Whether a function or class belongs to evercell."""
+    return str(thing.__module__).partition(".")[0] == _PACKAGE
+
+
+DECORATED = "__evercell_decorated__"
+"""Attribute of a function under a decorator of ours: the decorator's name, what it decorates, its options."""
+
+
+def decorated(name: str, function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """A function of the notebook under a decorator of ours: made again from the two."""
+    return load(name)(**options)(function)
+
+
+ENTRIES = (load, decorated)
+"""The only ones that a stream names by module."""
+
+
+# -- before there was this table -------------------------------------------------------------------
+
+_MOVED = {
+    "evercell.state.factories": _FACTORIES,
+    "evercell.state.placeholder": "Placeholder",
+    "evercell.core.errors": _ERRORS,
+    "evercell.engine.approvals.decision": "Decision",
+    "evercell.engine.approvals.asking": "approve",
+    "evercell.engine.calls.policy": "CallPolicy",
+    "evercell.engine.calls.public": "step call now random uuid",
+    "evercell.engine.calls.mapping": "map gather",
+    "evercell.engine.calls.waiting": "sleep sleep_until wait_for send",
+    "evercell.engine.calls.recording": "record",
+    "evercell.engine.calls.calling": "idempotency_key",
+    "evercell.engine.calls.pulse": "heartbeat last_heartbeat",
+    "evercell.transactions": "transaction",
+    "evercell.widgets.inbox": "inbox",
+    "evercell.state.resource": "resource",
+    "evercell.state.rebuilding": "rebuilds CannotRebuild",
+    "evercell.rebuilders.databases": _HOMES["evercell.rebuilders.databases"],
+    "evercell.rebuilders.displays": _HOMES["evercell.rebuilders.displays"],
+    "evercell.rebuilders.files": _HOMES["evercell.rebuilders.files"],
+    "evercell.rebuilders.network": _HOMES["evercell.rebuilders.network"],
+    "evercell.rebuilders.threads": _HOMES["evercell.rebuilders.threads"],
+}
+_RENAMED = {
+    ("evercell.core.errors", "_rebuild"): "make_error",
+    ("evercell.rebuilders.files", "_closed_file"): "make_closed_file",
+    ("evercell.engine.calls.recording", "_Recorded"): "RecordedClient",
+}
+
+
+FORMER_MARKS = (
+    b"evercell.state.", b"evercell.core.", b"evercell.engine.", b"evercell.rebuilders.", b"evercell.transactions",
+    b"evercell.widgets.",
+)  # fmt: skip
+"""A stream without any of these names nothing of ours as 0.1.0 did."""
+
+
+@cache
+def _former_table() -> dict[tuple[str, str], str]:
+    same = {(module, name): name for module, names in _MOVED.items() for name in names.split()}
+    return {**same, **_RENAMED}
+
+
+def former(module: str, name: str) -> Any:
+    """What a stream of 0.1.0 means by a module and a name; raises `AttributeError`."""
+    known = _former_table().get((module, name))
+    if known is None:
+        raise AttributeError(f"this evercell has no {module}.{name}, which saved state refers to")
+    return load(known)
