@@ -66,7 +66,7 @@ def measure(url: str, commit: Commit, calls: int) -> dict[str, float]:
 
         _until_stop(durable, body)
         replay = _replay(durable, calls)
-        with opened.store._reading() as connection:
+        with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
             size = connection.execute(
                 sa.text(
                     "SELECT sum(length(value) + length(arguments) + length(mac) + length(tries)) FROM calls"

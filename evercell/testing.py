@@ -65,7 +65,7 @@ class Durable:
     def __init__(self, workspace: Workspace, clock: SetClock) -> None:
         self.workspace = workspace
         self.clock = clock
-        self.run = workspace.store.create_run(NewRun(notebook=None, created_by="test"))
+        self.run = workspace.store.runs.create(NewRun(notebook=None, created_by="test"))
         self.notes: list[str] = []
         self.calls: CallScope | None = None
         """The calls of the step that ran last: ``calls.executed``, ``calls.replayed``."""

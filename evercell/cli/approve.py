@@ -28,7 +28,7 @@ _set = click.option(
 def inbox(context: click.Context, as_json: bool) -> None:
     """List what waits for somebody's approval, of all runs, the oldest first."""
     with workspace_of(context, create=False) as workspace:
-        rows = [(a, workspace.store.run(a.run_id).name) for a in waiting_for(workspace)]
+        rows = [(a, workspace.store.runs.find(a.run_id).name) for a in waiting_for(workspace)]
         if as_json:
             print_json([_told(approval, run) for approval, run in rows])
         else:
@@ -68,9 +68,9 @@ def _answer(
     decided = answer(
         workspace, approval.id, choice, by=this_user(), via="command line", comment=comment, values=values
     )
-    run = workspace.store.run(approval.run_id).name
+    run = workspace.store.runs.find(approval.run_id).name
     if decided.decision is None:
-        have = len(workspace.store.votes(approval.id))
+        have = len(workspace.store.approvals.votes(approval.id))
         click.echo(f"{approval.title!r} of run {run}: {have} of {approval.question.quorum} approvals")
     else:
         click.echo(f"{approval.title!r} of run {run}: {outcome_text(decided)}")

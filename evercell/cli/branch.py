@@ -49,7 +49,7 @@ def branch(
     with workspace_of(context, create=False) as workspace:
         child = create_branch(
             workspace,
-            workspace.store.run(run_ref),
+            workspace.store.runs.find(run_ref),
             step=step,
             name=name,
             params=parse_parameters(parameters),

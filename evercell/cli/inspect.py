@@ -19,11 +19,11 @@ def inspect(context: click.Context, ref: str, as_json: bool) -> None:
     """List the variables of RUN as of its last step, or as of STEP: size, origin, saved or not and why."""
     run_ref, _, step_ref = ref.partition("@")
     with workspace_of(context, create=False) as workspace:
-        run = workspace.store.run(run_ref)
+        run = workspace.store.runs.find(run_ref)
         found = History(workspace.store, run).version(*split_step_ref(step_ref)) if step_ref else run.head
         if found is None:
             raise StepNotFound(f"No step of run {run.name} completed yet.", hint="Execute one first.")
-        checkpoint = workspace.store.checkpoint(found)
+        checkpoint = workspace.store.checkpoints.get(found)
         rows = inspect_checkpoint(workspace, checkpoint)
     if as_json:
         print_json([row.as_json() for row in rows])

@@ -68,7 +68,7 @@ def resume(
 ) -> None:
     """Go on with RUN where it stopped. Completed steps are replayed, not executed again."""
     with workspace_of(context, create=False) as workspace:
-        run = workspace.store.run(run_ref)
+        run = workspace.store.runs.find(run_ref)
         finish(workspace, run, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace)
 
 

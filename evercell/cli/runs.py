@@ -45,10 +45,10 @@ def show(context: click.Context, ref: str, as_json: bool) -> None:
         if step_ref:
             _show_step(workspace, run_ref, step_ref, as_json=as_json)
             return
-        run = workspace.store.run(run_ref)
+        run = workspace.store.runs.find(run_ref)
         rows = list_steps(workspace, run)
         row = RunRow(run, 0, is_abandoned(workspace, run))
-        attempts = [a for a in workspace.store.attempts(run.id) if a.error]
+        attempts = [a for a in workspace.store.steps.attempts(run.id) if a.error]
     if as_json:
         errors = [
             {
@@ -73,10 +73,10 @@ def show(context: click.Context, ref: str, as_json: bool) -> None:
 
 
 def _show_step(workspace: Workspace, run_ref: str, step_ref: str, *, as_json: bool) -> None:
-    run = workspace.store.run(run_ref)
+    run = workspace.store.runs.find(run_ref)
     step, version = split_step_ref(step_ref)
-    checkpoint = workspace.store.checkpoint(History(workspace.store, run).version(step, version))
-    outputs = decode_outputs(checkpoint.outputs, workspace.store)
+    checkpoint = workspace.store.checkpoints.get(History(workspace.store, run).version(step, version))
+    outputs = decode_outputs(checkpoint.outputs, workspace.store.chunks)
     if as_json:
         print_json(
             {

@@ -26,7 +26,7 @@ def send(context: click.Context, run: str, signal: str, payload: str | None, as_
             f"The payload is not JSON ({error}).", hint="""Quote it: evercell send RUN NAME '{"ok": true}'"""
         ) from None
     with workspace_of(context, create=False) as workspace:
-        before = workspace.store.signal(workspace.store.run(run).id, signal)
+        before = workspace.store.signals.get(workspace.store.runs.find(run).id, signal)
         found = send_signal(workspace, run, signal, value)
     if as_json:
         sent = {"run": found.run_id, "signal": found.name, "first": before is None, "sent_by": found.sent_by}

@@ -86,8 +86,8 @@ class Blob:
 class ChunkReader(Protocol):
     """What `state` needs from whoever keeps chunks."""
 
-    def find_chunks(self, digests: Iterable[bytes]) -> Mapping[bytes, StoredChunk]:
+    def find(self, digests: Iterable[bytes]) -> Mapping[bytes, StoredChunk]:
         """Where the chunks are, by digest; raises `ChunkMissing` for one that is not there."""
 
-    def absent_chunks(self, digests: Iterable[bytes]) -> set[bytes]:
+    def absent(self, digests: Iterable[bytes]) -> set[bytes]:
         """Those of ``digests`` that are not stored yet."""

@@ -56,6 +56,17 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What somebody outside of a run's session wants of it."""
+
+    what: str
+    """`PAUSE` or `CANCEL`."""
+    by: str
+    at: str
+    """In ISO form."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A named unit of a run that completes once."""
 

@@ -32,8 +32,8 @@ def abandon(session: Session, *, undo: bool, note: Callable[[str], None]) -> lis
     session.ensure_lease()
     undone = _undo(session, note) if undo else []
     lease = session.ensure_lease().lease
-    if session.store.run(run.id).status is not RunStatus.CANCELLED:
-        session.run = session.store.set_status(lease, run.id, RunStatus.CANCELLED)
+    if session.store.runs.find(run.id).status is not RunStatus.CANCELLED:
+        session.run = session.store.runs.set_status(lease, run.id, RunStatus.CANCELLED)
     session.detach(RunStatus.CANCELLED)
     return undone
 
@@ -51,7 +51,7 @@ def _undo(session: Session, note: Callable[[str], None]) -> list[str]:
     )
     undone = []
     with calls_of(scope):
-        for call in session.store.calls_to_undo(run.id):
+        for call in session.store.calls.undoable(run.id):
             function, value, args, kwargs = scope.values.loads(_checked(scope, call))
             name = f"undo {call.step} {call.key}"
             call_sync(_run, (function, value, *args), kwargs, name=name, key="once", policy=CallPolicy())
@@ -60,7 +60,9 @@ def _undo(session: Session, note: Callable[[str], None]) -> list[str]:
 
 
 def _checked(scope: CallScope, call: Call) -> bytes:
-    content = call.value if isinstance(call.value, bytes) else bytes(join(call.value, scope.workspace.store))
+    content = (
+        call.value if isinstance(call.value, bytes) else bytes(join(call.value, scope.workspace.store.chunks))
+    )
     if call.undo is None or not compare_digest(scope.mac(call, content), call.mac):
         raise Tampered(
             f"The recorded call {call.key} of step {call.step} is not what was signed; nothing was undone.",

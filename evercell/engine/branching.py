@@ -29,7 +29,7 @@ def create_branch(
     """
     store = workspace.store
     point = History(store, run).version(*split_step_ref(step))
-    child = store.create_run(
+    child = store.runs.create(
         NewRun(
             notebook=run.notebook,
             name=name,
@@ -44,5 +44,5 @@ def create_branch(
     if output is None and run.notebook is not None:
         notebook = Path(run.notebook)
         beside = notebook.with_name(f"{notebook.stem}.{child.name}.ipynb")
-        child = store.update_run(child.id, output=str(beside))
+        child = store.runs.update(child.id, output=str(beside))
     return child

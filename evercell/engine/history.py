@@ -18,9 +18,9 @@ class History:
         self._by_key: dict[tuple[str, bytes], str] = {}
         self._versions: dict[str, list[str]] = {}
         self._latest: dict[str, str] = {}
-        for checkpoint in store.visible_checkpoints(store.lineage(run.id)):
+        for checkpoint in store.checkpoints.visible(store.runs.lineage(run.id)):
             self.add(checkpoint)
-        self.path: set[str] = set(store.ancestors(run.head)) if run.head else set()
+        self.path: set[str] = set(store.checkpoints.ancestors(run.head)) if run.head else set()
         """Ids on the way from the first checkpoint to the run's head."""
 
     def add(self, checkpoint: Checkpoint) -> None:

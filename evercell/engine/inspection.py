@@ -49,7 +49,7 @@ def verified(workspace: Workspace, checkpoint: Checkpoint) -> VerifiedManifest:
 
     def payload_of(checkpoint_id: str) -> tuple[bytes, bytes]:
         store = workspace.store
-        found = checkpoint if checkpoint_id == checkpoint.id else store.checkpoint(checkpoint_id)
+        found = checkpoint if checkpoint_id == checkpoint.id else store.checkpoints.get(checkpoint_id)
         return found.manifest, found.mac
 
     return verify(checkpoint.id, payload_of, signer=workspace.signer, store_id=workspace.store.store_id)
@@ -97,8 +97,8 @@ def _stored_sizes(workspace: Workspace, manifest: VerifiedManifest) -> dict[str,
     groups = {variable.group: manifest.groups[variable.group] for variable in manifest.variables.values()}
     digests: dict[str, set[bytes]] = {}
     for name, group in groups.items():
-        lists = content_digests(list(group.blobs), workspace.store)
+        lists = content_digests(list(group.blobs), workspace.store.chunks)
         indexes = (d for blob in group.blobs for d in blob.digests)
         digests[name] = {*(d for content in lists for d in content), *indexes}
-    sizes = workspace.store.stored_bytes(d for found in digests.values() for d in found)
+    sizes = workspace.store.chunks.stored_sizes(d for found in digests.values() for d in found)
     return {name: sum(sizes.get(d, 0) for d in found) for name, found in digests.items()}

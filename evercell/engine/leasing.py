@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from evercell.core.errors import LeaseHeld, LeaseLost, StoreError
 from evercell.core.ids import new_id
-from evercell.core.records import Lease
+from evercell.core.records import Lease, RunRequest
 from evercell.core.statuses import CANCEL
 from evercell.engine.holder import is_gone, this_holder
 from evercell.engine.workspace import Workspace
 
 _LISTENING = 1.0
-"""Seconds between two looks at what is asked of the run."""
+"""Seconds between two looks at what somebody outside wants of the run."""
 
-OnCancel = Callable[[dict[str, Any]], None]
+OnCancel = Callable[[RunRequest], None]
 
 
 class HeldLease:
@@ -44,7 +43,7 @@ class HeldLease:
             try:
                 self._listen()
                 if since >= interval:
-                    self._workspace.store.renew_lease(self.lease, ttl=self._workspace.lease_ttl)
+                    self._workspace.store.leases.renew(self.lease, ttl=self._workspace.lease_ttl)
                     since = 0.0
             except LeaseLost:
                 return
@@ -54,15 +53,15 @@ class HeldLease:
     def _listen(self) -> None:
         if self._on_cancel is None:
             return
-        asked = self._workspace.store.asked_of(self.lease.run_id)
-        if asked is not None and asked["what"] == CANCEL:
-            tell, self._on_cancel = self._on_cancel, None
-            tell(asked)
+        request = self._workspace.store.runs.request(self.lease.run_id)
+        if request is not None and request.what == CANCEL:
+            on_cancel, self._on_cancel = self._on_cancel, None
+            on_cancel(request)
 
     def release(self) -> None:
         """Stop the heartbeat and give the lease back (nothing happens if it was lost already)."""
         self.stop()
-        self._workspace.store.release_lease(self.lease)
+        self._workspace.store.leases.release(self.lease)
 
     def stop(self) -> None:
         """Stop the heartbeat without a word to the store."""
@@ -79,12 +78,12 @@ def take_lease(
     Raises `LeaseHeld` where another living session has it.
     """
     store = workspace.store
-    held = store.lease(run_id)
+    held = store.leases.get(run_id)
     ours = this_holder()
     replacing = None
     if held is not None and (take_over or is_gone(held.holder) or _same_process(held, ours.pid)):
         replacing = held.token
-    lease = store.acquire_lease(
+    lease = store.leases.acquire(
         run_id, session_id=new_id(), holder=ours, ttl=workspace.lease_ttl, replacing=replacing
     )
     return HeldLease(workspace, lease, on_cancel)
@@ -97,7 +96,7 @@ def _same_process(held: Lease, pid: int) -> bool:
 
 def foreign_lease(workspace: Workspace, run_id: str) -> Lease | None:
     """The lease of another living session on this run, None where we could take it."""
-    held = workspace.store.lease(run_id)
+    held = workspace.store.leases.get(run_id)
     if held is None or held.expires_at <= workspace.clock() or is_gone(held.holder):
         return None
     return None if _same_process(held, this_holder().pid) else held

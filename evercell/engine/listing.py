@@ -73,7 +73,7 @@ class StepRow:
 
 def list_runs(workspace: Workspace, *, notebook: str | None = None, limit: int | None = None) -> list[RunRow]:
     """Runs, newest first."""
-    runs = workspace.store.runs(notebook=notebook, limit=limit)
+    runs = workspace.store.runs.all(notebook=notebook, limit=limit)
     return [RunRow(run, 0, is_abandoned(workspace, run)) for run in runs]
 
 
@@ -97,7 +97,7 @@ def is_abandoned(workspace: Workspace, run: Run) -> bool:
     """Whether the run counts as running although nobody runs it any more."""
     if run.status is not RunStatus.RUNNING:
         return False
-    lease: Lease | None = workspace.store.lease(run.id)
+    lease: Lease | None = workspace.store.leases.get(run.id)
     return lease is None or lease.expires_at <= workspace.clock() or is_gone(lease.holder)
 
 
@@ -105,11 +105,11 @@ def list_steps(workspace: Workspace, run: Run) -> list[StepRow]:
     """The steps of a run in order of their first execution, inherited ones first."""
     store = workspace.store
     attempts: dict[str, list[Attempt]] = {}
-    for attempt in store.attempts(run.id):
+    for attempt in store.steps.attempts(run.id):
         attempts.setdefault(attempt.step, []).append(attempt)
     completed = {}
     versions: dict[str, int] = {}
-    for checkpoint in store.visible_checkpoints(store.lineage(run.id)):
+    for checkpoint in store.checkpoints.visible(store.runs.lineage(run.id)):
         if checkpoint.is_execution:
             completed[checkpoint.step] = checkpoint
             versions[checkpoint.step] = versions.get(checkpoint.step, 0) + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from evercell.core.errors import IllegalTransition, LeaseHeld, UsageError
-from evercell.core.records import Run
+from evercell.core.records import Run, RunRequest
 from evercell.core.statuses import PAUSE, RunStatus
 from evercell.engine.holder import this_user
 from evercell.engine.workspace import Workspace
@@ -13,26 +13,26 @@ from evercell.engine.workspace import Workspace
 
 def pause(workspace: Workspace, run_ref: str, *, by: str | None = None) -> Run:
     """Commit that a run begins no further step; a step under way comes to its end. Raises `RunNotFound`."""
-    run = workspace.store.run(run_ref)
+    run = workspace.store.runs.find(run_ref)
     if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
         raise UsageError(
             f"Run {run.name} is {run.status}: there is nothing to pause.", hint="`evercell runs` lists them."
         )
-    asked = {"what": PAUSE, "by": by or this_user(), "at": workspace.clock().isoformat()}
-    workspace.store.ask_run(run.id, asked)
+    request = RunRequest(PAUSE, by or this_user(), workspace.clock().isoformat())
+    workspace.store.runs.set_request(run.id, request)
     with suppress(LeaseHeld, IllegalTransition):  # its session says so itself, at its next step
         if run.status in (RunStatus.RUNNING, RunStatus.QUEUED):
-            workspace.store.set_status(None, run.id, RunStatus.PAUSED, reason=f"paused by {asked['by']}")
-    return workspace.store.run(run.id)
+            workspace.store.runs.set_status(None, run.id, RunStatus.PAUSED, reason=f"paused by {request.by}")
+    return workspace.store.runs.find(run.id)
 
 
 def unpause(workspace: Workspace, run_ref: str) -> Run:
     """Commit that a paused run may go on. Raises `RunNotFound`, or `UsageError` where nobody paused it."""
-    run = workspace.store.run(run_ref)
-    asked = workspace.store.asked_of(run.id)
-    if asked is None or asked["what"] != PAUSE:
+    run = workspace.store.runs.find(run_ref)
+    request = workspace.store.runs.request(run.id)
+    if request is None or request.what != PAUSE:
         raise UsageError(
             f"Nobody paused run {run.name}.", hint=f"To go on with it: evercell resume {run.name}."
         )
-    workspace.store.ask_run(run.id, None)
-    return workspace.store.run(run.id)
+    workspace.store.runs.set_request(run.id, None)
+    return workspace.store.runs.find(run.id)

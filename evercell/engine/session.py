@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from evercell.core.errors import EvercellError, RunNotFound, StepNotFound
-from evercell.core.records import Checkpoint, EventKind, NewRun, Run
+from evercell.core.records import Checkpoint, EventKind, NewRun, Run, RunRequest
 from evercell.core.statuses import RunStatus
 from evercell.engine.approvals import notifications
 from evercell.engine.history import History, split_step_ref
@@ -87,7 +86,7 @@ class Session:
     def refresh(self) -> Run | None:
         """The run as the store has it now."""
         if self.run is not None:
-            self.run = self.store.run(self.run.id)
+            self.run = self.store.runs.find(self.run.id)
         return self.run
 
     def ensure_lease(self, *, take_over: bool = False) -> HeldLease:
@@ -95,7 +94,7 @@ class Session:
         if self._held is not None and not take_over:
             return self._held
         if self.run is None:
-            self.run = self.store.create_run(NewRun(notebook=self.notebook, created_by=this_user()))
+            self.run = self.store.runs.create(NewRun(notebook=self.notebook, created_by=this_user()))
         elif not take_over and (other := foreign_lease(self.workspace, self.run.id)):
             raise held_message(self.run.name, other)
         if self._held is not None:
@@ -120,15 +119,15 @@ class Session:
         held.stop()
         try:
             if self.run is not None:
-                current = self.store.run(self.run.id).status
+                current = self.store.runs.find(self.run.id).status
                 if current is RunStatus.RUNNING and status is not current:
-                    self.run = self.store.set_status(held.lease, self.run.id, status)
+                    self.run = self.store.runs.set_status(held.lease, self.run.id, status)
         except EvercellError:
             pass  # lost meanwhile: the run is its new holder's to describe
         held.release()
 
-    def _on_cancel(self, asked: Mapping[str, Any]) -> None:
-        self.cancelled = str(asked["by"])
+    def _on_cancel(self, request: RunRequest) -> None:
+        self.cancelled = request.by
         if not self.interrupt():
             self.end_cancelled()
 
@@ -151,7 +150,7 @@ class Session:
     def checkout(self, ref: str, run_setup: SetupRunner) -> Arrival:
         """Put ``RUN``, ``RUN@STEP``, ``RUN@STEP@2`` or ``@STEP`` into the kernel and go on from there."""
         run_ref, _, step_ref = ref.partition("@")
-        run = self.store.run(run_ref) if run_ref else self.require_run()
+        run = self.store.runs.find(run_ref) if run_ref else self.require_run()
         history = History(self.store, run)
         target = history.version(*split_step_ref(step_ref)) if step_ref else run.head
         self._enter(run)
@@ -166,18 +165,18 @@ class Session:
                 raise StepNotFound(
                     f"No step of run {run.name} completed yet.", hint="Run a cell under %%step first."
                 )
-            return run, self.store.checkpoint(found)
+            return run, self.store.checkpoints.get(found)
         name, at, rest = ref.partition("@")
         if at and name not in self.history.steps:
-            run, ref = (self.store.run(name) if name else run), rest
+            run, ref = (self.store.runs.find(name) if name else run), rest
         version = History(self.store, run).version(*split_step_ref(ref))
-        return run, self.store.checkpoint(version)
+        return run, self.store.checkpoints.get(version)
 
     def branch(self, run_setup: SetupRunner, *, step: str | None, name: str | None) -> Arrival:
         """A new run whose history begins at ``step`` (with its state), or here (with this namespace)."""
         run = self.require_run()
         point = self.history.version(*split_step_ref(step)) if step else self.position or run.head
-        child = self.store.create_run(
+        child = self.store.runs.create(
             NewRun(
                 notebook=self.notebook or run.notebook,
                 name=name,
@@ -203,17 +202,17 @@ class Session:
         self.run, self._history = run, None
         self.ensure_lease()
         if self.notebook and run.notebook != self.notebook:
-            self.run = self.store.update_run(run.id, notebook=self.notebook)
+            self.run = self.store.runs.update(run.id, notebook=self.notebook)
 
     def _arrive(self, run: Run, target: str | None, run_setup: SetupRunner, *, why: str) -> Arrival:
         if target is None:
             return Arrival(run, None, None)
-        checkpoint = self.store.checkpoint(target)
+        checkpoint = self.store.checkpoints.get(target)
         manifest = self.verified(checkpoint)
         self._set_up(manifest, run_setup)
-        restored = self.namespace.restore(manifest, self.store)
+        restored = self.namespace.restore(manifest, self.store.chunks)
         self.position = checkpoint.id
-        self.store.append_event(
+        self.store.journal.append(
             self.ensure_lease().lease,
             run.id,
             EventKind.SESSION_RESUMED,

@@ -74,7 +74,7 @@ def decide(session: Session, spec: StepSpec, plan: CellPlan) -> Replay | Execute
         return Execute()
     return Execute(
         why_stale(
-            session.store.checkpoint(previous),
+            session.store.checkpoints.get(previous),
             source_hash=plan.source_hash,
             inputs=plan.inputs_hex,
             made_by=session.namespace.made_by,
@@ -85,7 +85,7 @@ def decide(session: Session, spec: StepSpec, plan: CellPlan) -> Replay | Execute
 def _refuse_unknown(session: Session, spec: StepSpec, plan: CellPlan) -> None:
     if not spec.once or spec.rerun:
         return
-    attempts = session.store.attempts(session.require_run().id, step=spec.name)
+    attempts = session.store.steps.attempts(session.require_run().id, step=spec.name)
     if attempts and attempts[-1].status is AttemptStatus.INTERRUPTED and attempts[-1].key == plan.key:
         raise AttemptUnknown(
             f"Attempt {attempts[-1].number} of step {spec.name} was interrupted, and it is marked --once: "
@@ -99,16 +99,16 @@ def _refuse_unknown(session: Session, spec: StepSpec, plan: CellPlan) -> None:
 
 def replay_step(session: Session, spec: StepSpec, checkpoint_id: str, executor: Executor) -> StepOutcome:
     """Show a completed step's outputs again and put its state back; its body does not execute."""
-    checkpoint = session.store.checkpoint(checkpoint_id)
+    checkpoint = session.store.checkpoints.get(checkpoint_id)
     manifest = session.verified(checkpoint)
     if list(manifest.facts["outputs"]) != [digest.hex() for digest in checkpoint.outputs.digests]:
         raise Tampered(
             f"The outputs of step {checkpoint.step} (checkpoint {checkpoint.id}) are not those that were signed.",
             hint=f"Do not trust them. Execute the step anew: %%step {spec.name} --rerun",
         )
-    outputs = decode_outputs(checkpoint.outputs, session.store)
+    outputs = decode_outputs(checkpoint.outputs, session.store.chunks)
     with executor.uninterrupted():
-        restored = session.namespace.replay(manifest, session.store)
+        restored = session.namespace.replay(manifest, session.store.chunks)
         _record_replay(session, checkpoint, changed=restored.changed)
     how = f"evercell show {session.require_run().name}@{spec.name}"
     executor.show([part for o in outputs for part in shorten(o, how_to_see=how)], step=spec.name)
@@ -125,7 +125,7 @@ def _record_replay(session: Session, checkpoint: Checkpoint, *, changed: bool) -
     follows = checkpoint.parent == session.position
     if follows or not changed:
         off_path = follows and checkpoint.id not in session.history.path
-        session.store.record_replay(lease, checkpoint, move_head=off_path)
+        session.store.steps.record_replay(lease, checkpoint, move_head=off_path)
         if follows:
             session.position = checkpoint.id
             session.history.path.add(checkpoint.id)
@@ -166,9 +166,9 @@ async def _execute(
     held = session.namespace.hold(plan) if spec.retries else None
     for number in range(spec.retries + 1):
         is_last = number == spec.retries
-        attempt = session.store.begin_attempt(
+        attempt = session.store.steps.begin(
             session.ensure_lease().lease, step=spec.name, cell_id=place.cell_id, key=plan.key,
-            is_first=number == 0, lightly=not spec.once,
+            is_first=number == 0, synchronous=spec.once,
         )  # fmt: skip
         began = perf_counter()
         with calls_of(_calls(session, spec, plan, executor)) as calls:
@@ -254,7 +254,7 @@ def commit(
         parent=session.position,
         store_id=session.store.store_id,
         signer=session.workspace.signer,
-        reader=session.store,
+        reader=session.store.chunks,
         facts={
             "step": completed.step,
             "key": completed.key.hex(),
@@ -267,7 +267,7 @@ def commit(
         manifest=manifest.payload, mac=manifest.mac, seconds=completed.seconds,
         origin=origin.id if origin else None, chunks=chunks + manifest.chunks,
     )  # fmt: skip
-    checkpoint = session.store.complete_step(
+    checkpoint = session.store.steps.complete(
         session.ensure_lease().lease, attempt, draft, calls=completed.calls
     )
     session.namespace.committed()
@@ -283,7 +283,7 @@ def _record_failure(
     status = AttemptStatus.INTERRUPTED if result.interrupted else AttemptStatus.FAILED
     blob, chunks = encode_outputs(merge_streams(executor.recorded()))
     try:
-        session.store.fail_attempt(
+        session.store.steps.fail(
             session.ensure_lease().lease, attempt, status=status, error=result.error, outputs=blob, chunks=chunks,
             calls=calls.about(),
         )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 from jupyter_client.manager import KernelManager
 
 from evercell.core.errors import KernelDied, UsageError
-from evercell.core.records import Run
+from evercell.core.records import Run, RunRequest
 from evercell.core.statuses import CANCEL, RunStatus
 from evercell.engine.holder import this_user
 from evercell.engine.leasing import foreign_lease, held_message, take_lease
@@ -36,14 +36,14 @@ def cancel_run(workspace: Workspace, run_ref: str, *, undo: bool, store_url: str
     A living session on the run is interrupted and leaves it. Returns what was said on the way. Raises
     `LeaseHeld` where that session does not end.
     """
-    run = workspace.store.run(run_ref)
+    run = workspace.store.runs.find(run_ref)
     if foreign_lease(workspace, run.id):
         _end_session(workspace, run)
     if undo:
         return _in_a_kernel(run, store_url)
     held = take_lease(workspace, run.id)
     try:
-        workspace.store.set_status(held.lease, run.id, RunStatus.CANCELLED)
+        workspace.store.runs.set_status(held.lease, run.id, RunStatus.CANCELLED)
     finally:
         held.release()
     return [f"run {run.name} is cancelled"]
@@ -51,8 +51,8 @@ def cancel_run(workspace: Workspace, run_ref: str, *, undo: bool, store_url: str
 
 def _end_session(workspace: Workspace, run: Run) -> None:
     """Ask the session on a run to end, and wait until it did."""
-    asked = {"what": CANCEL, "by": this_user(), "at": workspace.clock().isoformat()}
-    workspace.store.ask_run(run.id, asked)
+    request = RunRequest(CANCEL, this_user(), workspace.clock().isoformat())
+    workspace.store.runs.set_request(run.id, request)
     try:
         end = time.monotonic() + _SECONDS_TO_END
         while other := foreign_lease(workspace, run.id):
@@ -60,7 +60,7 @@ def _end_session(workspace: Workspace, run: Run) -> None:
                 raise held_message(run.name, other)
             time.sleep(0.1)
     finally:
-        workspace.store.ask_run(run.id, None)
+        workspace.store.runs.set_request(run.id, None)
 
 
 def _in_a_kernel(run: Run, store_url: str) -> list[str]:

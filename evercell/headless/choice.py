@@ -23,17 +23,17 @@ def choose_run(workspace: Workspace, papermill: Any, *, wanted: str | None = Non
     """
     wanted = wanted or os.environ.get("EVERCELL_RUN")
     if wanted and wanted != "new":
-        return workspace.store.run(wanted)
+        return workspace.store.runs.find(wanted)
     notebook, output = _absolute(papermill.get("input_path")), _absolute(papermill.get("output_path"))
     params = dict(papermill.get("parameters") or {})
     if wanted != "new" and notebook is not None:
-        for run in workspace.store.runs(notebook=notebook):
+        for run in workspace.store.runs.all(notebook=notebook):
             if run.output != output or dict(run.params) != params:
                 continue
             if run.status not in _DONE and foreign_lease(workspace, run.id) is None:
                 return run
             break
-    return workspace.store.create_run(
+    return workspace.store.runs.create(
         NewRun(
             notebook=notebook,
             output=output,

@@ -95,7 +95,7 @@ class Assassin(threading.Thread):
             return
         if self._called_off.wait(KILL_DELAY):
             return
-        lease = self._store.lease(self._run.id)
+        lease = self._store.leases.get(self._run.id)
         if lease is not None:
             os.kill(lease.holder.pid, signal.SIGKILL)
             self.killed = lease.holder.pid
@@ -103,7 +103,7 @@ class Assassin(threading.Thread):
     def _has_begun(self) -> bool:
         return any(
             e.kind is EventKind.ATTEMPT_STARTED and e.data.get("step") == KILL_IN
-            for e in self._store.events(self._run.id)
+            for e in self._store.journal.events(self._run.id)
         )
 
     def stop(self) -> None:
@@ -129,7 +129,7 @@ def step_histories(workspace: Workspace, run: Run) -> list[StepHistory]:
         kind: Counter()
         for kind in (EventKind.ATTEMPT_STARTED, EventKind.STEP_COMPLETED, EventKind.STEP_REPLAYED)
     }
-    for event in workspace.store.events(run.id):
+    for event in workspace.store.journal.events(run.id):
         if event.kind in counts:
             counts[event.kind][str(event.data.get("step"))] += 1
     return [

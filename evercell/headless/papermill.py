@@ -116,7 +116,7 @@ class _Execution:
                     self._nb_man.start_again()
             raise self._give_up(max_restarts)
         finally:
-            status = self._workspace.store.run(self._run.id).status
+            status = self._workspace.store.runs.find(self._run.id).status
             self._nb_man.nb.metadata["evercell"]["status"] = str(status)
 
     def _waiting(self, what: str) -> RunWaiting:
@@ -158,7 +158,7 @@ class _Execution:
         """Write into the cell's metadata what the journal says became of it."""
         request = self._requests[index]
         mark: dict[str, Any] = {"plain": True} if not request else dict(request)
-        for event in self._workspace.store.events(self._run.id, after=self._seen):
+        for event in self._workspace.store.journal.events(self._run.id, after=self._seen):
             self._seen = event.seq
             if event.kind in _FATES:
                 mark |= {"status": _FATES[event.kind], "step": event.data.get("step")}
@@ -168,11 +168,13 @@ class _Execution:
 
     def _note_death(self, deaths: int) -> None:
         log.warning("evercell: the kernel of run %s died (%d)", self._run.name, deaths)
-        self._workspace.store.append_event(None, self._run.id, EventKind.KERNEL_DIED, {"deaths": deaths})
+        self._workspace.store.journal.append(None, self._run.id, EventKind.KERNEL_DIED, {"deaths": deaths})
 
     def _give_up(self, max_restarts: int) -> KernelDied:
         held = take_lease(self._workspace, self._run.id)
-        self._workspace.store.set_status(held.lease, self._run.id, RunStatus.FAILED, reason="its kernel died")
+        self._workspace.store.runs.set_status(
+            held.lease, self._run.id, RunStatus.FAILED, reason="its kernel died"
+        )
         held.release()
         return KernelDied(
             f"The kernel of run {self._run.name} died {max_restarts + 1} times.",
@@ -189,5 +191,5 @@ _FATES = {
 
 
 def _last_event(workspace: Workspace, run: Run) -> int:
-    events = workspace.store.events(run.id)
+    events = workspace.store.journal.events(run.id)
     return events[-1].seq if events else 0

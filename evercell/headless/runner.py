@@ -57,7 +57,7 @@ def start_run(
         raise UsageError(
             f"The output would overwrite the notebook {notebook}.", hint="Name another file for the output."
         )
-    return workspace.store.create_run(
+    return workspace.store.runs.create(
         NewRun(
             notebook=str(notebook),
             name=name,
@@ -83,10 +83,10 @@ def execute_run(
     The kernel works in the notebook's folder, as under JupyterLab. Raises `LeaseHeld` where another
     session is on the run.
     """
-    asked = workspace.store.asked_of(run.id)
-    if asked is not None and asked["what"] == PAUSE:
+    request = workspace.store.runs.request(run.id)
+    if request is not None and request.what == PAUSE:
         raise RunPaused(
-            f"Run {run.name} was paused by {asked['by']}.", hint=f"To go on: evercell unpause {run.name}."
+            f"Run {run.name} was paused by {request.by}.", hint=f"To go on: evercell unpause {run.name}."
         )
     notebook = _notebook_of(run)
     kernel, language = _kernel_of(check_notebook_file(notebook))
@@ -94,7 +94,7 @@ def execute_run(
         raise held_message(run.name, other)
     output = run.output or str(notebook.with_suffix(".out.ipynb"))
     if run.output is None:
-        workspace.store.update_run(run.id, output=output)
+        workspace.store.runs.update(run.id, output=output)
     error = waiting = None
     try:
         papermill.execute_notebook(
@@ -119,7 +119,7 @@ def execute_run(
         raise
     except EvercellError as failure:
         error = str(failure)
-    run = workspace.store.run(run.id)
+    run = workspace.store.runs.find(run.id)
     return RunReport(run, list_steps(workspace, run), error, waiting)
 
 

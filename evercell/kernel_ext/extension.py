@@ -111,9 +111,9 @@ def attach(shell: Any, *, run: str | None = None) -> Extension:
             environ=settings.environ,
             background_active=background.came,
         )
-        found = workspace.store.run(run) if run else None
+        found = workspace.store.runs.find(run) if run else None
         if found is None and notebook:
-            found = workspace.store.latest_run(notebook)
+            found = workspace.store.runs.latest(notebook)
         session = Session(workspace, namespace, notebook=notebook, run=found)
         extension = Extension(shell, workspace, session, background)
     except BaseException:
@@ -151,7 +151,7 @@ def greeting(session: Session) -> str:
     steps = session.history.steps
     if not steps:
         return f"attached to run {run.name}; no step of it completed yet"
-    last = session.store.checkpoint(run.head).step if run.head else steps[-1]
+    last = session.store.checkpoints.get(run.head).step if run.head else steps[-1]
     return (
         f"attached to run {run.name} ({len(steps)} step{'s' if len(steps) > 1 else ''} completed, the last: "
         f"{last}); %resume puts back its state, %evercell new starts afresh"

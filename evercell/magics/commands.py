@@ -82,7 +82,7 @@ class EvercellMagics(Magics):
     def steps(self, line: str) -> None:
         """List the steps of this run (or of RUN): status, attempts, versions, time."""
         if given := _given(lines.steps_parser(), line):
-            run = self.session.store.run(given.run) if given.run else self.session.require_run()
+            run = self.session.store.runs.find(given.run) if given.run else self.session.require_run()
             display(steps_view(run, list_steps(self.session.workspace, run)))
 
     @line_magic
@@ -153,7 +153,7 @@ class EvercellMagics(Magics):
 
     def _completions(self) -> dict[str, Callable[[], list[str]]]:
         def runs() -> list[str]:
-            return [run.name for run in self.session.store.runs(limit=100)]
+            return [run.name for run in self.session.store.runs.all(limit=100)]
 
         def steps() -> list[str]:
             return self.session.history.steps if self.session.run else []

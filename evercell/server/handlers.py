@@ -101,7 +101,7 @@ class InboxHandler(_Page):
 
         def rows() -> list[tuple[Approval, str]]:
             found = waiting_for(self.workspace)
-            return [(approval, self.workspace.store.run(approval.run_id).name) for approval in found]
+            return [(approval, self.workspace.store.runs.find(approval.run_id).name) for approval in found]
 
         self.show("inbox.html", rows=await self.work(rows))
 
@@ -141,7 +141,7 @@ class ApprovalHandler(_Page):
         self.redirect(url_path_join(self.base_url, "evercell", "approvals", approval_id))
 
     def _find(self, approval_id: str) -> Approval:
-        found = self.workspace.store.approval(approval_id)
+        found = self.workspace.store.approvals.find(approval_id)
         if found.id != approval_id:
             raise ApprovalNotFound(f"There is no approval {approval_id!r}.", hint="The inbox lists them.")
         return settled(self.workspace, found)
@@ -161,8 +161,8 @@ class ApprovalHandler(_Page):
     async def _show(
         self, approval: Approval, *, error: EvercellError | None = None, comment: str = ""
     ) -> None:
-        run = await self.work(lambda: self.workspace.store.run(approval.run_id))
-        votes = await self.work(lambda: self.workspace.store.votes(approval.id))
+        run = await self.work(lambda: self.workspace.store.runs.find(approval.run_id))
+        votes = await self.work(lambda: self.workspace.store.approvals.votes(approval.id))
         form = approval.question.form
         fields: list[Field] = fields_of(form, defaults_of(form)) if form is not None else []
         allowed = approval.question.approvers
@@ -190,9 +190,9 @@ class RunHandler(_Page):
         """Its steps and its journal."""
 
         def told() -> tuple[Any, str]:
-            run = self.workspace.store.run(ref)
+            run = self.workspace.store.runs.find(ref)
             steps = str(steps_view(run, list_steps(self.workspace, run)))
-            return run, f"{steps}\n\n{timeline_text(self.workspace.store.events(run.id))}"
+            return run, f"{steps}\n\n{timeline_text(self.workspace.store.journal.events(run.id))}"
 
         try:
             run, text = await self.work(told)

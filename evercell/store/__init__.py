@@ -7,16 +7,44 @@ from types import TracebackType
 from evercell.core.clock import Clock, system_clock
 from evercell.store.approvals import Approvals
 from evercell.store.calls import Calls
-from evercell.store.journal import Journals
+from evercell.store.checkpoints import Checkpoints
+from evercell.store.chunks import Chunks
+from evercell.store.database import Database
+from evercell.store.journal import Journal
 from evercell.store.leases import Leases
-from evercell.store.runs import Lineage
+from evercell.store.packs import PackWriter
+from evercell.store.runs import Lineage, Runs
+from evercell.store.signals import Signals
 from evercell.store.steps import Steps
 
 __all__ = ["Lineage", "Store", "open_store"]
 
 
-class Store(Steps, Leases, Journals, Calls, Approvals):
-    """An open store. Every method is one transaction; a method that writes says so in its first line."""
+class Store:
+    """An open store, a part for each noun. Every method of a part is one transaction; one that writes says so
+    in its first line.
+    """
+
+    def __init__(self, database: Database) -> None:
+        packs = PackWriter(database)
+        self._database = database
+        self.runs = Runs(database)
+        self.leases = Leases(database)
+        self.steps = Steps(database, packs)
+        self.checkpoints = Checkpoints(database)
+        self.chunks = Chunks(database)
+        self.journal = Journal(database)
+        self.calls = Calls(database, packs)
+        self.signals = Signals(database)
+        self.approvals = Approvals(database)
+        self.store_id = database.store_id
+        """What the manifests of this store are bound to."""
+        self.url = database.url
+        """Where the store is; a password in it is hidden."""
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
 
     def __enter__(self) -> Store:
         return self
@@ -32,4 +60,4 @@ def open_store(url: str, *, clock: Clock = system_clock, create: bool = True) ->
 
     Raises `StoreUnavailable`, `StoreTooNew` or `SqliteTooOld`, each with what to do.
     """
-    return Store(url, clock=clock, create=create)
+    return Store(Database(url, clock=clock, create=create))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -14,15 +13,18 @@ from sqlalchemy.exc import IntegrityError
 from evercell.core.errors import AlreadyDecided, ApprovalNotFound
 from evercell.core.ids import ID_LENGTH
 from evercell.core.records import Approval, EventKind, Lease, Question, Vote
-from evercell.store.database import Database, Turn
-from evercell.store.schema import approvals, runs, votes
+from evercell.store.database import Database
+from evercell.store.run_transaction import RunTransaction
+from evercell.store.schema import approvals, votes
 
 _CALL = ("run_id", "step", "step_key", "key")
-_MANY = 1000
 
 
-class Approvals(Database):
+class Approvals:
     """The approvals of a store's runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     # -- asking ----------------------------------------------------------------------------------
 
@@ -31,30 +33,30 @@ class Approvals(Database):
 
         Raises `LeaseLost`.
         """
-        with self._turn(asked.run_id, lease) as turn:
-            found = self._of_call(turn, asked)
+        with self._database.run_transaction(asked.run_id, lease) as transaction:
+            found = self._of_call(transaction, asked)
             if found is not None:
                 return found
-            turn.connection.execute(sa.insert(approvals), _row(asked))
-            told = {
+            transaction.connection.execute(sa.insert(approvals), _row(asked))
+            data = {
                 "approval": asked.id,
                 "step": asked.step,
                 "title": asked.title,
                 "digest": asked.digest.hex(),
             }
-            turn.event(EventKind.APPROVAL_ASKED, told)
+            transaction.append_event(EventKind.APPROVAL_ASKED, data)
         return asked
 
-    def _of_call(self, turn: Turn[Connection], asked: Approval) -> Approval | None:
+    def _of_call(self, transaction: RunTransaction[Connection], asked: Approval) -> Approval | None:
         query = sa.select(approvals).where(*(approvals.c[name] == getattr(asked, name) for name in _CALL))
-        row = turn.connection.execute(query).first()
+        row = transaction.connection.execute(query).first()
         return _approval(row) if row is not None else None
 
     # -- finding ---------------------------------------------------------------------------------
 
-    def approval(self, ref: str) -> Approval:
+    def find(self, ref: str) -> Approval:
         """The approval with this id, or unique beginning of one (4 characters). Raises `ApprovalNotFound`."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             query = sa.select(approvals).where(approvals.c.id == ref)
             found = connection.execute(query).all()
             if not found and 4 <= len(ref) < ID_LENGTH:
@@ -62,38 +64,37 @@ class Approvals(Database):
                 found = connection.execute(sa.select(approvals).where(begins).limit(2)).all()
         if len(found) != 1:
             raise ApprovalNotFound(
-                f"There is no approval {ref!r} in {self.url}.", hint="`evercell inbox` lists them."
+                f"There is no approval {ref!r} in {self._database.url}.", hint="`evercell inbox` lists them."
             )
         return _approval(found[0])
 
-    def approvals(
-        self, *, run_id: str | None = None, pending: bool = True, limit: int = _MANY
-    ) -> list[Approval]:
-        """Approvals, the oldest first; those that were decided too, unless only ``pending`` ones are wanted."""
-        query = sa.select(approvals).order_by(approvals.c.asked_at, approvals.c.id).limit(limit)
-        if pending:
-            query = query.where(approvals.c.decided_at.is_(None))
-        if run_id is not None:
-            query = query.where(approvals.c.run_id == run_id)
-        with self._reading() as connection:
+    def pending(self, *, run_id: str | None = None, limit: int | None = None) -> list[Approval]:
+        """Approvals (of a run) that nobody decided yet, the oldest first."""
+        return self._select(_of_run(run_id).where(approvals.c.decided_at.is_(None)).limit(limit))
+
+    def all(self, *, run_id: str | None = None, limit: int | None = None) -> list[Approval]:
+        """Approvals (of a run), decided or not, the oldest first."""
+        return self._select(_of_run(run_id).limit(limit))
+
+    def _select(self, query: sa.Select[Any]) -> list[Approval]:
+        with self._database.reading() as connection:
             return [_approval(row) for row in connection.execute(query)]
 
     def votes(self, approval_id: str) -> list[Vote]:
         """Who said what so far, the earliest first."""
         query = sa.select(votes).where(votes.c.approval_id == approval_id).order_by(votes.c.at)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [_vote(row.vote, row.at) for row in connection.execute(query)]
 
     # -- deciding --------------------------------------------------------------------------------
 
     def vote(self, approval: Approval, vote: Vote) -> Approval:
         """Commit an answer, and the decision if this answer makes it. Raises `AlreadyDecided`."""
-        with self._turn(approval.run_id) as turn:
-            current = self._pending(turn, approval)
-            told = {"approval": approval.id, "choice": vote.choice, "by": vote.by, "via": vote.via}
+        with self._database.run_transaction(approval.run_id) as transaction:
+            current = self._pending(transaction, approval)
             try:
-                with turn.connection.begin_nested():
-                    turn.connection.execute(sa.insert(votes), _vote_row(current, vote))
+                with transaction.connection.begin_nested():
+                    transaction.connection.execute(sa.insert(votes), _vote_row(current, vote))
             except IntegrityError:
                 raise AlreadyDecided(
                     f"{vote.by} answered {current.title!r} before; it takes {current.question.quorum} "
@@ -102,51 +103,43 @@ class Approvals(Database):
                 ) from None
             if (
                 vote.choice == current.question.choices[0]
-                and self._count(turn, current) < current.question.quorum
+                and self._count(transaction, current) < current.question.quorum
             ):
-                turn.event(EventKind.APPROVAL_VOTED, told)
+                data = {"approval": approval.id, "choice": vote.choice, "by": vote.by, "via": vote.via}
+                transaction.append_event(EventKind.APPROVAL_VOTED, data)
                 return current
-            _decide(turn, current, vote)
+            _decide(transaction, current, vote)
         return replace(current, decision=vote)
 
     def settle(self, approval: Approval, vote: Vote) -> Approval:
         """Commit the decision of a timeout, unless somebody decided meanwhile; returns what holds."""
-        with self._turn(approval.run_id) as turn:
+        with self._database.run_transaction(approval.run_id) as transaction:
             try:
-                current = self._pending(turn, approval)
+                current = self._pending(transaction, approval)
             except AlreadyDecided:
-                row = turn.connection.execute(sa.select(approvals).where(approvals.c.id == approval.id)).one()
+                row = transaction.connection.execute(
+                    sa.select(approvals).where(approvals.c.id == approval.id)
+                ).one()
                 return _approval(row)
-            _decide(turn, current, vote)
+            _decide(transaction, current, vote)
         return replace(current, decision=vote)
 
-    def _pending(self, turn: Turn[Connection], approval: Approval) -> Approval:
-        row = turn.connection.execute(sa.select(approvals).where(approvals.c.id == approval.id)).one()
+    def _pending(self, transaction: RunTransaction[Connection], approval: Approval) -> Approval:
+        row = transaction.connection.execute(sa.select(approvals).where(approvals.c.id == approval.id)).one()
         current = _approval(row)
         if current.decision is not None:
             raise already_decided(current)
         return current
 
-    def _count(self, turn: Turn[Connection], approval: Approval) -> int:
+    def _count(self, transaction: RunTransaction[Connection], approval: Approval) -> int:
         query = sa.select(votes.c.vote).where(votes.c.approval_id == approval.id)
         first = approval.question.choices[0]
-        return sum(vote["choice"] == first for vote in turn.connection.execute(query).scalars())
+        return sum(vote["choice"] == first for vote in transaction.connection.execute(query).scalars())
 
-    # -- what is asked of a run ------------------------------------------------------------------
 
-    def ask_run(self, run_id: str, asked: dict[str, Any] | None) -> None:
-        """Commit what somebody asks of a run (``{"what": "pause", "by": …}``), or that it is asked no more."""
-        with self._turn(run_id) as turn:
-            turn.changes["asked"] = asked
-            turn.event(EventKind.RUN_ASKED, asked or {"what": None})
-
-    def asked_of(self, run_id: str) -> dict[str, Any] | None:
-        """What is asked of a run, None for nothing."""
-        with self._reading() as connection:
-            found: dict[str, Any] | None = connection.execute(
-                sa.select(runs.c.asked).where(runs.c.id == run_id)
-            ).scalar()
-            return found
+def _of_run(run_id: str | None) -> sa.Select[Any]:
+    query = sa.select(approvals).order_by(approvals.c.asked_at, approvals.c.id)
+    return query if run_id is None else query.where(approvals.c.run_id == run_id)
 
 
 def already_decided(approval: Approval) -> AlreadyDecided:
@@ -160,19 +153,14 @@ def already_decided(approval: Approval) -> AlreadyDecided:
     )
 
 
-def _decide(turn: Turn[Connection], approval: Approval, vote: Vote) -> None:
-    turn.connection.execute(
+def _decide(transaction: RunTransaction[Connection], approval: Approval, vote: Vote) -> None:
+    transaction.connection.execute(
         sa.update(approvals)
         .where(approvals.c.id == approval.id)
         .values(decided_at=vote.at, decision=_vote_json(vote))
     )
-    told = {
-        "approval": approval.id,
-        "step": approval.step,
-        "digest": approval.digest.hex(),
-        **_vote_json(vote),
-    }
-    turn.event(EventKind.APPROVAL_DECIDED, told)
+    data = {"approval": approval.id, "step": approval.step, "digest": approval.digest.hex()}
+    transaction.append_event(EventKind.APPROVAL_DECIDED, data | _vote_json(vote))
 
 
 def _vote_row(approval: Approval, vote: Vote) -> dict[str, Any]:
@@ -189,8 +177,8 @@ def _vote_json(vote: Vote) -> dict[str, Any]:
     }
 
 
-def _vote(told: dict[str, Any], at: datetime) -> Vote:
-    return Vote(told["choice"], told["by"], at, told["via"], told["comment"], told["values"])
+def _vote(stored: dict[str, Any], at: datetime) -> Vote:
+    return Vote(stored["choice"], stored["by"], at, stored["via"], stored["comment"], stored["values"])
 
 
 def _row(asked: Approval) -> dict[str, Any]:
@@ -199,16 +187,11 @@ def _row(asked: Approval) -> dict[str, Any]:
 
 
 def _approval(row: Row[Any]) -> Approval:
-    told = row.question
-    approvers = tuple(told["approvers"]) if told["approvers"] is not None else None
-    question = Question(**{**told, "choices": tuple(told["choices"]), "approvers": approvers})
+    stored = row.question
+    approvers = tuple(stored["approvers"]) if stored["approvers"] is not None else None
+    question = Question(**{**stored, "choices": tuple(stored["choices"]), "approvers": approvers})
     decision = _vote(row.decision, row.decided_at) if row.decision is not None else None
     return Approval(
         row.id, row.run_id, row.step, bytes(row.step_key), row.key, row.title, question, bytes(row.digest),
         row.asked_at, row.asked_by, row.deadline_at, decision,
     )  # fmt: skip
-
-
-def due(found: list[Approval], now: datetime) -> Iterator[Approval]:
-    """Those of them whose time has passed."""
-    return (a for a in found if a.decision is None and a.deadline_at is not None and a.deadline_at <= now)

@@ -1,4 +1,4 @@
-"""Durable calls and signals: one statement each, which commits by itself and checks the lease as it writes."""
+"""Durable calls: one statement each, which commits by itself and checks the lease as it writes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from sqlalchemy.engine import Row
 from evercell.core.chunks import Blob, Supply
 from evercell.core.errors import LeaseLost
 from evercell.core.faults import reach
-from evercell.core.records import Call, Lease, Signal
+from evercell.core.records import Call, Lease
 from evercell.store.checkpoints import blob_json, blob_of
-from evercell.store.chunks import Chunks
+from evercell.store.database import Database
+from evercell.store.packs import PackWriter
 from evercell.store.prepared import Prepared, insert_into
-from evercell.store.schema import calls, heartbeats, leases, signals
+from evercell.store.schema import calls, heartbeats, leases
 
 _KEY = (calls.c.run_id, calls.c.step, calls.c.step_key, calls.c.key)
 
@@ -33,12 +34,6 @@ def _record(dialect: str) -> Prepared:
     )
 
 
-@cache
-def _send(dialect: str) -> Prepared:
-    """Insert a signal; the first one of its name stays."""
-    return Prepared(insert_into(signals, dialect).on_conflict_do_nothing(), columns=signals.c.keys())
-
-
 _REPLAYED = [c for c in calls.c if c.name not in ("run_id", "step", "step_key", "tries")]
 _CALLS = sa.select(*_REPLAYED).where(
     calls.c.run_id == sa.bindparam("run"),
@@ -47,21 +42,23 @@ _CALLS = sa.select(*_REPLAYED).where(
 )
 
 
-class Calls(Chunks):
-    """The calls and signals of a store's runs."""
+class Calls:
+    """The durable calls of a store's runs."""
 
-    # -- calls -----------------------------------------------------------------------------------
+    def __init__(self, database: Database, packs: PackWriter) -> None:
+        self._database = database
+        self._packs = packs
 
-    def record_call(self, lease: Lease, call: Call, chunks: Supply) -> None:
+    def record(self, lease: Lease, call: Call, chunks: Supply) -> None:
         """Commit that a call ended. Raises `LeaseLost`; a call that returned is never overwritten."""
         reach("before_call_commit")
         if chunks.size:
-            packed = self._pack(chunks)
-            with self._direct_turn(lease) as turn:
-                self._store_packed(turn, packed)
-                _record(turn.connection.dialect.name).run(turn.connection, _values(lease, call))
+            packed = self._packs.pack(chunks)
+            with self._database.direct_transaction(lease) as transaction:
+                self._packs.insert(transaction, packed)
+                _record(transaction.connection.dialect.name).run(transaction.connection, _values(lease, call))
         else:
-            with self._direct.alone() as direct:
+            with self._database.direct.autocommit() as direct:
                 written = _record(direct.dialect.name).run(direct, _values(lease, call)).rowcount
             if not written:
                 self._explain_refusal(lease, call)
@@ -69,7 +66,7 @@ class Calls(Chunks):
 
     def _explain_refusal(self, lease: Lease, call: Call) -> None:
         query = sa.select(leases.c.token).where(leases.c.run_id == lease.run_id)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             token = connection.execute(query).scalar()
         if token != lease.token:
             raise LeaseLost(
@@ -77,66 +74,45 @@ class Calls(Chunks):
                 hint="%branch keeps what this kernel has; %evercell takeover takes the run back.",
             )
 
-    def calls(self, run_id: str, step: str, step_key: bytes) -> list[Call]:
+    def of_step(self, run_id: str, step: str, step_key: bytes) -> list[Call]:
         """The recorded calls of a step, in the order in which they began; their tries are left out."""
         parameters = {"run": run_id, "step": step, "step_key": step_key}
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(_CALLS, parameters).all()
         found = [_call(row, run_id, step, step_key) for row in rows]
         return sorted(found, key=lambda call: call.position)
 
-    def calls_to_undo(self, run_id: str) -> list[Call]:
+    def undoable(self, run_id: str) -> list[Call]:
         """All calls of a run that can be undone, newest first."""
         query = sa.select(calls).where(calls.c.run_id == run_id, calls.c.undo.is_not(None), calls.c.ok)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query.order_by(calls.c.ended_at.desc(), calls.c.position.desc())).all()
         return [_call(row, run_id, row.step, bytes(row.step_key)) for row in rows]
 
-    def call_tries(self, run_id: str, step: str) -> dict[str, list[dict[str, Any]]]:
+    def tries(self, run_id: str, step: str) -> dict[str, list[dict[str, Any]]]:
         """The tries of every call of a step, by the call's key."""
         query = sa.select(calls.c.key, calls.c.tries).where(calls.c.run_id == run_id, calls.c.step == step)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return {row.key: row.tries for row in connection.execute(query)}
 
     # -- heartbeats ------------------------------------------------------------------------------
 
-    def beat(self, lease: Lease, step: str, step_key: bytes, key: str, details: Any) -> None:
-        """Commit a sign of life of a call, and how far it came (JSON). Raises `LeaseLost`."""
+    def record_heartbeat(self, lease: Lease, step: str, step_key: bytes, key: str, details: Any) -> None:
+        """Commit that a call is alive, and its progress (JSON). Raises `LeaseLost`."""
         row = {"run_id": lease.run_id, "step": step, "step_key": step_key, "key": key}
-        with self._turn(lease.run_id, lease) as turn:
-            insert = insert_into(heartbeats, turn.connection.dialect.name).values(
-                **row, at=turn.now, details=details
+        with self._database.run_transaction(lease.run_id, lease) as transaction:
+            insert = insert_into(heartbeats, transaction.connection.dialect.name).values(
+                **row, at=transaction.now, details=details
             )
             again = {"at": insert.excluded.at, "details": insert.excluded.details}
-            turn.connection.execute(insert.on_conflict_do_update(index_elements=list(row), set_=again))
+            transaction.connection.execute(insert.on_conflict_do_update(index_elements=list(row), set_=again))
 
-    def heartbeat(self, run_id: str, step: str, step_key: bytes, key: str) -> Any:
-        """What a call told last, None if it told nothing."""
+    def last_heartbeat(self, run_id: str, step: str, step_key: bytes, key: str) -> Any:
+        """The details of a call's last heartbeat, None without one."""
         row = {"run_id": run_id, "step": step, "step_key": step_key, "key": key}
         query = sa.select(heartbeats.c.details).where(*(heartbeats.c[n] == value for n, value in row.items()))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return connection.execute(query).scalar()
-
-    # -- signals ---------------------------------------------------------------------------------
-
-    def send_signal(self, signal: Signal) -> Signal:
-        """Commit a signal; returns the one that the run has, which is an earlier one of that name if any."""
-        with self._write() as connection:
-            _send(connection.dialect.name).run(
-                connection,
-                {name: getattr(signal, name) for name in signals.c.keys()},  # noqa: SIM118
-            )
-        found = self.signal(signal.run_id, signal.name)
-        return found if found is not None else signal
-
-    def signal(self, run_id: str, name: str) -> Signal | None:
-        """The signal of a name, None while there is none."""
-        query = sa.select(signals).where(signals.c.run_id == run_id, signals.c.name == name)
-        with self._reading() as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            return None
-        return Signal(row.run_id, row.name, bytes(row.value), bytes(row.mac), row.sent_at, row.sent_by)
 
 
 def _values(lease: Lease, call: Call) -> dict[str, Any]:

@@ -10,34 +10,37 @@ from sqlalchemy.engine import Row
 from evercell.core.chunks import Blob
 from evercell.core.errors import StepNotFound
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
-from evercell.store.chunks import Chunks
-from evercell.store.database import Turn
+from evercell.store.database import Database
 from evercell.store.prepared import Direct
-from evercell.store.runs import Lineage, Runs
+from evercell.store.run_transaction import RunTransaction
+from evercell.store.runs import Lineage
 from evercell.store.schema import checkpoints
 
 _BY_ID = sa.select(checkpoints).where(checkpoints.c.id == sa.bindparam("id"))
 
 
-class Checkpoints(Runs, Chunks):
+class Checkpoints:
     """The checkpoints of a store."""
 
-    def checkpoint(self, checkpoint_id: str) -> Checkpoint:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, checkpoint_id: str) -> Checkpoint:
         """One checkpoint; raises `StepNotFound` where the store has none of this id."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(_BY_ID, {"id": checkpoint_id}).first()
         if row is None:
             raise StepNotFound(
-                f"There is no checkpoint {checkpoint_id} in {self.url}.",
+                f"There is no checkpoint {checkpoint_id} in {self._database.url}.",
                 hint="`evercell show RUN` lists the steps of a run.",
             )
         return _checkpoint(row)
 
-    def visible_checkpoints(self, lineage: Lineage) -> list[Checkpoint]:
+    def visible(self, lineage: Lineage) -> list[Checkpoint]:
         """All checkpoints that a run sees, oldest first, without their manifests (``b""``)."""
         columns = [c for c in checkpoints.c if c.name not in ("manifest", "source")]
         found: list[Checkpoint] = []
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             for run_id, cut in reversed(lineage.cuts):
                 query = sa.select(*columns).where(checkpoints.c.run_id == run_id)
                 if cut is not None:
@@ -52,7 +55,7 @@ class Checkpoints(Runs, Chunks):
         path = start.where(checkpoints.c.id == checkpoint_id).cte("path", recursive=True)
         further = sa.select(checkpoints.c.id, checkpoints.c.parent, path.c.age + 1)
         path = path.union_all(further.join(path, checkpoints.c.id == path.c.parent))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return list(connection.execute(sa.select(path.c.id).order_by(path.c.age)).scalars())
 
 
@@ -67,12 +70,12 @@ def blob_of(stored: dict[str, Any]) -> Blob:
 
 
 def checkpoint_values(
-    draft: CheckpointDraft, turn: Turn[Direct], seq: int, attempt: Attempt | None
+    draft: CheckpointDraft, transaction: RunTransaction[Direct], seq: int, attempt: Attempt | None
 ) -> dict[str, Any]:
     """The row of a draft."""
     return {
         "id": draft.id,
-        "run_id": turn.row.id,
+        "run_id": transaction.row.id,
         "seq": seq,
         "parent": draft.parent,
         "step": draft.step,
@@ -87,16 +90,14 @@ def checkpoint_values(
         "manifest": draft.manifest,
         "mac": draft.mac,
         "seconds": draft.seconds,
-        "created_at": turn.now,
+        "created_at": transaction.now,
     }
 
 
 def checkpoint_of(values: dict[str, Any]) -> Checkpoint:
     """The record of a row."""
-    outputs = values["outputs"]
-    blob = blob_of(outputs)
-    return Checkpoint(**{**values, "outputs": blob})
+    return Checkpoint(**{**values, "outputs": blob_of(values["outputs"])})
 
 
-def _checkpoint(row: Row[Any], **given: Any) -> Checkpoint:
-    return checkpoint_of({**row._mapping, **given})
+def _checkpoint(row: Row[Any], **columns: Any) -> Checkpoint:
+    return checkpoint_of({**row._mapping, **columns})

@@ -1,125 +1,24 @@
-"""Transactions, and the turn: one write to a run, checked against its lease and told to its journal."""
+"""An open store's connections, and its kinds of transaction."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import namedtuple
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from evercell.core.canonical import canonical_json
 from evercell.core.clock import Clock
-from evercell.core.errors import LeaseLost
-from evercell.core.records import EventKind, Lease
+from evercell.core.records import Lease
 from evercell.store.direct import DirectConnection
 from evercell.store.opening import connect, driver_errors, parse_url, writing
-from evercell.store.prepared import Direct, Prepared
-from evercell.store.schema import events, leases, meta, microseconds, runs
-
-GENESIS = bytes(32)
-"""What the first entry of a journal has for the digest before it."""
-
-_TAIL = (
-    runs.c.id,
-    runs.c.name,
-    runs.c.status,
-    runs.c.head,
-    runs.c.fence,
-    runs.c.journal_seq,
-    runs.c.journal_digest,
-    runs.c.asked,
-)
-_RUN = sa.select(*_TAIL).where(runs.c.id == sa.bindparam("run")).with_for_update()
-_RUN_AND_LEASE = (
-    sa.select(*_TAIL, leases.c.token, leases.c.session_id, leases.c.owner, leases.c.host, leases.c.pid)
-    .select_from(runs.outerjoin(leases, leases.c.run_id == runs.c.id))
-    .where(runs.c.id == sa.bindparam("run"))
-    .with_for_update(of=runs)
-)
-C = TypeVar("C", bound=Connection | Direct)
-"""What a transaction goes over: SQLAlchemy's connection, or the driver's own, for prepared statements only."""
-
-_INSERT_EVENTS = Prepared(sa.insert(events), columns=events.c.keys())
-_LEASED = Prepared(_RUN_AND_LEASE)
-_LeasedRow = namedtuple("_LeasedRow", [column.name for column in _RUN_AND_LEASE.selected_columns])  # type: ignore[misc]
-
-
-def event_digest(
-    prev: bytes, *, run_id: str, seq: int, at: datetime, kind: str, data: Mapping[str, Any]
-) -> bytes:
-    """The 32-byte digest of a journal entry: it covers the entry and, through ``prev``, all before it."""
-    entry = canonical_json([run_id, seq, microseconds(at), kind, dict(data)])
-    return hashlib.sha256(prev + entry.encode()).digest()
-
-
-class Turn(Generic[C]):
-    """One write transaction on a run: gathers its events, then writes them with the run's row, once."""
-
-    def __init__(self, connection: C, row: Any, now: datetime) -> None:
-        self.connection = connection
-        self.row = row
-        self.now = now
-        self.changes: dict[str, Any] = {}
-        """Columns of the run to change at the end."""
-        self._seq: int = row.journal_seq
-        self._digest: bytes = row.journal_digest
-        self._entries: list[dict[str, Any]] = []
-
-    def event(self, kind: EventKind, data: Mapping[str, Any]) -> int:
-        """Add an entry to the run's journal; returns its sequence number."""
-        self._seq += 1
-        digest = event_digest(
-            self._digest, run_id=self.row.id, seq=self._seq, at=self.now, kind=kind, data=data
-        )
-        self._entries.append(
-            {
-                "run_id": self.row.id,
-                "seq": self._seq,
-                "at": self.now,
-                "kind": str(kind),
-                "data": dict(data),
-                "prev": self._digest,
-                "digest": digest,
-            }
-        )
-        self._digest = digest
-        return self._seq
-
-    def finish(self) -> None:
-        """Write the gathered events and the run's row. Nothing is left to write afterwards."""
-        if self._entries:
-            _INSERT_EVENTS.run_many(self.connection, self._entries)
-            self.changes |= {"journal_seq": self._seq, "journal_digest": self._digest}
-        if self.changes:
-            values = {f"new_{name}": value for name, value in self.changes.items()}
-            _update_run(frozenset(self.changes)).run(
-                self.connection, {"run": self.row.id, "new_updated_at": self.now, **values}
-            )
-        self._entries, self.changes = [], {}
-
-
-_UPDATES: dict[frozenset[str], Prepared] = {}
-
-
-def _update_run(names: frozenset[str]) -> Prepared:
-    """An UPDATE of these columns, built once."""
-    statement = _UPDATES.get(names)
-    if statement is None:
-        values = {
-            name: sa.bindparam(f"new_{name}", type_=runs.c[name].type) for name in {*names, "updated_at"}
-        }
-        statement = Prepared(sa.update(runs).where(runs.c.id == sa.bindparam("run")).values(values))
-        _UPDATES[names] = statement
-    return statement
+from evercell.store.prepared import Direct
+from evercell.store.run_transaction import RunTransaction, begin_on_run, begin_under_lease
+from evercell.store.schema import meta
 
 
 class Database:
-    """An open store's engine and clock, and the two kinds of transaction."""
+    """What the parts of a store share."""
 
     def __init__(self, url: str, *, clock: Clock, create: bool) -> None:
         parsed = parse_url(url)
@@ -129,59 +28,53 @@ class Database:
         """Path of the SQLite file, None on PostgreSQL."""
         self.clock = clock
         self._engine = connect(url, create=create)
-        self._writing = writing(self._engine)
-        self._direct = DirectConnection(self._engine, self.url)
-        with self._reading() as connection:
+        self._writing_engine = writing(self._engine)
+        self.direct = DirectConnection(self._engine, self.url)
+        with self.reading() as connection:
             self.store_id = str(
                 connection.execute(sa.select(meta.c.value).where(meta.c.key == "store_id")).scalar_one()
             )
 
     def close(self) -> None:
         """Close all connections."""
-        self._direct.close()
+        self.direct.close()
         self._engine.dispose()
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that reads."""
         with driver_errors(self.url), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        with driver_errors(self.url), self._writing.begin() as connection:
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes."""
+        with driver_errors(self.url), self._writing_engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def _turn(self, run_id: str, lease: Lease | None = None) -> Iterator[Turn[Connection]]:
+    def run_transaction(
+        self, run_id: str, lease: Lease | None = None
+    ) -> Iterator[RunTransaction[Connection]]:
         """A write transaction on a run. With a lease it first makes sure that it still is the run's.
 
         Raises `LeaseLost` with nothing changed where another session took over.
         """
-        with self._write() as connection:
-            row = _leased_row(connection, lease) if lease else connection.execute(_RUN, {"run": run_id}).one()
-            turn = Turn(connection, row, self.clock())
-            yield turn
-            turn.finish()
+        with self.writing() as connection:
+            transaction = (
+                begin_under_lease(connection, lease, self.clock)
+                if lease
+                else begin_on_run(connection, run_id, self.clock)
+            )
+            yield transaction
+            transaction.finish()
 
     @contextmanager
-    def _direct_turn(self, lease: Lease, *, lightly: bool = False) -> Iterator[Turn[Direct]]:
-        """As `_turn`, for prepared statements only; ``lightly`` as for `DirectConnection.transaction`."""
-        with self._direct.transaction(lightly=lightly) as direct:
-            turn = Turn(direct, _leased_row(direct, lease), self.clock())
-            yield turn
-            turn.finish()
-
-
-def _leased_row(connection: Connection | Direct, lease: Lease) -> Any:
-    row: Any = _LeasedRow(*_LEASED.run(connection, {"run": lease.run_id}).fetchone())
-    if row.token != lease.token or row.session_id != lease.session_id:
-        raise _lease_lost(row)
-    return row
-
-
-def _lease_lost(row: Any) -> LeaseLost:
-    taker = f"{row.owner}@{row.host}, process {row.pid}" if row.token else "another session"
-    return LeaseLost(
-        f"Run {row.name} was taken over by {taker}; this kernel's work since then was not committed.",
-        hint="What is in memory stays: go on in a run of your own with %branch, or %evercell takeover.",
-    )
+    def direct_transaction(
+        self, lease: Lease, *, synchronous: bool = True
+    ) -> Iterator[RunTransaction[Direct]]:
+        """As `run_transaction`, for prepared statements only; ``synchronous`` as for `DirectConnection`."""
+        with self.direct.transaction(synchronous=synchronous) as direct:
+            transaction = begin_under_lease(direct, lease, self.clock)
+            yield transaction
+            transaction.finish()

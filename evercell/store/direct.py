@@ -1,6 +1,6 @@
-"""The connection of what a step commits again and again: its beginning, its calls, its end.
+"""A connection of its own for what a step commits again and again: its beginning, its calls, its end.
 
-SQLAlchemy opens it; to be borrowed from a pool anew for each commit would cost as much as the commit.
+SQLAlchemy opens it. Borrowing it from the pool anew for each commit would cost as much as the commit.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from evercell.store.prepared import Direct
 class DirectConnection:
     """A driver's connection in autocommit mode, for one thread at a time; a broken one is opened anew."""
 
-    def __init__(self, engine: Engine, shown: str) -> None:
-        """``shown``: the store's address as it may be shown."""
+    def __init__(self, engine: Engine, url: str) -> None:
+        """``url`` is what error messages show."""
         self._engine = engine
         self._is_postgres = engine.dialect.name == "postgresql"
-        self._shown = shown
+        self._url = url
         self._lock = Lock()
         self._connection: Any = None
 
     @contextmanager
-    def alone(self) -> Iterator[Direct]:
+    def autocommit(self) -> Iterator[Direct]:
         """For statements that each commit by themselves."""
-        with self._lock, driver_errors(self._shown):
+        with self._lock, driver_errors(self._url):
             try:
                 yield self._direct()
             except BaseException:
@@ -38,20 +38,20 @@ class DirectConnection:
                 raise
 
     @contextmanager
-    def transaction(self, *, lightly: bool = False) -> Iterator[Direct]:
+    def transaction(self, *, synchronous: bool = True) -> Iterator[Direct]:
         """A transaction that writes; SQLite takes the write lock at its beginning.
 
-        ``lightly``: a commit in SQLite does not wait for the disk. It outlives the process, but a power cut may
-        undo it, together with whatever was committed so after it; the next other commit makes it last.
+        With ``synchronous=False`` a commit in SQLite does not wait for the disk. It survives the process, but a
+        power cut may undo it and later commits of this kind; the next synchronous commit makes them durable.
         """
-        with self.alone() as direct:
-            lightly = lightly and not self._is_postgres
-            if lightly:
+        with self.autocommit() as direct:
+            relaxed = not synchronous and not self._is_postgres
+            if relaxed:
                 direct.driver.execute("PRAGMA synchronous = NORMAL")
             direct = self._begin(direct)
             yield direct
             direct.driver.execute("COMMIT")
-            if lightly:
+            if relaxed:
                 direct.driver.execute("PRAGMA synchronous = FULL")
 
     def close(self) -> None:
@@ -81,6 +81,11 @@ class DirectConnection:
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(Exception):
-                connection.invalidate()
+        if connection is None:
+            return
+        with suppress(Exception):
+            if not self._is_postgres:
+                # closing does not end the transaction while a traceback holds a cursor of it
+                connection.driver_connection.rollback()
+        with suppress(Exception):
+            connection.invalidate()

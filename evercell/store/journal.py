@@ -9,28 +9,32 @@ from sqlalchemy.engine import Row
 
 from evercell.core.errors import JournalBroken
 from evercell.core.records import Event, EventKind, Json, Lease
-from evercell.store.database import GENESIS, Database, event_digest
+from evercell.store.database import Database
+from evercell.store.run_transaction import GENESIS, event_digest
 from evercell.store.schema import events, runs
 
 
-class Journals(Database):
+class Journal:
     """The journals of a store's runs."""
 
-    def append_event(self, lease: Lease | None, run_id: str, kind: EventKind, data: Json) -> None:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, lease: Lease | None, run_id: str, kind: EventKind, data: Json) -> None:
         """Commit one entry; with a lease only as its holder (else `LeaseLost`)."""
-        with self._turn(run_id, lease) as turn:
-            turn.event(kind, data)
+        with self._database.run_transaction(run_id, lease) as transaction:
+            transaction.append_event(kind, data)
 
     def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
         """The entries of a run's journal beyond number ``after``, oldest first."""
         query = sa.select(events).where((events.c.run_id == run_id) & (events.c.seq > after))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query.order_by(events.c.seq).limit(limit))
             return [_event(row) for row in rows]
 
-    def verify_journal(self, run_id: str) -> int:
+    def verify(self, run_id: str) -> int:
         """The number of entries of a whole journal; raises `JournalBroken` naming the first bad one."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             run = connection.execute(
                 sa.select(runs.c.name, runs.c.journal_seq, runs.c.journal_digest).where(runs.c.id == run_id)
             ).one()

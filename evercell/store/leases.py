@@ -11,20 +11,24 @@ from sqlalchemy.engine import Connection, Row
 from evercell.core.errors import LeaseHeld, LeaseLost
 from evercell.core.records import EventKind, Holder, Lease
 from evercell.core.statuses import AttemptStatus
-from evercell.store.database import Database, Turn
+from evercell.store.database import Database
+from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import attempts, leases
 
 
-class Leases(Database):
+class Leases:
     """The leases of a store's runs."""
 
-    def lease(self, run_id: str) -> Lease | None:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, run_id: str) -> Lease | None:
         """The run's lease as it stands, expired or not; None after it was given back."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(sa.select(leases).where(leases.c.run_id == run_id)).first()
             return _lease(row) if row else None
 
-    def acquire_lease(
+    def acquire(
         self,
         run_id: str,
         *,
@@ -38,22 +42,26 @@ class Leases(Database):
         Granted where none is held, the one held has expired, or its token is ``replacing``; else
         `LeaseHeld`. Attempts that the former holder left running become ``interrupted``.
         """
-        with self._turn(run_id) as turn:
-            row = turn.connection.execute(sa.select(leases).where(leases.c.run_id == run_id)).first()
-            if row is not None and row.expires_at > turn.now and row.token != replacing:
+        with self._database.run_transaction(run_id) as transaction:
+            row = transaction.connection.execute(sa.select(leases).where(leases.c.run_id == run_id)).first()
+            if row is not None and row.expires_at > transaction.now and row.token != replacing:
                 raise LeaseHeld(
-                    f"Run {turn.row.name} is held by {row.owner}@{row.host}, process {row.pid}, "
+                    f"Run {transaction.row.name} is held by {row.owner}@{row.host}, process {row.pid}, "
                     f"until {row.expires_at:%H:%M:%S} UTC.",
                     hint="Take over with %evercell takeover, or work in a run of your own with %branch.",
                 )
-            lease = Lease(run_id, session_id, turn.row.fence + 1, holder, turn.now, turn.now + ttl)
-            self._put_lease(turn, lease, row)
-            self._interrupt_attempts(turn, lease.token)
+            lease = Lease(
+                run_id, session_id, transaction.row.fence + 1, holder, transaction.now, transaction.now + ttl
+            )
+            self._put_lease(transaction, lease, row)
+            self._interrupt_attempts(transaction, lease.token)
         return lease
 
-    def _put_lease(self, turn: Turn[Connection], lease: Lease, former: Row[Any] | None) -> None:
-        turn.connection.execute(sa.delete(leases).where(leases.c.run_id == lease.run_id))
-        turn.connection.execute(
+    def _put_lease(
+        self, transaction: RunTransaction[Connection], lease: Lease, former: Row[Any] | None
+    ) -> None:
+        transaction.connection.execute(sa.delete(leases).where(leases.c.run_id == lease.run_id))
+        transaction.connection.execute(
             sa.insert(leases).values(
                 run_id=lease.run_id, session_id=lease.session_id, token=lease.token,
                 host=lease.holder.host, boot=lease.holder.boot, pid=lease.holder.pid,
@@ -61,32 +69,34 @@ class Leases(Database):
                 acquired_at=lease.acquired_at, expires_at=lease.expires_at,
             )
         )  # fmt: skip
-        turn.changes["fence"] = lease.token
-        data = {"token": lease.token, **_who(lease.holder)}
+        transaction.changes["fence"] = lease.token
+        data = {"token": lease.token, **_holder_data(lease.holder)}
         if former is None:
-            turn.event(EventKind.LEASE_ACQUIRED, data)
+            transaction.append_event(EventKind.LEASE_ACQUIRED, data)
         else:
             before = {"token": former.token, "user": former.owner, "host": former.host, "pid": former.pid}
-            turn.event(EventKind.LEASE_TAKEN, {**data, "from": before})
+            transaction.append_event(EventKind.LEASE_TAKEN, {**data, "from": before})
 
-    def _interrupt_attempts(self, turn: Turn[Connection], token: int) -> None:
-        left = (attempts.c.run_id == turn.row.id) & (attempts.c.status == str(AttemptStatus.RUNNING))
-        for row in turn.connection.execute(sa.select(attempts.c.step, attempts.c.number).where(left)).all():
-            turn.event(
+    def _interrupt_attempts(self, transaction: RunTransaction[Connection], token: int) -> None:
+        left = (attempts.c.run_id == transaction.row.id) & (attempts.c.status == str(AttemptStatus.RUNNING))
+        for row in transaction.connection.execute(
+            sa.select(attempts.c.step, attempts.c.number).where(left)
+        ).all():
+            transaction.append_event(
                 EventKind.ATTEMPT_INTERRUPTED,
                 {"step": row.step, "attempt": row.number, "why": "its kernel went away"},
             )
-        turn.connection.execute(
+        transaction.connection.execute(
             sa.update(attempts)
             .where(left & (attempts.c.token < token))
-            .values(status=str(AttemptStatus.INTERRUPTED), ended_at=turn.now)
+            .values(status=str(AttemptStatus.INTERRUPTED), ended_at=transaction.now)
         )
 
-    def renew_lease(self, lease: Lease, *, ttl: timedelta) -> Lease:
+    def renew(self, lease: Lease, *, ttl: timedelta) -> Lease:
         """Commit a later expiry. Raises `LeaseLost` where another session took over."""
-        now = self.clock()
+        now = self._database.clock()
         ours = (leases.c.run_id == lease.run_id) & (leases.c.token == lease.token)
-        with self._write() as connection:
+        with self._database.writing() as connection:
             done = connection.execute(sa.update(leases).where(ours).values(expires_at=now + ttl))
             if done.rowcount != 1:
                 raise LeaseLost(
@@ -95,15 +105,17 @@ class Leases(Database):
                 )
         return Lease(lease.run_id, lease.session_id, lease.token, lease.holder, lease.acquired_at, now + ttl)
 
-    def release_lease(self, lease: Lease) -> None:
+    def release(self, lease: Lease) -> None:
         """Commit that nobody holds the run; nothing happens if the lease was lost already."""
         ours = (leases.c.run_id == lease.run_id) & (leases.c.token == lease.token)
-        with self._turn(lease.run_id) as turn:
-            if turn.connection.execute(sa.delete(leases).where(ours)).rowcount:
-                turn.event(EventKind.LEASE_RELEASED, {"token": lease.token, **_who(lease.holder)})
+        with self._database.run_transaction(lease.run_id) as transaction:
+            if transaction.connection.execute(sa.delete(leases).where(ours)).rowcount:
+                transaction.append_event(
+                    EventKind.LEASE_RELEASED, {"token": lease.token, **_holder_data(lease.holder)}
+                )
 
 
-def _who(holder: Holder) -> dict[str, Any]:
+def _holder_data(holder: Holder) -> dict[str, Any]:
     return {"user": holder.user, "host": holder.host, "pid": holder.pid}
 
 

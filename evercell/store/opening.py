@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from evercell.core.errors import SqliteTooOld, StoreError, StoreReadOnly, StoreTooNew, StoreUnavailable
+from evercell.core.faults import reach
 from evercell.core.ids import new_id
 from evercell.store import schema
 
@@ -171,10 +172,18 @@ def _ensure_schema(engine: Engine, shown: str) -> None:
             hint="pip install --upgrade evercell, or set EVERCELL_STORE to another store.",
         )
     if found is not None and found < schema.REVISION:
-        # The one place where a kernel may import Alembic: once after an upgrade of evercell.
-        from evercell.store.migrations import upgrade
+        _upgrade(engine)
 
-        upgrade(engine)
+
+def _upgrade(engine: Engine) -> None:
+    """Bring all tables up to date in one transaction; whoever comes second at the same instant changes nothing."""
+    # The one place where a kernel may import Alembic: once after an upgrade of evercell.
+    from evercell.store.migrations import upgrade
+
+    with writing(engine).begin() as connection:
+        _lock_schema(connection)
+        upgrade(connection)
+        reach("after_upgrade_before_commit")
 
 
 def _revision(engine: Engine) -> str | None:
@@ -185,7 +194,7 @@ def _revision(engine: Engine) -> str | None:
         return str(row[0]) if row else None
 
 
-def lock_schema(connection: Connection) -> None:
+def _lock_schema(connection: Connection) -> None:
     """Let nobody else make or change the tables until this transaction ends. (SQLite has one writer anyway.)"""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
@@ -194,7 +203,7 @@ def lock_schema(connection: Connection) -> None:
 def _create(engine: Engine) -> None:
     """Make all tables in one transaction; whoever comes second at the same instant finds them made."""
     with writing(engine).begin() as connection:
-        lock_schema(connection)
+        _lock_schema(connection)
         if sa.inspect(connection).has_table("alembic_version"):
             return
         schema.metadata.create_all(connection)

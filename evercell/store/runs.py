@@ -1,10 +1,10 @@
-"""Runs: made, found, listed, moved from status to status."""
+"""Runs: created, found, listed, moved from status to status."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -14,9 +14,10 @@ from sqlalchemy.exc import IntegrityError
 
 from evercell.core.errors import IllegalTransition, LeaseHeld, RunNameTaken, RunNotFound, StepNotFound
 from evercell.core.ids import ID_LENGTH, new_id
-from evercell.core.records import EventKind, Lease, NewRun, Run
+from evercell.core.records import EventKind, Lease, NewRun, Run, RunRequest
 from evercell.core.statuses import RUN_TRANSITIONS, RunStatus
-from evercell.store.database import GENESIS, Database, Turn
+from evercell.store.database import Database
+from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run
 from evercell.store.schema import checkpoints, leases, runs
 
 _NAME_TRIES = 20
@@ -31,16 +32,19 @@ _RUN_COLUMNS = [
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The runs whose checkpoints a run sees: itself first, each ancestor up to where the way left it."""
+    """The runs whose checkpoints a run sees: itself first, each ancestor up to where it branched off."""
 
     cuts: tuple[tuple[str, int | None], ...]
     """Run id and the last visible sequence number there (None: all)."""
 
 
-class Runs(Database):
+class Runs:
     """The runs of a store."""
 
-    def create_run(self, new: NewRun) -> Run:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, new: NewRun) -> Run:
         """Commit a new run. Without a name it gets the notebook's with the next free number.
 
         With a parent it is a branch: its history begins at ``branch_point`` and nothing is copied.
@@ -48,9 +52,9 @@ class Runs(Database):
         """
         for _ in range(_NAME_TRIES):
             try:
-                with self._write() as connection:
+                with self._database.writing() as connection:
                     made = self._insert_run(connection, new)
-                return self.run(made.id)
+                return self.find(made.id)
             except _NameRace:
                 continue
         raise RunNameTaken(f"No free name was found for a run of {new.notebook}.", hint="Name it yourself.")
@@ -59,7 +63,7 @@ class Runs(Database):
         name = new.name or self._free_name(connection, new.notebook)
         if new.name and connection.execute(sa.select(runs.c.id).where(runs.c.name == name)).first():
             raise RunNameTaken(f"A run named {name!r} exists already.", hint="Choose another name.")
-        seq, now = self._branch_seq(connection, new), self.clock()
+        seq, now = self._branch_seq(connection, new), self._database.clock()
         run = Run(
             id=new_id(), name=name, notebook=new.notebook, output=new.output, status=new.status,
             head=new.branch_point, parent=new.parent, branch_point=new.branch_point, branch_seq=seq,
@@ -71,17 +75,19 @@ class Runs(Database):
             connection.execute(sa.insert(runs), values)
         except IntegrityError as error:
             raise _NameRace from error
-        self._note(connection, run.id, EventKind.RUN_CREATED, {"name": name, "notebook": new.notebook})
+        created = {"name": name, "notebook": new.notebook}
+        self._append_event(connection, run.id, EventKind.RUN_CREATED, created)
         if new.parent:
-            told = {"child": run.id, "name": name, "checkpoint": new.branch_point}
-            self._note(connection, new.parent, EventKind.RUN_BRANCHED, told)
+            branched = {"child": run.id, "name": name, "checkpoint": new.branch_point}
+            self._append_event(connection, new.parent, EventKind.RUN_BRANCHED, branched)
         return run
 
-    def _note(self, connection: Connection, run_id: str, kind: EventKind, data: dict[str, Any]) -> None:
-        row = connection.execute(sa.select(runs).where(runs.c.id == run_id).with_for_update()).one()
-        turn = Turn(connection, row, self.clock())
-        turn.event(kind, data)
-        turn.finish()
+    def _append_event(
+        self, connection: Connection, run_id: str, kind: EventKind, data: dict[str, Any]
+    ) -> None:
+        transaction = begin_on_run(connection, run_id, self._database.clock)
+        transaction.append_event(kind, data)
+        transaction.finish()
 
     def _free_name(self, connection: Connection, notebook: str | None) -> str:
         stem = PurePath(notebook).stem if notebook else "kernel"
@@ -107,12 +113,12 @@ class Runs(Database):
 
     # -- finding ---------------------------------------------------------------------------------
 
-    def run(self, ref: str) -> Run:
+    def find(self, ref: str) -> Run:
         """The run with this id, name, or unique beginning of an id (4 characters or more).
 
         Raises `RunNotFound`, with the nearest name.
         """
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             where = sa.or_(runs.c.id == ref, runs.c.name == ref)
             found = connection.execute(sa.select(*_RUN_COLUMNS).where(where)).all()
             if not found and 4 <= len(ref) < ID_LENGTH:
@@ -126,30 +132,30 @@ class Runs(Database):
             names = list(connection.execute(sa.select(runs.c.name)).scalars())
         close = difflib.get_close_matches(ref, names, n=1)
         raise RunNotFound(
-            f"There is no run {ref!r} in {self.url}."
+            f"There is no run {ref!r} in {self._database.url}."
             if not found
             else f"More than one run begins with {ref!r}.",
             hint=f"Did you mean {close[0]!r}?" if close else "`evercell runs` lists them.",
         )
 
-    def runs(self, *, notebook: str | None = None, limit: int | None = None) -> list[Run]:
+    def all(self, *, notebook: str | None = None, limit: int | None = None) -> list[Run]:
         """Runs (of one notebook), the newest first."""
         query = sa.select(*_RUN_COLUMNS).order_by(runs.c.created_at.desc(), runs.c.id.desc())
         if notebook is not None:
             query = query.where(runs.c.notebook == notebook)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [_run(row) for row in connection.execute(query.limit(limit))]
 
-    def latest_run(self, notebook: str) -> Run | None:
+    def latest(self, notebook: str) -> Run | None:
         """The run of this notebook that was written to last."""
         query = sa.select(*_RUN_COLUMNS).where(runs.c.notebook == notebook)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(query.order_by(runs.c.updated_at.desc()).limit(1)).first()
             return _run(row) if row else None
 
     def lineage(self, run_id: str) -> Lineage:
         """Which checkpoints the run sees, its own and inherited ones."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return self._lineage(connection, run_id)
 
     def _lineage(self, connection: Connection, run_id: str) -> Lineage:
@@ -172,50 +178,67 @@ class Runs(Database):
 
         Raises `IllegalTransition` for a change that `RUN_TRANSITIONS` does not know.
         """
-        with self._turn(run_id, lease) as turn:
+        with self._database.run_transaction(run_id, lease) as transaction:
             if lease is None:
-                self._refuse_held(turn)
-            change_status(turn, status, reason=reason)
-        return self.run(run_id)
+                self._refuse_held(transaction)
+            change_status(transaction, status, reason=reason)
+        return self.find(run_id)
 
-    def _refuse_held(self, turn: Turn[Connection]) -> None:
+    def _refuse_held(self, transaction: RunTransaction[Connection]) -> None:
+        run, now = transaction.row, transaction.now
         query = sa.select(leases.c.owner, leases.c.host).where(
-            leases.c.run_id == turn.row.id, leases.c.expires_at > turn.now
+            leases.c.run_id == run.id, leases.c.expires_at > now
         )
-        held = turn.connection.execute(query).first()
+        held = transaction.connection.execute(query).first()
         if held is not None:
             raise LeaseHeld(
-                f"Run {turn.row.name} is held by a session of {held.owner}@{held.host}.",
+                f"Run {run.name} is held by a session of {held.owner}@{held.host}.",
                 hint="Stop that kernel first, or wait until its lease ends.",
             )
 
-    def update_run(self, run_id: str, **values: str | Mapping[str, Any] | None) -> Run:
+    def update(self, run_id: str, **values: str | Mapping[str, Any] | None) -> Run:
         """Commit new values for ``notebook``, ``output`` or ``params``."""
         unknown = values.keys() - {"notebook", "output", "params"}
         if unknown:
             raise TypeError(f"a run's {sorted(unknown)} cannot be changed")
-        with self._turn(run_id) as turn:
-            turn.changes |= values
-        return self.run(run_id)
+        with self._database.run_transaction(run_id) as transaction:
+            transaction.changes |= values
+        return self.find(run_id)
+
+    # -- requests from outside -------------------------------------------------------------------
+
+    def set_request(self, run_id: str, request: RunRequest | None) -> None:
+        """Commit what somebody outside of the run's session wants of it, or (None) that nothing is wanted."""
+        data = asdict(request) if request else None
+        with self._database.run_transaction(run_id) as transaction:
+            transaction.changes["asked"] = data
+            transaction.append_event(EventKind.RUN_ASKED, data or {"what": None})
+
+    def request(self, run_id: str) -> RunRequest | None:
+        """What is wanted of a run from outside."""
+        with self._database.reading() as connection:
+            found = connection.execute(sa.select(runs.c.asked).where(runs.c.id == run_id)).scalar()
+            return RunRequest(**found) if found else None
 
 
 class _NameRace(Exception):
     """Another process made a run of the same name at the same instant."""
 
 
-def change_status(turn: Turn[Any], status: RunStatus, *, reason: str = "") -> None:
-    """Within a turn: change the run's status and journal it; the same status is no change."""
-    current = RunStatus(turn.row.status)
+def change_status(transaction: RunTransaction[Any], status: RunStatus, *, reason: str = "") -> None:
+    """Within a transaction: change the run's status and journal it; the same status is no change."""
+    run = transaction.row
+    current = RunStatus(run.status)
     if status is current:
         return
     if status not in RUN_TRANSITIONS[current]:
         raise IllegalTransition(
-            f"Run {turn.row.name} is {current} and cannot become {status}.",
+            f"Run {run.name} is {current} and cannot become {status}.",
             hint="`evercell branch` makes a new run from any of its steps.",
         )
-    turn.changes["status"] = str(status)
+    transaction.changes["status"] = str(status)
     data = {"from": str(current), "to": str(status)} | ({"reason": reason} if reason else {})
-    turn.event(EventKind.RUN_STATUS, data)
+    transaction.append_event(EventKind.RUN_STATUS, data)
 
 
 def _run(row: Row[Any]) -> Run:

@@ -24,13 +24,15 @@ from evercell.core.records import (
     Step,
 )
 from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus
-from evercell.store.checkpoints import Checkpoints, blob_json, checkpoint_of, checkpoint_values
-from evercell.store.database import Turn
+from evercell.store.checkpoints import blob_json, blob_of, checkpoint_of, checkpoint_values
+from evercell.store.database import Database
+from evercell.store.packs import PackWriter
 from evercell.store.prepared import Direct, Prepared, insert_into
+from evercell.store.run_transaction import RunTransaction
 from evercell.store.runs import change_status
 from evercell.store.schema import attempts, checkpoints, steps
 
-_NOTHING_ASKED = (None, "null")
+_NO_REQUEST = (None, "null")
 """As the drivers hand over JSON."""
 
 _NEW_STEP = {
@@ -68,10 +70,14 @@ _END_ATTEMPT = Prepared(
 )
 
 
-class Steps(Checkpoints):
-    """The steps of a store's runs."""
+class Steps:
+    """The steps of a store's runs, and their attempts."""
 
-    def begin_attempt(
+    def __init__(self, database: Database, packs: PackWriter) -> None:
+        self._database = database
+        self._packs = packs
+
+    def begin(
         self,
         lease: Lease,
         *,
@@ -79,23 +85,23 @@ class Steps(Checkpoints):
         cell_id: str | None,
         key: bytes,
         is_first: bool = True,
-        lightly: bool = False,
+        synchronous: bool = True,
     ) -> Attempt:
         """Commit that an attempt at a step begins. The run counts as running from here on.
 
-        ``lightly``: a power cut may make it unsaid; who executes the step again in any case can do without.
+        With ``synchronous=False`` a power cut may undo it, which is harmless where the step executes again anyway.
         Raises `LeaseLost`, and `RunPaused` before the first attempt (a step under way comes to its end).
         """
         reach("before_start")
-        with self._direct_turn(lease, lightly=lightly) as turn:
-            if is_first and turn.row.asked not in _NOTHING_ASKED:
-                self._refuse_paused(turn)
-            number = self._count_attempt(turn, step, cell_id)
+        with self._database.direct_transaction(lease, synchronous=synchronous) as transaction:
+            if is_first and transaction.row.asked not in _NO_REQUEST:
+                self._refuse_paused(transaction)
+            number = self._count_attempt(transaction, step, cell_id)
             attempt = Attempt(
-                new_id(), lease.run_id, step, number, AttemptStatus.RUNNING, key, lease.token, turn.now
+                new_id(), lease.run_id, step, number, AttemptStatus.RUNNING, key, lease.token, transaction.now
             )
             _INSERT_ATTEMPT.run(
-                turn.connection,
+                transaction.connection,
                 {
                     "id": attempt.id,
                     "run_id": attempt.run_id,
@@ -104,28 +110,35 @@ class Steps(Checkpoints):
                     "status": "running",
                     "key": key,
                     "token": lease.token,
-                    "started_at": turn.now,
+                    "started_at": transaction.now,
                 },
             )
-            change_status(turn, RunStatus.RUNNING)
-            turn.event(EventKind.ATTEMPT_STARTED, {"step": step, "attempt": number, "key": key.hex()})
+            change_status(transaction, RunStatus.RUNNING)
+            transaction.append_event(
+                EventKind.ATTEMPT_STARTED, {"step": step, "attempt": number, "key": key.hex()}
+            )
         reach("after_start")
         return attempt
 
-    def _refuse_paused(self, turn: Turn[Direct]) -> None:
-        asked = json.loads(turn.row.asked)
-        if asked["what"] == PAUSE:
+    def _refuse_paused(self, transaction: RunTransaction[Direct]) -> None:
+        request = json.loads(transaction.row.asked)
+        if request["what"] == PAUSE:
             raise RunPaused(
-                f"Run {turn.row.name} was paused by {asked['by']}.",
-                hint=f"To go on: %unpause, or evercell unpause {turn.row.name}.",
+                f"Run {transaction.row.name} was paused by {request['by']}.",
+                hint=f"To go on: %unpause, or evercell unpause {transaction.row.name}.",
             )
 
-    def _count_attempt(self, turn: Turn[Direct], step: str, cell_id: str | None) -> int:
-        values = {"run": turn.row.id, "step": step, "cell": cell_id, "seq": turn.row.journal_seq + 1}
-        statement = _count_attempt(turn.connection.dialect.name)
-        return int(statement.run(turn.connection, values).fetchone()[0])
+    def _count_attempt(self, transaction: RunTransaction[Direct], step: str, cell_id: str | None) -> int:
+        values = {
+            "run": transaction.row.id,
+            "step": step,
+            "cell": cell_id,
+            "seq": transaction.row.journal_seq + 1,
+        }
+        statement = _count_attempt(transaction.connection.dialect.name)
+        return int(statement.run(transaction.connection, values).fetchone()[0])
 
-    def fail_attempt(
+    def fail(
         self,
         lease: Lease,
         attempt: Attempt,
@@ -137,19 +150,19 @@ class Steps(Checkpoints):
         calls: Mapping[str, Any] | None = None,
     ) -> None:
         """Commit that an attempt failed or was interrupted, with what it showed. Raises `LeaseLost`."""
-        packed = self._pack(chunks)
+        packed = self._packs.pack(chunks)
         shown = {"ename": error.ename, "evalue": error.evalue[:2000]} if error else {}
         stored = {**shown, "traceback": list(error.traceback)} if error else None
         kinds = {AttemptStatus.INTERRUPTED: EventKind.ATTEMPT_INTERRUPTED}
-        with self._direct_turn(lease) as turn:
-            self._store_packed(turn, packed)
-            self._end_attempt(turn, attempt, status, error=stored, outputs=blob_json(outputs))
-            turn.event(
+        with self._database.direct_transaction(lease) as transaction:
+            self._packs.insert(transaction, packed)
+            self._end_attempt(transaction, attempt, status, error=stored, outputs=blob_json(outputs))
+            transaction.append_event(
                 kinds.get(status, EventKind.ATTEMPT_FAILED),
                 {"step": attempt.step, "attempt": attempt.number, **shown, **(calls or {})},
             )
 
-    def complete_step(
+    def complete(
         self,
         lease: Lease,
         attempt: Attempt | None,
@@ -159,33 +172,33 @@ class Steps(Checkpoints):
     ) -> Checkpoint:
         """Commit outputs, state and completion, and move the run's head, in one transaction.
 
-        ``calls`` is what the journal says of the step's durable calls: how many, and a digest of them.
+        ``calls`` goes into the journal's entry: how many durable calls the step made, and a digest of them.
 
         The chunks are on disk before it begins to commit; without the commit nothing names them.
         Without an attempt the checkpoint repeats ``draft.origin``: a replay carried onto this head.
         Raises `LeaseLost` with nothing changed where another session took the run over.
         """
-        packed = self._pack(draft.chunks)
-        with self._direct_turn(lease) as turn:
-            self._store_packed(turn, packed)
+        packed = self._packs.pack(draft.chunks)
+        with self._database.direct_transaction(lease) as transaction:
+            self._packs.insert(transaction, packed)
             if attempt is not None:
-                self._end_attempt(turn, attempt, AttemptStatus.COMPLETED)
+                self._end_attempt(transaction, attempt, AttemptStatus.COMPLETED)
             kind = EventKind.STEP_COMPLETED if attempt else EventKind.STEP_REPLAYED
             data: dict[str, Any] = {"step": draft.step, "checkpoint": draft.id, "mac": draft.mac.hex()}
             data |= {"attempt": attempt.number} if attempt else {"carried": draft.origin}
             data |= calls or {}
-            seq = turn.event(kind, data)
-            values = checkpoint_values(draft, turn, seq, attempt)
-            _INSERT_CHECKPOINT.run(turn.connection, values)
-            turn.changes["head"] = draft.id
-            turn.finish()
+            seq = transaction.append_event(kind, data)
+            values = checkpoint_values(draft, transaction, seq, attempt)
+            _INSERT_CHECKPOINT.run(transaction.connection, values)
+            transaction.changes["head"] = draft.id
+            transaction.finish()
             reach("after_chunks_before_commit")
         reach("after_commit_before_reply")
         return checkpoint_of(values)
 
     def _end_attempt(
         self,
-        turn: Turn[Direct],
+        transaction: RunTransaction[Direct],
         attempt: Attempt,
         status: AttemptStatus,
         *,
@@ -193,11 +206,11 @@ class Steps(Checkpoints):
         outputs: Mapping[str, Any] | None = None,
     ) -> None:
         _END_ATTEMPT.run(
-            turn.connection,
+            transaction.connection,
             {
                 "attempt": attempt.id,
                 "new_status": str(status),
-                "now": turn.now,
+                "now": transaction.now,
                 "new_error": error,
                 "new_outputs": outputs,
             },
@@ -205,18 +218,20 @@ class Steps(Checkpoints):
 
     def record_replay(self, lease: Lease, checkpoint: Checkpoint, *, move_head: bool) -> None:
         """Commit that a step was replayed; ``move_head`` makes its checkpoint the run's head."""
-        with self._direct_turn(lease) as turn:
-            change_status(turn, RunStatus.RUNNING)
-            turn.event(EventKind.STEP_REPLAYED, {"step": checkpoint.step, "checkpoint": checkpoint.id})
+        with self._database.direct_transaction(lease) as transaction:
+            change_status(transaction, RunStatus.RUNNING)
+            transaction.append_event(
+                EventKind.STEP_REPLAYED, {"step": checkpoint.step, "checkpoint": checkpoint.id}
+            )
             if move_head:
-                turn.changes["head"] = checkpoint.id
+                transaction.changes["head"] = checkpoint.id
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def steps(self, run_id: str) -> list[Step]:
+    def of_run(self, run_id: str) -> list[Step]:
         """The steps that were attempted in a run, in order of their first attempt."""
         query = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [Step(r.run_id, r.name, r.position, r.cell_id) for r in connection.execute(query)]
 
     def attempts(self, run_id: str, *, step: str | None = None) -> list[Attempt]:
@@ -224,16 +239,16 @@ class Steps(Checkpoints):
         query = sa.select(attempts).where(attempts.c.run_id == run_id)
         if step is not None:
             query = query.where(attempts.c.step == step)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query.order_by(attempts.c.started_at, attempts.c.number))
             return [_attempt(row) for row in rows]
 
 
 def _attempt(row: Row[Any]) -> Attempt:
-    error, outputs = row.error, row.outputs or {"size": 0, "digests": []}
+    error = row.error
     return Attempt(
         id=row.id, run_id=row.run_id, step=row.step, number=row.number, status=AttemptStatus(row.status),
         key=row.key, token=row.token, started_at=row.started_at, ended_at=row.ended_at,
         error=ErrorRecord(error["ename"], error["evalue"], tuple(error["traceback"])) if error else None,
-        outputs=Blob(outputs["size"], tuple(bytes.fromhex(d) for d in outputs["digests"])),
+        outputs=blob_of(row.outputs) if row.outputs else Blob(0),
     )  # fmt: skip

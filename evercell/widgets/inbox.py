@@ -64,7 +64,7 @@ class Inbox:
         return waiting_for(self._workspace)
 
     def __str__(self) -> str:
-        return str(inbox_view([(a, self._workspace.store.run(a.run_id).name) for a in self.pending()]))
+        return str(inbox_view([(a, self._workspace.store.runs.find(a.run_id).name) for a in self.pending()]))
 
     __repr__ = __str__
 
@@ -103,7 +103,7 @@ class Inbox:
         changed = self._box is not None and not self._box.children
         for approval_id, approval in pending.items():
             if approval_id not in self._views:
-                run = self._workspace.store.run(approval.run_id).name
+                run = self._workspace.store.runs.find(approval.run_id).name
                 view = ApprovalView(approval, answering(self._workspace, approval, via="inbox"))
                 self._views[approval_id] = ipywidgets.VBox(
                     [ipywidgets.Label(f"{run} · {approval.step}"), view.box]
@@ -111,7 +111,7 @@ class Inbox:
                 self._views[approval_id].view = view
                 changed = True
         for approval_id in [i for i in self._views if i not in pending]:
-            self._views.pop(approval_id).view.close(self._workspace.store.approval(approval_id))
+            self._views.pop(approval_id).view.close(self._workspace.store.approvals.find(approval_id))
             changed = True
         if changed and self._box is not None:
             empty = [] if self._views else [ipywidgets.Label("Nothing waits for approval.")]

@@ -288,5 +288,5 @@ def test_a_run_with_three_approvals_killed_at_random_asks_each_once(
         assert shown.status == "ok", shown.error
     assert answered == ["Question 0?", "Question 1?", "Question 2?"]
     with open_workspace(resolve_settings(store_url)) as workspace:
-        assert len(workspace.store.approvals(pending=False)) == 3
-        assert workspace.store.verify_journal(workspace.store.run("nb-1").id)
+        assert len(workspace.store.approvals.all()) == 3
+        assert workspace.store.journal.verify(workspace.store.runs.find("nb-1").id)

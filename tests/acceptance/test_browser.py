@@ -133,7 +133,7 @@ def test_a_rejection_with_a_comment(open_notebook: Any, settings: Settings) -> N
     front.approval().get_by_role("button", name="Reject").click()
     front.wait_for_text("decided Reject")
     with open_workspace(settings) as workspace:
-        decision = workspace.store.approvals(pending=False)[-1].decision
+        decision = workspace.store.approvals.all()[-1].decision
     assert decision is not None and (decision.by, decision.comment) == ("ann", "not today")
 
 
@@ -156,7 +156,7 @@ def test_a_click_after_a_restart_of_the_kernel(open_notebook: Any, how: str, set
     front.approval().get_by_role("button", name="Approve").click()
     front.wait_for_text("the rest ran")
     with open_workspace(settings) as workspace:
-        assert workspace.store.approval(before.id).approved and waiting_for(workspace) == []
+        assert workspace.store.approvals.find(before.id).approved and waiting_for(workspace) == []
 
 
 def test_resume_shows_live_buttons_for_what_is_open(open_notebook: Any) -> None:

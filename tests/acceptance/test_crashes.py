@@ -51,11 +51,11 @@ def test_a_kill_at_any_place_leaves_a_step_done_or_not_done(
     assert counter.times("two") == BODIES_OF_TWO[place]
     kernel.shut_down()
     with open_store(store_url) as store:
-        run = store.runs()[0]
-        completed = [str(e.data["step"]) for e in store.events(run.id) if e.kind == "step.completed"]
+        run = store.runs.all()[0]
+        completed = [str(e.data["step"]) for e in store.journal.events(run.id) if e.kind == "step.completed"]
         assert completed == ["one", "two", "three"], "every step completed exactly once"
-        assert store.verify_journal(run.id) > 0
-        assert all(str(a.status) != "running" for a in store.attempts(run.id))
+        assert store.journal.verify(run.id) > 0
+        assert all(str(a.status) != "running" for a in store.steps.attempts(run.id))
 
 
 def test_a_once_step_that_was_interrupted_asks_first(new_kernel: NewKernel, counter: Counter) -> None:
@@ -91,6 +91,6 @@ def test_an_interrupt_is_recorded_and_commits_nothing(
     assert kernel.run("%%step after\nx = 1").status == "ok"
     kernel.shut_down()
     with open_store(store_url) as store:
-        run = store.runs()[0]
-        assert [str(a.status) for a in store.attempts(run.id, step="long")] == ["interrupted"]
-        assert [c.step for c in store.visible_checkpoints(store.lineage(run.id))] == ["after"]
+        run = store.runs.all()[0]
+        assert [str(a.status) for a in store.steps.attempts(run.id, step="long")] == ["interrupted"]
+        assert [c.step for c in store.checkpoints.visible(store.runs.lineage(run.id))] == ["after"]

@@ -36,7 +36,7 @@ def test_loading_says_in_one_line_where_the_notebook_stands(new_kernel: NewKerne
     assert kernel.run("%load_ext evercell").text.count("\n") == 1
     kernel.run("%runs"), kernel.run("%evercell")
     with open_store(store_url) as store:
-        assert store.runs() == [], "a look around leaves no trace"
+        assert store.runs.all() == [], "a look around leaves no trace"
     kernel.run("%%step plan\nx = 1")
     kernel.shut_down()
     greeting = new_kernel(load=False).run("%load_ext evercell").text
@@ -87,7 +87,7 @@ def test_a_syntax_error_is_pythons_own_and_no_attempt(new_kernel: NewKernel, sto
     assert shown.kinds == ["error"]
     assert "SyntaxError" in shown.error
     with open_store(store_url) as store:
-        assert store.runs() == []
+        assert store.runs.all() == []
 
 
 @pytest.mark.parametrize(

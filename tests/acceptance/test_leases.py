@@ -56,9 +56,9 @@ def test_a_taken_over_kernel_cannot_commit_and_keeps_its_memory(
     assert first.run("%%step three\nz = y").status == "ok"
     first.shut_down(), second.shut_down()
     with open_store(store_url) as store:
-        run = store.run("nb-1")
-        assert [c.step for c in store.visible_checkpoints(store.lineage(run.id))] == ["one", "two"]
-        assert "lease.taken" in [str(e.kind) for e in store.events(run.id)]
+        run = store.runs.find("nb-1")
+        assert [c.step for c in store.checkpoints.visible(store.runs.lineage(run.id))] == ["one", "two"]
+        assert "lease.taken" in [str(e.kind) for e in store.journal.events(run.id)]
 
 
 def test_a_killed_holders_run_is_taken_over_at_once_on_its_own_host(new_kernel: NewKernel) -> None:

@@ -30,7 +30,7 @@ def ask(
             durable.step("ask", lambda: evercell.approve(title, details="3 rows", approvers=["ann"]))
         notifications.wait(timeout=30)
         assert len(waiting_for(workspace)) == 1
-        events = workspace.store.events(durable.run.id)
+        events = workspace.store.journal.events(durable.run.id)
     kinds = (EventKind.NOTIFICATION_SENT, EventKind.NOTIFICATION_FAILED)
     return [(str(event.kind), dict(event.data)) for event in events if event.kind in kinds]
 

@@ -83,7 +83,7 @@ def test_a_stranger_sees_nothing_and_decides_nothing(address: str, durable: Dura
         allow_redirects=False,
     )
     assert forged.status_code == 403
-    assert durable.workspace.store.approval(asked.id).decision is None
+    assert durable.workspace.store.approvals.find(asked.id).decision is None
 
 
 def test_a_form_from_another_site_decides_nothing(
@@ -93,7 +93,7 @@ def test_a_form_from_another_site_decides_nothing(
     asked = ask(durable)
     forged = person.post(f"{address}/evercell/approvals/{asked.id}", data={"choice": "Approve"}, timeout=20)
     assert forged.status_code == 403
-    assert durable.workspace.store.approval(asked.id).decision is None
+    assert durable.workspace.store.approvals.find(asked.id).decision is None
 
 
 def test_an_approval_is_answered_once_with_its_form_and_comment(
@@ -112,13 +112,13 @@ def test_an_approval_is_answered_once_with_its_form_and_comment(
         person, url, choice="Approve", **{"field.copies": "2", "field.subject": "Héllo"}, comment="go"
     )
     assert done.status_code == 200 and "Approve by ann" in done.text
-    decision = durable.workspace.store.approval(asked.id).decision
+    decision = durable.workspace.store.approvals.find(asked.id).decision
     assert decision is not None
     assert (decision.by, decision.via, decision.comment) == ("ann", "web page", "go")
     assert decision.values == {"subject": "Héllo", "copies": 2, "now": False}
     later = person.post(url, data={"_xsrf": person.cookies.get("_xsrf"), "choice": "Reject"}, timeout=20)
     assert later.status_code == 409 and "was decided already: Approve, by ann" in later.text
-    assert durable.workspace.store.approval(asked.id).decision == decision
+    assert durable.workspace.store.approvals.find(asked.id).decision == decision
 
 
 def test_what_is_shown_cannot_run(address: str, durable: Durable, person: requests.Session) -> None:
@@ -139,7 +139,7 @@ def test_who_may_not_decide_is_told_who_may(address: str, durable: Durable, pers
     token = person.cookies.get("_xsrf")
     forced = person.post(url, data={"_xsrf": token, "choice": "Approve"}, timeout=20)
     assert forced.status_code == 400 and "ann may not decide" in forced.text
-    assert durable.workspace.store.approval(asked.id).decision is None
+    assert durable.workspace.store.approvals.find(asked.id).decision is None
 
 
 def test_what_does_not_exist_and_what_is_too_long(
@@ -158,7 +158,7 @@ def test_what_does_not_exist_and_what_is_too_long(
     assert long.status_code == 400 and "10,000,000 characters" in long.text
     odd = send(person, url, choice="Perhaps")
     assert odd.status_code == 400 and "cannot be answered with" in odd.text
-    assert durable.workspace.store.approval(asked.id).decision is None
+    assert durable.workspace.store.approvals.find(asked.id).decision is None
 
 
 def test_a_runs_timeline_tells_what_happened(

@@ -151,9 +151,9 @@ def test_resume_puts_back_the_state_and_an_interrupted_attempt_is_tried_again(
     kernel.run(f"%%step five\n{counter.cell('five')}\nstate['phase'] = 5")
     kernel.shut_down()
     with open_store(store_url) as store:
-        run = store.runs()[0]
-        statuses = [(a.number, str(a.status)) for a in store.attempts(run.id, step="five")]
-        store.verify_journal(run.id)
+        run = store.runs.all()[0]
+        statuses = [(a.number, str(a.status)) for a in store.steps.attempts(run.id, step="five")]
+        store.journal.verify(run.id)
     assert statuses == [(1, "interrupted"), (2, "completed")]
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -19,6 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from evercell.core.chunks import Blob, Chunk, Codec, Supply
+from evercell.core.clock import system_clock
 from evercell.core.errors import (
     ChunkMissing,
     EvercellError,
@@ -34,13 +35,16 @@ from evercell.core.errors import (
     StoreUnavailable,
 )
 from evercell.core.ids import new_id
-from evercell.core.records import Attempt, Checkpoint, CheckpointDraft, EventKind, Holder, Lease, NewRun, Run
+from evercell.core.records import Attempt, Checkpoint, CheckpointDraft, Holder, Lease, NewRun, Run
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.engine.holder import this_holder
 from evercell.store import Store, open_store
+from evercell.store.direct import DirectConnection
 from evercell.store.migrations import upgrade
+from evercell.store.opening import connect
 from evercell.store.schema import REVISION, metadata
 from tests.conftest import postgres_database
+from tests.database import open_database
 
 TTL = timedelta(seconds=30)
 ELSEWHERE = Holder("elsewhere", "boot", 1, 0.0, "somebody")
@@ -51,19 +55,25 @@ def chunk(content: bytes) -> Chunk:
 
 
 def read_all(store: Store, digests: Iterable[bytes]) -> bytes:
-    return b"".join(found.read() for found in store.find_chunks(digests).values())
+    return b"".join(found.read() for found in store.chunks.find(digests).values())
 
 
 def take(store: Store, run: Run, holder: Holder = ELSEWHERE, **options: int) -> Lease:
-    return store.acquire_lease(run.id, session_id=new_id(), holder=holder, ttl=TTL, **options)
+    return store.leases.acquire(run.id, session_id=new_id(), holder=holder, ttl=TTL, **options)
 
 
 def complete(
-    store: Store, lease: Lease, step: str, *, parent: str | None = None, content: bytes = b"content"
+    store: Store,
+    lease: Lease,
+    step: str,
+    *,
+    parent: str | None = None,
+    content: bytes = b"content",
+    calls: Mapping[str, object] | None = None,
 ) -> Checkpoint:
-    attempt = store.begin_attempt(lease, step=step, cell_id=None, key=step.encode())
+    attempt = store.steps.begin(lease, step=step, cell_id=None, key=step.encode())
     new = chunk(content)
-    return store.complete_step(
+    return store.steps.complete(
         lease,
         attempt,
         CheckpointDraft(
@@ -71,16 +81,16 @@ def complete(
             source_hash=b"s", inputs={"a": "00"}, outputs=Blob(len(content), (new.digest,)),
             manifest=b"{}", mac=b"m", seconds=0.5, chunks=Supply.of([new]),
         ),
+        calls=calls,
     )  # fmt: skip
 
 
 def names(store: Store, run: Run) -> list[str]:
-    return [c.step for c in store.visible_checkpoints(store.lineage(run.id))]
+    return [c.step for c in store.checkpoints.visible(store.runs.lineage(run.id))]
 
 
-def counts(store: Store) -> dict[str, int]:
-    engine = store._engine
-    with engine.connect() as connection:
+def counts(store_url: str) -> dict[str, int]:
+    with open_database(store_url) as connection:
         return {
             name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
             for name, table in metadata.tables.items()
@@ -91,84 +101,88 @@ def counts(store: Store) -> dict[str, int]:
 
 
 def test_runs_are_found_by_id_prefix_and_name_and_listed_newest_first(store: Store) -> None:
-    first = store.create_run(NewRun(notebook="/w/agent.ipynb"))
-    second = store.create_run(NewRun(notebook="/w/agent.ipynb", params={"n": 1}))
+    first = store.runs.create(NewRun(notebook="/w/agent.ipynb"))
+    second = store.runs.create(NewRun(notebook="/w/agent.ipynb", params={"n": 1}))
     assert (first.name, second.name) == ("agent-1", "agent-2")
-    assert store.run(first.id) == store.run(first.id[:6]) == store.run("agent-1") == first
-    assert [run.id for run in store.runs()] == [second.id, first.id]
-    assert store.runs(notebook="/w/other.ipynb") == []
-    assert store.run("agent-2").params == {"n": 1}
+    assert store.runs.find(first.id) == store.runs.find(first.id[:6]) == store.runs.find("agent-1") == first
+    assert [run.id for run in store.runs.all()] == [second.id, first.id]
+    assert store.runs.all(notebook="/w/other.ipynb") == []
+    assert store.runs.find("agent-2").params == {"n": 1}
 
 
 def test_an_unknown_run_is_refused_with_what_was_meant(store: Store) -> None:
-    store.create_run(NewRun(notebook="/w/agent.ipynb"))
+    store.runs.create(NewRun(notebook="/w/agent.ipynb"))
     with pytest.raises(RunNotFound, match="Did you mean 'agent-1'"):
-        store.run("agnet-1")
+        store.runs.find("agnet-1")
     with pytest.raises(RunNotFound, match="evercell runs"):
-        store.run("zzzzzz")
+        store.runs.find("zzzzzz")
 
 
 def test_a_name_belongs_to_one_run(store: Store) -> None:
-    store.create_run(NewRun(notebook=None, name="mine"))
+    store.runs.create(NewRun(notebook=None, name="mine"))
     with pytest.raises(RunNameTaken, match="mine"):
-        store.create_run(NewRun(notebook=None, name="mine"))
+        store.runs.create(NewRun(notebook=None, name="mine"))
 
 
 def test_only_legal_transitions_are_committed(store: Store) -> None:
-    run = store.create_run(NewRun(notebook=None))
-    assert store.set_status(None, run.id, RunStatus.CANCELLED).status is RunStatus.CANCELLED
+    run = store.runs.create(NewRun(notebook=None))
+    assert store.runs.set_status(None, run.id, RunStatus.CANCELLED).status is RunStatus.CANCELLED
     with pytest.raises(IllegalTransition, match="cannot become running"):
-        store.set_status(None, run.id, RunStatus.RUNNING)
+        store.runs.set_status(None, run.id, RunStatus.RUNNING)
 
 
-def test_only_a_light_commit_of_sqlite_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+def test_in_sqlite_only_a_synchronous_commit_waits_for_the_disk(tmp_path: Path) -> None:
     """As SQLite numbers them: 2 is FULL, 1 NORMAL."""
-    with open_store(f"sqlite:///{tmp_path}/store.db") as store:
-        found = []
-        for lightly in (True, False, True):
-            with store._direct.transaction(lightly=lightly) as direct:
-                found.append(direct.driver.execute("PRAGMA synchronous").fetchone()[0])
-        with store._direct.alone() as direct:
+    url = f"sqlite:///{tmp_path}/store.db"
+    engine = connect(url)
+    direct_connection = DirectConnection(engine, url)
+    found = []
+    for synchronous in (False, True, False):
+        with direct_connection.transaction(synchronous=synchronous) as direct:
             found.append(direct.driver.execute("PRAGMA synchronous").fetchone()[0])
-        assert found == [1, 2, 1, 2]
+    with direct_connection.autocommit() as direct:
+        found.append(direct.driver.execute("PRAGMA synchronous").fetchone()[0])
+    direct_connection.close()
+    engine.dispose()
+    assert found == [1, 2, 1, 2]
 
 
 @pytest.fixture
-def postgres_store(postgres_server: str) -> Iterator[Store]:
-    databases = postgres_database(postgres_server)
-    with open_store(next(databases)) as store:
-        yield store
-    next(databases, None)
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    yield from postgres_database(postgres_server)
 
 
 @pytest.mark.postgres
-def test_a_connection_that_the_server_ended_meanwhile_is_opened_anew(postgres_store: Store) -> None:
-    store = postgres_store
-    run = store.create_run(NewRun(notebook=None))
-    lease = take(store, run)
-    first = complete(store, lease, "one")
-    with store._write() as connection:
-        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-        ended = connection.execute(sa.text(others + "AND datname = current_database()")).scalars().all()
-    assert True in ended
-    complete(store, lease, "two", parent=first.id)
-    assert names(store, run) == ["one", "two"]
+def test_a_connection_that_the_server_ended_meanwhile_is_opened_anew(postgres_url: str) -> None:
+    with open_store(postgres_url) as store:
+        run = store.runs.create(NewRun(notebook=None))
+        lease = take(store, run)
+        first = complete(store, lease, "one")
+        with open_database(postgres_url) as connection:
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            ended = connection.execute(sa.text(others + "AND datname = current_database()")).scalars().all()
+        assert True in ended
+        complete(store, lease, "two", parent=first.id)
+        assert names(store, run) == ["one", "two"]
 
 
-def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(store: Store) -> None:
-    run = store.create_run(NewRun(notebook=None))
-    lease = take(store, run)
-    before = counts(store)
+def test_a_transaction_that_is_interrupted_leaves_nothing_and_the_next_one_works(
+    store: Store, store_url: str
+) -> None:
+    class Interrupting(dict[str, object]):
+        """Interrupts where the transaction has written a part already."""
 
-    def interrupted() -> None:
-        with store._direct_turn(lease) as turn:
-            turn.event(EventKind.STEP_COMPLETED, {"step": "one"})
-            turn.finish()
+        def __bool__(self) -> bool:
             raise KeyboardInterrupt
 
+    run = store.runs.create(NewRun(notebook=None))
+    lease = take(store, run)
+    before = counts(store_url)
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert counts(store) == before
+        complete(store, lease, "one", calls=Interrupting())
+    now = counts(store_url)
+    assert {table for table in now if now[table] != before[table]} == {"steps", "attempts", "events"}
+    assert [a.status for a in store.steps.attempts(run.id)] == [AttemptStatus.RUNNING]
     complete(store, lease, "one")
     assert names(store, run) == ["one"]
 
@@ -177,18 +191,18 @@ def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(store: S
 
 
 def test_two_sessions_cannot_write_to_one_run(store: Store) -> None:
-    run = store.create_run(NewRun(notebook=None))
+    run = store.runs.create(NewRun(notebook=None))
     take(store, run)
     with pytest.raises(LeaseHeld, match="somebody@elsewhere"):
         take(store, run, this_holder())
 
 
-def test_a_lost_lease_changes_nothing(store: Store) -> None:
-    run = store.create_run(NewRun(notebook=None))
+def test_a_lost_lease_changes_nothing(store: Store, store_url: str) -> None:
+    run = store.runs.create(NewRun(notebook=None))
     lost = take(store, run)
-    attempt = store.begin_attempt(lost, step="one", cell_id=None, key=b"k")
+    attempt = store.steps.begin(lost, step="one", cell_id=None, key=b"k")
     take(store, run, this_holder(), replacing=lost.token)
-    before, head = counts(store), store.run(run.id)
+    before, head = counts(store_url), store.runs.find(run.id)
     draft = CheckpointDraft(
         new_id(),
         None,
@@ -205,36 +219,36 @@ def test_a_lost_lease_changes_nothing(store: Store) -> None:
         chunks=Supply.of([chunk(b"late")]),
     )
     for write in (
-        lambda: store.complete_step(lost, attempt, draft),
-        lambda: store.begin_attempt(lost, step="two", cell_id=None, key=b"k"),
-        lambda: store.fail_attempt(
+        lambda: store.steps.complete(lost, attempt, draft),
+        lambda: store.steps.begin(lost, step="two", cell_id=None, key=b"k"),
+        lambda: store.steps.fail(
             lost, attempt, status=AttemptStatus.FAILED, error=None, outputs=Blob(0), chunks=Supply()
         ),
-        lambda: store.renew_lease(lost, ttl=TTL),
+        lambda: store.leases.renew(lost, ttl=TTL),
     ):
         with pytest.raises(LeaseLost):
             write()
-    assert counts(store) == before
-    assert store.run(run.id) == head
-    assert [a.status for a in store.attempts(run.id)] == [AttemptStatus.INTERRUPTED]
+    assert counts(store_url) == before
+    assert store.runs.find(run.id) == head
+    assert [a.status for a in store.steps.attempts(run.id)] == [AttemptStatus.INTERRUPTED]
 
 
-def test_an_expired_lease_is_taken_over_and_tokens_only_grow(store: Store) -> None:
-    run = store.create_run(NewRun(notebook=None))
+def test_an_expired_lease_is_taken_over_and_tokens_only_grow(store: Store, store_url: str) -> None:
+    run = store.runs.create(NewRun(notebook=None))
     first = take(store, run)
-    real, store.clock = store.clock, lambda: real() + 2 * TTL
-    second = take(store, run, this_holder())
-    assert second.token > first.token
-    store.release_lease(second)
-    assert store.lease(run.id) is None
-    assert take(store, run).token > second.token
+    with open_store(store_url, clock=lambda: system_clock() + 2 * TTL) as later:
+        second = take(later, run, this_holder())
+        assert second.token > first.token
+        later.leases.release(second)
+        assert later.leases.get(run.id) is None
+        assert take(later, run).token > second.token
 
 
 def test_of_many_processes_at_once_one_gets_the_lease(store: Store, store_url: str) -> None:
-    run = store.create_run(NewRun(notebook=None))
+    run = store.runs.create(NewRun(notebook=None))
     script = (
         "import sys\nfrom tests.contract.test_store import *\n"
-        "with open_store(sys.argv[1]) as store:\n    run = store.run(sys.argv[2])\n"
+        "with open_store(sys.argv[1]) as store:\n    run = store.runs.find(sys.argv[2])\n"
         "    input()\n    try:\n        take(store, run)\n        print('won')\n"
         "    except LeaseHeld:\n        print('held')\n"
     )
@@ -257,53 +271,53 @@ def test_of_many_processes_at_once_one_gets_the_lease(store: Store, store_url: s
 
 
 def test_a_completed_step_is_there_as_a_whole(store: Store) -> None:
-    run = store.create_run(NewRun(notebook=None))
+    run = store.runs.create(NewRun(notebook=None))
     lease = take(store, run)
     done = complete(store, lease, "one")
-    assert store.checkpoint(done.id) == done
-    assert store.run(run.id).head == done.id
-    assert [(a.number, a.status) for a in store.attempts(run.id)] == [(1, AttemptStatus.COMPLETED)]
-    assert store.find_chunks(done.outputs.digests)[done.outputs.digests[0]].read() == b"content"
-    assert store.verify_journal(run.id) == 4
+    assert store.checkpoints.get(done.id) == done
+    assert store.runs.find(run.id).head == done.id
+    assert [(a.number, a.status) for a in store.steps.attempts(run.id)] == [(1, AttemptStatus.COMPLETED)]
+    assert store.chunks.find(done.outputs.digests)[done.outputs.digests[0]].read() == b"content"
+    assert store.journal.verify(run.id) == 4
 
 
 @pytest.mark.parametrize("size", [10, 70_000, 3_000_000])
 def test_content_of_any_size_comes_back(store: Store, size: int) -> None:
-    run = store.create_run(NewRun(notebook=None))
+    run = store.runs.create(NewRun(notebook=None))
     content = bytes(range(256)) * (size // 256 + 1)
     done = complete(store, take(store, run), "one", content=content)
-    (stored,) = store.find_chunks(done.outputs.digests).values()
+    (stored,) = store.chunks.find(done.outputs.digests).values()
     assert stored.read() == content
-    assert store.absent_chunks([*done.outputs.digests, b"x" * 32]) == {b"x" * 32}
+    assert store.chunks.absent([*done.outputs.digests, b"x" * 32]) == {b"x" * 32}
 
 
-def test_the_same_content_is_stored_once(store: Store) -> None:
-    run = store.create_run(NewRun(notebook=None))
+def test_the_same_content_is_stored_once(store: Store, store_url: str) -> None:
+    run = store.runs.create(NewRun(notebook=None))
     lease = take(store, run)
     complete(store, lease, "one")
-    before = counts(store)["chunks"]
+    before = counts(store_url)["chunks"]
     complete(store, lease, "two")
-    assert counts(store)["chunks"] == before
+    assert counts(store_url)["chunks"] == before
 
 
-def test_a_branch_copies_nothing_and_sees_its_history(store: Store) -> None:
-    run = store.create_run(NewRun(notebook=None, name="trunk"))
+def test_a_branch_copies_nothing_and_sees_its_history(store: Store, store_url: str) -> None:
+    run = store.runs.create(NewRun(notebook=None, name="trunk"))
     lease = take(store, run)
     one = complete(store, lease, "one")
     two = complete(store, lease, "two", parent=one.id)
-    before = counts(store)
-    branch = store.create_run(NewRun(notebook=None, name="b", parent=run.id, branch_point=one.id))
-    after = counts(store)
+    before = counts(store_url)
+    branch = store.runs.create(NewRun(notebook=None, name="b", parent=run.id, branch_point=one.id))
+    after = counts(store_url)
     assert {k for k in before if before[k] != after[k]} == {"runs", "events"}
     assert (branch.head, names(store, branch), names(store, run)) == (one.id, ["one"], ["one", "two"])
     mine = complete(store, take(store, branch), "mine", parent=one.id)
-    twig = store.create_run(NewRun(notebook=None, parent=branch.id, branch_point=one.id))
-    leaf = store.create_run(NewRun(notebook=None, parent=branch.id, branch_point=mine.id))
+    twig = store.runs.create(NewRun(notebook=None, parent=branch.id, branch_point=one.id))
+    leaf = store.runs.create(NewRun(notebook=None, parent=branch.id, branch_point=mine.id))
     assert names(store, twig) == ["one"], "branched at an inherited checkpoint"
     assert names(store, leaf) == ["one", "mine"]
-    assert store.ancestors(mine.id) == [mine.id, one.id]
+    assert store.checkpoints.ancestors(mine.id) == [mine.id, one.id]
     with pytest.raises(StepNotFound, match="not part of the history"):
-        store.create_run(NewRun(notebook=None, parent=branch.id, branch_point=two.id))
+        store.runs.create(NewRun(notebook=None, parent=branch.id, branch_point=two.id))
 
 
 # -- the journal ---------------------------------------------------------------------------------
@@ -319,37 +333,34 @@ def test_a_branch_copies_nothing_and_sees_its_history(store: Store) -> None:
         ("UPDATE events SET seq = 100 WHERE seq = 3", 3),
     ],
 )
-def test_the_journal_names_its_first_bad_entry(store: Store, harm: str, bad: int) -> None:
-    run = store.create_run(NewRun(notebook=None))
+def test_the_journal_names_its_first_bad_entry(store: Store, store_url: str, harm: str, bad: int) -> None:
+    run = store.runs.create(NewRun(notebook=None))
     complete(store, take(store, run), "one")
-    assert store.verify_journal(run.id) == 4
-    with store._write() as connection:
+    assert store.journal.verify(run.id) == 4
+    with open_database(store_url) as connection:
         connection.execute(sa.text(harm))
     with pytest.raises(JournalBroken, match=f"entry {bad} "):
-        store.verify_journal(run.id)
+        store.journal.verify(run.id)
 
 
 # -- what can be wrong with a store --------------------------------------------------------------
 
 
 def test_a_newer_schema_is_refused_with_what_to_do(store_url: str) -> None:
-    with open_store(store_url) as store, store._write() as connection:
+    open_store(store_url).close()
+    with open_database(store_url) as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreTooNew, match="upgrade evercell"):
         open_store(store_url)
 
 
 def test_migrations_lead_to_the_schema(store_url: str) -> None:
-    with open_store(store_url) as store:
-        engine = store._engine
-        with store._write() as connection:
-            metadata.drop_all(connection)
-            connection.execute(sa.text("DROP TABLE alembic_version"))
-        upgrade(engine)
-        with engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
-            assert compare_metadata(context, metadata) == []
-            assert context.get_current_revision() == REVISION
+    with open_database(store_url) as connection:
+        upgrade(connection)
+    with open_database(store_url) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == REVISION
 
 
 @dataclass(frozen=True)
@@ -365,57 +376,56 @@ class Older:
 
     def check(self, store: Store) -> None:
         """It is all there, and work goes on."""
-        assert store.verify_journal(self.run.id) == self.entries
-        assert store.checkpoint(self.made.id) == self.made
+        assert store.journal.verify(self.run.id) == self.entries
+        assert store.checkpoints.get(self.made.id) == self.made
         assert read_all(store, self.made.outputs.digests) == b"content"
-        assert [s.name for s in store.steps(self.run.id)] == ["one", "two"]
+        assert [s.name for s in store.steps.of_run(self.run.id)] == ["one", "two"]
         take(store, self.run, this_holder(), replacing=self.lease.token)
-        (attempt,) = store.attempts(self.run.id, step="two")
+        (attempt,) = store.steps.attempts(self.run.id, step="two")
         assert (attempt.id, attempt.status) == (self.under_way.id, AttemptStatus.INTERRUPTED)
 
 
 @pytest.fixture
 def older(store_url: str) -> Older:
     with open_store(store_url) as store:
-        run = store.create_run(NewRun(notebook="/w/agent.ipynb"))
+        run = store.runs.create(NewRun(notebook="/w/agent.ipynb"))
         lease = take(store, run)
         made = complete(store, lease, "one")
-        under_way = store.begin_attempt(lease, step="two", cell_id="c2", key=b"k")
-        entries = store.verify_journal(run.id)
-        with store._write() as connection:
-            rows = {
-                table: [row._asdict() for row in connection.execute(sa.select(table))]
-                for table in metadata.sorted_tables
-            }
-            metadata.drop_all(connection)
-            connection.execute(sa.text("DROP TABLE alembic_version"))
-        upgrade(store._engine, "0003")
-        with store._write() as connection:
-            connection.execute(sa.text("DELETE FROM meta"))
-            for table, found in rows.items():
-                if found:
-                    connection.execute(sa.insert(table), found)
+        under_way = store.steps.begin(lease, step="two", cell_id="c2", key=b"k")
+        entries = store.journal.verify(run.id)
+    with open_database(store_url) as connection:
+        rows = {
+            table: [row._asdict() for row in connection.execute(sa.select(table))]
+            for table in metadata.sorted_tables
+        }
+        metadata.drop_all(connection)
+        connection.execute(sa.text("DROP TABLE alembic_version"))
+        upgrade(connection, "0003")
+        connection.execute(sa.text("DELETE FROM meta"))
+        for table, found in rows.items():
+            if found:
+                connection.execute(sa.insert(table), found)
     return Older(store_url, run, lease, made, under_way, entries)
 
 
 def test_an_older_store_is_brought_up_to_date_with_all_that_is_in_it(older: Older, tmp_path: Path) -> None:
     with open_store(older.url) as store:
         older.check(store)
-        if store.path is not None:
-            with open_store(f"sqlite:///{tmp_path}/new.db") as new:
-                assert _trees(store) == _trees(new), "as if it had been made today"
+    if older.url.startswith("sqlite"):
+        new = f"sqlite:///{tmp_path}/new.db"
+        open_store(new).close()
+        assert _trees(older.url) == _trees(new), "as if it had been made today"
 
 
-def _trees(store: Store) -> set[tuple[str, str, bool]]:
+def _trees(store_url: str) -> set[tuple[str, str, bool]]:
     """What an SQLite store has trees for, and which tables have no other beside them."""
-    with store._reading() as connection:
+    with open_database(store_url) as connection:
         found = connection.execute(sa.text("SELECT type, name, sql FROM sqlite_master"))
         return {(kind, name, "WITHOUT ROWID" in (sql or "")) for kind, name, sql in found}
 
 
 def test_a_kill_at_the_end_of_an_upgrade_leaves_the_older_store_whole(older: Older) -> None:
-    engine = sa.create_engine(older.url)  # upgrades nothing
-    before = _looks(engine)
+    before = _looks(older.url)
     script = "import sys\nfrom evercell.store import open_store\nopen_store(sys.argv[1])\n"
     killed = subprocess.run(
         [sys.executable, "-c", script, older.url],
@@ -424,15 +434,14 @@ def test_a_kill_at_the_end_of_an_upgrade_leaves_the_older_store_whole(older: Old
         timeout=60,
     )
     assert killed.returncode == -signal.SIGKILL
-    assert _looks(engine) == before
-    engine.dispose()
+    assert _looks(older.url) == before
     with open_store(older.url) as store:
         older.check(store)
 
 
-def _looks(engine: sa.Engine) -> dict[str, object]:
+def _looks(store_url: str) -> dict[str, object]:
     """The store's revision, tables and indexes, and how many rows there are."""
-    with engine.connect() as connection:
+    with open_database(store_url) as connection:
         inspector = sa.inspect(connection)
         tables = {
             name: sorted(str((i["name"], i["column_names"])) for i in inspector.get_indexes(name))
@@ -502,12 +511,12 @@ def test_a_store_that_cannot_be_opened_says_why(tmp_path: Path, url: str, said: 
 def test_a_read_only_store_can_be_read_and_says_so_when_written(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'store.db'}"
     with open_store(url) as store:
-        store.create_run(NewRun(notebook=None, name="seen"))
+        store.runs.create(NewRun(notebook=None, name="seen"))
     script = (
         "import os, sys\nfrom evercell.store import open_store\nfrom evercell.core.records import NewRun\n"
         "os.setuid(65534)\n"  # the tests may run as root, whom no file mode stops
-        "with open_store(sys.argv[1]) as store:\n    print(store.run('seen').name)\n"
-        "    try:\n        store.create_run(NewRun(notebook=None))\n"
+        "with open_store(sys.argv[1]) as store:\n    print(store.runs.find('seen').name)\n"
+        "    try:\n        store.runs.create(NewRun(notebook=None))\n"
         "    except Exception as error:\n        print(type(error).__name__, bool(error.hint))\n"
     )
     for path in tmp_path.iterdir():
@@ -521,7 +530,7 @@ def test_a_read_only_store_can_be_read_and_says_so_when_written(tmp_path: Path) 
 
 def test_a_pack_that_is_gone_or_cut_short_is_named(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        run = store.create_run(NewRun(notebook=None))
+        run = store.runs.create(NewRun(notebook=None))
         done = complete(store, take(store, run), "one", content=b"x" * 100_000)
         (pack,) = (tmp_path / "store.db.packs").iterdir()
         pack.write_bytes(b"x" * 99_999)
@@ -533,7 +542,7 @@ def test_a_pack_that_is_gone_or_cut_short_is_named(tmp_path: Path) -> None:
 
 
 def test_every_error_says_what_to_do(store: Store) -> None:
-    for call in (lambda: store.run("none"), lambda: store.checkpoint("none")):
+    for call in (lambda: store.runs.find("none"), lambda: store.checkpoints.get("none")):
         with pytest.raises(EvercellError) as caught:
             call()
         assert caught.value.hint

@@ -71,7 +71,7 @@ class Notebook:
     def __init__(self, workspace: Workspace, run: str | None = None) -> None:
         self.variables: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
         namespace = Namespace(self.variables, hidden=lambda name: name.startswith("__"), folder=None)
-        found = workspace.store.run(run) if run else None
+        found = workspace.store.runs.find(run) if run else None
         self.session = Session(workspace, namespace, notebook=None, run=found)
 
     def step(self, name: str, source: str, **options: Any) -> tuple[StepOutcome, PlainExecutor]:

@@ -88,7 +88,7 @@ def test_a_decision_says_who_what_when_and_why(durable: Durable) -> None:
     assert decision.at == durable.clock()
     again = durable.step("ask", lambda: evercell.approve("Send 3 mails?", details="3 rows"))
     assert again == decision, "the replay asks nobody"
-    assert len(durable.workspace.store.approvals(pending=False)) == 1
+    assert len(durable.workspace.store.approvals.all()) == 1
 
 
 def test_a_rejection_is_false(durable: Durable) -> None:
@@ -112,7 +112,7 @@ def test_an_approval_outlives_its_process(durable: Durable) -> None:
     (pending,) = waiting_for(durable.workspace)
     say(durable, "Approve")(pending)
     assert durable.step("ask", lambda: evercell.approve("Send 3 mails?")).by == "ann"
-    assert len(durable.workspace.store.approvals(pending=False)) == 1
+    assert len(durable.workspace.store.approvals.all()) == 1
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,9 @@ def test_a_pydantic_form_is_validated_where_the_answer_is_given(durable: Durable
         ):
             with pytest.raises(UsageError, match=said):
                 say(durable, "Approve", values=values)(approval)
-        assert settled(durable.workspace, durable.workspace.store.approval(approval.id)).decision is None
+        assert (
+            settled(durable.workspace, durable.workspace.store.approvals.find(approval.id)).decision is None
+        )
         say(durable, "Approve", values={"count": "2", "urgent": "yes"})(approval)
 
     thread = meanwhile(durable, try_all)
@@ -148,7 +150,7 @@ def test_a_pydantic_form_is_validated_where_the_answer_is_given(durable: Durable
 
 def test_a_late_answer_is_told_who_decided(durable: Durable) -> None:
     ask(durable, "Approve")
-    (decided,) = durable.workspace.store.approvals(pending=False)
+    (decided,) = durable.workspace.store.approvals.all()
     with pytest.raises(AlreadyDecided, match=r"Approve, by ann on 2026-01-01 00:00:00 UTC \(web page\)"):
         say(durable, "Reject", by="bob")(decided)
 
@@ -175,7 +177,7 @@ def test_a_quorum_takes_different_people_and_one_no_is_enough(durable: Durable) 
     thread = meanwhile(durable, two)
     assert durable.step("ask", lambda: evercell.approve("Send?", quorum=2))
     thread.join()
-    votes = durable.workspace.store.votes(durable.workspace.store.approvals(pending=False)[0].id)
+    votes = durable.workspace.store.approvals.votes(durable.workspace.store.approvals.all()[0].id)
     assert [vote.by for vote in votes] == ["ann", "bob"]
     refusing = meanwhile(durable, say(durable, "Reject"))
     assert not durable.step("other", lambda: evercell.approve("Delete?", quorum=2))
@@ -223,7 +225,7 @@ def test_a_timeout_fires_for_whoever_looks(durable: Durable) -> None:
 def test_a_question_that_cannot_be_asked_says_why(durable: Durable, options: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         durable.step("ask", lambda: evercell.approve("Send?", **options))
-    assert durable.workspace.store.approvals(pending=False) == []
+    assert durable.workspace.store.approvals.all() == []
 
 
 def test_an_answer_that_cannot_be_taken_decides_nothing(durable: Durable) -> None:
@@ -299,18 +301,18 @@ def test_a_call_that_needs_leave_asks_once_for_the_same_arguments(durable: Durab
     for thread in later:
         thread.join()
     assert sent == ["ann", "ann", "refused by ann", "refused by ann"]
-    assert len(durable.workspace.store.approvals(pending=False)) == 2
+    assert len(durable.workspace.store.approvals.all()) == 2
 
 
 def test_the_journal_tells_what_was_approved(durable: Durable) -> None:
     ask(durable, "Approve", details="3 rows")
-    (approval,) = durable.workspace.store.approvals(pending=False)
-    events = durable.workspace.store.events(durable.run.id)
+    (approval,) = durable.workspace.store.approvals.all()
+    events = durable.workspace.store.journal.events(durable.run.id)
     asked = next(e for e in events if e.kind is EventKind.APPROVAL_ASKED)
     decided = next(e for e in events if e.kind is EventKind.APPROVAL_DECIDED)
     assert asked.data["digest"] == decided.data["digest"] == approval.digest.hex()
     assert decided.data["by"] == "ann"
-    durable.workspace.store.verify_journal(durable.run.id)
+    durable.workspace.store.journal.verify(durable.run.id)
 
 
 def test_a_run_with_several_questions_asks_which(durable: Durable) -> None:
@@ -354,10 +356,10 @@ def test_of_fifty_deciders_at_once_exactly_one_wins(durable: Durable) -> None:
         start.set()
         said = running.get(timeout=120)
     assert said.count("won") == 1
-    winner = durable.workspace.store.approval(pending.id).decision
+    winner = durable.workspace.store.approvals.find(pending.id).decision
     assert winner is not None and winner.by == f"person {said.index('won')}"
     assert all(f"by {winner.by} on" in text for text in said if text != "won"), "all others are told who"
-    kinds = [event.kind for event in durable.workspace.store.events(durable.run.id)]
+    kinds = [event.kind for event in durable.workspace.store.journal.events(durable.run.id)]
     assert kinds.count(EventKind.APPROVAL_DECIDED) == 1
 
 
@@ -374,9 +376,9 @@ def test_two_hundred_pending_approvals_are_listed(durable: Durable) -> None:
 
 def test_pausing_and_letting_go_on(durable: Durable) -> None:
     assert str(pause(durable.workspace, durable.run.name).status) == "paused"
-    asked = durable.workspace.store.asked_of(durable.run.id)
-    assert asked is not None and asked["what"] == "pause"
+    asked = durable.workspace.store.runs.request(durable.run.id)
+    assert asked is not None and asked.what == "pause"
     unpause(durable.workspace, durable.run.name)
-    assert durable.workspace.store.asked_of(durable.run.id) is None
+    assert durable.workspace.store.runs.request(durable.run.id) is None
     with pytest.raises(UsageError, match="Nobody paused"):
         unpause(durable.workspace, durable.run.name)

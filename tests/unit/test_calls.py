@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 import evercell
 from evercell.core.errors import UsageError
@@ -21,11 +22,13 @@ from evercell.engine.settings import Settings
 from evercell.engine.steps import Ending, StepOutcome
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.testing import SetClock
+from tests.database import open_database
 from tests.unit import outside
 from tests.unit.sessions import Notebook
 
 PRELUDE = """
 import evercell, asyncio
+from tests.database import open_database
 from tests.unit import outside
 class Reply:
     def __init__(self, text): self.text = text
@@ -149,7 +152,7 @@ def test_a_call_is_tried_again_and_every_try_is_recorded(kernels: Kernels) -> No
     kernels.step("a", "x = shaky(7)")
     assert kernels.done == [7, 7, 7] and kernels.notebook["x"] == 7
     assert kernels.run is not None
-    (tries,) = kernels.workspace.store.call_tries(kernels.run, "a").values()
+    (tries,) = kernels.workspace.store.calls.tries(kernels.run, "a").values()
     assert [t["error"] for t in tries] == ["ConnectionError: not yet 7", "ConnectionError: not yet 7", None]
 
 
@@ -225,10 +228,8 @@ def test_a_large_result_goes_into_chunks(kernels: Kernels) -> None:
 
 
 def test_a_recorded_result_that_was_changed_is_refused(kernels: Kernels) -> None:
-    import sqlalchemy as sa
-
     kernels.step("a", "ask(1)\nraise ValueError")
-    with kernels.workspace.store._write() as connection:
+    with open_database(kernels.workspace.settings.store_url) as connection:
         connection.execute(sa.text("UPDATE calls SET value = :value"), {"value": b"\x80\x05K\x02."})
     kernels.die()
     kernels.step("a", "ask(1)\nraise ValueError")
@@ -242,7 +243,7 @@ def test_after_the_run_was_taken_over_a_call_is_not_recorded(kernels: Kernels) -
     outside.take_over = lambda: thief.session.ensure_lease(take_over=True)
     assert kernels.step("a", source).ending is Ending.FAILED
     assert "LeaseLost" in kernels.error and "another session" in kernels.error
-    assert kernels.workspace.store.call_tries(str(kernels.run), "a") == {}
+    assert kernels.workspace.store.calls.tries(str(kernels.run), "a") == {}
     thief.session.detach()
 
 
@@ -255,7 +256,7 @@ def test_calls_inside_calls_are_recorded_and_not_asked_again(kernels: Kernels) -
     kernels.die()
     kernels.step("a", source)
     assert kernels.done == ["outer", 1, 2]
-    keys = set(kernels.workspace.store.call_tries(str(kernels.run), "a"))
+    keys = set(kernels.workspace.store.calls.tries(str(kernels.run), "a"))
     assert keys == {"outer#0", "outer#0/ask#0", "outer#0/ask#1"}
 
 
@@ -268,7 +269,7 @@ def test_a_key_of_ones_own_and_the_idempotency_key(kernels: Kernels) -> None:
     kernels.step("a", source)
     (a1, a2, b) = kernels.done
     assert a1 == a2 and a1[1] != b[1] and len(a1[1]) == 32
-    assert set(kernels.workspace.store.call_tries(str(kernels.run), "a")) == {"pay[ann]", "pay[bob]"}
+    assert set(kernels.workspace.store.calls.tries(str(kernels.run), "a")) == {"pay[ann]", "pay[bob]"}
 
 
 def test_map_has_results_in_order_and_repeats_none(kernels: Kernels) -> None:
@@ -342,9 +343,15 @@ def test_moments_numbers_and_uuids_are_the_same_after_a_kill(kernels: Kernels) -
     assert kernels.notebook["got"] == first and first[1] != first[2]
 
 
-def test_a_sleep_of_three_days_waits_only_for_the_rest(kernels: Kernels) -> None:
+def test_a_sleep_of_three_days_waits_only_for_the_rest(workspace: Workspace) -> None:
     clock = SetClock()
-    kernels.workspace.clock = kernels.workspace.store.clock = clock
+    with open_workspace(workspace.settings, clock=clock) as opened:
+        kernels = Kernels(opened)
+        _sleep_three_days(kernels, clock)
+        kernels.close()
+
+
+def _sleep_three_days(kernels: Kernels, clock: SetClock) -> None:
     ends = clock() + datetime.timedelta(days=3)
 
     def go_away(seconds: float) -> None:
@@ -414,7 +421,7 @@ def test_abandoning_undoes_the_newest_first_and_once(kernels: Kernels) -> None:
     undone = abandon(kernels.notebook.session, undo=True, note=print)
     assert kernels.done == [1, 2, 7, "undo 14", "undo 4", "undo 2"]
     assert undone == ["book#0 of step b", "book#1 of step a", "book#0 of step a"]
-    assert kernels.workspace.store.run(str(kernels.run)).status == "cancelled"
+    assert kernels.workspace.store.runs.find(str(kernels.run)).status == "cancelled"
 
 
 def test_an_undo_that_fails_stops_and_goes_on_there(kernels: Kernels) -> None:
@@ -425,6 +432,6 @@ def test_an_undo_that_fails_stops_and_goes_on_there(kernels: Kernels) -> None:
     kernels.step("a", source)
     with pytest.raises(ZeroDivisionError):
         abandon(kernels.notebook.session, undo=True, note=print)
-    assert kernels.workspace.store.run(str(kernels.run)).status != "cancelled"
+    assert kernels.workspace.store.runs.find(str(kernels.run)).status != "cancelled"
     abandon(kernels.notebook.session, undo=True, note=print)
     assert kernels.done == [1, 2, "undo 4", "undo 2", "undo 2"]

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from evercell.core.errors import KeyUnusable, StepNotFound, Tampered, UsageError
+from evercell.core.errors import KeyUnusable, StepNotFound, StoreUnavailable, Tampered, UsageError
 from evercell.engine.spec import StepSpec, parse_duration
 from evercell.engine.step_names import declared_name
 from evercell.engine.steps import Ending
 from evercell.engine.workspace import Workspace
 from evercell.state.content.signing import load_key
 from evercell.store.schema import metadata
+from tests.database import open_database
 from tests.unit.sessions import Notebook, workspace_in
 
 
@@ -54,12 +55,16 @@ def test_retries_pause_longer_each_time_and_stop_at_an_interrupt(notebook: Noteb
     assert (outcome.ending, executor.pauses) == (Ending.INTERRUPTED, [])
 
 
-def test_a_failed_commit_loses_nothing(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = notebook.session.store
-    with monkeypatch.context() as patch:
-        patch.setattr(type(store), "_store_packed", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
-        with pytest.raises(Exception, match="No space left"):
-            notebook.step("one", "x = list(range(100))")
+def test_a_failed_commit_loses_nothing(notebook: Notebook) -> None:
+    url = notebook.session.workspace.settings.store_url
+    full = "CREATE TRIGGER no_space BEFORE INSERT ON packs BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+    with open_database(url) as connection:
+        connection.execute(sa.text(full))
+    with pytest.raises(StoreUnavailable, match="disk is full") as caught:
+        notebook.step("one", "x = list(range(100))")
+    assert caught.tb, "a traceback that is kept, as IPython keeps it, does not keep the database locked"
+    with open_database(url) as connection:
+        connection.execute(sa.text("DROP TRIGGER no_space"))
     assert notebook.step("two", "y = len(x)")[0].ending is Ending.COMPLETED
     fresh = again(notebook)
     fresh.resume()
@@ -79,7 +84,7 @@ def test_an_unknown_step_is_named_with_the_nearest(notebook: Notebook) -> None:
 def _set(workspace: Workspace, table: str, column: str, change: Any) -> None:
     columns = metadata.tables[table].c
     keys = metadata.tables[table].primary_key.columns
-    with workspace.store._write() as connection:
+    with open_database(workspace.settings.store_url) as connection:
         for value, *key in connection.execute(sa.select(columns[column], *keys)).all():
             here = sa.and_(*(k == found for k, found in zip(keys, key, strict=True)))
             connection.execute(sa.update(metadata.tables[table]).where(here).values({column: change(value)}))
@@ -117,8 +122,8 @@ def test_a_manifest_of_another_store_checkpoint_or_key_is_refused_by_name(
 ) -> None:
     notebook.step("one", "x = 1")
     notebook.step("two", "x = 2")
-    store = notebook.session.store
-    with store._write() as connection:
+    url = notebook.session.workspace.settings.store_url
+    with open_database(url) as connection:
         rows = connection.execute(sa.text("SELECT id, manifest, mac FROM checkpoints ORDER BY seq")).all()
         connection.execute(
             sa.text("UPDATE checkpoints SET manifest = :m, mac = :c WHERE id = :i"),
@@ -128,7 +133,7 @@ def test_a_manifest_of_another_store_checkpoint_or_key_is_refused_by_name(
     with pytest.raises(Tampered, match=f"belongs to checkpoint {rows[0].id}"):
         fresh.resume()
     fresh.session.detach()
-    with store._write() as connection:
+    with open_database(url) as connection:
         connection.execute(sa.text("UPDATE meta SET value = 'other' WHERE key = 'store_id'"))
     reopened = workspace_in(tmp_path)
     foreign = Notebook(reopened, notebook.session.require_run().id)

@@ -42,7 +42,7 @@ def test_each_request_is_asked_once_though_the_agent_died(
         durable.step("agent", agent)
     answers = durable.step("agent", agent)
     assert answers[3] == "3 noitseuq" and len(server.requests) == 4
-    tries = durable.workspace.store.call_tries(durable.run.id, "agent")
+    tries = durable.workspace.store.calls.tries(durable.run.id, "agent")
     last = tries["chat.completions.create#3"][-1]
     assert (last["tokens_in"], last["tokens_out"], last["cost"]) == (10, 5, 2e-05) and last["seconds"] > 0
 
@@ -55,7 +55,7 @@ def test_a_server_that_fails_is_asked_again(
     server.faults = [fault, fault]
     answer = durable.step("agent", lambda: ask(recorded, "hello").choices[0].message.content)
     assert answer == "olleh" and len(server.requests) == 3
-    tries = durable.workspace.store.call_tries(durable.run.id, "agent")["chat.completions.create#0"]
+    tries = durable.workspace.store.calls.tries(durable.run.id, "agent")["chat.completions.create#0"]
     assert [bool(t["error"]) for t in tries] == [True, True, False]
 
 

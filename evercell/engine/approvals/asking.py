@@ -227,7 +227,7 @@ class _Open:
         workspace = self._scope.workspace
         approval = self._approval
         if approval.decision is None:
-            approval = self._approval = settled(workspace, workspace.store.approval(approval.id))
+            approval = self._approval = settled(workspace, workspace.store.approvals.find(approval.id))
         if approval.decision is None:
             self._patience.check()
             return None
@@ -251,7 +251,7 @@ def _ask(scope: CallScope, ask: Ask) -> Approval:
         new_id(), scope.run_id, scope.step, scope.step_key, call.place.key, ask.title, question,
         digest_of(ask.title, question), now, this_user(), deadline,
     )  # fmt: skip
-    asked = scope.workspace.store.ask(scope.lease(), draft)
+    asked = scope.workspace.store.approvals.ask(scope.lease(), draft)
     if asked.id == draft.id:
         tell(scope.workspace, asked)
     return asked

@@ -32,7 +32,7 @@ def answer(
     Raises `ApprovalNotFound`, `AlreadyDecided`, `NotAnApprover`, and `UsageError` for a choice, comment or
     form value that cannot be taken. Nothing is decided then.
     """
-    approval = settled(workspace, workspace.store.approval(ref))
+    approval = settled(workspace, workspace.store.approvals.find(ref))
     question = approval.question
     if question.approvers is not None and by not in question.approvers:
         raise NotAnApprover(
@@ -46,7 +46,7 @@ def answer(
     chosen = _choice(approval, choice)
     edited = filled(question.form, values) if approval.decision is None else None
     vote = Vote(chosen, by, workspace.clock(), via, comment, edited)
-    return workspace.store.vote(approval, vote)
+    return workspace.store.approvals.vote(approval, vote)
 
 
 def _choice(approval: Approval, choice: str) -> str:
@@ -61,16 +61,16 @@ def _choice(approval: Approval, choice: str) -> str:
 
 def waiting_for(workspace: Workspace, *, run_id: str | None = None) -> list[Approval]:
     """Pending approvals (of a run), the oldest first. Those whose time has passed are settled on the way."""
-    found = workspace.store.approvals(run_id=run_id)
+    found = workspace.store.approvals.pending(run_id=run_id)
     return [a for a in (settled(workspace, approval) for approval in found) if a.decision is None]
 
 
 def pending_of_run(workspace: Workspace, run_ref: str) -> Approval:
     """The one approval that a run waits for, or that with this id; raises `ApprovalNotFound`, `UsageError`."""
     try:
-        return workspace.store.approval(run_ref)
+        return workspace.store.approvals.find(run_ref)
     except ApprovalNotFound:
-        run = workspace.store.run(run_ref)
+        run = workspace.store.runs.find(run_ref)
     found = waiting_for(workspace, run_id=run.id)
     if len(found) == 1:
         return found[0]
@@ -87,7 +87,7 @@ def settled(workspace: Workspace, approval: Approval) -> Approval:
     deadline = approval.deadline_at
     if approval.decision is not None or deadline is None or workspace.clock() < deadline:
         return approval
-    return workspace.store.settle(approval, _timed_out(approval, deadline))
+    return workspace.store.approvals.settle(approval, _timed_out(approval, deadline))
 
 
 def _timed_out(approval: Approval, at: datetime) -> Vote:

@@ -46,7 +46,7 @@ def tell(workspace: Workspace, approval: Approval) -> None:
         return
     base = workspace.settings.server_url
     link = f"{base.rstrip('/')}/evercell/approvals/{approval.id}" if base else None
-    notice = Notice(approval, workspace.store.run(approval.run_id).name, link)
+    notice = Notice(approval, workspace.store.runs.find(approval.run_id).name, link)
     thread = threading.Thread(
         target=_tell_all, args=(workspace, notice, notifiers), name=_THREAD, daemon=True
     )
@@ -76,7 +76,7 @@ def _tell_all(workspace: Workspace, notice: Notice, notifiers: dict[str, Notifie
             kind, more = EventKind.NOTIFICATION_FAILED, {"error": f"{type(error).__name__}: {error}"[:300]}
         if kind is not None:
             with suppress(StoreError):  # out of reach: the question is there all the same
-                workspace.store.append_event(None, notice.approval.run_id, kind, told | more)
+                workspace.store.journal.append(None, notice.approval.run_id, kind, told | more)
 
 
 def _try(notify: Notifier, notice: Notice) -> tuple[EventKind | None, dict[str, Any]]:

@@ -42,14 +42,18 @@ class RunningCall:
                 return
             self._written = now
         scope = self.scope
-        scope.workspace.store.beat(scope.lease(), scope.step, scope.step_key, self.place.key, details)
+        scope.workspace.store.calls.record_heartbeat(
+            scope.lease(), scope.step, scope.step_key, self.place.key, details
+        )
 
     def former(self) -> Any:
         """What an earlier try, in this kernel or a killed one, told last."""
         scope = self.scope
         if self._details is not None:
             return self._details
-        return scope.workspace.store.heartbeat(scope.run_id, scope.step, scope.step_key, self.place.key)
+        return scope.workspace.store.calls.last_heartbeat(
+            scope.run_id, scope.step, scope.step_key, self.place.key
+        )
 
 
 running_call: ContextVar[RunningCall | None] = ContextVar("running_call", default=None)

@@ -115,7 +115,7 @@ class CallScope:
         self._home = _here()
 
     def _load(self) -> None:
-        found = self.workspace.store.calls(self.run_id, self.step, self.step_key)
+        found = self.workspace.store.calls.of_step(self.run_id, self.step, self.step_key)
         self._recorded = {call.key: call for call in found}
         self._by_position = {call.position: call for call in found if call.position >= 0}
 
@@ -180,8 +180,8 @@ class CallScope:
             self._by_position = {call.position: call for call in kept}
 
     def _load_value(self, call: Call) -> Any:
-        store = self.workspace.store
-        content = call.value if isinstance(call.value, bytes) else bytes(join(call.value, store))
+        chunks = self.workspace.store.chunks
+        content = call.value if isinstance(call.value, bytes) else bytes(join(call.value, chunks))
         if not compare_digest(self.mac(call, content), call.mac):
             raise Tampered(
                 f"The recorded result of call {call.key} of step {call.step} is not what was signed.",
@@ -243,7 +243,7 @@ class CallScope:
         began, pause = time.monotonic(), 0.2
         while True:
             try:
-                self.workspace.store.record_call(self.lease(), call, chunks)
+                self.workspace.store.calls.record(self.lease(), call, chunks)
                 return
             except StoreUnavailable as error:
                 if time.monotonic() - began > PATIENCE:

@@ -128,7 +128,7 @@ def _poll(scope: CallScope, signal: str, end: datetime.datetime | None) -> Any:
 
 def _received(scope: CallScope, name: str, end: datetime.datetime | None) -> tuple[Any] | None:
     workspace = scope.workspace
-    found = workspace.store.signal(scope.run_id, name)
+    found = workspace.store.signals.get(scope.run_id, name)
     if found is not None:
         if workspace.signer.sign(_told(found)) != found.mac:
             raise Tampered(
@@ -145,11 +145,11 @@ def _received(scope: CallScope, name: str, end: datetime.datetime | None) -> tup
 
 def send_signal(workspace: Workspace, run_ref: str, name: str, payload: Any = None) -> Signal:
     """Send a signal to a run; the first one of its name wins, and is returned. Raises `RunNotFound`."""
-    run = workspace.store.run(run_ref)
+    run = workspace.store.runs.find(run_ref)
     content = Values({}).dumps(payload, name=f"The payload of signal {name}")
     draft = Signal(run.id, name, content, b"", workspace.clock(), this_user())
     mac = workspace.signer.sign(_told(draft))
-    return workspace.store.send_signal(Signal(run.id, name, content, mac, draft.sent_at, draft.sent_by))
+    return workspace.store.signals.send(Signal(run.id, name, content, mac, draft.sent_at, draft.sent_by))
 
 
 def send(run: str, signal: str, payload: Any = None) -> bool:

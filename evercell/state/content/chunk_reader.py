@@ -47,7 +47,7 @@ def fetch(blobs: Iterable[Blob], reader: ChunkReader) -> list[Memory]:
     """The contents of blobs, with one question to the store for all of them."""
     wanted = list(blobs)
     lists = content_digests(wanted, reader)
-    found = reader.find_chunks({digest for digests in lists for digest in digests})
+    found = reader.find({digest for digests in lists for digest in digests})
     contents = [_memory(blob.size) for blob in wanted]
     places: list[_Place] = []
     for blob, digests, content in zip(wanted, lists, contents, strict=True):
@@ -63,7 +63,7 @@ def content_digests(blobs: list[Blob], reader: ChunkReader) -> list[list[bytes]]
     for blob in blobs:
         digests = list(blob.digests)
         for _ in range(blob.levels):
-            found = reader.find_chunks(digests)
+            found = reader.find(digests)
             index = b"".join(_decode(found[digest]) for digest in digests)
             if len(index) % _DIGEST:
                 raise _tampered(blob.digests[0])

@@ -123,7 +123,7 @@ class Packer:
         """All that is to be stored."""
         absent = set(self._wanted)
         if sum(map(len, self._wanted.values())) >= _ASK_FIRST:
-            absent = self._reader.absent_chunks(absent)
+            absent = self._reader.absent(absent)
         wanted = [_Named(digest, part) for digest, part in self._wanted.items() if digest in absent]
         size = sum(len(named.part) for named in wanted)
         return Supply(size, (_Encoding(wanted, size),)) if wanted else Supply()

@@ -6,19 +6,12 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.engine import Engine
-
-from evercell.core.faults import reach
+from sqlalchemy.engine import Connection
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the store up to ``revision`` in one transaction."""
-    from evercell.store.opening import lock_schema, writing
-
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Bring the store up to ``revision`` within the connection's transaction."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
-    with writing(engine).begin() as connection:
-        lock_schema(connection)
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        reach("after_upgrade_before_commit")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

@@ -28,13 +28,13 @@ class Memory:
     manifests: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     id: str = "store"
 
-    def find_chunks(self, digests: Iterable[bytes]) -> Mapping[bytes, StoredChunk]:
+    def find(self, digests: Iterable[bytes]) -> Mapping[bytes, StoredChunk]:
         try:
             return {digest: _stored(self.chunks[digest]) for digest in digests}
         except KeyError as error:
             raise ChunkMissing("A chunk is gone.") from error
 
-    def absent_chunks(self, digests: Iterable[bytes]) -> set[bytes]:
+    def absent(self, digests: Iterable[bytes]) -> set[bytes]:
         return {digest for digest in digests if digest not in self.chunks}
 
     def keep(self, name: str, draft: ManifestDraft) -> None:

@@ -190,10 +190,10 @@ def test_one_object_that_cannot_be_kept_costs_only_itself(workspace: Workspace) 
     assert "never" in repr(notebook["sly"][0])
 
 
-def test_a_step_writes_only_what_it_changed(workspace: Workspace) -> None:
+def test_a_step_writes_only_what_it_changed(workspace: Workspace, tmp_path: Path) -> None:
     notebook = Notebook(workspace)
     notebook.step("big", "import numpy as np\nbig = np.arange(1_000_000)\nsmall = 1")
-    folder = next(Path(workspace.store.path or "").parent.glob("*.packs"))
+    folder = tmp_path / "store.db.packs"
     before = sum(path.stat().st_size for path in folder.iterdir())
     notebook.step("small", "small = big[0] + 2")
     notebook.step("copy", "again = big.copy()")

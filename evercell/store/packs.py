@@ -1,0 +1,146 @@
+"""Packs: a checkpoint's new chunks go, in order, into one pack, a row or a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from evercell.core.chunks import Chunk, Supply
+from evercell.core.ids import new_id
+from evercell.store.database import Database
+from evercell.store.opening import driver_errors
+from evercell.store.prepared import Direct, Prepared, insert_into
+from evercell.store.run_transaction import RunTransaction
+from evercell.store.schema import chunks, packs
+
+SMALL_PACK = 64 * 1024
+"""Up to this many bytes a pack is a row of the database, beyond it a file (on SQLite)."""
+
+LARGE_ROW = 16 * 1024 * 1024
+"""No pack in a row grows much beyond this many bytes."""
+
+_FOLDER_MODE = 0o700
+
+_BUFFERED = 128 * 1024
+
+_INSERT_PACKS = Prepared(sa.insert(packs), columns=packs.c.keys())
+
+
+@cache
+def _insert_chunks(dialect: str) -> Prepared:
+    """Insert chunks that another session may be inserting at this very moment."""
+    return Prepared(insert_into(chunks, dialect).on_conflict_do_nothing(), columns=chunks.c.keys())
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A pack about to be committed: ``data`` for a row, None for a file that is on disk already."""
+
+    id: str
+    size: int
+    data: bytes | None
+    rows: list[dict[str, Any]]
+
+
+def pack_folder(database: Database) -> Path:
+    """Where an SQLite store keeps the packs that are files."""
+    return Path(f"{database.path}.packs")
+
+
+class PackWriter:
+    """Puts new chunks into packs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def pack(self, new: Supply) -> Iterable[Packed]:
+        """Put chunks into packs. A file is whole on disk before this returns; no row names it yet."""
+        if not new.size:
+            return []
+        if self._database.path is not None and new.size > SMALL_PACK:
+            with driver_errors(self._database.url):
+                return [self._pack_file(new)]
+        return (_pack_row(part) for part in _parts(new))
+
+    def _pack_file(self, new: Supply) -> Packed:
+        folder = pack_folder(self._database)
+        fresh = not folder.exists()
+        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        if fresh:
+            _sync_folder(folder.parent)
+        name = new_id()
+        rows = _Rows(name)
+        with (folder / name).open("xb", buffering=_BUFFERED) as file:
+            for chunk in new:
+                rows.add(chunk)
+                file.write(chunk.data)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(folder)
+        return Packed(name, rows.size, None, rows.rows)
+
+    def insert(self, transaction: RunTransaction[Direct], packed: Iterable[Packed]) -> None:
+        """Write the rows of packs and their chunks."""
+        for pack in packed:
+            _INSERT_PACKS.run(
+                transaction.connection,
+                {"id": pack.id, "size": pack.size, "data": pack.data, "created_at": transaction.now},
+            )
+            _insert_chunks(transaction.connection.dialect.name).run_many(transaction.connection, pack.rows)
+
+
+class _Rows:
+    """The rows of a pack's chunks, as they are laid one behind the other."""
+
+    def __init__(self, pack_id: str) -> None:
+        self._pack_id = pack_id
+        self.rows: list[dict[str, Any]] = []
+        self.size = 0
+
+    def add(self, chunk: Chunk) -> None:
+        """The next chunk."""
+        row = {
+            "digest": chunk.digest,
+            "pack_id": self._pack_id,
+            "start": self.size,
+            "length": len(chunk.data),
+        }
+        self.rows.append({**row, "size": chunk.size, "codec": int(chunk.codec)})
+        self.size += len(chunk.data)
+
+
+def _pack_row(new: Sequence[Chunk]) -> Packed:
+    rows = _Rows(new_id())
+    for chunk in new:
+        rows.add(chunk)
+    data = b"".join(bytes(chunk.data) for chunk in new)
+    return Packed(rows.rows[0]["pack_id"], rows.size, data, rows.rows)
+
+
+def _parts(new: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    part: list[Chunk] = []
+    size = 0
+    for chunk in new:
+        if part and size + len(chunk.data) > LARGE_ROW:
+            yield part
+            part, size = [], 0
+        part.append(chunk)
+        size += len(chunk.data)
+    yield part
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in the folder survive a power failure."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

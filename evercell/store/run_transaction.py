@@ -1,0 +1,138 @@
+"""A write transaction on a run: checked against the run's lease, and entered in its journal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import namedtuple
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from evercell.core.canonical import canonical_json
+from evercell.core.clock import Clock
+from evercell.core.errors import LeaseLost
+from evercell.core.records import EventKind, Lease
+from evercell.store.prepared import Direct, Prepared
+from evercell.store.schema import events, leases, microseconds, runs
+
+GENESIS = bytes(32)
+"""What the first entry of a journal has for the digest before it."""
+
+_RUN_COLUMNS = (
+    runs.c.id,
+    runs.c.name,
+    runs.c.status,
+    runs.c.head,
+    runs.c.fence,
+    runs.c.journal_seq,
+    runs.c.journal_digest,
+    runs.c.asked,
+)
+_RUN = sa.select(*_RUN_COLUMNS).where(runs.c.id == sa.bindparam("run")).with_for_update()
+_RUN_AND_LEASE = (
+    sa.select(*_RUN_COLUMNS, leases.c.token, leases.c.session_id, leases.c.owner, leases.c.host, leases.c.pid)
+    .select_from(runs.outerjoin(leases, leases.c.run_id == runs.c.id))
+    .where(runs.c.id == sa.bindparam("run"))
+    .with_for_update(of=runs)
+)
+_SELECT_LEASED = Prepared(_RUN_AND_LEASE)
+_LeasedRow = namedtuple("_LeasedRow", [column.name for column in _RUN_AND_LEASE.selected_columns])  # type: ignore[misc]
+_INSERT_EVENTS = Prepared(sa.insert(events), columns=events.c.keys())
+
+C = TypeVar("C", bound=Connection | Direct)
+"""What a transaction goes over: SQLAlchemy's connection, or the driver's own, for prepared statements only."""
+
+
+def event_digest(
+    prev: bytes, *, run_id: str, seq: int, at: datetime, kind: str, data: Mapping[str, Any]
+) -> bytes:
+    """The 32-byte digest of a journal entry: it covers the entry and, through ``prev``, all before it."""
+    entry = canonical_json([run_id, seq, microseconds(at), kind, dict(data)])
+    return hashlib.sha256(prev + entry.encode()).digest()
+
+
+class RunTransaction(Generic[C]):
+    """One write transaction on a run: gathers its events, then writes them with the run's row, once."""
+
+    def __init__(self, connection: C, row: Any, now: datetime) -> None:
+        self.connection = connection
+        self.row = row
+        """The run as it was at the beginning."""
+        self.now = now
+        self.changes: dict[str, Any] = {}
+        """Columns of the run to change at the end."""
+        self._seq: int = row.journal_seq
+        self._digest: bytes = row.journal_digest
+        self._entries: list[dict[str, Any]] = []
+
+    def append_event(self, kind: EventKind, data: Mapping[str, Any]) -> int:
+        """Add an entry to the run's journal; returns its sequence number."""
+        self._seq += 1
+        digest = event_digest(
+            self._digest, run_id=self.row.id, seq=self._seq, at=self.now, kind=kind, data=data
+        )
+        self._entries.append(
+            {
+                "run_id": self.row.id,
+                "seq": self._seq,
+                "at": self.now,
+                "kind": str(kind),
+                "data": dict(data),
+                "prev": self._digest,
+                "digest": digest,
+            }
+        )
+        self._digest = digest
+        return self._seq
+
+    def finish(self) -> None:
+        """Write the gathered events and the run's row. Nothing is left to write afterwards."""
+        if self._entries:
+            _INSERT_EVENTS.run_many(self.connection, self._entries)
+            self.changes |= {"journal_seq": self._seq, "journal_digest": self._digest}
+        if self.changes:
+            values = {f"new_{name}": value for name, value in self.changes.items()}
+            _update_run(frozenset(self.changes)).run(
+                self.connection, {"run": self.row.id, "new_updated_at": self.now, **values}
+            )
+        self._entries, self.changes = [], {}
+
+
+def begin_on_run(connection: Connection, run_id: str, clock: Clock) -> RunTransaction[Connection]:
+    """A transaction on a run whose row nobody else can change until it ends."""
+    row = connection.execute(_RUN, {"run": run_id}).one()
+    return RunTransaction(connection, row, clock())
+
+
+def begin_under_lease(connection: C, lease: Lease, clock: Clock) -> RunTransaction[C]:
+    """The same for the holder of a lease. Raises `LeaseLost` where another session took over."""
+    row: Any = _LeasedRow(*_SELECT_LEASED.run(connection, {"run": lease.run_id}).fetchone())
+    if row.token != lease.token or row.session_id != lease.session_id:
+        raise _lease_lost(row)
+    return RunTransaction(connection, row, clock())
+
+
+def _lease_lost(row: Any) -> LeaseLost:
+    taker = f"{row.owner}@{row.host}, process {row.pid}" if row.token else "another session"
+    return LeaseLost(
+        f"Run {row.name} was taken over by {taker}; this kernel's work since then was not committed.",
+        hint="What is in memory stays: go on in a run of your own with %branch, or %evercell takeover.",
+    )
+
+
+_UPDATES: dict[frozenset[str], Prepared] = {}
+
+
+def _update_run(names: frozenset[str]) -> Prepared:
+    """An UPDATE of these columns, built once."""
+    statement = _UPDATES.get(names)
+    if statement is None:
+        values = {
+            name: sa.bindparam(f"new_{name}", type_=runs.c[name].type) for name in {*names, "updated_at"}
+        }
+        statement = Prepared(sa.update(runs).where(runs.c.id == sa.bindparam("run")).values(values))
+        _UPDATES[names] = statement
+    return statement
