@@ -16,6 +16,10 @@ INTERNALS = {
     "kernel_ext/ipykernel_internals.py": "ipykernel and IPython",
     "rebuilders/network.py": "httpx",
     "rebuilders/threads.py": "threading, queue and concurrent.futures",
+    "state/internals/cloudpickle.py": "cloudpickle",
+    "state/internals/matplotlib.py": "matplotlib",
+    "state/internals/pandas.py": "pandas",
+    "state/internals/standard_library.py": "os and copyreg",
 }
 """Module → the libraries whose private names it may use, each with a test of what happens if one goes."""
 
@@ -26,23 +30,6 @@ ALLOWED = {
     ): "documented; goes when `approve` no longer looks at its caller",
     ("magics/headers.py", "_actions"): "goes with the table of options",
     ("store/prepared.py", "_bind_processors"): "moves to a module of SQLAlchemy's",
-    ("state/changes/process_state.py", "_data"): "these move to state/internals next",
-    ("state/pickling/pickler.py", "_slotnames"): "",
-    ("state/pickling/pickler.py", "_code_reduce"): "",
-    ("state/typerules/classes.py", "_make_skeleton_class"): "",
-    ("state/typerules/factories.py", "_make_skeleton_class"): "",
-    ("state/typerules/factories.py", "_lookup_class_or_track"): "",
-    ("state/typerules/factories.py", "BlockValuesRefs"): "",
-    ("state/typerules/factories.py", "_unpickle_block"): "",
-    ("state/typerules/factories.py", "_references"): "",
-    ("state/typerules/factories.py", "add_reference"): "",
-    ("state/typerules/factories.py", "add_index_reference"): "",
-    ("state/typerules/numpy.py", "_mmap"): "",
-    ("state/typerules/pandas.py", "has_reference"): "",
-    ("state/typerules/reducers.py", "_self_factory"): "",
-    ("state/typerules/reducers.py", "_get_or_create_tracker_id"): "",
-    ("state/typerules/reducers.py", "_interpolation_steps"): "",
-    ("state/typerules/reducers.py", "_readonly"): "",
 }
 """Private names used elsewhere → why that is none of a library's."""
 

@@ -41,7 +41,7 @@ FOR_ALL = {"persisted"}
 """What every room may import: it imports nothing itself."""
 
 SUB_ROOMS = {
-    "state": ("proxies", "code", "content", "typerules", "pickling", "changes"),
+    "state": ("internals", "proxies", "code", "content", "typerules", "pickling", "changes"),
 }
 """Room → its sub-rooms: each may import those before it. (The room's own files stand above them all.)"""
 

@@ -34,6 +34,7 @@ EvercellError
  ├─ NotebookError
  │   ├─ NotebookNotFound (FileNotFoundError)
  │   └─ NotANotebook (ValueError)
+ ├─ IncompatibleLibrary (ImportError)  a library is newer than this evercell knows
  └─ KernelDied                more kernels died than --max-restarts allows
 """
 
@@ -221,6 +222,10 @@ class NotebookNotFound(NotebookError, FileNotFoundError):
 
 class NotANotebook(NotebookError, ValueError):
     """The file is not a Jupyter notebook."""
+
+
+class IncompatibleLibrary(EvercellError, ImportError):
+    """A library that state depends on has another inside than the versions that this evercell knows."""
 
 
 class KernelDied(EvercellError):

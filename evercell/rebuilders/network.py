@@ -1,4 +1,7 @@
-"""HTTP clients: their settings, headers and cookies. Open connections are made when they are needed."""
+"""HTTP clients: their settings, headers and cookies. Open connections are made when they are needed.
+
+A client keeps its transport to itself; under an httpx that has no such name any more, it is named as not kept.
+"""
 
 from __future__ import annotations
 

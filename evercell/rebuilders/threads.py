@@ -1,4 +1,8 @@
-"""Locks, events, queues and pools that nothing waits in; loggers. Those in use belong to their kernel."""
+"""Locks, events, queues and pools that nothing waits in; loggers. Those in use belong to their kernel.
+
+What they are made of, most of them keep to themselves. Under a Python that has one of these names no longer, the object
+is named as not kept, with the name that is missing.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +103,14 @@ def _thread_pool(pool: Any) -> tuple[Any, ...]:
     busy = pool._work_queue.qsize() or len(pool._threads) > max(pool._idle_semaphore._value, 0)
     if busy or pool._shutdown:
         raise CannotRebuild("a pool that is at work" if busy else "a pool that was shut down", _WAIT)
-    return make_thread_pool, (pool._max_workers, pool._thread_name_prefix, pool._initializer, pool._initargs)
+    return make_thread_pool, (pool._max_workers, pool._thread_name_prefix, *_initializer_of(pool))
+
+
+def _initializer_of(pool: Any) -> tuple[Any, tuple[Any, ...]]:
+    if hasattr(pool, "_create_worker_context"):  # Python 3.14
+        context = pool._create_worker_context()
+        return context.initializer, context.initargs
+    return pool._initializer, pool._initargs
 
 
 def make_thread_pool(workers: int, prefix: str, initializer: Any, arguments: tuple[Any, ...]) -> Any:

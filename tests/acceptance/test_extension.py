@@ -81,6 +81,15 @@ def test_a_store_that_cannot_be_opened_leaves_the_kernel_usable(
     assert kernel.value("1 + 1") == 2
 
 
+def test_a_library_that_evercell_does_not_know_is_named_when_it_loads(new_kernel: NewKernel) -> None:
+    kernel = new_kernel(load=False)
+    kernel.run("import cloudpickle.cloudpickle as c\ndel c._code_reduce")
+    shown = kernel.run("%load_ext evercell")
+    assert shown.error.startswith("IncompatibleLibrary: evercell does not know this cloudpickle")
+    assert "→ pip install 'cloudpickle<4'" in shown.error
+    assert "File " not in shown.error
+
+
 def test_a_syntax_error_is_pythons_own_and_no_attempt(new_kernel: NewKernel, store_url: str) -> None:
     kernel = new_kernel()
     shown = kernel.run("%%step broken\nx = = 1")

@@ -12,6 +12,7 @@ from collections.abc import MutableMapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from evercell.state.internals.standard_library import raw_environment
 from evercell.state.proxies.placeholder import Placeholder
 
 PYTHON_RANDOM = ":random"
@@ -44,7 +45,7 @@ class Surroundings:
         """``allowed``: patterns (``WANDB_*``) of the environment's names whose values may be stored."""
         self._allowed = allowed
         self._environ = dict(os.environ)
-        self._last_seen = _environment_as_it_lies()
+        self._last_seen = raw_environment()
         self._folder = _folder()
         self._path = list(sys.path)
         self._changed: set[str] = set()
@@ -86,9 +87,9 @@ class Surroundings:
 
     def _environment(self, sets_environment: bool) -> dict[str, Any]:
         """Names that cells set → value, `Withheld` or None (deleted)."""
-        lies = _environment_as_it_lies()
-        if lies != self._last_seen:
-            self._last_seen, now = lies, dict(os.environ)
+        raw = raw_environment()
+        if raw != self._last_seen:
+            self._last_seen, now = raw, dict(os.environ)
             changed = {n for n in now.keys() | self._environ.keys() if now.get(n) != self._environ.get(n)}
             if sets_environment:
                 self._chosen |= changed
@@ -135,11 +136,6 @@ class Surroundings:
             sys.path[:] = self._path
         elif name == ENVIRON:
             self._write_environment({})
-
-
-def _environment_as_it_lies() -> dict[Any, Any]:
-    """The environment in the form in which it can be compared soonest: to decode all of it takes long."""
-    return dict(getattr(os.environ, "_data", os.environ))
 
 
 def _assign(environment: MutableMapping[str, str], name: str, value: str | None) -> None:

@@ -14,6 +14,8 @@ import cloudpickle
 from evercell import persisted
 from evercell.state.code.definitions import Definitions, code_names
 from evercell.state.code.sources import Sources, python_version
+from evercell.state.internals.cloudpickle import code_arguments
+from evercell.state.internals.standard_library import fill_slot_names
 from evercell.state.pickling.framing import without_frames
 from evercell.state.pickling.loader import Loading, load_failure
 from evercell.state.pickling.pickled import Notes, Pickled
@@ -144,6 +146,11 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
                 reduced = rebuild(value)
             except CannotRebuild as error:
                 return self._leave_out(value, f"it is {error.kind}", error.advice, error.called)
+            except Exception as error:
+                if is_too_deep(error):
+                    raise
+                why = f"it cannot be taken apart ({type(error).__name__}: {error})"
+                return self._leave_out(value, why, UNKNOWN_ADVICE)
             self.notes.rebuilt.add(type_name(kind))
             return reduced
         refused = refusal(value)
@@ -250,7 +257,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._reference(kind)
         if kind.__module__ == "__main__":
             # pickling an instance caches this in its class: do it now, or the class will seem to change then
-            copyreg._slotnames(kind)  # type: ignore[attr-defined]
+            fill_slot_names(kind)
             return reduce_class(super().reducer_override(kind), kind)
         if persisted.is_ours(kind):
             return self._ours(kind)
@@ -285,9 +292,8 @@ class _Code:
 
 
 def _reduce_code(code: types.CodeType, source: str | None) -> Any:
-    _, arguments = cloudpickle.cloudpickle._code_reduce(code)
     place = (code.co_filename, code.co_qualname, code.co_firstlineno)
-    return factories.make_code, (python_version(), arguments, source, place)
+    return factories.make_code, (python_version(), code_arguments(code), source, place)
 
 
 def _reduce_cell(cell: types.CellType) -> Any:

@@ -22,6 +22,12 @@ class Resource(LazyObjectProxy):  # type: ignore[type-arg]  # not subscriptable 
         self._self_factory = factory
 
 
+def factory_of(resource: Resource) -> Callable[[], Any]:
+    """What a resource is made by. Does not make it."""
+    factory: Callable[[], Any] = resource._self_factory
+    return factory
+
+
 class Pending(LazyObjectProxy):  # type: ignore[type-arg]  # not subscriptable when it runs
     """Stands for a restored variable until it is loaded: before the first cell that could reach it.
 

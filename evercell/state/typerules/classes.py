@@ -7,11 +7,8 @@ import types
 import typing
 from typing import Any
 
-import cloudpickle
-
+from evercell.state.internals.cloudpickle import is_skeleton
 from evercell.state.typerules import factories
-
-_SKELETON = cloudpickle.cloudpickle._make_skeleton_class
 
 
 def reduce_class(reduced: Any, kind: type) -> Any:
@@ -19,7 +16,7 @@ def reduce_class(reduced: Any, kind: type) -> Any:
     generic = kind.__dict__.get("__pydantic_generic_metadata__") or {}
     if generic.get("origin") is not None:  # there is one such class in a process, found in a cache
         return operator.getitem, (generic["origin"], generic["args"])
-    if not isinstance(reduced, tuple) or reduced[0] is not _SKELETON:
+    if not isinstance(reduced, tuple) or not is_skeleton(reduced[0]):
         return reduced
     _, (metaclass, name, bases, namespace, tracker, extra), (attributes, slotstate), *rest = reduced
     if "__slots__" in attributes and typing.NamedTuple not in bases:  # which sets its own

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-import cloudpickle
-
 from evercell.core.errors import StateError
 from evercell.state.code.sources import python_version, recompiled, show_again
+from evercell.state.internals import pandas
+from evercell.state.internals.cloudpickle import known_as, make_skeleton
 
 
 class Resolver(Protocol):
@@ -103,7 +103,7 @@ def make_class(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) 
     for base in hooks:
         base.__init_subclass__ = quiet
     try:
-        skeleton: type = cloudpickle.cloudpickle._make_skeleton_class(metaclass, name, bases, *rest)
+        skeleton: type = make_skeleton(metaclass, name, bases, *rest)
     finally:
         for base, hook in hooks.items():
             base.__init_subclass__ = hook
@@ -118,7 +118,7 @@ def make_new_type(name: str, supertype: Any, module: str, tracker: str) -> Any:
     """``typing.NewType``: one object in a process, wherever it is referred to."""
     made = typing.NewType(name, supertype)  # type: ignore[misc]
     made.__module__ = module
-    return cloudpickle.cloudpickle._lookup_class_or_track(tracker, made)
+    return known_as(tracker, made)
 
 
 def fill_object(made: Any, state: Any) -> None:
@@ -220,31 +220,25 @@ def make_path(vertices: Any, codes: Any, steps: int, readonly: bool) -> Any:
 
 def make_references() -> Any:
     """Which blocks and indexes of pandas share one memory, as yet none."""
-    return importlib.import_module("pandas._libs.internals").BlockValuesRefs()
+    return pandas.new_references()
 
 
 def make_block(values: Any, placement: Any, ndim: int, references: Any) -> Any:
     """A block of a frame that knows with whom it shares its memory, and so copies before it writes."""
-    unpickle = importlib.import_module("pandas._libs.internals")._unpickle_block
-    return _sharing(unpickle(values, placement, ndim), references)
+    block = pandas.make_block(values, placement, ndim)
+    pandas.share_block(block, references)
+    return block
 
 
 def fill_column(manager: Any, state: tuple[Any, Any]) -> None:
     """The same for a Series."""
     manager.__setstate__(state[0])
-    _sharing(manager.blocks[0], state[1])
-
-
-def _sharing(block: Any, references: Any) -> Any:
-    block.refs = references
-    references.add_reference(block)
-    return block
+    pandas.share_block(manager.blocks[0], state[1])
 
 
 def fill_index(index: Any, references: Any) -> None:
     """The same for an index that was made from a column."""
-    index._references = references
-    references.add_index_reference(index)
+    pandas.share_index(index, references)
 
 
 def make_resource(factory: Callable[[], Any]) -> Any:

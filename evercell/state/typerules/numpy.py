@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array as arrays
+import mmap
 import pickle
 import sys
 from sys import getrefcount
@@ -31,9 +32,16 @@ def reduce_array(value: Any) -> Reduced | None:
         return None
     if type(value) is numpy.ndarray:
         return _view(value, None) or _whole(value)
-    if getattr(value, "_mmap", None) is not None:
+    if isinstance(value, numpy.memmap) and _is_in_a_file(value):
         return _view(value, type(value)) if isinstance(value.base, numpy.ndarray) else None
     return _of_subclass(value, numpy.ndarray)
+
+
+def _is_in_a_file(array: Any) -> bool:
+    """Whether the memory of an array is its file's; False for what was computed from such a one."""
+    while isinstance(array, sys.modules["numpy"].ndarray):
+        array = array.base
+    return isinstance(array, mmap.mmap)
 
 
 def _is_kept_here(kind: type, plain: type) -> bool:

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from evercell.state.internals import pandas
 from evercell.state.typerules import factories
-
-_BLOCKS = "pandas.core.internals.blocks"
-_REFERENCES = "pandas._libs.internals"
 
 Reduced = tuple[Any, ...]
 
 
 def reduce_table(value: Any) -> Reduced | None:
-    """How a part of a frame is taken apart; None for what knows its own way.
-
-    pandas forgets, in its own pickles, which blocks share their memory. With that memory shared again,
-    a write to one frame would change all of them.
-    """
-    kind = type(value)
-    if kind.__module__ == _REFERENCES and kind.__name__ == "BlockValuesRefs":
+    """How a part of a frame is taken apart, so that sharers go on to know of each other; None: as it does itself."""
+    if not pandas.is_known():
+        return _with_memory_of_its_own(value)
+    if pandas.is_references(value):
         return factories.make_references, ()
-    if kind.__module__ == _BLOCKS:
+    if pandas.is_block(value):
         return _block(value)
-    if kind.__name__ == "SingleBlockManager":
+    if pandas.is_column_manager(value):
         return _column(value)
-    references = getattr(value, "__dict__", {}).get("_references")
-    if references is not None and references.has_reference():
-        return _index(value, references)
+    references = pandas.sharers_of_index(value)
+    return None if references is None else _index(value, references)
+
+
+def _with_memory_of_its_own(value: Any) -> Reduced | None:
+    library = sys.modules["pandas"]
+    if isinstance(value, library.DataFrame | library.Series | library.Index):
+        reduced: Reduced = value.copy(deep=True).__reduce_ex__(5)
+        return reduced
     return None
 
 
 def _block(block: Any) -> Reduced | None:
-    references = getattr(block, "refs", None)
-    if references is None or not references.has_reference():
+    references = pandas.sharers_of_block(block)
+    if references is None:
         return None
     values, placement, ndim = block.__reduce__()[1]
     return factories.make_block, (values, placement, ndim, references)
@@ -41,8 +43,8 @@ def _block(block: Any) -> Reduced | None:
 
 def _column(manager: Any) -> Reduced | None:
     """Of a Series: it is pickled without its block."""
-    references = manager.blocks[0].refs
-    if references is None or not references.has_reference():
+    references = pandas.sharers_of_block(manager.blocks[0])
+    if references is None:
         return None
     make, arguments, state, *_ = manager.__reduce_ex__(5)
     return make, arguments, (state, references), None, None, factories.fill_column

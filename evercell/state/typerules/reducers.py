@@ -10,8 +10,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import cloudpickle
-
+from evercell.state.internals.cloudpickle import tracker_of
+from evercell.state.internals.matplotlib import interpolation_steps
 from evercell.state.proxies import is_lazy_proxy
 from evercell.state.typerules import factories
 from evercell.state.typerules.numpy import reduce_array
@@ -24,7 +24,9 @@ Reduced = tuple[Any, ...]
 def reduce_known(value: Any, kind: type) -> Reduced | None:
     """The way to take apart a value of a kind known here; None: it knows a good way by itself."""
     if is_lazy_proxy(value):
-        return factories.make_resource, (value._self_factory,)
+        from evercell.state.proxies.lazy_proxy import factory_of
+
+        return factories.make_resource, (factory_of(value),)
     reducer = _REDUCERS.get(f"{kind.__module__}.{kind.__qualname__}")
     if reducer is None and issubclass(kind, BaseException):
         reducer = _exception
@@ -67,8 +69,8 @@ def _mapping_proxy(value: Any) -> Reduced:
 def _new_type(value: Any) -> Reduced | None:
     if value.__module__ != "__main__":
         return None
-    tracker = cloudpickle.cloudpickle._get_or_create_tracker_id(value)
-    return factories.make_new_type, (value.__name__, value.__supertype__, value.__module__, tracker)
+    arguments = (value.__name__, value.__supertype__, value.__module__, tracker_of(value))
+    return factories.make_new_type, arguments
 
 
 # -- objects that answer for attributes which they do not have -------------------------------------
@@ -102,10 +104,11 @@ _SMALL_PATH = 64
 
 
 def _path(path: Any) -> Reduced | None:
-    if len(path.vertices) > _SMALL_PATH:
+    steps = interpolation_steps(path)
+    if steps is None or len(path.vertices) > _SMALL_PATH:
         return None
     codes = None if path.codes is None else path.codes.copy()
-    return factories.make_path, (path.vertices.copy(), codes, path._interpolation_steps, path._readonly)
+    return factories.make_path, (path.vertices.copy(), codes, steps, path.readonly)
 
 
 # -- exceptions ----------------------------------------------------------------------------------

@@ -1,0 +1,53 @@
+"""cloudpickle's own names for the parts of classes and functions. Without one of them evercell does not load."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import cloudpickle
+
+from evercell.core.errors import IncompatibleLibrary
+
+
+def _required(name: str) -> Any:
+    found = getattr(cloudpickle.cloudpickle, name, None)
+    if found is None:
+        raise IncompatibleLibrary(
+            f"evercell does not know this cloudpickle, {cloudpickle.__version__}: it has no {name}.",
+            hint="pip install 'cloudpickle<4', or a newer evercell.",
+        )
+    return found
+
+
+_CODE_REDUCE = _required("_code_reduce")
+_SKELETON = _required("_make_skeleton_class")
+_TRACKER_OF = _required("_get_or_create_tracker_id")
+_FIND_OR_TRACK = _required("_lookup_class_or_track")
+
+
+def code_arguments(code: types.CodeType) -> tuple[Any, ...]:
+    """What a code object of this Python is made from."""
+    _, arguments = _CODE_REDUCE(code)
+    return tuple(arguments)
+
+
+def is_skeleton(make: Any) -> bool:
+    """Whether this is what cloudpickle makes a class with, before its attributes."""
+    return make is _SKELETON
+
+
+def make_skeleton(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) -> type:
+    """A class without its attributes; the one that was made before, where this process knows it."""
+    made: type = _SKELETON(metaclass, name, bases, *rest)
+    return made
+
+
+def tracker_of(definition: Any) -> str:
+    """The id by which a class (or another definition) is known again in the process that made it."""
+    return str(_TRACKER_OF(definition))
+
+
+def known_as(tracker: str, made: Any) -> Any:
+    """The definition that this process knows by that id; if it knows none, ``made``, known from now on."""
+    return _FIND_OR_TRACK(tracker, made)

@@ -1,0 +1,90 @@
+"""How pandas remembers who shares memory with whom, so that it copies before it writes (copy-on-write).
+
+Its own pickles forget that. With memory that is shared again and nobody knowing it, a write to one frame would change
+all of them. Where pandas (2 or newer) no longer has these names, frames are saved with memory of their own:
+see `is_known`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from importlib import import_module
+from typing import Any
+
+_INTERNALS = "pandas._libs.internals"
+_BLOCKS = "pandas.core.internals.blocks"
+_METHODS = ("has_reference", "add_reference", "add_index_reference")
+
+
+@functools.cache
+def is_known() -> bool:
+    """Whether the loaded pandas can be told who shares its memory; True before pandas 2, which need not know."""
+    pandas = sys.modules["pandas"]
+    if int(pandas.__version__.partition(".")[0]) < 2:
+        return True
+    references = getattr(sys.modules.get(_INTERNALS), "BlockValuesRefs", None)
+    probe = pandas.Series([0])
+    return (
+        all(hasattr(references, name) for name in _METHODS)
+        and hasattr(sys.modules[_INTERNALS], "_unpickle_block")
+        and hasattr(probe.index, "_references")
+        and any(is_block(block) and hasattr(block, "refs") for block in _blocks(probe))
+    )
+
+
+def _blocks(table: Any) -> tuple[Any, ...]:
+    return tuple(getattr(getattr(table, "_mgr", None), "blocks", ()))
+
+
+def is_references(value: Any) -> bool:
+    """Whether this is a list of those that share one memory."""
+    return type(value).__module__ == _INTERNALS and type(value).__name__ == "BlockValuesRefs"
+
+
+def is_block(value: Any) -> bool:
+    """Whether this is a part of a frame: columns of one type."""
+    return type(value).__module__ == _BLOCKS
+
+
+def is_column_manager(value: Any) -> bool:
+    """Whether this holds the one block of a Series."""
+    return type(value).__name__ == "SingleBlockManager"
+
+
+def sharers_of_block(block: Any) -> Any:
+    """With whom a block shares its memory; None if with nobody."""
+    return _if_any(getattr(block, "refs", None))
+
+
+def sharers_of_index(index: Any) -> Any:
+    """With whom an index (or any other value) shares its memory; None if with nobody."""
+    return _if_any(
+        getattr(index, "__dict__", {}).get("_references")
+    )  # a frame's getattr would look for a column
+
+
+def _if_any(references: Any) -> Any:
+    return references if references is not None and references.has_reference() else None
+
+
+def new_references() -> Any:
+    """A list of those that share one memory, empty."""
+    return import_module(_INTERNALS).BlockValuesRefs()
+
+
+def make_block(values: Any, placement: Any, ndim: int) -> Any:
+    """A block that shares its memory with nobody."""
+    return import_module(_INTERNALS)._unpickle_block(values, placement, ndim)
+
+
+def share_block(block: Any, references: Any) -> None:
+    """Let a block know with whom it shares its memory."""
+    block.refs = references
+    references.add_reference(block)
+
+
+def share_index(index: Any, references: Any) -> None:
+    """The same for an index that was made from a column."""
+    index._references = references
+    references.add_index_reference(index)
