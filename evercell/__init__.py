@@ -42,40 +42,35 @@ if TYPE_CHECKING:
     from evercell.core.errors import NonDeterminism
     from evercell.engine.approvals.asking import approve
     from evercell.engine.calls.calling import idempotency_key
+    from evercell.engine.calls.durable_functions import call, step
     from evercell.engine.calls.heartbeat import heartbeat, last_heartbeat
     from evercell.engine.calls.mapping import gather, map
-    from evercell.engine.calls.public import call, now, random, step, uuid
-    from evercell.engine.calls.recording import record
-    from evercell.engine.calls.waiting import (
-        asleep,
-        await_signal,
-        send,
-        sleep,
-        sleep_until,
-        wait_for,
-    )
+    from evercell.engine.calls.model_clients import record
+    from evercell.engine.calls.nondeterminism import now, random, uuid
+    from evercell.engine.calls.signals import await_signal, send, wait_for
+    from evercell.engine.calls.timers import asleep, sleep, sleep_until
     from evercell.state.proxies.lazy_proxy import resource
     from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
     from evercell.transactions import transaction
     from evercell.widgets.inbox import inbox
 
 _PLACES = {
-    "step": "evercell.engine.calls.public",
-    "call": "evercell.engine.calls.public",
+    "step": "evercell.engine.calls.durable_functions",
+    "call": "evercell.engine.calls.durable_functions",
     "map": "evercell.engine.calls.mapping",
     "gather": "evercell.engine.calls.mapping",
-    "sleep": "evercell.engine.calls.waiting",
-    "sleep_until": "evercell.engine.calls.waiting",
-    "asleep": "evercell.engine.calls.waiting",
-    "wait_for": "evercell.engine.calls.waiting",
-    "await_signal": "evercell.engine.calls.waiting",
-    "send": "evercell.engine.calls.waiting",
+    "sleep": "evercell.engine.calls.timers",
+    "sleep_until": "evercell.engine.calls.timers",
+    "asleep": "evercell.engine.calls.timers",
+    "wait_for": "evercell.engine.calls.signals",
+    "await_signal": "evercell.engine.calls.signals",
+    "send": "evercell.engine.calls.signals",
     "approve": "evercell.engine.approvals.asking",
     "inbox": "evercell.widgets.inbox",
-    "now": "evercell.engine.calls.public",
-    "random": "evercell.engine.calls.public",
-    "uuid": "evercell.engine.calls.public",
-    "record": "evercell.engine.calls.recording",
+    "now": "evercell.engine.calls.nondeterminism",
+    "random": "evercell.engine.calls.nondeterminism",
+    "uuid": "evercell.engine.calls.nondeterminism",
+    "record": "evercell.engine.calls.model_clients",
     "transaction": "evercell.transactions",
     "idempotency_key": "evercell.engine.calls.calling",
     "heartbeat": "evercell.engine.calls.heartbeat",

@@ -42,7 +42,7 @@ _HOMES: dict[str, str] = {
     "evercell.core.errors": _ERRORS,
     "evercell.engine.approvals.decision": "Decision",
     "evercell.engine.calls.policy": "CallPolicy OnChange",
-    "evercell.engine.calls.recording": "RecordedClient",
+    "evercell.engine.calls.model_clients": "RecordedClient",
     "evercell.rebuilders.databases": "open_sqlite3 fill_sqlite3 create_engine create_async_engine",
     "evercell.rebuilders.displays": "make_bar",
     "evercell.rebuilders.files": "reopen make_closed_file map_again",

@@ -25,9 +25,11 @@ import pytest
 
 from evercell.core import faults
 from evercell.core.records import NewRun
+from evercell.engine.approvals.gate import ApprovalGate
+from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.policy import OnChange
 from evercell.engine.calls.scope import CallScope, calls_of
-from evercell.engine.calls.waiting import send_signal
+from evercell.engine.calls.signals import send_signal
 from evercell.engine.leasing import take_lease
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
@@ -76,27 +78,27 @@ class Durable:
         A step that died, or raised, goes on the next time where it was. Returns what the function returns.
         """
         held = take_lease(self.workspace, self.run.id)
-        self.calls = CallScope(
-            self.workspace,
-            lambda: held.lease,
-            Values(getattr(inspect.unwrap(function), "__globals__", {})),
-            self.run.id,
-            name,
-            sha256(name.encode()).digest(),
-            self.notes.append,
-            OnChange(on_change),
+        step = StepContext(
+            workspace=self.workspace,
+            lease=lambda: held.lease,
+            values=Values(getattr(inspect.unwrap(function), "__globals__", {})),
+            run_id=self.run.id,
+            name=name,
+            key=sha256(name.encode()).digest(),
+            note=self.notes.append,
+            gate=ApprovalGate(),
+            on_change=OnChange(on_change),
         )
         try:
             if inspect.iscoroutinefunction(function):
-                return asyncio.run(self._async(function))
-            with calls_of(self.calls):
+                return asyncio.run(self._run_async(step, function))
+            with calls_of(step) as self.calls:
                 return function()
         finally:
             held.release()
 
-    async def _async(self, function: Callable[[], Any]) -> Any:
-        assert self.calls is not None
-        with calls_of(self.calls):
+    async def _run_async(self, step: StepContext, function: Callable[[], Any]) -> Any:
+        with calls_of(step) as self.calls:
             return await function()
 
     @contextmanager

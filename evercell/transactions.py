@@ -85,7 +85,7 @@ def _once(engine: sa.Engine, scope: CallScope, function: Callable[..., Any], arg
         if found is not None:
             return _recorded(scope, key, bytes(found.value), bytes(found.mac))
         value = function(connection, *args, **kwargs)
-        content = scope.values.dumps(value, name=f"The result of {function.__name__}()")
+        content = scope.step.values.dumps(value, name=f"The result of {function.__name__}()")
         connection.execute(sa.insert(MARKS).values(key=key, value=content, mac=_mac(scope, key, content)))
         reach("before_user_commit")
     reach("after_user_commit")
@@ -98,8 +98,8 @@ def _recorded(scope: CallScope, key: str, content: bytes, mac: bytes) -> Any:
             f"The row {key} of evercell_calls in your database was not signed with your key.",
             hint="Do not trust it: look at what wrote there.",
         )
-    return scope.values.loads(content)
+    return scope.step.values.loads(content)
 
 
 def _mac(scope: CallScope, key: str, content: bytes) -> bytes:
-    return scope.workspace.signer.sign(b"transaction\0" + key.encode() + content)
+    return scope.step.workspace.signer.sign(b"transaction\0" + key.encode() + content)

@@ -8,7 +8,7 @@ import click
 
 from evercell.cli.common import json_option, print_json, workspace_of
 from evercell.core.errors import UsageError
-from evercell.engine.calls.waiting import send_signal
+from evercell.engine.calls.signals import send_signal
 
 
 @click.command()

@@ -13,8 +13,10 @@ from typing import Any
 from evercell.core.errors import Tampered
 from evercell.core.records import Call
 from evercell.core.statuses import RunStatus
+from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.calling import call_sync
-from evercell.engine.calls.policy import CallPolicy
+from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.policy import ONCE
 from evercell.engine.calls.scope import CallScope, calls_of
 from evercell.engine.session import Session
 from evercell.state.content.chunk_reader import join
@@ -40,30 +42,33 @@ def abandon(session: Session, *, undo: bool, note: Callable[[str], None]) -> lis
 
 def _undo(session: Session, note: Callable[[str], None]) -> list[str]:
     run = session.require_run()
-    scope = CallScope(
-        session.workspace,
-        lambda: session.ensure_lease().lease,
-        session.namespace.values(),
-        run.id,
-        STEP,
-        sha256(run.id.encode()).digest(),
-        note,
+    step = StepContext(
+        workspace=session.workspace,
+        lease=lambda: session.ensure_lease().lease,
+        values=session.namespace.values(),
+        run_id=run.id,
+        name=STEP,
+        key=sha256(run.id.encode()).digest(),
+        note=note,
+        gate=ApprovalGate(),
     )
     undone = []
-    with calls_of(scope):
+    with calls_of(step) as scope:
         for call in session.store.calls.undoable(run.id):
-            function, value, args, kwargs = scope.values.loads(_checked(scope, call))
+            function, value, args, kwargs = step.values.loads(_checked(scope, call))
             name = f"undo {call.step} {call.key}"
-            call_sync(_run, (function, value, *args), kwargs, name=name, key="once", policy=CallPolicy())
+            call_sync(_run, (function, value, *args), kwargs, name=name, key="once", policy=ONCE)
             undone.append(f"{call.key} of step {call.step}")
     return undone
 
 
 def _checked(scope: CallScope, call: Call) -> bytes:
     content = (
-        call.value if isinstance(call.value, bytes) else bytes(join(call.value, scope.workspace.store.chunks))
+        call.value
+        if isinstance(call.value, bytes)
+        else bytes(join(call.value, scope.step.workspace.store.chunks))
     )
-    if call.undo is None or not compare_digest(scope.mac(call, content), call.mac):
+    if call.undo is None or not compare_digest(scope.log.signature(call, content), call.mac):
         raise Tampered(
             f"The recorded call {call.key} of step {call.step} is not what was signed; nothing was undone.",
             hint="Do not trust it: undo by hand what it did.",

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from evercell.core.errors import UsageError
+from evercell.engine.approvals.request import ApprovalRequest
 from evercell.engine.calls.policy import OnChange
 
 _NAME = re.compile(r"[^\W\d][\w.-]*")
@@ -31,8 +32,8 @@ class StepSpec:
     """Never tried again by itself after an attempt that was interrupted."""
     on_change: OnChange = OnChange.FAIL
     """What happens where it goes on after a kill and calls otherwise than it did."""
-    gate: object = None
-    """The question that must be approved before the cell is executed."""
+    approval: ApprovalRequest | None = None
+    """What must be approved before the cell is executed."""
     slot: str = ""
     """What must match beside the key for a replay; the name where empty."""
 

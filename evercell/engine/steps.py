@@ -13,6 +13,8 @@ from evercell.core.errors import AttemptUnknown, LeaseLost, Tampered
 from evercell.core.ids import new_id
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.core.statuses import AttemptStatus
+from evercell.engine.approvals.gate import ApprovalGate
+from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.scope import CallScope, calls_of
 from evercell.engine.executor import BodyResult, Executor
 from evercell.engine.outputs import decode_outputs, encode_outputs, merge_streams, shorten
@@ -171,7 +173,7 @@ async def _execute(
             is_first=number == 0, synchronous=spec.once,
         )  # fmt: skip
         began = perf_counter()
-        with calls_of(_calls(session, spec, plan, executor)) as calls:
+        with calls_of(_context(session, spec, plan, executor)) as calls:
             result = await executor.run_body(timeout=spec.timeout, is_last=is_last)
         seconds = perf_counter() - began
         with executor.uninterrupted():
@@ -180,7 +182,7 @@ async def _execute(
             _record_failure(session, executor, attempt, result, calls)
             if is_last or result.interrupted:
                 session.namespace.observe(plan, label=spec.name, completed=False)
-                session.unfinished[spec.name] = Unfinished(plan.source_hash, plan.inputs, calls.step_key)
+                session.unfinished[spec.name] = Unfinished(plan.source_hash, plan.inputs, calls.step.key)
                 return StepOutcome(Ending.INTERRUPTED if result.interrupted else Ending.FAILED)
             left = session.namespace.roll_back(held) if held is not None else []
         executor.note(_retry_note(spec, number + 1, result, left))
@@ -188,20 +190,19 @@ async def _execute(
     raise AssertionError("the last attempt returns")
 
 
-def _calls(session: Session, spec: StepSpec, plan: CellPlan, executor: Executor) -> CallScope:
-    """The step's durable calls: those of its killed attempts come back, unless --rerun asks for new ones."""
-    key = _calls_key(session, spec, plan)
-    return CallScope(
-        session.workspace,
-        lambda: session.ensure_lease().lease,
-        session.namespace.values(),
-        session.require_run().id,
-        spec.name,
-        key,
-        executor.note,
-        spec.on_change,
-        executor.page,
-        spec.gate,
+def _context(session: Session, spec: StepSpec, plan: CellPlan, executor: Executor) -> StepContext:
+    """What the step's durable calls need: those of its killed attempts come back, unless --rerun is given."""
+    return StepContext(
+        workspace=session.workspace,
+        lease=lambda: session.ensure_lease().lease,
+        values=session.namespace.values(),
+        run_id=session.require_run().id,
+        name=spec.name,
+        key=_calls_key(session, spec, plan),
+        note=executor.note,
+        gate=ApprovalGate(spec.approval),
+        page=executor.page,
+        on_change=spec.on_change,
     )
 
 
@@ -231,7 +232,7 @@ def _complete(
     session.unfinished.pop(spec.name, None)
     completed = _Completed(
         spec.name, spec.replay_slot, plan.key, plan.source, plan.source_hash, plan.inputs_hex, seconds,
-        outputs=merge_streams(executor.recorded()), calls=calls.about(),
+        outputs=merge_streams(executor.recorded()), calls=calls.log.summary(),
     )  # fmt: skip
     checkpoint, missing = commit(session, completed, attempt=attempt)
     if missing:
@@ -285,7 +286,7 @@ def _record_failure(
     try:
         session.store.steps.fail(
             session.ensure_lease().lease, attempt, status=status, error=result.error, outputs=blob, chunks=chunks,
-            calls=calls.about(),
+            calls=calls.log.summary(),
         )  # fmt: skip
     except LeaseLost as error:
         executor.note(str(error))  # the user's own error is on the page already and matters more

@@ -9,7 +9,7 @@ from functools import cache
 from typing import NoReturn
 
 from evercell.core.errors import UsageError
-from evercell.engine.approvals.asking import Ask
+from evercell.engine.approvals.request import ApprovalRequest
 from evercell.engine.calls.policy import OnChange
 from evercell.engine.spec import StepSpec, check_step_name, parse_duration
 
@@ -98,14 +98,14 @@ def parse_approve(line: str) -> StepSpec:
     """The spec on an ``%%approve`` line; raises `UsageError` or `HelpAsked`."""
     given = parse_line(approve_parser(), line)
     approvers = tuple(name.strip() for name in given.approvers.split(",")) if given.approvers else None
-    ask = Ask(
+    request = ApprovalRequest(
         " ".join(given.title),
         timeout=parse_duration(given.timeout) if given.timeout else None,
         on_timeout=given.on_timeout,
         approvers=approvers,
         quorum=given.quorum,
     )
-    return StepSpec(name=given.name, rerun=given.rerun, gate=ask)
+    return StepSpec(name=given.name, rerun=given.rerun, approval=request)
 
 
 def setup_parser() -> argparse.ArgumentParser:

@@ -129,7 +129,7 @@ def test_a_wait_survives_the_kernel(new_kernel: NewKernel) -> None:
     kernel.kill()
     second = new_kernel()
     second.run("%resume")
-    second.run("from evercell.engine.calls.waiting import send_signal")
+    second.run("from evercell.engine.calls.signals import send_signal")
     second.run("import evercell")
     second.run("%%step other\nsent = evercell.send('nb-1', 'go', [1])")
     assert second.run("%%step wait\ngot = evercell.wait_for('go')").status == "ok"

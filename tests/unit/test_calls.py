@@ -17,7 +17,7 @@ import evercell
 from evercell.core.errors import UsageError
 from evercell.engine.abandoning import abandon
 from evercell.engine.calls.policy import CallPolicy
-from evercell.engine.calls.waiting import send_signal
+from evercell.engine.calls.signals import send_signal
 from evercell.engine.settings import Settings
 from evercell.engine.steps import Ending, StepOutcome
 from evercell.engine.workspace import Workspace, open_workspace

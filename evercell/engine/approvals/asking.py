@@ -7,81 +7,37 @@ import dis
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
 from sys import _getframe
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 from evercell.core.canonical import canonical_json
-from evercell.core.errors import ApprovalTimeout, UsageError
+from evercell.core.errors import ApprovalTimeout
 from evercell.core.ids import new_id
 from evercell.core.records import Approval, Question, Vote
 from evercell.engine.approvals.deciding import TIMEOUT, answer, settled
 from evercell.engine.approvals.decision import Decision
 from evercell.engine.approvals.forms import remade, schema_of
-from evercell.engine.approvals.notifications import tell
+from evercell.engine.approvals.notifications import notify
+from evercell.engine.approvals.request import ApprovalRequest, OnTimeout
 from evercell.engine.calls.calling import call_async, call_sync
 from evercell.engine.calls.heartbeat import running_call
-from evercell.engine.calls.policy import CallPolicy
+from evercell.engine.calls.policy import ONCE
 from evercell.engine.calls.scope import CallScope, require_scope
-from evercell.engine.calls.suspension import Patience
+from evercell.engine.calls.suspension import GracePeriod
+from evercell.engine.executor import Page
 from evercell.engine.holder import this_user
 from evercell.engine.spec import parse_duration
-
-OnTimeout = Literal["reject", "approve", "fail"]
 
 _POLL = 0.2
 """Seconds between two looks at the store; an answer given on this page is seen at once."""
 
 _GLANCE = 0.05
 """Seconds between two looks at the page."""
-
-LONGEST_TITLE = 500
-ONCE = CallPolicy()
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """An approval as the notebook asks for it."""
-
-    title: str
-    details: Any = None
-    choices: tuple[str, ...] = ("Approve", "Reject")
-    form: Any = None
-    timeout: float | None = None
-    on_timeout: OnTimeout = "reject"
-    approvers: tuple[str, ...] | None = None
-    quorum: int = 1
-
-    def __post_init__(self) -> None:
-        if not self.title.strip() or len(self.title) > LONGEST_TITLE:
-            raise UsageError(
-                f"An approval's title has 1 to {LONGEST_TITLE} characters.",
-                hint="The rest belongs in details=.",
-            )
-        folded = {choice.casefold() for choice in self.choices}
-        if (
-            len(self.choices) < 2
-            or len(folded) < len(self.choices)
-            or not all(c.strip() for c in self.choices)
-        ):
-            raise UsageError(
-                "An approval has two or more different choices, of which the first one approves.",
-                hint='choices=("Approve", "Reject")',
-            )
-        if self.on_timeout not in ("reject", "approve", "fail"):
-            raise UsageError(
-                f"on_timeout={self.on_timeout!r} is not known.", hint="Use 'reject', 'approve' or 'fail'."
-            )
-        possible = len(self.approvers) if self.approvers is not None else self.quorum
-        if not 1 <= self.quorum <= possible:
-            raise UsageError(
-                f"A quorum of {self.quorum} cannot be reached.",
-                hint="At most as many as there are approvers.",
-            )
 
 
 def approve(
@@ -106,32 +62,26 @@ def approve(
     The question is a row in the store: it outlives this kernel, and is answered once, from here, the inbox
     page, ``evercell approve``, or another notebook.
     """
-    ask = Ask(
+    request = ApprovalRequest(
         title, details, tuple(choices), form, _seconds(timeout), on_timeout,
         tuple(approvers) if approvers is not None else None, quorum,
     )  # fmt: skip
     require_scope("approve")
+    key = key or request.call_key
     if _is_awaited(_getframe(1)):
-        return _asked_async(ask, key)
-    return _remade(
-        ask, call_sync(partial(wait, ask), (), {}, name="approve", key=key_of(ask, key), policy=ONCE)
-    )
+        return _approve_async(request, key)
+    decision = call_sync(partial(wait, request), (), {}, name="approve", key=key, policy=ONCE)
+    return _with_form(request, decision)
 
 
-async def _asked_async(ask: Ask, key: str | None) -> Decision:
-    made = await call_async(
-        partial(wait_async, ask), (), {}, name="approve", key=key_of(ask, key), policy=ONCE
-    )
-    return _remade(ask, made)
+async def _approve_async(request: ApprovalRequest, key: str) -> Decision:
+    decision = await call_async(partial(wait_async, request), (), {}, name="approve", key=key, policy=ONCE)
+    return _with_form(request, decision)
 
 
-def key_of(ask: Ask, key: str | None) -> str:
-    """Another title is another question: what was approved is never taken for something else."""
-    return key or sha256(ask.title.encode()).hexdigest()[:12]
-
-
-def _remade(ask: Ask, decision: Decision) -> Decision:
-    return replace(decision, values=remade(ask.form, decision.values))
+def _with_form(request: ApprovalRequest, decision: Decision) -> Decision:
+    """The decision with its values of the form's own type."""
+    return replace(decision, values=remade(request.form, decision.values))
 
 
 def _seconds(timeout: float | str | timedelta | None) -> float | None:
@@ -149,14 +99,14 @@ def _is_awaited(frame: FrameType) -> bool:
 # -- waiting -------------------------------------------------------------------------------------
 
 
-def wait(ask: Ask) -> Decision:
+def wait(request: ApprovalRequest) -> Decision:
     """Ask, and wait in this thread. Inside a durable call: its row is found again by the call's key."""
     scope = require_scope("approve")
     waker = threading.Event()
-    with _Open(scope, ask, waker.set) as opened:
-        while (decision := opened.look()) is None:
-            pass_by = getattr(scope.workspace.clock, "pass_by", None)
-            left = opened.seconds_left()
+    with PendingApproval(scope, request, waker.set) as pending:
+        while (decision := pending.look()) is None:
+            pass_by = getattr(scope.step.workspace.clock, "pass_by", None)
+            left = pending.seconds_left()
             if pass_by is not None and left is not None:
                 pass_by(left)
             waker.wait(_GLANCE)
@@ -164,12 +114,12 @@ def wait(ask: Ask) -> Decision:
         return decision
 
 
-async def wait_async(ask: Ask) -> Decision:
-    """The same without holding up the kernel's loop."""
+async def wait_async(request: ApprovalRequest) -> Decision:
+    """The same without holding up the loop."""
     scope = require_scope("approve")
     loop, waker = asyncio.get_running_loop(), asyncio.Event()
-    with _Open(scope, ask, lambda: loop.call_soon_threadsafe(waker.set)) as opened:
-        while (decision := opened.look()) is None:
+    with PendingApproval(scope, request, lambda: loop.call_soon_threadsafe(waker.set)) as pending:
+        while (decision := pending.look()) is None:
             try:
                 async with asyncio.timeout(_GLANCE):
                     await waker.wait()
@@ -179,82 +129,84 @@ async def wait_async(ask: Ask) -> Decision:
         return decision
 
 
-class _Open:
-    """A question on the table: its row, and its view while somebody waits here."""
+class PendingApproval:
+    """A question that waits for its answer: its row, and its view while somebody waits here."""
 
-    def __init__(self, scope: CallScope, ask: Ask, wake: Callable[[], object]) -> None:
-        self._scope = scope
-        self._approval = _ask(scope, ask)
-        self._patience = Patience(scope, f"approval of {ask.title!r} ({self._approval.id})")
+    def __init__(self, scope: CallScope, request: ApprovalRequest, wake: Callable[[], object]) -> None:
+        self._step = scope.step
+        self._approval = _ask(scope, request)
+        self._grace = GracePeriod(scope, f"approval of {request.title!r} ({self._approval.id})")
         self._wake = wake
         self._next_look = 0.0
-        self._close: Callable[[Approval], None] | None = None
+        self._close_view: Callable[[Approval], None] | None = None
 
-    def __enter__(self) -> _Open:
-        page = self._scope.page
+    def __enter__(self) -> PendingApproval:
+        page = self._step.page
         if page is not None and self._approval.decision is None:
-            self._close = page.ask(self._approval, self._answer)
+            self._close_view = page.ask(self._approval, self._answer)
         return self
 
     def _answer(self, choice: str, comment: str, values: dict[str, Any] | None) -> Approval:
         """An answer given on the page; what it raises is shown there."""
-        workspace = self._scope.workspace
         try:
             return answer(
-                workspace,
-                self._approval.id,
-                choice,
-                by=this_user(),
-                via="notebook",
-                comment=comment,
+                self._step.workspace, self._approval.id, choice, by=this_user(), via="notebook", comment=comment,
                 values=values,
-            )
+            )  # fmt: skip
         finally:
             self._next_look = 0.0
             self._wake()
 
     def seconds_left(self) -> float | None:
+        """Until its timeout decides; None where it has none."""
         deadline = self._approval.deadline_at
-        return (deadline - self._scope.workspace.clock()).total_seconds() if deadline is not None else None
+        return (deadline - self._step.workspace.clock()).total_seconds() if deadline is not None else None
 
     def look(self) -> Decision | None:
         """The decision if there is one by now. Raises `ApprovalTimeout`, or `Suspended` when it lasts."""
-        if self._scope.page is not None:
-            self._scope.page.listen()
+        if self._step.page is not None:
+            self._step.page.listen()
         if time.monotonic() < self._next_look:
             return None
         self._next_look = time.monotonic() + _POLL
-        workspace = self._scope.workspace
-        approval = self._approval
-        if approval.decision is None:
-            approval = self._approval = settled(workspace, workspace.store.approvals.find(approval.id))
-        if approval.decision is None:
-            self._patience.check()
+        workspace = self._step.workspace
+        if self._approval.decision is None:
+            self._approval = settled(workspace, workspace.store.approvals.find(self._approval.id))
+        if self._approval.decision is None:
+            self._grace.check()
             return None
-        return _decision(approval, approval.decision)
+        return _decision(self._approval, self._approval.decision)
 
     def __exit__(self, *exception: object) -> None:
-        if self._close is not None:
-            self._close(self._approval)
+        if self._close_view is not None:
+            self._close_view(self._approval)
 
 
-def _ask(scope: CallScope, ask: Ask) -> Approval:
+def _ask(scope: CallScope, request: ApprovalRequest) -> Approval:
+    """Commit the question, unless this call asked it before."""
     call = running_call.get()
     assert call is not None
-    page, now = scope.page, scope.workspace.clock()
-    details = (
-        {} if ask.details is None else page.render(ask.details) if page is not None else _plain(ask.details)
-    )
-    question = Question(ask.choices, details, schema_of(ask.form), ask.approvers, ask.quorum, ask.on_timeout)
-    deadline = now + timedelta(seconds=ask.timeout) if ask.timeout is not None else None
-    draft = Approval(
-        new_id(), scope.run_id, scope.step, scope.step_key, call.place.key, ask.title, question,
-        digest_of(ask.title, question), now, this_user(), deadline,
+    step, now = scope.step, scope.step.workspace.clock()
+    question = Question(
+        request.choices, _details(request.details, step.page), schema_of(request.form), request.approvers,
+        request.quorum, request.on_timeout,
     )  # fmt: skip
-    asked = scope.workspace.store.approvals.ask(scope.lease(), draft)
+    deadline = now + timedelta(seconds=request.timeout) if request.timeout is not None else None
+    draft = Approval(
+        new_id(), step.run_id, step.name, step.key, call.identity.key, request.title, question,
+        digest_of(request.title, question), now, this_user(), deadline,
+    )  # fmt: skip
+    asked = step.workspace.store.approvals.ask(step.lease(), draft)
     if asked.id == draft.id:
-        tell(scope.workspace, asked)
+        notify(step.workspace, asked)
     return asked
+
+
+def _details(value: Any, page: Page | None) -> dict[str, Any]:
+    """What is shown below the title, as MIME type → data."""
+    if value is None:
+        return {}
+    return page.render(value) if page is not None else _plain(value)
 
 
 def digest_of(title: str, question: Question) -> bytes:

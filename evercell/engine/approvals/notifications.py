@@ -1,4 +1,4 @@
-"""Telling people that they are asked: notifiers of the entry-point group ``evercell.notifiers``.
+"""Notifying people that they are asked: notifiers of the entry-point group ``evercell.notifiers``.
 
 A notifier is called as ``notify(notice)`` with a `Notice`; it raises what went wrong, and is tried again.
 Returning None means that it is not set up, and nothing is recorded.
@@ -26,7 +26,7 @@ _PAUSE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a notifier is told."""
+    """What a notifier passes on."""
 
     approval: Approval
     run: str
@@ -36,11 +36,11 @@ class Notice:
 
 
 Notifier = Callable[[Notice], str | None]
-"""Returns whom it told, None where it is not set up."""
+"""Returns whom it notified, None where it is not set up."""
 
 
-def tell(workspace: Workspace, approval: Approval) -> None:
-    """Tell everybody in a thread of its own: a mail server that hangs holds up nobody."""
+def notify(workspace: Workspace, approval: Approval) -> None:
+    """Notify everybody, in a thread of its own: a mail server that hangs holds up nobody."""
     notifiers = _notifiers()
     if not notifiers:
         return
@@ -48,13 +48,13 @@ def tell(workspace: Workspace, approval: Approval) -> None:
     link = f"{base.rstrip('/')}/evercell/approvals/{approval.id}" if base else None
     notice = Notice(approval, workspace.store.runs.find(approval.run_id).name, link)
     thread = threading.Thread(
-        target=_tell_all, args=(workspace, notice, notifiers), name=_THREAD, daemon=True
+        target=_notify_all, args=(workspace, notice, notifiers), name=_THREAD, daemon=True
     )
     thread.start()
 
 
 def wait(timeout: float) -> None:
-    """Wait, so many seconds at most, for those who are being told: a process that ends would cut them off."""
+    """Wait, so many seconds at most, for notifications under way: a process that ends would cut them off."""
     end = time.monotonic() + timeout
     for thread in threading.enumerate():
         if thread.name == _THREAD:
@@ -67,22 +67,23 @@ def _notifiers() -> dict[str, Notifier]:
     return {entry.name: entry.load() for entry in entry_points(group=GROUP)}
 
 
-def _tell_all(workspace: Workspace, notice: Notice, notifiers: dict[str, Notifier]) -> None:
-    for name, notify in notifiers.items():
-        told: dict[str, Any] = {"approval": notice.approval.id, "notifier": name}
+def _notify_all(workspace: Workspace, notice: Notice, notifiers: dict[str, Notifier]) -> None:
+    for name, notifier in notifiers.items():
+        about: dict[str, Any] = {"approval": notice.approval.id, "notifier": name}
         try:
-            kind, more = _try(notify, notice)
-        except Exception as error:  # noqa: BLE001  whatever it raises is told to the operator
-            kind, more = EventKind.NOTIFICATION_FAILED, {"error": f"{type(error).__name__}: {error}"[:300]}
+            kind, outcome = _try(notifier, notice)
+        except Exception as error:  # noqa: BLE001  whatever it raises is for the operator to read
+            kind = EventKind.NOTIFICATION_FAILED
+            outcome = {"error": f"{type(error).__name__}: {error}"[:300]}
         if kind is not None:
             with suppress(StoreError):  # out of reach: the question is there all the same
-                workspace.store.journal.append(None, notice.approval.run_id, kind, told | more)
+                workspace.store.journal.append(None, notice.approval.run_id, kind, about | outcome)
 
 
-def _try(notify: Notifier, notice: Notice) -> tuple[EventKind | None, dict[str, Any]]:
+def _try(notifier: Notifier, notice: Notice) -> tuple[EventKind | None, dict[str, Any]]:
     for number in range(1, _TRIES + 1):
         try:
-            to = notify(notice)
+            to = notifier(notice)
         except Exception:
             if number == _TRIES:
                 raise

@@ -11,17 +11,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from evercell.core.errors import LeaseLost, NonDeterminism, NotKept, StepTimeout
+from evercell.core.errors import StepTimeout
 from evercell.engine.calls.heartbeat import RunningCall, running_call
+from evercell.engine.calls.log import Result
+from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.policy import CallPolicy
-from evercell.engine.calls.scope import CallScope, Place, Result, current_scope, path
+from evercell.engine.calls.scope import CallScope, current_scope, path
+from evercell.engine.calls.tries import Describe, Tries
 
 Function = Callable[..., Any]
-About = Callable[[Any], dict[str, Any]]
-"""What is kept of a result beside it: tokens, cost."""
-
-_OURS = (LeaseLost, NonDeterminism, NotKept)
-"""Errors about the recording itself: neither tried again nor recorded."""
 
 
 def idempotency_key() -> str:
@@ -32,118 +30,74 @@ def idempotency_key() -> str:
     call = running_call.get()
     if call is None:
         raise RuntimeError("evercell.idempotency_key() is only known inside a durable call (@evercell.step).")
-    return call.scope.idempotency_key(call.place.key)
+    return call.scope.idempotency_key(call.identity)
 
 
 def call_sync(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
-    policy: CallPolicy, about: About | None = None, undo: Function | None = None,
+    policy: CallPolicy, describe: Describe | None = None, undo: Function | None = None,
 ) -> Any:  # fmt: skip
     """Call a function durably; outside of a step, call it."""
     scope = current_scope()
     if scope is None:
         return function(*args, **kwargs)
-    place = scope.begin(name, key, args, kwargs)
-    known = scope.recorded(place)
+    identity = scope.begin(name, key, args, kwargs)
+    known = scope.log.find(identity)
     if known is not None:
         return known.get()
-    with _inside(scope, place, policy) as call:
-        tries: list[dict[str, Any]] = []
-        for pause in _tries(policy, tries):
+    tries = Tries(policy)
+    with _inside(scope, identity, policy) as call:
+        for pause in tries:
             if pause:
                 time.sleep(pause)
-            with _try(tries):
+            with tries.noted():
                 with _time_limit(policy.timeout, name, call):
                     value = function(*args, **kwargs)
                 break
         else:
-            return _fail(scope, place, tries)
-    scope.record(place, Result(value), _told(tries, value, about), undo=_undoing(undo, value, args, kwargs))
+            return _fail(scope, identity, tries)
+    undoing = None if undo is None else (undo, value, args, kwargs)
+    scope.log.record(identity, Result(value), tries.records(value, describe), undo=undoing)
     return value
 
 
 async def call_async(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
-    policy: CallPolicy, about: About | None = None, undo: Function | None = None,
+    policy: CallPolicy, describe: Describe | None = None, undo: Function | None = None,
 ) -> Any:  # fmt: skip
     """Call a coroutine function durably; outside of a step, call it."""
     scope = current_scope()
     if scope is None:
         return await function(*args, **kwargs)
-    place = scope.begin(name, key, args, kwargs)
-    known = scope.recorded(place)
+    identity = scope.begin(name, key, args, kwargs)
+    known = scope.log.find(identity)
     if known is not None:
         return known.get()
-    with _inside(scope, place, policy) as call:
-        tries: list[dict[str, Any]] = []
-        for pause in _tries(policy, tries):
+    tries = Tries(policy)
+    with _inside(scope, identity, policy) as call:
+        for pause in tries:
             if pause:
                 await asyncio.sleep(pause)
-            with _try(tries):
+            with tries.noted():
                 value = await _limited(function(*args, **kwargs), policy.timeout, name, call)
                 break
         else:
-            return _fail(scope, place, tries)
-    scope.record(place, Result(value), _told(tries, value, about), undo=_undoing(undo, value, args, kwargs))
+            return _fail(scope, identity, tries)
+    undoing = None if undo is None else (undo, value, args, kwargs)
+    scope.log.record(identity, Result(value), tries.records(value, describe), undo=undoing)
     return value
 
 
-def _tries(policy: CallPolicy, tries: list[dict[str, Any]]) -> Iterator[float]:
-    """Seconds to wait before each try; ends when no further one follows."""
-    began = time.monotonic()
-    yield 0.0
-    while True:
-        failures = [t for t in tries if t["error"] is not None]
-        elapsed = time.monotonic() - began
-        if not policy.tries_again(failures[-1]["error"], failures=len(failures), elapsed=elapsed):
-            return
-        yield policy.pause(failures=len(failures))
-
-
-@contextmanager
-def _try(tries: list[dict[str, Any]]) -> Iterator[None]:
-    """One try: an error of the function is noted, one of ours or an interrupt goes on."""
-    began, at = time.perf_counter(), time.time()
-    error: BaseException | None = None
-    try:
-        yield
-    except _OURS:
-        raise
-    except Exception as raised:  # noqa: BLE001  whatever the function raises is its result
-        error = raised
-    finally:
-        tries.append({"at": at, "seconds": time.perf_counter() - began, "error": error})
-
-
-def _fail(scope: CallScope, place: Place, tries: list[dict[str, Any]]) -> Any:
-    error: BaseException = tries[-1]["error"]
-    scope.record(place, Result(error=error), _told(tries))
+def _fail(scope: CallScope, identity: CallIdentity, tries: Tries) -> Any:
+    error = tries.last_error
+    scope.log.record(identity, Result(error=error), tries.records())
     raise error
 
 
-def _undoing(undo: Function | None, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return None if undo is None else (undo, value, args, kwargs)
-
-
-def _told(tries: list[dict[str, Any]], value: Any = None, about: About | None = None) -> list[dict[str, Any]]:
-    """The tries as they are stored; the last one with what ``about`` says of the value."""
-    told = [
-        {
-            "at": round(t["at"], 3),
-            "seconds": round(t["seconds"], 6),
-            "error": None if t["error"] is None else f"{type(t['error']).__name__}: {t['error']}"[:500],
-        }
-        for t in tries
-    ]
-    if about is not None:
-        told[-1] |= about(value)
-    return told
-
-
 @contextmanager
-def _inside(scope: CallScope, place: Place, policy: CallPolicy) -> Iterator[RunningCall]:
-    call = RunningCall(scope, place, policy.heartbeat_timeout)
-    tokens = path.set(place.key), running_call.set(call)
+def _inside(scope: CallScope, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
+    call = RunningCall(scope, identity, policy.heartbeat_timeout)
+    tokens = path.set(identity.key), running_call.set(call)
     try:
         yield call
     finally:

@@ -8,7 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from evercell.engine.calls.scope import CallScope, Place
+from evercell.engine.calls.order import CallIdentity
+from evercell.engine.calls.scope import CallScope
 
 _BETWEEN_WRITES = 1.0
 """Seconds: a call may give signs of life more often than the store wants to hear of them."""
@@ -19,7 +20,7 @@ class RunningCall:
     """A durable call under way."""
 
     scope: CallScope
-    place: Place
+    identity: CallIdentity
     limit: float | None = None
     """Seconds without a sign of life after which a try counts as hung."""
     _last: float = field(default_factory=time.monotonic)
@@ -34,26 +35,25 @@ class RunningCall:
         """Seconds until it counts as hung; only where it has a limit."""
         return (self.limit or 0.0) - (time.monotonic() - self._last)
 
-    def beat(self, details: Any) -> None:
+    def record_heartbeat(self, details: Any) -> None:
+        """Commit a sign of life, unless the last one is less than a second old."""
         with self._lock:
             now = self._last = time.monotonic()
             self._details = details
             if now - self._written < _BETWEEN_WRITES:
                 return
             self._written = now
-        scope = self.scope
-        scope.workspace.store.calls.record_heartbeat(
-            scope.lease(), scope.step, scope.step_key, self.place.key, details
+        step = self.scope.step
+        step.workspace.store.calls.record_heartbeat(
+            step.lease(), step.name, step.key, self.identity.key, details
         )
 
-    def former(self) -> Any:
-        """What an earlier try, in this kernel or a killed one, told last."""
-        scope = self.scope
+    def last_details(self) -> Any:
+        """What an earlier try, in this kernel or a killed one, said last."""
         if self._details is not None:
             return self._details
-        return scope.workspace.store.calls.last_heartbeat(
-            scope.run_id, scope.step, scope.step_key, self.place.key
-        )
+        step = self.scope.step
+        return step.workspace.store.calls.last_heartbeat(step.run_id, step.name, step.key, self.identity.key)
 
 
 running_call: ContextVar[RunningCall | None] = ContextVar("running_call", default=None)
@@ -68,10 +68,10 @@ def heartbeat(details: Any = None) -> None:
     """
     call = running_call.get()
     if call is not None:
-        call.beat(details)
+        call.record_heartbeat(details)
 
 
 def last_heartbeat() -> Any:
-    """What an earlier try at this call told `heartbeat` last, to go on from there; None if there is nothing."""
+    """What an earlier try at this call said last with `heartbeat`, to go on from there; None if nothing."""
     call = running_call.get()
-    return call.former() if call is not None else None
+    return call.last_details() if call is not None else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from evercell.core.errors import UsageError
 
@@ -51,6 +52,11 @@ class CallPolicy:
                 hint="@step(retries=3, backoff=1.0, jitter=0.1)",
             )
 
+    def options(self) -> dict[str, Any]:
+        """Those of its fields that somebody chose: what makes it again, with the defaults of then."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {f.name: values[f.name] for f in fields(self) if values[f.name] != f.default}
+
     def tries_again(self, error: BaseException, *, failures: int, elapsed: float) -> bool:
         """Whether another try follows after so many failures."""
         if failures > self.retries or isinstance(error, self.give_up_on):
@@ -65,3 +71,7 @@ class CallPolicy:
         """Seconds before the next try."""
         pause = min(self.backoff * 2.0 ** (failures - 1), self.longest_backoff)
         return pause * (1 + self.jitter * (2 * chance() - 1))
+
+
+ONCE = CallPolicy()
+"""One try."""

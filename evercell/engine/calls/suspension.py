@@ -19,8 +19,8 @@ class Suspended(BaseException):
 
 
 @dataclass
-class Patience:
-    """How long a wait may hold its kernel: as long as it takes, or headless for the grace period."""
+class GracePeriod:
+    """How long a wait may hold its kernel: as long as it takes, or headless so many seconds."""
 
     scope: CallScope
     what: str
@@ -28,9 +28,10 @@ class Patience:
     _began: float = field(default_factory=time.monotonic)
 
     def check(self) -> None:
-        """Raise `Suspended` where the grace period is over."""
-        grace = self.scope.workspace.settings.wait_grace
+        """Raise `Suspended` where it is over."""
+        step = self.scope.step
+        grace = step.workspace.settings.wait_grace
         if grace is not None and time.monotonic() - self._began >= grace:
-            if self.scope.page is not None:
-                self.scope.page.suspend()
+            if step.page is not None:
+                step.page.suspend()
             raise Suspended(self.what)

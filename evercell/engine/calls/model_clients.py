@@ -8,8 +8,10 @@ from time import perf_counter
 from typing import Any
 
 from evercell.engine.calls.calling import call_async, call_sync, is_async
+from evercell.engine.calls.log import Result
+from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.policy import CallPolicy
-from evercell.engine.calls.scope import CallScope, Place, Result, current_scope
+from evercell.engine.calls.scope import CallScope, current_scope
 
 PATHS = (
     "chat.completions.create",
@@ -69,13 +71,13 @@ def _request(
     scope = current_scope()
     if scope is None:
         return method(*args, **kwargs)
-    about = partial(_usage, prices=prices)
+    describe = partial(_usage, prices=prices)
     if kwargs.get("stream"):
         if is_async(method):
             return _astream(scope, method, path, args, kwargs)
         return _stream(scope, method, path, policy, args, kwargs)
     make = call_async if is_async(method) else call_sync
-    return make(method, args, kwargs, name=path, key=None, policy=policy, about=about)
+    return make(method, args, kwargs, name=path, key=None, policy=policy, describe=describe)
 
 
 def _usage(value: Any, *, prices: Prices) -> dict[str, Any]:
@@ -85,11 +87,11 @@ def _usage(value: Any, *, prices: Prices) -> dict[str, Any]:
         return {}
     read = getattr(usage, "prompt_tokens", None) or getattr(usage, "input_tokens", None) or 0
     wrote = getattr(usage, "completion_tokens", None) or getattr(usage, "output_tokens", None) or 0
-    told: dict[str, Any] = {"model": model, "tokens_in": read, "tokens_out": wrote}
+    usage_record: dict[str, Any] = {"model": model, "tokens_in": read, "tokens_out": wrote}
     if isinstance(model, str) and model in prices:
         price_in, price_out = prices[model]
-        told["cost"] = round((read * price_in + wrote * price_out) / 1e6, 9)
-    return told
+        usage_record["cost"] = round((read * price_in + wrote * price_out) / 1e6, 9)
+    return usage_record
 
 
 # -- streams -------------------------------------------------------------------------------------
@@ -98,11 +100,11 @@ def _usage(value: Any, *, prices: Prices) -> dict[str, Any]:
 def _stream(
     scope: CallScope, method: Callable[..., Any], path: str, policy: CallPolicy, args: Any, kwargs: Any
 ) -> Iterator[Any]:
-    place = scope.begin(path, None, args, kwargs)
-    known = scope.recorded(place)
+    identity = scope.begin(path, None, args, kwargs)
+    known = scope.log.find(identity)
     if known is not None:
         return iter(known.get())
-    return _live(scope, place, call_plainly(method, policy, args, kwargs))
+    return _live(scope, identity, call_plainly(method, policy, args, kwargs))
 
 
 def call_plainly(method: Callable[..., Any], policy: CallPolicy, args: Any, kwargs: Any) -> Any:
@@ -121,22 +123,22 @@ def call_plainly(method: Callable[..., Any], policy: CallPolicy, args: Any, kwar
             time.sleep(policy.pause(failures=failures))
 
 
-def _live(scope: CallScope, place: Place, parts: Any) -> Iterator[Any]:
+def _live(scope: CallScope, identity: CallIdentity, parts: Any) -> Iterator[Any]:
     began, seen = perf_counter(), []
     for part in parts:
         seen.append(part)
         yield part
-    scope.record(place, Result(seen), [_tried(began, len(seen))])
+    scope.log.record(identity, Result(seen), [_tried(began, len(seen))])
 
 
 async def _astream(
     scope: CallScope, method: Callable[..., Any], path: str, args: Any, kwargs: Any
 ) -> AsyncIterator[Any]:
-    place = scope.begin(path, None, args, kwargs)
-    known = scope.recorded(place)
+    identity = scope.begin(path, None, args, kwargs)
+    known = scope.log.find(identity)
     if known is not None:
         return _again(known.get())
-    return _alive(scope, place, await method(*args, **kwargs))
+    return _alive(scope, identity, await method(*args, **kwargs))
 
 
 async def _again(parts: list[Any]) -> AsyncIterator[Any]:
@@ -144,12 +146,12 @@ async def _again(parts: list[Any]) -> AsyncIterator[Any]:
         yield part
 
 
-async def _alive(scope: CallScope, place: Place, parts: Any) -> AsyncIterator[Any]:
+async def _alive(scope: CallScope, identity: CallIdentity, parts: Any) -> AsyncIterator[Any]:
     began, seen = perf_counter(), []
     async for part in parts:
         seen.append(part)
         yield part
-    scope.record(place, Result(seen), [_tried(began, len(seen))])
+    scope.log.record(identity, Result(seen), [_tried(began, len(seen))])
 
 
 def _tried(began: float, parts: int) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""An approval as a notebook asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Literal
+
+from evercell.core.errors import UsageError
+
+OnTimeout = Literal["reject", "approve", "fail"]
+
+LONGEST_TITLE = 500
+"""Characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """What is asked, of whom, and what decides where nobody does. Raises `UsageError` where it makes no sense."""
+
+    title: str
+    details: Any = None
+    choices: tuple[str, ...] = ("Approve", "Reject")
+    """The first one approves."""
+    form: Any = None
+    timeout: float | None = None
+    """Seconds."""
+    on_timeout: OnTimeout = "reject"
+    approvers: tuple[str, ...] | None = None
+    """Who may answer; None: everybody."""
+    quorum: int = 1
+    """How many different people it takes to approve."""
+
+    def __post_init__(self) -> None:
+        if not self.title.strip() or len(self.title) > LONGEST_TITLE:
+            raise UsageError(
+                f"An approval's title has 1 to {LONGEST_TITLE} characters.",
+                hint="The rest belongs in details=.",
+            )
+        self._check_choices()
+        if self.on_timeout not in ("reject", "approve", "fail"):
+            raise UsageError(
+                f"on_timeout={self.on_timeout!r} is not known.", hint="Use 'reject', 'approve' or 'fail'."
+            )
+        possible = len(self.approvers) if self.approvers is not None else self.quorum
+        if not 1 <= self.quorum <= possible:
+            raise UsageError(
+                f"A quorum of {self.quorum} cannot be reached.",
+                hint="At most as many as there are approvers.",
+            )
+
+    def _check_choices(self) -> None:
+        different = {choice.casefold() for choice in self.choices}
+        is_blank = not all(choice.strip() for choice in self.choices)
+        if len(self.choices) < 2 or len(different) < len(self.choices) or is_blank:
+            raise UsageError(
+                "An approval has two or more different choices, of which the first one approves.",
+                hint='choices=("Approve", "Reject")',
+            )
+
+    @property
+    def call_key(self) -> str:
+        """What its call is found by: another title is another question, so nothing is approved in its place."""
+        return sha256(self.title.encode()).hexdigest()[:12]

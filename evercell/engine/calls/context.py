@@ -1,0 +1,34 @@
+"""The step whose calls are made: what one attempt at it hands to its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from evercell.core.records import Lease
+from evercell.engine.calls.gate import Gate
+from evercell.engine.calls.policy import OnChange
+from evercell.engine.executor import Page
+from evercell.engine.workspace import Workspace
+from evercell.state.pickling.values import Values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepContext:
+    """One attempt at a step, as its calls see it."""
+
+    workspace: Workspace
+    lease: Callable[[], Lease]
+    """The session's lease; raises `LeaseLost` where there is none."""
+    values: Values
+    run_id: str
+    name: str
+    key: bytes
+    """What its calls are found by: an edited step begins without any."""
+    note: Callable[[str], None]
+    """Tells the user one thing."""
+    gate: Gate
+    """Asks before calls that need approval."""
+    page: Page | None = None
+    """Where questions are shown; None: nobody looks on."""
+    on_change: OnChange = OnChange.FAIL

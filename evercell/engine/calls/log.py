@@ -1,0 +1,205 @@
+"""What is recorded of a step's calls: read when it goes on, written as each of them ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Any
+
+from evercell.core.chunks import Supply
+from evercell.core.errors import CallFailed, NonDeterminism, NotKept, StoreUnavailable, Tampered
+from evercell.core.records import Call
+from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.order import CallIdentity
+from evercell.engine.calls.policy import OnChange
+from evercell.state.content.chunk_reader import join
+from evercell.state.content.chunking import split
+
+LARGE_VALUE = 64 * 1024
+"""Bytes beyond which a result goes into chunks."""
+
+LONGEST_OUTAGE = 300.0
+"""Seconds to wait for a database that went away."""
+
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 5.0
+
+TryRecord = Mapping[str, Any]
+"""One try at a call as it is stored: when it began, its seconds, its error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a call returned, or raised."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+    def get(self) -> Any:
+        """Return it, or raise it."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class CallLog:
+    """The recorded calls of one step, as one attempt at it reads and extends them."""
+
+    def __init__(self, step: StepContext) -> None:
+        self._step = step
+        self.replayed = 0
+        self.executed = 0
+        self._lock = threading.Lock()
+        self._calls: dict[str, Call] | None = None
+        self._by_position: dict[int, Call] = {}
+
+    def load(self) -> None:
+        """Read what was recorded, at the first call."""
+        if self._calls is not None:
+            return
+        with self._lock:
+            if self._calls is None:
+                step = self._step
+                found = step.workspace.store.calls.of_step(step.run_id, step.name, step.key)
+                self._by_position = {call.position: call for call in found if call.position >= 0}
+                self._calls = {call.key: call for call in found}
+
+    def summary(self) -> Mapping[str, Any]:
+        """How many calls there are, and a digest of them, for the journal."""
+        with self._lock:
+            calls = sorted((self._calls or {}).values(), key=lambda call: call.position)
+        if not calls:
+            return {}
+        return {"calls": len(calls), "calls_digest": sha256(b"".join(c.mac for c in calls)).hexdigest()}
+
+    # -- replay ----------------------------------------------------------------------------------
+
+    def find(self, identity: CallIdentity) -> Result | None:
+        """What was recorded of the call, None if it is to be executed. Raises `NonDeterminism`."""
+        call = (self._calls or {}).get(identity.key)
+        expected = self._by_position.get(identity.position)
+        if call is None:
+            return self._changed(identity, expected, None) if expected is not None else None
+        if call.arguments != identity.arguments:
+            return self._changed(identity, call, call)
+        if expected is not None and expected.key != identity.key:
+            return self._changed(identity, expected, call)
+        return self._replay(call)
+
+    def _replay(self, call: Call) -> Result | None:
+        if not call.ok and not self._was_survived(call):
+            return None  # the failure that ended the attempt: try again
+        self.replayed += 1
+        value = self._load_value(call)
+        return Result(value) if call.ok else Result(error=value)
+
+    def _was_survived(self, call: Call) -> bool:
+        """Whether the step went on after this failure: then its cell handled it, and will again."""
+        latest = max(self._by_position, default=-1)
+        return latest > call.position if call.position >= 0 else latest >= -1 - call.position
+
+    def _changed(self, identity: CallIdentity, expected: Call, found: Call | None) -> Result | None:
+        step = self._step
+        if step.on_change is OnChange.RERUN:
+            self._forget_from(identity.position if identity.position >= 0 else -1 - identity.position)
+            return None
+        if step.on_change is OnChange.KEEP:
+            return self._replay(found) if found is not None else None
+        what = "with other arguments" if found is expected else "instead"
+        raise NonDeterminism(
+            f"Step {step.name} goes on after an interruption, but where it called {expected.key} it now calls "
+            f"{identity.key} {what}.",
+            hint="Make what the cell does depend on durable calls only (evercell.now(), evercell.random()), or "
+            f"choose: %%step {step.name} --on-change rerun | keep",
+        )
+
+    def _forget_from(self, position: int) -> None:
+        with self._lock:
+            kept = [c for c in (self._calls or {}).values() if 0 <= c.position < position]
+            self._calls = {call.key: call for call in kept}
+            self._by_position = {call.position: call for call in kept}
+
+    def _load_value(self, call: Call) -> Any:
+        content = call.value
+        if not isinstance(content, bytes):
+            content = bytes(join(content, self._step.workspace.store.chunks))
+        if not compare_digest(self.signature(call, content), call.mac):
+            raise Tampered(
+                f"The recorded result of call {call.key} of step {call.step} is not what was signed.",
+                hint=f"Do not trust it. Execute the step anew: %%step {call.step} --rerun",
+            )
+        return self._step.values.loads(content)
+
+    # -- signing ---------------------------------------------------------------------------------
+
+    def signature(self, call: Call, content: bytes) -> bytes:
+        """The signature of a call and its pickles."""
+        identity = CallIdentity(call.key, call.name, call.position, call.arguments)
+        return self._sign(call.step, call.step_key, identity, call.ok, content, call.undo)
+
+    def _sign(
+        self, step: str, step_key: bytes, identity: CallIdentity, ok: bool, content: bytes, undo: bytes | None
+    ) -> bytes:
+        fields = f"call\0{self._step.run_id}\0{step}\0{identity.key}\0{identity.position}\0{ok}\0".encode()
+        pickles = sha256(content).digest() + (sha256(undo).digest() if undo is not None else b"")
+        return self._step.workspace.signer.sign(fields + step_key + identity.arguments + pickles)
+
+    # -- recording -------------------------------------------------------------------------------
+
+    def record(
+        self, identity: CallIdentity, result: Result, tries: Sequence[TryRecord], *, undo: Any = None
+    ) -> None:
+        """Commit what the call returned or raised, and how to undo it. Raises `LeaseLost`, `NotKept`."""
+        step = self._step
+        content = self._dumps(identity, result)
+        undoing = step.values.dumps(undo, name=f"The undo of {identity.name}()") if undo is not None else None
+        value: Any = content
+        chunks = Supply()
+        if len(content) > LARGE_VALUE:
+            value, chunks = split(content)
+        ok = result.error is None
+        mac = self._sign(step.name, step.key, identity, ok, content, undoing)
+        call = Call(
+            step.run_id, step.name, step.key, identity.key, identity.position, identity.name, identity.arguments,
+            ok, value, mac, tuple(tries), step.workspace.clock(), undoing,
+        )  # fmt: skip
+        self._commit(call, chunks)
+        with self._lock:
+            self.executed += 1
+            if self._calls is not None:
+                self._calls[call.key] = call
+                if call.position >= 0:
+                    self._by_position[call.position] = call
+
+    def _dumps(self, identity: CallIdentity, result: Result) -> bytes:
+        values = self._step.values
+        if result.error is None:
+            return values.dumps(result.value, name=f"The result of {identity.name}()")
+        try:
+            return values.dumps(result.error, name=f"The error of {identity.name}()")
+        except NotKept:
+            substitute = CallFailed(
+                f"{identity.name}() failed: {type(result.error).__name__}: {result.error}",
+                hint="Its exception could not be kept as it was.",
+            )
+            return values.dumps(substitute, name="the error")
+
+    def _commit(self, call: Call, chunks: Supply) -> None:
+        """Record the call, waiting for a database that went away: the result is paid for."""
+        step = self._step
+        began, pause = time.monotonic(), _FIRST_PAUSE
+        while True:
+            try:
+                step.workspace.store.calls.record(step.lease(), call, chunks)
+                return
+            except StoreUnavailable as error:
+                if time.monotonic() - began > LONGEST_OUTAGE:
+                    raise
+                if pause == _FIRST_PAUSE:
+                    step.note(f"waiting for the store to record {call.key}: {error.what}")
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)

@@ -1,0 +1,83 @@
+"""The tries at one call: which follow which, and what is stored of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from evercell.core.errors import LeaseLost, NonDeterminism, NotKept
+from evercell.engine.calls.policy import CallPolicy
+
+Describe = Callable[[Any], dict[str, Any]]
+"""What is stored of a result beside it: tokens, cost."""
+
+_OF_RECORDING = (LeaseLost, NonDeterminism, NotKept)
+"""Errors about the recording itself: neither tried again nor recorded."""
+
+_LONGEST_ERROR = 500
+"""Characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One try at a call."""
+
+    at: float
+    """When it began, in seconds since the epoch."""
+    seconds: float
+    error: BaseException | None = None
+
+    def record(self) -> dict[str, Any]:
+        """It as it is stored."""
+        error = None if self.error is None else f"{type(self.error).__name__}: {self.error}"[:_LONGEST_ERROR]
+        return {"at": round(self.at, 3), "seconds": round(self.seconds, 6), "error": error}
+
+
+class Tries:
+    """Tries at a call until one returns, or its policy allows no more.
+
+    Iterating gives the seconds to wait before each.
+    """
+
+    def __init__(self, policy: CallPolicy) -> None:
+        self._policy = policy
+        self._tries: list[Try] = []
+
+    def __iter__(self) -> Iterator[float]:
+        began = time.monotonic()
+        yield 0.0
+        while self._policy.tries_again(
+            self.last_error, failures=len(self._tries), elapsed=time.monotonic() - began
+        ):
+            yield self._policy.pause(failures=len(self._tries))
+
+    @property
+    def last_error(self) -> BaseException:
+        """What the last try raised; only after one that failed."""
+        error = self._tries[-1].error
+        assert error is not None
+        return error
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """One try inside: an error of the function is noted, one of ours or an interrupt goes on."""
+        at, began = time.time(), time.perf_counter()
+        error: BaseException | None = None
+        try:
+            yield
+        except _OF_RECORDING:
+            raise
+        except Exception as raised:  # noqa: BLE001  whatever the function raises is its result
+            error = raised
+        finally:
+            self._tries.append(Try(at, time.perf_counter() - began, error))
+
+    def records(self, value: Any = None, describe: Describe | None = None) -> list[dict[str, Any]]:
+        """All tries as they are stored, the last one with what ``describe`` says of the value."""
+        records = [tried.record() for tried in self._tries]
+        if describe is not None:
+            records[-1] |= describe(value)
+        return records
