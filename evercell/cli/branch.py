@@ -16,7 +16,7 @@ from evercell.cli.common import (
 )
 from evercell.cli.run import finish
 from evercell.engine.branching import create_branch
-from evercell.engine.listing import RunRow
+from evercell.engine.listing import run_row
 
 
 @click.command()
@@ -58,7 +58,7 @@ def branch(
         if execute:
             finish(workspace, child, max_restarts=max_restarts, as_json=as_json)
         elif as_json:
-            print_json(RunRow(child, 0, False).as_json())
+            print_json(run_row(workspace, child).as_json())
         else:
             click.echo(f"run {child.name} ({child.id}) begins at step {step} of {run_ref}")
             click.echo(f"  → evercell resume {child.name}")

@@ -18,7 +18,7 @@ from evercell.cli.common import (
     workspace_of,
 )
 from evercell.core.records import Run
-from evercell.engine.listing import RunRow
+from evercell.engine.listing import run_row
 from evercell.engine.workspace import Workspace
 
 
@@ -94,7 +94,7 @@ def finish(
         steps = [row.as_json() for row in report.steps]
         print_json(
             {
-                **RunRow(report.run, 0, False).as_json(),
+                **run_row(workspace, report.run).as_json(),
                 "output": report.run.output,
                 "error": report.error,
                 "waiting": report.waiting,
@@ -102,7 +102,7 @@ def finish(
             }
         )
     else:
-        done = sum(row.versions > 0 for row in report.steps)
+        done = sum(row.is_completed for row in report.steps)
         click.echo(f"run {report.run.name} {report.run.status}: {done} steps completed → {report.run.output}")
     if report.waiting:
         click.echo(f"evercell: {report.waiting}", err=True)

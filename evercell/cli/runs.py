@@ -10,7 +10,7 @@ import click
 from evercell.cli.common import json_option, print_json, print_table, workspace_of
 from evercell.core.records import Output
 from evercell.engine.history import History, split_step_ref
-from evercell.engine.listing import RunRow, is_abandoned, list_runs, list_steps, run_tree
+from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
 from evercell.engine.outputs import decode_outputs
 from evercell.engine.workspace import Workspace
 from evercell.views.listings import runs_view, steps_view
@@ -47,7 +47,7 @@ def show(context: click.Context, ref: str, as_json: bool) -> None:
             return
         run = workspace.store.runs.find(run_ref)
         rows = list_steps(workspace, run)
-        row = RunRow(run, 0, is_abandoned(workspace, run))
+        row = run_row(workspace, run)
         attempts = [a for a in workspace.store.steps.attempts(run.id) if a.error]
     if as_json:
         errors = [
@@ -64,7 +64,7 @@ def show(context: click.Context, ref: str, as_json: bool) -> None:
             {**row.as_json(), "output": run.output, "steps": [s.as_json() for s in rows], "errors": errors}
         )
         return
-    print_table(steps_view(run, rows))
+    print_table(steps_view(row, rows))
     for attempt in attempts:
         if attempt.error:
             click.echo(

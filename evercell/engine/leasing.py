@@ -89,6 +89,17 @@ def take_lease(
     return HeldLease(workspace, lease, on_cancel)
 
 
+def has_live_session(workspace: Workspace, run_id: str) -> bool:
+    """Whether some session is on the run, ours included."""
+    held = workspace.store.leases.get(run_id)
+    return held is not None and is_live(workspace, held)
+
+
+def is_live(workspace: Workspace, lease: Lease) -> bool:
+    """Whether its holder may still write: it has not expired, and its process is not surely dead."""
+    return lease.expires_at > workspace.clock() and not is_gone(lease.holder)
+
+
 def _same_process(held: Lease, pid: int) -> bool:
     """An extension that was reloaded meets the lease of its former self."""
     return held.holder.pid == pid and held.holder.host == this_holder().host
@@ -97,7 +108,7 @@ def _same_process(held: Lease, pid: int) -> bool:
 def foreign_lease(workspace: Workspace, run_id: str) -> Lease | None:
     """The lease of another living session on this run, None where we could take it."""
     held = workspace.store.leases.get(run_id)
-    if held is None or held.expires_at <= workspace.clock() or is_gone(held.holder):
+    if held is None or not is_live(workspace, held):
         return None
     return None if _same_process(held, this_holder().pid) else held
 

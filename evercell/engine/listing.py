@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from evercell.core.records import Attempt, Lease, Run
-from evercell.core.statuses import AttemptStatus, RunStatus
-from evercell.engine.holder import is_gone
+from evercell.core.records import Attempt, Checkpoint, Run
+from evercell.core.statuses import AttemptStatus
+from evercell.engine.leasing import has_live_session
+from evercell.engine.standing import Standing, standing_of, standings_of
 from evercell.engine.workspace import Workspace
+
+INHERITED = "inherited"
+"""The status of a step that completed before the run branched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,24 +20,21 @@ class RunRow:
     """A run as a listing shows it."""
 
     run: Run
-    depth: int
+    standing: Standing
+    depth: int = 0
     """Branches below a run stand one deeper than it."""
-    is_abandoned: bool
-    """It says running, but the kernel that ran it is gone: resume goes on."""
-
-    @property
-    def status(self) -> str:
-        return f"{self.run.status} (kernel gone)" if self.is_abandoned else str(self.run.status)
 
     def as_json(self) -> dict[str, object]:
-        """For ``--json``."""
+        """For ``--json``. ``status`` is the stored one, ``standing`` what people read."""
         run = self.run
         return {
             "id": run.id,
             "name": run.name,
             "notebook": run.notebook,
             "status": str(run.status),
-            "is_abandoned": self.is_abandoned,
+            "standing": str(self.standing),
+            "kernel": str(self.standing.kernel),
+            "is_abandoned": self.standing.is_abandoned,
             "parent": run.parent,
             "branch_point": run.branch_point,
             "head": run.head,
@@ -50,13 +51,18 @@ class StepRow:
 
     name: str
     status: str
-    """An attempt's status, ``inherited`` for one completed before the run branched off."""
+    """That of its last attempt, or `INHERITED`."""
     attempts: int
     versions: int
     """How often it executed to its end: ``NAME@1`` … ``NAME@versions``. Replays add none."""
     seconds: float | None
     completed_at: datetime | None
     checkpoint: str | None
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether it is done, as far as the run came: here, or before the run branched off."""
+        return self.status in (AttemptStatus.COMPLETED, INHERITED)
 
     def as_json(self) -> dict[str, object]:
         """For ``--json``; ``seconds`` is the time of the body that completed."""
@@ -74,7 +80,12 @@ class StepRow:
 def list_runs(workspace: Workspace, *, notebook: str | None = None, limit: int | None = None) -> list[RunRow]:
     """Runs, newest first."""
     runs = workspace.store.runs.all(notebook=notebook, limit=limit)
-    return [RunRow(run, 0, is_abandoned(workspace, run)) for run in runs]
+    return [RunRow(run, standing) for run, standing in zip(runs, standings_of(workspace, runs), strict=True)]
+
+
+def run_row(workspace: Workspace, run: Run) -> RunRow:
+    """One run as it stands now."""
+    return RunRow(run, standing_of(workspace, run))
 
 
 def run_tree(rows: list[RunRow]) -> list[RunRow]:
@@ -88,47 +99,45 @@ def run_tree(rows: list[RunRow]) -> list[RunRow]:
     waiting = [(row, 0) for row in reversed(below.get(None, []))]
     while waiting:
         row, depth = waiting.pop()
-        ordered.append(RunRow(row.run, depth, row.is_abandoned))
+        ordered.append(replace(row, depth=depth))
         waiting += [(child, depth + 1) for child in reversed(below.get(row.run.id, []))]
     return ordered
 
 
-def is_abandoned(workspace: Workspace, run: Run) -> bool:
-    """Whether the run counts as running although nobody runs it any more."""
-    if run.status is not RunStatus.RUNNING:
-        return False
-    lease: Lease | None = workspace.store.leases.get(run.id)
-    return lease is None or lease.expires_at <= workspace.clock() or is_gone(lease.holder)
-
-
 def list_steps(workspace: Workspace, run: Run) -> list[StepRow]:
     """The steps of a run in order of their first execution, inherited ones first."""
-    store = workspace.store
+    is_attended = has_live_session(workspace, run.id)
     attempts: dict[str, list[Attempt]] = {}
-    for attempt in store.steps.attempts(run.id):
+    for attempt in workspace.store.steps.attempts(run.id):
         attempts.setdefault(attempt.step, []).append(attempt)
-    completed = {}
-    versions: dict[str, int] = {}
-    for checkpoint in store.checkpoints.visible(store.runs.lineage(run.id)):
+    versions: dict[str, list[Checkpoint]] = {}
+    for checkpoint in workspace.store.checkpoints.visible(workspace.store.runs.lineage(run.id)):
         if checkpoint.is_execution:
-            completed[checkpoint.step] = checkpoint
-            versions[checkpoint.step] = versions.get(checkpoint.step, 0) + 1
-    rows = []
-    for name in dict.fromkeys([*completed, *attempts]):
-        tries, done = attempts.get(name, []), completed.get(name)
-        rows.append(
-            StepRow(
-                name=name,
-                status=str(tries[-1].status if tries else _untried(done is not None)),
-                attempts=len(tries),
-                versions=versions.get(name, 0),
-                seconds=done.seconds if done else None,
-                completed_at=done.created_at if done else None,
-                checkpoint=done.id if done else None,
-            )
-        )
-    return rows
+            versions.setdefault(checkpoint.step, []).append(checkpoint)
+    names = dict.fromkeys([*versions, *attempts])
+    return [
+        _step_row(name, attempts.get(name, []), versions.get(name, []), is_attended=is_attended)
+        for name in names
+    ]
 
 
-def _untried(is_done: bool) -> str:
-    return "inherited" if is_done else str(AttemptStatus.RUNNING)
+def _step_row(
+    name: str, attempts: list[Attempt], versions: list[Checkpoint], *, is_attended: bool
+) -> StepRow:
+    newest = versions[-1] if versions else None
+    return StepRow(
+        name=name,
+        status=_step_status(attempts[-1], is_attended=is_attended) if attempts else INHERITED,
+        attempts=len(attempts),
+        versions=len(versions),
+        seconds=newest.seconds if newest else None,
+        completed_at=newest.created_at if newest else None,
+        checkpoint=newest.id if newest else None,
+    )
+
+
+def _step_status(last: Attempt, *, is_attended: bool) -> str:
+    """Its last attempt's. One whose kernel died is stored as running until somebody takes the run on."""
+    if last.status is AttemptStatus.RUNNING and not is_attended:
+        return str(AttemptStatus.INTERRUPTED)
+    return str(last.status)

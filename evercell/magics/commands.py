@@ -11,7 +11,7 @@ from IPython.display import display
 from evercell.core.errors import EvercellError, MisplacedStep, UsageError
 from evercell.engine.abandoning import abandon
 from evercell.engine.inspection import inspect_checkpoint
-from evercell.engine.listing import list_runs, list_steps, run_tree
+from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
 from evercell.engine.pausing import pause, unpause
 from evercell.engine.session import Arrival, Session
 from evercell.magics import lines
@@ -83,7 +83,8 @@ class EvercellMagics(Magics):
         """List the steps of this run (or of RUN): status, attempts, versions, time."""
         if given := _given(lines.steps_parser(), line):
             run = self.session.store.runs.find(given.run) if given.run else self.session.require_run()
-            display(steps_view(run, list_steps(self.session.workspace, run)))
+            workspace = self.session.workspace
+            display(steps_view(run_row(workspace, run), list_steps(workspace, run)))
 
     @line_magic
     def branch(self, line: str) -> None:

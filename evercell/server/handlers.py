@@ -21,7 +21,7 @@ from evercell.engine.approvals.deciding import answer, settled, waiting_for
 from evercell.engine.approvals.forms import defaults_of
 from evercell.engine.approvals.wording import outcome_text
 from evercell.engine.holder import this_user
-from evercell.engine.listing import list_steps
+from evercell.engine.listing import RunRow, list_steps, run_row
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.server.fields import Field, fields_of, given_in
@@ -189,14 +189,15 @@ class RunHandler(_Page):
     async def get(self, ref: str) -> None:
         """Its steps and its journal."""
 
-        def told() -> tuple[Any, str]:
+        def look() -> tuple[RunRow, str]:
             run = self.workspace.store.runs.find(ref)
-            steps = str(steps_view(run, list_steps(self.workspace, run)))
-            return run, f"{steps}\n\n{timeline_text(self.workspace.store.journal.events(run.id))}"
+            row = run_row(self.workspace, run)
+            steps = str(steps_view(row, list_steps(self.workspace, run)))
+            return row, f"{steps}\n\n{timeline_text(self.workspace.store.journal.events(run.id))}"
 
         try:
-            run, text = await self.work(told)
+            row, text = await self.work(look)
         except RunNotFound as error:
             self.show_error(error, 404)
             return
-        self.show("run.html", run=run, text=text)
+        self.show("run.html", run=row.run, standing=row.standing, text=text)

@@ -28,6 +28,11 @@ class Leases:
             row = connection.execute(sa.select(leases).where(leases.c.run_id == run_id)).first()
             return _lease(row) if row else None
 
+    def all(self) -> dict[str, Lease]:
+        """The leases that were not given back, expired or not, by run."""
+        with self._database.reading() as connection:
+            return {row.run_id: _lease(row) for row in connection.execute(sa.select(leases))}
+
     def acquire(
         self,
         run_id: str,

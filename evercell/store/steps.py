@@ -175,7 +175,8 @@ class Steps:
         ``calls`` goes into the journal's entry: how many durable calls the step made, and a digest of them.
 
         The chunks are on disk before it begins to commit; without the commit nothing names them.
-        Without an attempt the checkpoint repeats ``draft.origin``: a replay carried onto this head.
+        Without an attempt the checkpoint repeats ``draft.origin``: a replay carried onto this head. The run counts
+        as running from here on.
         Raises `LeaseLost` with nothing changed where another session took the run over.
         """
         packed = self._packs.pack(draft.chunks)
@@ -187,6 +188,8 @@ class Steps:
             data: dict[str, Any] = {"step": draft.step, "checkpoint": draft.id, "mac": draft.mac.hex()}
             data |= {"attempt": attempt.number} if attempt else {"carried": draft.origin}
             data |= calls or {}
+            if attempt is None:
+                change_status(transaction, RunStatus.RUNNING)
             seq = transaction.append_event(kind, data)
             values = checkpoint_values(draft, transaction, seq, attempt)
             _INSERT_CHECKPOINT.run(transaction.connection, values)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from evercell.core.records import Run
 from evercell.engine.inspection import VariableRow
-from evercell.engine.listing import RunRow, StepRow, list_steps
+from evercell.engine.listing import RunRow, StepRow, list_steps, run_row
 from evercell.engine.session import Session
 from evercell.views.table import Table
 
@@ -25,7 +24,7 @@ def runs_view(rows: Sequence[RunRow], *, here: str | None = None) -> Table:
         (
             "  " * (row.depth - 1) * (row.depth > 0) + "└ " * (row.depth > 0) + row.run.name,
             "*" if row.run.id == here else "",
-            row.status,
+            str(row.standing),
             row.run.id,
             ago(row.run.created_at),
             Path(row.run.notebook).name if row.run.notebook else "",
@@ -37,8 +36,8 @@ def runs_view(rows: Sequence[RunRow], *, here: str | None = None) -> Table:
     return Table("", ("run", "", "status", "id", "created", "notebook"), body)
 
 
-def steps_view(run: Run, rows: Sequence[StepRow]) -> Table:
-    """The steps of a run."""
+def steps_view(run: RunRow, rows: Sequence[StepRow]) -> Table:
+    """The steps of a run, and how it stands."""
     body = [
         (
             row.name,
@@ -50,7 +49,7 @@ def steps_view(run: Run, rows: Sequence[StepRow]) -> Table:
         )
         for row in rows
     ]
-    title = f"Run {run.name} ({run.id}), {run.status}"
+    title = f"Run {run.run.name} ({run.run.id}), {run.standing}"
     return Table(title, ("step", "status", "attempts", "versions", "took", "completed"), body)
 
 
@@ -89,7 +88,7 @@ def overview(session: Session) -> Table:
     footer = f"store: {session.store.url}\n{COMMANDS}"
     if run is None:
         return Table("This notebook has no run yet; its first %%step starts one.", (), (), footer)
-    table = steps_view(run, list_steps(session.workspace, run))
+    table = steps_view(run_row(session.workspace, run), list_steps(session.workspace, run))
     return Table(table.title, table.headings, table.rows, footer)
 
 

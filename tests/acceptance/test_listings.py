@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Counter
-from tests.kernels import Kernel
+from tests.kernels import Kernel, KernelGone
 
 pytestmark = pytest.mark.kernel
 NewKernel = Callable[..., Kernel]
@@ -56,3 +58,56 @@ def test_five_run_alls_are_one_version_of_each_step(
     assert kernel.value("data") == [1, 2]
     assert "has no version 2" in kernel.run("%checkout @two@2").error
     assert "has no version 2" in kernel.run("%branch --from two@2").error
+
+
+def standings(evercell: Evercell, run: str = "nb-1") -> set[str]:
+    """How a run stands, in all that the command line says of it."""
+    rows = json.loads(evercell("runs", "--json"))
+    (listed,) = [row for row in rows if row["name"] == run]
+    shown = json.loads(evercell("show", run, "--json"))
+    found = {listed["standing"], shown["standing"]}
+    assert found == {listed["standing"]}
+    assert str(listed["standing"]) in evercell("runs")
+    assert f"), {listed['standing']}" in evercell("show", run)
+    return found
+
+
+def test_how_a_run_stands_is_the_same_everywhere_from_work_to_death(
+    new_kernel: NewKernel, evercell: Evercell, tmp_path: Path
+) -> None:
+    kernel = new_kernel()
+    kernel.run("%%step one\nx = 1")
+    assert standings(evercell) == {"idle (kernel attached)"}
+    for magic in ("%runs", "%steps", "%evercell"):
+        assert "idle (kernel attached)" in kernel.run(magic).text
+
+    go_on = tmp_path / "go-on"
+    waiting = f"import pathlib, time\nprint('begun')\nwhile not pathlib.Path({str(go_on)!r}).exists(): time.sleep(.05)"
+
+    def look(kind: str, content: dict[str, Any]) -> None:
+        if "begun" in content.get("text", ""):
+            seen.update(standings(evercell))
+            go_on.touch()
+
+    seen: set[str] = set()
+    kernel.run(f"%%step two\n{waiting}", on_message=look)
+    assert seen == {"running"}
+
+    def kill(kind: str, content: dict[str, Any]) -> None:
+        if "begun" in content.get("text", ""):
+            os.kill(kernel.pid, signal.SIGKILL)
+
+    go_on.unlink()
+    with pytest.raises(KernelGone):
+        kernel.run(f"%%step three\n{waiting}", on_message=kill)
+    assert standings(evercell) == {"interrupted (kernel gone)"}
+    assert steps_of(evercell)["three"]["status"] == "interrupted"
+
+    after = new_kernel()
+    assert "interrupted (kernel gone)" in after.run("%steps").text
+    after.run("%resume")
+    assert standings(evercell) == {"idle (kernel attached)"}
+    after.run("%%step one\nx = 1")
+    assert standings(evercell) == {"idle (kernel attached)"}
+    after.shut_down()
+    assert standings(evercell) == {"paused"}
