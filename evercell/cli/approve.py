@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from evercell.cli.common import json_option, print_json, print_table, workspace_of
-from evercell.core.records import Approval
+from evercell.core.approvals import Approval, approval_to_json
 from evercell.engine.approvals.deciding import answer, pending_of_run, waiting_for
 from evercell.engine.approvals.wording import outcome_text
 from evercell.engine.holder import this_user
@@ -30,7 +30,7 @@ def inbox(context: click.Context, as_json: bool) -> None:
     with workspace_of(context, create=False) as workspace:
         rows = [(a, workspace.store.runs.find(a.run_id).name) for a in waiting_for(workspace)]
         if as_json:
-            print_json([_told(approval, run) for approval, run in rows])
+            print_json([approval_to_json(approval, run) for approval, run in rows])
         else:
             print_table(inbox_view(rows))
 
@@ -81,23 +81,6 @@ def _field(text: str) -> tuple[str, str]:
     if not equals:
         raise click.BadParameter(f"{text!r} is not FIELD=VALUE.", param_hint="--set")
     return name.strip(), value
-
-
-def _told(approval: Approval, run: str) -> dict[str, object]:
-    return {
-        "id": approval.id,
-        "run": run,
-        "step": approval.step,
-        "title": approval.title,
-        "choices": approval.question.choices,
-        "form": approval.question.form,
-        "approvers": approval.question.approvers,
-        "quorum": approval.question.quorum,
-        "asked_at": approval.asked_at.isoformat(),
-        "asked_by": approval.asked_by,
-        "deadline_at": approval.deadline_at.isoformat() if approval.deadline_at else None,
-        "details": approval.question.details.get("text/plain"),
-    }
 
 
 @click.command()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Codec(IntEnum):
@@ -81,6 +81,20 @@ class Blob:
     size: int
     digests: tuple[bytes, ...] = ()
     levels: int = 0
+
+
+def blob_to_json(blob: Blob) -> list[Any]:
+    """A blob as JSON."""
+    return [blob.size, blob.levels, *(digest.hex() for digest in blob.digests)]
+
+
+def blob_from_json(stored: Any) -> Blob:
+    """The blob that `blob_to_json` made JSON of, or an evercell whose columns had another form."""
+    if isinstance(stored, Mapping):
+        size, levels, digests = stored["size"], 0, stored["digests"]
+    else:
+        size, levels, *digests = stored
+    return Blob(size, tuple(map(bytes.fromhex, digests)), levels)
 
 
 class ChunkReader(Protocol):

@@ -183,63 +183,6 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
-class Vote:
-    """One person's answer to an approval."""
-
-    choice: str
-    by: str
-    at: datetime
-    via: str
-    """From where it came: ``notebook``, ``command line``, ``web page``, ``timeout``."""
-    comment: str = ""
-    values: Json | None = None
-    """The form's fields as the approver left them, None where there is no form."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What an approval asks, as it is stored and shown everywhere."""
-
-    choices: tuple[str, ...]
-    """The first one approves."""
-    details: Json
-    """MIME type → what was shown."""
-    form: Json | None = None
-    """JSON Schema of an object whose properties have defaults."""
-    approvers: tuple[str, ...] | None = None
-    """Who may answer; None: everybody."""
-    quorum: int = 1
-    """How many different people it takes to approve; any other choice decides at once."""
-    on_timeout: str = "reject"
-    """``reject``, ``approve`` or ``fail``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """A question to a person that a step waits for. It is decided once."""
-
-    id: str
-    run_id: str
-    step: str
-    step_key: bytes
-    key: str
-    title: str
-    question: Question
-    digest: bytes
-    """Of the title and the question, 32 bytes: what was approved. It is in the journal."""
-    asked_at: datetime
-    asked_by: str
-    deadline_at: datetime | None = None
-    decision: Vote | None = None
-    """The vote that decided; None while it is pending."""
-
-    @property
-    def approved(self) -> bool:
-        """Whether it was decided for the first choice."""
-        return self.decision is not None and self.decision.choice == self.question.choices[0]
-
-
-@dataclass(frozen=True, slots=True)
 class CheckpointDraft:
     """A checkpoint about to be committed; the store adds seq, run and time. ``chunks`` are the new ones only."""
 

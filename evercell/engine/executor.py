@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from evercell.core.records import Approval, ErrorRecord, Output
+from evercell.core.approvals import Approval
+from evercell.core.records import ErrorRecord, Output
 
 
 @dataclass(frozen=True, slots=True)

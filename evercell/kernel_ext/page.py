@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from evercell.core.records import Approval
+from evercell.core.approvals import Approval
 from evercell.engine.executor import Answer
 from evercell.engine.settings import Settings
 from evercell.kernel_ext.ipykernel_internals import answer_beside_the_cell, deliver_widget_messages

@@ -15,8 +15,8 @@ from jupyter_server.utils import url_path_join
 from markupsafe import Markup
 from tornado import web
 
+from evercell.core.approvals import Approval
 from evercell.core.errors import ApprovalNotFound, EvercellError, RunNotFound
-from evercell.core.records import Approval
 from evercell.engine.approvals.deciding import answer, settled, waiting_for
 from evercell.engine.approvals.forms import defaults_of
 from evercell.engine.approvals.wording import outcome_text

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
+from evercell.core.approvals import (
+    Approval,
+    Vote,
+    question_from_json,
+    question_to_json,
+    vote_from_json,
+    vote_to_json,
+)
 from evercell.core.errors import AlreadyDecided, ApprovalNotFound
 from evercell.core.ids import ID_LENGTH
-from evercell.core.records import Approval, EventKind, Lease, Question, Vote
+from evercell.core.records import EventKind, Lease
 from evercell.store.database import Database
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import approvals, votes
@@ -84,7 +91,7 @@ class Approvals:
         """Who said what so far, the earliest first."""
         query = sa.select(votes).where(votes.c.approval_id == approval_id).order_by(votes.c.at)
         with self._database.reading() as connection:
-            return [_vote(row.vote, row.at) for row in connection.execute(query)]
+            return [vote_from_json(row.vote, row.at) for row in connection.execute(query)]
 
     # -- deciding --------------------------------------------------------------------------------
 
@@ -157,41 +164,25 @@ def _decide(transaction: RunTransaction[Connection], approval: Approval, vote: V
     transaction.connection.execute(
         sa.update(approvals)
         .where(approvals.c.id == approval.id)
-        .values(decided_at=vote.at, decision=_vote_json(vote))
+        .values(decided_at=vote.at, decision=vote_to_json(vote))
     )
     data = {"approval": approval.id, "step": approval.step, "digest": approval.digest.hex()}
-    transaction.append_event(EventKind.APPROVAL_DECIDED, data | _vote_json(vote))
+    transaction.append_event(EventKind.APPROVAL_DECIDED, data | vote_to_json(vote))
 
 
 def _vote_row(approval: Approval, vote: Vote) -> dict[str, Any]:
-    return {"approval_id": approval.id, "voter": vote.by[:200], "vote": _vote_json(vote), "at": vote.at}
-
-
-def _vote_json(vote: Vote) -> dict[str, Any]:
-    return {
-        "choice": vote.choice,
-        "by": vote.by,
-        "via": vote.via,
-        "comment": vote.comment,
-        "values": vote.values,
-    }
-
-
-def _vote(stored: dict[str, Any], at: datetime) -> Vote:
-    return Vote(stored["choice"], stored["by"], at, stored["via"], stored["comment"], stored["values"])
+    return {"approval_id": approval.id, "voter": vote.by[:200], "vote": vote_to_json(vote), "at": vote.at}
 
 
 def _row(asked: Approval) -> dict[str, Any]:
     named = ("id", *_CALL, "title", "digest", "asked_at", "asked_by", "deadline_at")
-    return {name: getattr(asked, name) for name in named} | {"question": asdict(asked.question)}
+    return {name: getattr(asked, name) for name in named} | {"question": question_to_json(asked.question)}
 
 
 def _approval(row: Row[Any]) -> Approval:
-    stored = row.question
-    approvers = tuple(stored["approvers"]) if stored["approvers"] is not None else None
-    question = Question(**{**stored, "choices": tuple(stored["choices"]), "approvers": approvers})
-    decision = _vote(row.decision, row.decided_at) if row.decision is not None else None
+    decision = vote_from_json(row.decision, row.decided_at) if row.decision is not None else None
     return Approval(
-        row.id, row.run_id, row.step, bytes(row.step_key), row.key, row.title, question, bytes(row.digest),
+        row.id, row.run_id, row.step, bytes(row.step_key), row.key, row.title,
+        question_from_json(row.question), bytes(row.digest),
         row.asked_at, row.asked_by, row.deadline_at, decision,
     )  # fmt: skip

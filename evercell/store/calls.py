@@ -8,11 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from evercell.core.chunks import Blob, Supply
+from evercell.core.chunks import Blob, Supply, blob_from_json, blob_to_json
 from evercell.core.errors import LeaseLost
 from evercell.core.faults import reach
 from evercell.core.records import Call, Lease
-from evercell.store.checkpoints import blob_json, blob_of
 from evercell.store.database import Database
 from evercell.store.packs import PackWriter
 from evercell.store.prepared import Prepared, insert_into
@@ -129,7 +128,7 @@ def _values(lease: Lease, call: Call) -> dict[str, Any]:
         "new_arguments": call.arguments,
         "new_ok": call.ok,
         "new_value": None if blob else call.value,
-        "new_blob": blob_json(blob) if blob else None,
+        "new_blob": blob_to_json(blob) if blob else None,
         "new_mac": call.mac,
         "new_tries": list(call.tries),
         "new_ended_at": call.ended_at,
@@ -147,7 +146,7 @@ def _call(row: Row[Any], run_id: str, step: str, step_key: bytes) -> Call:
         name=row.name,
         arguments=bytes(row.arguments),
         ok=row.ok,
-        value=bytes(row.value) if row.value is not None else blob_of(row.blob),
+        value=bytes(row.value) if row.value is not None else blob_from_json(row.blob),
         mac=bytes(row.mac),
         tries=(),
         ended_at=row.ended_at,

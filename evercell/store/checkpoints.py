@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from evercell.core.chunks import Blob
+from evercell.core.chunks import blob_from_json, blob_to_json
 from evercell.core.errors import StepNotFound
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.store.database import Database
@@ -59,16 +59,6 @@ class Checkpoints:
             return list(connection.execute(sa.select(path.c.id).order_by(path.c.age)).scalars())
 
 
-def blob_json(blob: Blob) -> dict[str, Any]:
-    """A blob as the JSON that a column keeps."""
-    return {"size": blob.size, "digests": [digest.hex() for digest in blob.digests]}
-
-
-def blob_of(stored: dict[str, Any]) -> Blob:
-    """A blob from the JSON that a column keeps."""
-    return Blob(stored["size"], tuple(bytes.fromhex(d) for d in stored["digests"]))
-
-
 def checkpoint_values(
     draft: CheckpointDraft, transaction: RunTransaction[Direct], seq: int, attempt: Attempt | None
 ) -> dict[str, Any]:
@@ -86,7 +76,7 @@ def checkpoint_values(
         "source": draft.source,
         "source_hash": draft.source_hash,
         "inputs": dict(draft.inputs),
-        "outputs": blob_json(draft.outputs),
+        "outputs": blob_to_json(draft.outputs),
         "manifest": draft.manifest,
         "mac": draft.mac,
         "seconds": draft.seconds,
@@ -96,7 +86,7 @@ def checkpoint_values(
 
 def checkpoint_of(values: dict[str, Any]) -> Checkpoint:
     """The record of a row."""
-    return Checkpoint(**{**values, "outputs": blob_of(values["outputs"])})
+    return Checkpoint(**{**values, "outputs": blob_from_json(values["outputs"])})
 
 
 def _checkpoint(row: Row[Any], **columns: Any) -> Checkpoint:

@@ -26,11 +26,12 @@ from sqlalchemy import (
     text,
 )
 
-from evercell.core.canonical import canonical_json
 from evercell.core.statuses import AttemptStatus, RunStatus
 
-REVISION = "0004"
+REVISION = "0005"
 """The migration that leads to this schema."""
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,13 +55,13 @@ def microseconds(moment: datetime) -> int:
 
 
 class JsonText(TypeDecorator[Any]):
-    """JSON as compact text, keys sorted: what was hashed can be hashed again."""
+    """JSON as compact text, keys in the order that they have: a form's fields are shown in it."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else canonical_json(value)
+        return None if value is None else _ENCODER.encode(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
         return None if value is None else json.loads(value)

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from evercell.core.chunks import Blob, Supply
+from evercell.core.chunks import Blob, Supply, blob_from_json, blob_to_json
 from evercell.core.errors import RunPaused
 from evercell.core.faults import reach
 from evercell.core.ids import new_id
@@ -24,7 +24,7 @@ from evercell.core.records import (
     Step,
 )
 from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus
-from evercell.store.checkpoints import blob_json, blob_of, checkpoint_of, checkpoint_values
+from evercell.store.checkpoints import checkpoint_of, checkpoint_values
 from evercell.store.database import Database
 from evercell.store.packs import PackWriter
 from evercell.store.prepared import Direct, Prepared, insert_into
@@ -156,7 +156,7 @@ class Steps:
         kinds = {AttemptStatus.INTERRUPTED: EventKind.ATTEMPT_INTERRUPTED}
         with self._database.direct_transaction(lease) as transaction:
             self._packs.insert(transaction, packed)
-            self._end_attempt(transaction, attempt, status, error=stored, outputs=blob_json(outputs))
+            self._end_attempt(transaction, attempt, status, error=stored, outputs=blob_to_json(outputs))
             transaction.append_event(
                 kinds.get(status, EventKind.ATTEMPT_FAILED),
                 {"step": attempt.step, "attempt": attempt.number, **shown, **(calls or {})},
@@ -206,7 +206,7 @@ class Steps:
         status: AttemptStatus,
         *,
         error: Mapping[str, Any] | None = None,
-        outputs: Mapping[str, Any] | None = None,
+        outputs: list[Any] | None = None,
     ) -> None:
         _END_ATTEMPT.run(
             transaction.connection,
@@ -253,5 +253,5 @@ def _attempt(row: Row[Any]) -> Attempt:
         id=row.id, run_id=row.run_id, step=row.step, number=row.number, status=AttemptStatus(row.status),
         key=row.key, token=row.token, started_at=row.started_at, ended_at=row.ended_at,
         error=ErrorRecord(error["ename"], error["evalue"], tuple(error["traceback"])) if error else None,
-        outputs=blob_of(row.outputs) if row.outputs else Blob(0),
+        outputs=blob_from_json(row.outputs) if row.outputs else Blob(0),
     )  # fmt: skip

@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evercell.core.records import Approval
+from evercell.core.approvals import Approval
 from evercell.engine.approvals.wording import outcome_text, where_to_answer
 from evercell.views.listings import ago
 from evercell.views.table import Table

@@ -9,8 +9,8 @@ from typing import Any
 
 import ipywidgets as w
 
+from evercell.core.approvals import Approval
 from evercell.core.errors import EvercellError
-from evercell.core.records import Approval
 from evercell.engine.approvals.wording import outcome_text, where_to_answer
 from evercell.engine.executor import Answer
 from evercell.views.approvals import question_html

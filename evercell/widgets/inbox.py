@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from evercell.core.records import Approval
+from evercell.core.approvals import Approval
 from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.executor import Answer
 from evercell.engine.holder import this_user

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 import evercell
-from evercell.core.records import Approval
+from evercell.core.approvals import Approval
 from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import open_workspace

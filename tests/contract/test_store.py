@@ -69,8 +69,10 @@ def complete(
     *,
     parent: str | None = None,
     content: bytes = b"content",
+    outputs: Blob | None = None,
     calls: Mapping[str, object] | None = None,
 ) -> Checkpoint:
+    """Commit a step that showed ``content``; ``outputs`` names other chunks instead."""
     attempt = store.steps.begin(lease, step=step, cell_id=None, key=step.encode())
     new = chunk(content)
     return store.steps.complete(
@@ -78,7 +80,7 @@ def complete(
         attempt,
         CheckpointDraft(
             id=new_id(), parent=parent, step=step, slot=step, key=step.encode(), source="x = 1",
-            source_hash=b"s", inputs={"a": "00"}, outputs=Blob(len(content), (new.digest,)),
+            source_hash=b"s", inputs={"a": "00"}, outputs=outputs or Blob(len(content), (new.digest,)),
             manifest=b"{}", mac=b"m", seconds=0.5, chunks=Supply.of([new]),
         ),
         calls=calls,

@@ -14,6 +14,7 @@ import pydantic
 import pytest
 
 import evercell
+from evercell.core.approvals import Approval
 from evercell.core.errors import (
     AlreadyDecided,
     ApprovalNotFound,
@@ -22,7 +23,7 @@ from evercell.core.errors import (
     Rejected,
     UsageError,
 )
-from evercell.core.records import Approval, EventKind
+from evercell.core.records import EventKind
 from evercell.engine.approvals.deciding import answer, pending_of_run, settled, waiting_for
 from evercell.engine.pausing import pause, unpause
 from evercell.engine.settings import Settings

@@ -7,18 +7,16 @@ import dis
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from hashlib import sha256
 from sys import _getframe
 from types import FrameType
 from typing import Any
 
-from evercell.core.canonical import canonical_json
+from evercell.core.approvals import Approval, Question, Vote, question_digest
 from evercell.core.errors import ApprovalTimeout
 from evercell.core.ids import new_id
-from evercell.core.records import Approval, Question, Vote
 from evercell.engine.approvals.deciding import TIMEOUT, answer, settled
 from evercell.engine.approvals.decision import Decision
 from evercell.engine.approvals.forms import remade, schema_of
@@ -194,7 +192,7 @@ def _ask(scope: CallScope, request: ApprovalRequest) -> Approval:
     deadline = now + timedelta(seconds=request.timeout) if request.timeout is not None else None
     draft = Approval(
         new_id(), step.run_id, step.name, step.key, call.identity.key, request.title, question,
-        digest_of(request.title, question), now, this_user(), deadline,
+        question_digest(request.title, question), now, this_user(), deadline,
     )  # fmt: skip
     asked = step.workspace.store.approvals.ask(step.lease(), draft)
     if asked.id == draft.id:
@@ -207,11 +205,6 @@ def _details(value: Any, page: Page | None) -> dict[str, Any]:
     if value is None:
         return {}
     return page.render(value) if page is not None else _plain(value)
-
-
-def digest_of(title: str, question: Question) -> bytes:
-    """32 bytes that stand for what is approved."""
-    return sha256(canonical_json([title, asdict(question)]).encode()).digest()
 
 
 def _plain(value: Any) -> dict[str, Any]:

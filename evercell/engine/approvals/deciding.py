@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import ApprovalNotFound, NotAnApprover, UsageError
-from evercell.core.records import Approval, Vote
 from evercell.engine.approvals.forms import filled
 from evercell.engine.workspace import Workspace
 

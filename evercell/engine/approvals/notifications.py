@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from evercell.core.approvals import Approval
 from evercell.core.errors import StoreError
-from evercell.core.records import Approval, EventKind
+from evercell.core.records import EventKind
 from evercell.engine.workspace import Workspace
 
 GROUP = "evercell.notifiers"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evercell.core.records import Approval
+from evercell.core.approvals import Approval
 
 
 def outcome_text(approval: Approval) -> str:

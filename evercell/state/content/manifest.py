@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from evercell.core.canonical import canonical_json
-from evercell.core.chunks import Blob, Supply
+from evercell.core.chunks import Blob, Supply, blob_from_json, blob_to_json
 from evercell.core.errors import StateTooNew, StateTooOld, Tampered
 from evercell.state.content.signing import Signer
 from evercell.state.proxies.placeholder import Missing
@@ -214,8 +214,8 @@ def group_to_json(group: Group) -> dict[str, Any]:
     """A group as JSON."""
     return {
         "nodes": list(group.nodes),
-        "stream": _blob_to_json(group.stream),
-        "buffers": [_blob_to_json(blob) for blob in group.buffers],
+        "stream": blob_to_json(group.stream),
+        "buffers": [blob_to_json(blob) for blob in group.buffers],
         "refs": list(group.refs),
         "reads": list(group.reads),
         "missing": [[m.name, m.type, m.why, m.advice] for m in group.missing],
@@ -229,8 +229,8 @@ def group_from_json(entry: Mapping[str, Any]) -> Group:
     """A group from JSON."""
     return Group(
         nodes=tuple(entry["nodes"]),
-        stream=_blob_from_json(entry["stream"]),
-        buffers=tuple(_blob_from_json(blob) for blob in entry["buffers"]),
+        stream=blob_from_json(entry["stream"]),
+        buffers=tuple(blob_from_json(blob) for blob in entry["buffers"]),
         refs=tuple(entry["refs"]),
         reads=tuple(entry["reads"]),
         missing=tuple(Missing(*fields) for fields in entry["missing"]),
@@ -238,11 +238,3 @@ def group_from_json(entry: Mapping[str, Any]) -> Group:
         made_with=tuple(entry["with"]),
         held={name: (module, attribute) for name, (module, attribute) in entry["held"].items()},
     )
-
-
-def _blob_to_json(blob: Blob) -> list[Any]:
-    return [blob.size, blob.levels, *(digest.hex() for digest in blob.digests)]
-
-
-def _blob_from_json(entry: Sequence[Any]) -> Blob:
-    return Blob(entry[0], tuple(bytes.fromhex(digest) for digest in entry[2:]), entry[1])
