@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from typing import Any
 
 import cloudpickle
@@ -20,21 +19,20 @@ def _required(name: str) -> Any:
     return found
 
 
-_CODE_REDUCE = _required("_code_reduce")
 _SKELETON = _required("_make_skeleton_class")
+_SKELETON_OF_ENUM = _required("_make_skeleton_enum")
 _TRACKER_OF = _required("_get_or_create_tracker_id")
 _FIND_OR_TRACK = _required("_lookup_class_or_track")
-
-
-def code_arguments(code: types.CodeType) -> tuple[Any, ...]:
-    """What a code object of this Python is made from."""
-    _, arguments = _CODE_REDUCE(code)
-    return tuple(arguments)
 
 
 def is_skeleton(make: Any) -> bool:
     """Whether this is what cloudpickle makes a class with, before its attributes."""
     return make is _SKELETON
+
+
+def is_skeleton_of_enum(make: Any) -> bool:
+    """The same of an enumeration."""
+    return make is _SKELETON_OF_ENUM
 
 
 def make_skeleton(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) -> type:

@@ -13,9 +13,9 @@ import cloudpickle
 
 from evercell import persisted
 from evercell.state.code.definitions import Definitions, code_names
-from evercell.state.code.sources import Sources, python_version
-from evercell.state.internals.cloudpickle import code_arguments
+from evercell.state.code.sources import Sources
 from evercell.state.internals.standard_library import fill_slot_names
+from evercell.state.pickling.code_objects import CodeOfCell, reduce_cell, reduce_code
 from evercell.state.pickling.framing import without_frames
 from evercell.state.pickling.loader import Loading, load_failure
 from evercell.state.pickling.pickled import Notes, Pickled
@@ -122,11 +122,11 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if issubclass(kind, type):
             return self._class(value)
         if kind is types.CellType:
-            return _reduce_cell(value)
+            return reduce_cell(value)
         if kind is types.CodeType:
-            return _reduce_code(value, None)
-        if kind is _Code:
-            return _reduce_code(value.code, value.source)
+            return self._code(CodeOfCell(value, None))
+        if kind is CodeOfCell:
+            return self._code(value)
         self._note_library(kind.__module__)
         known = reduce_known(value, kind)
         if known is not None:
@@ -236,9 +236,12 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             "__module__": function.__module__,
             "__qualname__": function.__qualname__,
         }
-        code = _Code(function.__code__, self._sources.of(function.__code__))
+        code = CodeOfCell(function.__code__, self._sources.of(function.__code__))
         arguments = (code, function.__name__, function.__closure__)
         return factories.make_function, arguments, state, None, None, factories.fill_function
+
+    def _code(self, code: CodeOfCell) -> Any:
+        return reduce_code(code)
 
     def _owner(self, method: types.FunctionType) -> Any:
         """The class that a method belongs to, where it is referred to from outside of its class."""
@@ -279,27 +282,3 @@ def _keeper(buffers: list[pickle.PickleBuffer]) -> Callable[[pickle.PickleBuffer
         return False
 
     return keep
-
-
-class _Code:
-    """A function's code object, with the source to make it from under another Python."""
-
-    __slots__ = ("code", "source")
-
-    def __init__(self, code: types.CodeType, source: str) -> None:
-        self.code = code
-        self.source = source
-
-
-def _reduce_code(code: types.CodeType, source: str | None) -> Any:
-    place = (code.co_filename, code.co_qualname, code.co_firstlineno)
-    return factories.make_code, (python_version(), code_arguments(code), source, place)
-
-
-def _reduce_cell(cell: types.CellType) -> Any:
-    """A cell is memoised before its contents, so that closures share it and functions may hold themselves."""
-    try:
-        contents = cell.cell_contents
-    except ValueError:
-        return types.CellType, ()
-    return types.CellType, (), (contents,), None, None, factories.fill_cell

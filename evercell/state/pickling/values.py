@@ -15,10 +15,12 @@ from typing import Any
 from evercell.core.errors import NotKept, StateError
 from evercell.state.code.definitions import Definitions
 from evercell.state.code.sources import Sources
+from evercell.state.pickling.code_objects import CodeOfCell, reduce_behaviour
 from evercell.state.pickling.framing import without_frames
 from evercell.state.pickling.loader import Loading
 from evercell.state.pickling.pickler import NotebookPickler
 from evercell.state.typerules import factories
+from evercell.state.typerules.classes import anonymous
 
 _PLAIN = (str, int, float, bool, type(None), bytes)
 FINGERPRINT = 16
@@ -89,14 +91,14 @@ class Values:
                 parts.append(part.digest())
             h.update(b"set" + b"".join(sorted(parts)))
         else:
-            h.update(self._told(value))
+            h.update(self._content_of(value))
 
-    def _told(self, value: Any) -> bytes:
+    def _content_of(self, value: Any) -> bytes:
         """An object by its content; what cannot be kept by its type. Without a memo where it has no circles:
         whether two equal strings are one object differs between kernels.
         """
         for fast in (True, False):
-            pickler = self._pickler("an argument")
+            pickler = _Fingerprinter(*self._pickled_into("an argument"))
             pickler.fast = fast
             try:
                 pickler.dump(value)
@@ -106,7 +108,10 @@ class Values:
         return f"{type(value).__module__}.{type(value).__qualname__}".encode()
 
     def _pickler(self, name: str) -> _ByName:
-        return _ByName(io.BytesIO(), [], self._variables, self._definitions, self._sources, set(), name)
+        return _ByName(*self._pickled_into(name))
+
+    def _pickled_into(self, name: str) -> tuple[Any, ...]:
+        return io.BytesIO(), [], self._variables, self._definitions, self._sources, set(), name
 
 
 _DEEPEST = 50
@@ -151,3 +156,18 @@ class _ByName(NotebookPickler):
             return factories.find_in(self._variables, definition.__qualname__) is definition
         except StateError:
             return False
+
+
+class _Fingerprinter(_ByName):
+    """Tells code by what it does: another kernel names and numbers the same cell otherwise."""
+
+    def _by_value(self, function: types.FunctionType) -> Any:
+        make, (_, *rest), *state = super()._by_value(function)
+        return make, (CodeOfCell(function.__code__, None), *rest), *state
+
+    def _code(self, code: CodeOfCell) -> Any:
+        return reduce_behaviour(code)
+
+    def _class(self, kind: type) -> Any:
+        reduced = super()._class(kind)
+        return anonymous(reduced) if isinstance(reduced, tuple) else reduced

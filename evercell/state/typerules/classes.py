@@ -7,7 +7,7 @@ import types
 import typing
 from typing import Any
 
-from evercell.state.internals.cloudpickle import is_skeleton
+from evercell.state.internals.cloudpickle import is_skeleton, is_skeleton_of_enum
 from evercell.state.typerules import factories
 
 
@@ -24,6 +24,23 @@ def reduce_class(reduced: Any, kind: type) -> Any:
         attributes = {n: a for n, a in attributes.items() if not _is_slot(a, kind) and n != "__slots__"}
     arguments = (metaclass, name, bases, namespace, tracker, extra)
     return (factories.make_class, arguments, (attributes, slotstate), *rest)
+
+
+_TRACKER = -2
+"""Among their arguments: the id by which cloudpickle knows a class again in this process."""
+
+_PLACE = "__firstlineno__"
+"""Attribute (from Python 3.13 on) that says where a class is defined."""
+
+
+def anonymous(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A class taken apart, without what tells it from an equal one: where and when it was defined."""
+    make = reduced[0]
+    if not (make is factories.make_class or is_skeleton(make) or is_skeleton_of_enum(make)):
+        return reduced
+    _, arguments, (attributes, slotstate), *rest = reduced
+    known = {name: value for name, value in attributes.items() if name != _PLACE}
+    return (make, (*arguments[:_TRACKER], None, *arguments[_TRACKER + 1 :]), (known, slotstate), *rest)
 
 
 def _is_slot(attribute: Any, kind: type) -> bool:

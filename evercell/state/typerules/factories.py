@@ -70,7 +70,7 @@ def make_code(
     source of its own: under another Python it is None here, and part of what is compiled around it.
     """
     if python == python_version():
-        code = types.CodeType(*arguments)
+        code = types.CodeType(*arguments).replace(co_filename=place[0])  # cloudpickle 3.1.3 named another
     elif source is not None:
         filename, qualname, line = place
         code = recompiled(source, filename=filename, qualname=qualname, line=line, saved=python)

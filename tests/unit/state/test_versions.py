@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
+from typing import Any
 
 import pytest
 
 from evercell.state.code import sources
+from evercell.state.pickling.values import Values
 from evercell.state.typerules import packages
 from tests.unit.state.memory import Cells, resumed
 
@@ -39,7 +42,7 @@ def saved_by(monkeypatch: pytest.MonkeyPatch, version: str, *, filename: str) ->
     cells = Cells()
     linecache.cache[filename] = (len(SOURCE), None, SOURCE.splitlines(keepends=True), filename)
     with monkeypatch.context() as patched:
-        for module in ("pickling.pickler", "save"):
+        for module in ("pickling.code_objects", "save"):
             patched.setattr(f"evercell.state.{module}.python_version", lambda: version)
         plan = cells.namespace.plan(SOURCE)
         exec(compile(SOURCE, filename, "exec"), cells.variables)
@@ -66,7 +69,7 @@ def test_functions_come_back_from_their_source_under_another_python(monkeypatch:
 def test_without_its_source_a_function_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = Cells()
     with monkeypatch.context() as patched:
-        for module in ("pickling.pickler", "save"):
+        for module in ("pickling.code_objects", "save"):
             patched.setattr(f"evercell.state.{module}.python_version", lambda: "3.99")
         cells.step("s", "def f(): return 1\nx = 1")
     fresh = Cells(cells.memory)
@@ -79,10 +82,50 @@ def test_a_traceback_shows_the_source_of_a_restored_function(monkeypatch: pytest
     cells = saved_by(monkeypatch, sources.python_version(), filename="/tmp/ipykernel_2/2.py")
     linecache.cache.pop("/tmp/ipykernel_2/2.py")
     fresh = resumed(cells)
-    import inspect
-
     assert "return inner(x) + y[0] + z" in inspect.getsource(fresh["plain"])
     assert inspect.getsource(fresh["square"]).strip() == "square = lambda x: x * x"
+
+
+def test_functions_of_several_cells_keep_each_their_own_source() -> None:
+    cells = Cells()
+    sources_of = {
+        "one": "def one(): return 1\ndef two(): return 2\n",
+        "c": "class C:\n    def m(self): return 'm'\n",
+    }
+    for name, source in sources_of.items():
+        filename = f"/tmp/ipykernel_3/{name}.py"
+        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+        plan = cells.namespace.plan(source)
+        exec(compile(source, filename, "exec"), cells.variables)
+        cells.namespace.observe(plan, label=name)
+        cells.commit(name)
+        linecache.cache.pop(filename)
+    fresh = resumed(cells)
+    assert inspect.getsource(fresh["two"]) == "def two(): return 2\n"
+    assert "return 'm'" in inspect.getsource(fresh["C"].m)
+    assert fresh["two"].__code__.co_filename == "/tmp/ipykernel_3/one.py"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "f = lambda x: x + 1",
+        "def f(a, *, b=2):\n    return [a for a in range(b)]",
+        "class f:\n    x = lambda self: 1",
+    ],
+)
+def test_what_a_call_was_given_is_known_again_though_its_cell_moved(source: str) -> None:
+    """P1: a function as argument is what it does, not the line or the kernel that it was made in."""
+
+    def fingerprint(source: str, filename: str) -> bytes:
+        variables: dict[str, Any] = {"__name__": "__main__"}
+        exec(compile(source, filename, "exec"), variables)
+        given = variables.pop("f")  # not to be found by its name
+        return Values(variables).fingerprint((given,), {"key": [given]})
+
+    first = fingerprint(source, "/tmp/ipykernel_1/1.py")
+    assert fingerprint(f"# a comment\n\n{source}", "/tmp/ipykernel_2/2.py") == first
+    assert fingerprint(source.replace("1", "3").replace("2", "3"), "/tmp/ipykernel_1/1.py") != first
 
 
 def test_another_version_of_a_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
