@@ -622,7 +622,6 @@ try:
 except Overloaded as error:
     overloaded = error
 again = [book(6), large(300), beats(7), makes_function(3)(1), evercell.map(act, [40, 41], progress=False)]
-again += await evercell.gather(aact(8), aact(9))
 again += [part.text for part in client.chat.completions.create(model="again", stream=True)]
 drawn = evercell.now(), evercell.random(), evercell.uuid()
 evercell.sleep(0.01)
