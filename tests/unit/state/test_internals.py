@@ -55,7 +55,7 @@ def test_under_the_installed_pandas_sharers_are_known() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["_code_reduce", "_make_skeleton_class", "_get_or_create_tracker_id", "_lookup_class_or_track"],
+    ["_make_skeleton_enum", "_make_skeleton_class", "_get_or_create_tracker_id", "_lookup_class_or_track"],
 )
 def test_an_unknown_cloudpickle_is_refused_when_evercell_loads(name: str) -> None:
     source = f"import cloudpickle.cloudpickle as c; del c.{name}; import evercell.kernel_ext"
