@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from evercell.core.errors import DuplicateStep
+from evercell.core.errors import DuplicateStep, UsageError
+from evercell.engine.magic_lines import HelpAsked, header_of, parse_line
 from evercell.engine.spec import CellPlace
-
-_DECLARATION = re.compile(r"\s*%%(?:step|setup|approve)\b(?P<rest>[^\n]*)")
-_OPTION_WITH_VALUE = re.compile(r"--(?:retries|timeout|backoff)(?:=|\s+)\S+|--\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ class StepPlaces:
 
 
 def declared_steps(notebook: dict[str, object]) -> list[DeclaredStep]:
-    """The ``%%step`` and ``%%setup`` cells of a notebook's JSON, in order."""
+    """The cells of a notebook's JSON that a header names, in order."""
     found = []
     cells = notebook.get("cells")
     for position, cell in enumerate(cells if isinstance(cells, list) else [], start=1):
@@ -86,14 +83,14 @@ def declared_steps(notebook: dict[str, object]) -> list[DeclaredStep]:
 
 
 def declared_name(source: str) -> str | None:
-    """The name on a cell's ``%%step NAME`` line (``setup`` for a bare ``%%setup``), None for other cells."""
-    match = _DECLARATION.match(source)
-    if match is None:
+    """The name on a cell's header, None for a cell without one, or with one that is refused when it is run."""
+    header = header_of(source)
+    if header is None:
         return None
-    words = _OPTION_WITH_VALUE.sub(" ", match["rest"]).split()
-    if words:
-        return words[0]
-    return "setup" if "%%setup" in match[0] else None
+    try:
+        return str(parse_line(header.magic, header.line).name)
+    except (UsageError, HelpAsked):
+        return None
 
 
 def check_notebook(notebook: dict[str, object]) -> None:

@@ -6,13 +6,14 @@ import re
 from collections import Counter
 from typing import Any
 
-from evercell.engine.step_names import declared_name
+from evercell.core.vocabulary import COMMANDS
+from evercell.engine.magic_lines import header_of
 
 PLAIN_TAGS = frozenset({"evercell-plain", "parameters", "injected-parameters"})
 SETUP_TAG = "evercell-setup"
 
 _OUR_COMMANDS = re.compile(
-    r"^\s*%(?:load_ext|reload_ext|unload_ext|evercell|resume|runs|steps|branch|checkout)\b", re.MULTILINE
+    rf"^\s*%(?:{'|'.join(['load_ext', 'reload_ext', 'unload_ext', *COMMANDS])})(?![\w-])", re.MULTILINE
 )
 
 
@@ -20,7 +21,7 @@ def cell_requests(cells: list[Any]) -> list[dict[str, Any]]:
     """For each cell what its execute request says to the kernel about it (``{}``: treat it as written).
 
     A code cell is a step named ``cell-N`` (N counts all cells from 1) unless it is tagged otherwise,
-    declares itself with ``%%step`` or ``%%setup``, or holds commands of evercell. The slot tells cells
+    has a header (``%%step`` and its like), or holds commands of evercell. The slot tells cells
     of the same source apart, so that moving a cell does not make it another one.
     """
     seen: Counter[str] = Counter()
@@ -36,7 +37,7 @@ def cell_requests(cells: list[Any]) -> list[dict[str, Any]]:
 
 def _request(cell: Any, position: int) -> dict[str, Any]:
     tags = set(cell.metadata.get("tags", ()))
-    if cell.cell_type != "code" or tags & PLAIN_TAGS or declared_name(cell.source):
+    if cell.cell_type != "code" or tags & PLAIN_TAGS or header_of(cell.source):
         return {}
     if SETUP_TAG in tags:
         return {"setup": f"cell-{position}"}

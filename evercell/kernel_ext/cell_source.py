@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from IPython.core.inputtransformer2 import cell_magic
+from IPython.core.inputtransformer2 import cell_magic, leading_empty_lines, leading_indent
 
 from evercell.core.errors import MisplacedStep
+from evercell.core.vocabulary import HEADERS
+from evercell.engine.magic_lines import header_of
 
-_OURS = ("%%step", "%%setup", "%%approve")
 GATE = "__evercell_leave__"
 """Hidden variable: the function that a cell under ``%%approve`` calls before anything else.
 
@@ -21,21 +21,6 @@ Its name is part of such a cell's source as it is hashed: another one would make
 _CONFIGURING = frozenset({"matplotlib", "config", "load_ext", "reload_ext", "autoreload", "aimport", "alias"})
 _TRANSPARENT = frozenset({"time", "capture", "prun"})
 """Cell magics that run the cell below them as it stands: analysed by that cell's own names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The first line of one of our cells: ``kind`` is step, approve or setup, ``line`` what follows it."""
-
-    kind: str
-    line: str
-
-
-def header_of(raw_cell: str) -> Header | None:
-    """The ``%%step``/``%%setup`` line of a cell, None for any other cell."""
-    first = raw_cell.lstrip().split("\n", 1)[0]
-    word, _, rest = first.partition(" ")
-    return Header(word.rstrip()[2:], rest.strip()) if word.rstrip() in _OURS else None
 
 
 class HeaderTransform:
@@ -49,27 +34,27 @@ class HeaderTransform:
         self._is_inside_cell = is_inside_cell
 
     def __call__(self, lines: list[str]) -> list[str]:
-        header = header_of(lines[0]) if lines else None
+        header = header_of("".join(lines))
         if header is None or self._is_inside_cell():
             return lines
-        below = lines[1:]
+        first, *below = leading_indent(leading_empty_lines(lines))  # type: ignore[no-untyped-call]
         blank = 0
         while blank < len(below) and not below[blank].strip():
             blank += 1
         if blank < len(below) and below[blank].startswith("%%") and header_of(below[blank]) is None:
             below = below[:blank] + cell_magic(below[blank:])  # type: ignore[no-untyped-call]
         # what is asked is part of the cell: another question is another step
-        gate = f"{GATE}({header.line!r})  " if header.kind == "approve" else ""
-        return [f"{gate}# {lines[0]}", *below]
+        gate = f"{GATE}({header.line!r})  " if header.magic.name == "approve" else ""
+        return [f"{gate}# {first}", *below]
 
 
 def refuse_misplaced(transformed: str) -> None:
     """Raise `MisplacedStep` for a cell with one of our headers below its first line."""
-    for header in _OURS:
-        if f"run_line_magic('{header[1:]}'" in transformed:
+    for magic in HEADERS.values():
+        if f"run_line_magic('%{magic.name}'" in transformed:
             raise MisplacedStep(
-                f"{header} stands below other code; only the first line of a cell can make it a step.",
-                hint=f"Move {header} to the top of the cell (other %% magics go below it).",
+                f"{magic.written} stands below other code; only the first line of a cell can make it a step.",
+                hint=f"Move {magic.written} to the top of the cell (other %% magics go below it).",
             )
 
 

@@ -14,24 +14,24 @@ from functools import partial
 from typing import Any
 
 from evercell.core.errors import EvercellError, UsageError
+from evercell.core.vocabulary import HEADERS
 from evercell.engine.approvals.gate import require_cell_approval
+from evercell.engine.magic_lines import Header, HelpAsked, header_of
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.steps import Ending, run_step
 from evercell.kernel_ext.body import KernelExecutor
 from evercell.kernel_ext.cell_source import (
     GATE,
-    Header,
     HeaderTransform,
     analysable,
     configuring_part,
-    header_of,
     refuse_misplaced,
 )
 from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import Recorder
-from evercell.magics.headers import HelpAsked, parse_approve, parse_setup, parse_step
+from evercell.magics.headers import parse_approve, parse_setup, parse_step
 
 
 class CellRunner:
@@ -129,9 +129,9 @@ class CellRunner:
         header, spec = header_of(raw_cell), None
         if header is None:
             header, spec = _headless_header(metadata), _headless_spec(metadata)
-        elif header.kind == "step":
+        elif header.magic.name == "step":
             spec = parse_step(header.line)
-        elif header.kind == "approve":
+        elif header.magic.name == "approve":
             spec = parse_approve(header.line)
         source = analysable(transformed, self._shell.transform_cell)
         if not _compiles(source):
@@ -175,7 +175,7 @@ class CellRunner:
     async def _run_plain(
         self, header: Header | None, place: CellPlace, source: str, transformed: str, run_cell: Any
     ) -> Any:
-        setup = parse_setup(header.line) if header is not None and header.kind == "setup" else None
+        setup = parse_setup(header.line) if header is not None and header.magic.name == "setup" else None
         if setup is not None:
             self._session.places.claim(setup, place)
             if self._shell.should_run_async(transformed, transformed_cell=transformed):
@@ -204,7 +204,7 @@ def _headless_header(metadata: dict[str, Any]) -> Header | None:
     """The ``%%setup`` line of a cell that is tagged as one in a headless run."""
     asked = metadata.get("evercell")
     name = asked.get("setup") if isinstance(asked, dict) else None
-    return Header("setup", str(name)) if name else None
+    return Header(HEADERS["setup"], str(name)) if name else None
 
 
 def _headless_spec(metadata: dict[str, Any]) -> StepSpec | None:

@@ -9,13 +9,13 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.display import display
 
 from evercell.core.errors import EvercellError, MisplacedStep, UsageError
+from evercell.core.vocabulary import COMMANDS, HEADERS
 from evercell.engine.abandoning import abandon
 from evercell.engine.inspection import inspect_checkpoint
 from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
+from evercell.engine.magic_lines import HelpAsked, parse_line, parser_of
 from evercell.engine.pausing import pause, unpause
 from evercell.engine.session import Arrival, Session
-from evercell.magics import lines
-from evercell.magics.headers import HelpAsked, approve_parser, parse_line, setup_parser, step_parser
 from evercell.views.listings import overview, runs_view, steps_view, variables_view
 from evercell.widgets.inbox import show_pending
 
@@ -55,90 +55,90 @@ class EvercellMagics(Magics):
         """%%approve NAME TITLE: a step that asks a person before it executes its cell."""
         raise _misplaced("%%approve", line)
 
-    approve.__doc__ = approve_parser().format_help()
-    step.__doc__ = step_parser().format_help()
-    setup.__doc__ = setup_parser().format_help()
+    approve.__doc__ = parser_of(HEADERS["approve"]).format_help()
+    step.__doc__ = parser_of(HEADERS["step"]).format_help()
+    setup.__doc__ = parser_of(HEADERS["setup"]).format_help()
 
     # -- line magics -----------------------------------------------------------------------------
 
     @line_magic
     def resume(self, line: str) -> None:
         """Put back what the notebook's run (or RUN) had in memory, and go on from there."""
-        if given := _given(lines.resume_parser(), line):
-            arrival = self.session.resume(self._run_setup, given.run)
+        if parsed := _parsed("resume", line):
+            arrival = self.session.resume(self._run_setup, parsed.run)
             _say(_arrived("resumed", arrival))
             show_pending(self.session.workspace, arrival.run.id)
 
     @line_magic
     def runs(self, line: str) -> None:
         """List the runs of this notebook as a tree, the newest first (--all: of every notebook)."""
-        if given := _given(lines.runs_parser(), line):
-            notebook = None if given.all else self.session.notebook
-            rows = list_runs(self.session.workspace, notebook=notebook, limit=given.limit)
+        if parsed := _parsed("runs", line):
+            notebook = None if parsed.all else self.session.notebook
+            rows = list_runs(self.session.workspace, notebook=notebook, limit=parsed.limit)
             here = self.session.run.id if self.session.run else None
             display(runs_view(run_tree(rows), here=here))
 
     @line_magic
     def steps(self, line: str) -> None:
         """List the steps of this run (or of RUN): status, attempts, versions, time."""
-        if given := _given(lines.steps_parser(), line):
-            run = self.session.store.runs.find(given.run) if given.run else self.session.require_run()
+        if parsed := _parsed("steps", line):
+            run = self.session.store.runs.find(parsed.run) if parsed.run else self.session.require_run()
             workspace = self.session.workspace
             display(steps_view(run_row(workspace, run), list_steps(workspace, run)))
 
     @line_magic
     def branch(self, line: str) -> None:
         """Start a new run whose history begins at a step; nothing is copied."""
-        if given := _given(lines.branch_parser(), line):
-            arrival = self.session.branch(self._run_setup, step=given.step, name=given.name)
+        if parsed := _parsed("branch", line):
+            arrival = self.session.branch(self._run_setup, step=parsed.step, name=parsed.name)
             _say(_arrived("branched off:", arrival))
 
     @line_magic
     def checkout(self, line: str) -> None:
         """Put RUN, RUN@STEP or RUN@STEP@2 into this kernel, and go on from there."""
-        if given := _given(lines.checkout_parser(), line):
-            _say(_arrived("checked out", self.session.checkout(given.ref, self._run_setup)))
+        if parsed := _parsed("checkout", line):
+            _say(_arrived("checked out", self.session.checkout(parsed.ref, self._run_setup)))
 
     @line_magic
     def inspect(self, line: str) -> None:
         """List the variables as of a step: type, size, who changed them last, saved or not and why."""
-        if given := _given(lines.inspect_parser(), line):
-            run, checkpoint = self.session.locate(given.step)
+        if parsed := _parsed("inspect", line):
+            run, checkpoint = self.session.locate(parsed.step)
             rows = inspect_checkpoint(self.session.workspace, checkpoint)
             display(variables_view(f"Run {run.name}, as after step {checkpoint.step}", rows))
 
     @line_magic
     def abandon(self, line: str) -> None:
         """Give the run up: it is cancelled, and with --undo what its calls did is undone, newest first."""
-        if given := _given(lines.abandon_parser(), line):
+        if parsed := _parsed("abandon", line):
             run = self.session.require_run()
-            undone = abandon(self.session, undo=given.undo, note=_say)
+            undone = abandon(self.session, undo=parsed.undo, note=_say)
             _say(f"run {run.name} is cancelled" + "".join(f"\n  undone: {what}" for what in undone))
 
     @line_magic
     def pause(self, line: str) -> None:
         """Let this run (or RUN) begin no further step."""
-        if given := _given(lines.pause_parser("%pause"), line):
-            run = pause(self.session.workspace, given.run or self.session.require_run().id)
+        if parsed := _parsed("pause", line):
+            run = pause(self.session.workspace, parsed.run or self.session.require_run().id)
             _say(f"run {run.name} begins no further step; %unpause lets it go on")
 
     @line_magic
     def unpause(self, line: str) -> None:
         """Let this run (or RUN) go on."""
-        if given := _given(lines.pause_parser("%unpause"), line):
-            run = unpause(self.session.workspace, given.run or self.session.require_run().id)
+        if parsed := _parsed("unpause", line):
+            run = unpause(self.session.workspace, parsed.run or self.session.require_run().id)
             _say(f"run {run.name} goes on")
 
     @line_magic
     def evercell(self, line: str) -> None:
         """What there is: this notebook's run, its steps, the commands. Also: new, takeover."""
-        given = _given(lines.evercell_parser(), line)
-        if given is None:
+        parsed = _parsed("evercell", line)
+        if parsed is None:
             return
-        if given.action == "new":
+        if parsed.action == "new":
             self.session.start_afresh()
             _say("the next %%step starts a new run; what is in memory stays")
-        elif given.action == "takeover":
+        elif parsed.action == "takeover":
             self.session.ensure_lease(take_over=True)
             _say(f"run {self.session.require_run().name} is yours; %resume puts back its state")
         else:
@@ -185,10 +185,10 @@ def _completer(words: Callable[[], list[str]]) -> Callable[[Any, Any], list[str]
     return complete
 
 
-def _given(parser: Any, line: str) -> Any:
+def _parsed(name: str, line: str) -> Any:
     """The parsed line, or None after showing the help that ``-h`` asked for."""
     try:
-        return parse_line(parser, line)
+        return parse_line(COMMANDS[name], line)
     except HelpAsked as asked:
         print(asked)  # noqa: T201
         return None

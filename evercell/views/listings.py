@@ -6,16 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from evercell.core.vocabulary import MAGICS
 from evercell.engine.inspection import VariableRow
 from evercell.engine.listing import RunRow, StepRow, list_steps, run_row
 from evercell.engine.session import Session
 from evercell.views.table import Table
-
-COMMANDS = (
-    "%%step NAME  %%setup  %resume  %runs  %steps  %branch --from STEP --name NAME  "
-    "%checkout RUN[@STEP]  %inspect [STEP]  %%approve NAME TITLE  %pause  %unpause  "
-    "%evercell new|takeover   (each with -h)"
-)
 
 
 def runs_view(rows: Sequence[RunRow], *, here: str | None = None) -> Table:
@@ -85,7 +80,7 @@ def _bytes(count: int) -> str:
 def overview(session: Session) -> Table:
     """Where this notebook stands, and what can be typed."""
     run = session.refresh()
-    footer = f"store: {session.store.url}\n{COMMANDS}"
+    footer = f"store: {session.store.url}\n{'  '.join(m.shown for m in MAGICS)}   (each with -h)"
     if run is None:
         return Table("This notebook has no run yet; its first %%step starts one.", (), (), footer)
     table = steps_view(run_row(session.workspace, run), list_steps(session.workspace, run))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 
+from evercell.core.vocabulary import COMMANDS
 from evercell.state.code.statements import OwnStatement, imported_modules, own_statements
 
 DYNAMIC_CALLS = frozenset({"exec", "eval", "globals", "locals", "vars", "dir", "get_ipython", "__import__"})
@@ -15,7 +16,8 @@ DYNAMIC_CALLS = frozenset({"exec", "eval", "globals", "locals", "vars", "dir", "
 
 HARMLESS_MAGICS = frozenset(
     {"matplotlib", "config", "load_ext", "reload_ext", "autoreload", "aimport", "pip", "conda", "precision"}
-    | {"evercell", "runs", "steps", "xmode", "colors", "pwd", "ls", "cd", "env", "alias"}
+    | {"xmode", "colors", "pwd", "ls", "cd", "env", "alias"}
+    | {magic.name for magic in COMMANDS.values() if magic.harmless}
 )
 """Line magics that read and bind no variable of the notebook."""
 

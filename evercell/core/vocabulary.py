@@ -1,0 +1,279 @@
+"""The magics: how each is written and what it touches.
+
+All that reads or shows a magic is made from `MAGICS`: parsers and their help, completion, the overview, the
+analysis of cells, the reader of notebook files and the rules for headless cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Where a magic stands."""
+
+    HEADER = "%%"
+    """On the first line of a cell, which it makes a step or a setup cell."""
+    COMMAND = "%"
+    """On a line of its own."""
+
+
+class Value(StrEnum):
+    """How the text of an argument is read."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    DURATION = "duration"
+    """``90s``, ``10m``, ``2h``."""
+    NAMES = "names"
+    """Separated by commas."""
+    STEP_NAME = "step name"
+    """A name that the line gives to something."""
+    WORDS = "words"
+    """All that is left of the line: text that needs no quotation marks."""
+
+
+class Completion(StrEnum):
+    """Which existing names an argument is one of."""
+
+    RUN = "run"
+    STEP = "step"
+    """``STEP`` or ``STEP@1`` of this notebook's run."""
+    PLACE = "place"
+    """``RUN``, ``RUN@STEP``, ``RUN@STEP@1`` or ``@STEP``."""
+    CHECKPOINT = "checkpoint"
+    """``STEP`` or a place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument: an option where it has a ``flag``, otherwise told by its position."""
+
+    name: str
+    """Its keyword in the Python twin."""
+    help: str
+    flag: str = ""
+    value: Value | None = Value.TEXT
+    """None: the flag stands alone."""
+    default: str | None = None
+    """As it would be typed."""
+    choices: tuple[str, ...] = ()
+    metavar: str = ""
+    required: bool = False
+    completion: Completion | None = None
+
+    @property
+    def shown(self) -> str:
+        """How the overview writes it."""
+        word = self.metavar or "|".join(self.choices) or self.name.upper()
+        text = f"{self.flag} {word}" if self.flag and self.value else self.flag or word
+        return text if self.required else f"[{text}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Magic:
+    """One magic, as a line of the notebook."""
+
+    name: str
+    kind: Kind
+    help: str
+    arguments: tuple[Argument, ...] = ()
+    harmless: bool = False
+    """Reads and binds no variable of the notebook, and puts none back."""
+
+    @property
+    def written(self) -> str:
+        """Its name as it is typed: ``%%step``, ``%runs``."""
+        return f"{self.kind}{self.name}"
+
+    @property
+    def positionals(self) -> tuple[Argument, ...]:
+        return tuple(a for a in self.arguments if not a.flag)
+
+    @property
+    def options(self) -> tuple[Argument, ...]:
+        return tuple(a for a in self.arguments if a.flag)
+
+    @property
+    def shown(self) -> str:
+        """How the overview writes it: with its options where it has nothing else."""
+        return " ".join([self.written, *(a.shown for a in self.positionals or self.options)])
+
+
+def _rerun(what: str) -> Argument:
+    return Argument("rerun", f"{what} even if it could be replayed", flag="--rerun", value=None)
+
+
+def _run_argument() -> Argument:
+    return Argument("run", "name or id of a run (this notebook's)", completion=Completion.RUN)
+
+
+_STEP_NAME = Argument(
+    "name", "name of the step, unique in the notebook", value=Value.STEP_NAME, required=True
+)
+
+MAGICS = (
+    Magic(
+        "step",
+        Kind.HEADER,
+        "Run the cell once. What it prints, draws and leaves in memory is committed when it ends; later it is "
+        "replayed, unless its code or what it reads was made anew by changed code.",
+        (
+            _STEP_NAME,
+            Argument(
+                "retries", "how many more attempts after a failure (0)", flag="--retries", value=Value.NUMBER,
+                default="0", metavar="N",
+            ),
+            Argument(
+                "backoff", "pause before the second attempt, then doubled (1s)", flag="--backoff",
+                value=Value.DURATION, default="1s", metavar="TIME",
+            ),
+            Argument(
+                "timeout", "limit of one attempt: 90s, 10m, 2h", flag="--timeout", value=Value.DURATION,
+                metavar="TIME",
+            ),
+            _rerun("execute"),
+            Argument(
+                "once", "after an attempt that was interrupted, ask before trying again", flag="--once",
+                value=None,
+            ),
+            Argument(
+                "on_change",
+                "where it goes on after a kill and calls otherwise than it did: stop (fail), forget the recorded "
+                "calls from there on (rerun), or take their results (keep)",
+                flag="--on-change", choices=("fail", "rerun", "keep"), default="fail",
+            ),
+        ),
+    ),
+    Magic(
+        "setup",
+        Kind.HEADER,
+        "Run the cell in every new kernel, before state is put back: imports, clients, connections. What it "
+        "makes is not saved.",
+        (
+            Argument(
+                "name", "a name, where a notebook has several (setup)", value=Value.STEP_NAME, default="setup"
+            ),
+        ),
+    ),
+    Magic(
+        "approve",
+        Kind.HEADER,
+        "A step that asks a person first, and executes its cell only if they approve.",
+        (
+            _STEP_NAME,
+            Argument("title", "what is asked", value=Value.WORDS, required=True),
+            Argument(
+                "timeout", "decide without anybody after 90s, 10m, 2h, 3d", flag="--timeout",
+                value=Value.DURATION, metavar="TIME",
+            ),
+            Argument(
+                "on_timeout", "what then (reject)", flag="--on-timeout",
+                choices=("reject", "approve", "fail"), default="reject",
+            ),
+            Argument(
+                "approvers", "who may answer: ann,bob (everybody)", flag="--approvers", value=Value.NAMES,
+                metavar="NAMES",
+            ),
+            Argument(
+                "quorum", "how many have to approve (1)", flag="--quorum", value=Value.NUMBER, default="1",
+                metavar="N",
+            ),
+            _rerun("ask and execute"),
+        ),
+    ),
+    Magic(
+        "resume",
+        Kind.COMMAND,
+        "Put back what a run had in memory after its last step, and go on from there.",
+        (_run_argument(),),
+    ),
+    Magic(
+        "runs",
+        Kind.COMMAND,
+        "List runs, the newest first, branches below their origin.",
+        (
+            Argument("all", "of every notebook, not only this one", flag="--all", value=None),
+            Argument(
+                "limit", "at most N runs (50)", flag="--limit", value=Value.NUMBER, default="50", metavar="N"
+            ),
+        ),
+        harmless=True,
+    ),
+    Magic(
+        "steps",
+        Kind.COMMAND,
+        "List the steps of a run: status, attempts, versions, time.",
+        (_run_argument(),),
+        harmless=True,
+    ),
+    Magic(
+        "branch",
+        Kind.COMMAND,
+        "Start a new run whose history begins at a step, with that step's state in this kernel. Without --from "
+        "it begins here and memory stays as it is. Nothing is copied.",
+        (
+            Argument(
+                "step", "step to branch from; STEP@1: its version 1", flag="--from", metavar="STEP",
+                completion=Completion.STEP,
+            ),
+            Argument("name", "name of the new run", flag="--name", metavar="NAME"),
+        ),
+    ),
+    Magic(
+        "checkout",
+        Kind.COMMAND,
+        "Put a run's state into this kernel, and go on from there in that run.",
+        (
+            Argument(
+                "ref", "RUN, RUN@STEP, RUN@STEP@2, or @STEP of this run", metavar="RUN[@STEP]", required=True,
+                completion=Completion.PLACE,
+            ),
+        ),
+    ),
+    Magic(
+        "inspect",
+        Kind.COMMAND,
+        "List the variables as of a step: type, shape, size, what they share, which step last changed them, "
+        "whether they are saved, rebuilt or not saved, and why.",
+        (
+            Argument(
+                "step", "STEP, STEP@1, or RUN@STEP (where this kernel stands)", completion=Completion.CHECKPOINT
+            ),
+        ),
+        harmless=True,
+    ),
+    Magic(
+        "pause", Kind.COMMAND, "Let a run begin no further step.", (_run_argument(),), harmless=True
+    ),
+    Magic("unpause", Kind.COMMAND, "Let a paused run go on.", (_run_argument(),), harmless=True),
+    Magic(
+        "abandon",
+        Kind.COMMAND,
+        "Give this notebook's run up: it is cancelled, and nobody will go on with it.",
+        (
+            Argument(
+                "undo", "first undo its calls that say how (@step(undo=...)), newest first", flag="--undo",
+                value=None,
+            ),
+        ),
+    ),
+    Magic(
+        "evercell",
+        Kind.COMMAND,
+        "What there is: this notebook's run, its steps and the commands.",
+        (
+            Argument(
+                "action",
+                "new: the next step starts a new run; takeover: take the run from another session",
+                choices=("status", "new", "takeover"), default="status",
+            ),
+        ),
+        harmless=True,
+    ),
+)  # fmt: skip
+"""In the order of the overview."""
+
+HEADERS = {magic.name: magic for magic in MAGICS if magic.kind is Kind.HEADER}
+COMMANDS = {magic.name: magic for magic in MAGICS if magic.kind is Kind.COMMAND}

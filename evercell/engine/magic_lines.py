@@ -1,0 +1,173 @@
+"""What a line of the notebook says: finding a cell's header, and reading its name and options."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import islice
+from typing import Any, NoReturn
+
+from evercell.core.errors import UsageError
+from evercell.core.vocabulary import HEADERS, Argument, Magic, Value
+from evercell.engine.spec import check_step_name, parse_duration
+
+_WORD = re.compile(
+    r"""(?P<flag>--[\w-]+=)?(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)')(?=\s|$)|(?P<bare>\S+)"""
+)
+_ESCAPED = re.compile(r'\\(["\\])')
+
+
+class HelpAsked(Exception):
+    """``-h`` was typed; carries the text to show. Not an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of one of our cells: its magic, and ``line``, what follows it."""
+
+    magic: Magic
+    line: str
+
+
+def header_of(source: str) -> Header | None:
+    """The ``%%step``, ``%%setup`` or ``%%approve`` line of a cell, None for any other cell.
+
+    Only empty lines may stand above it, as above any cell magic.
+    """
+    first = next((line for line in source.splitlines() if line.strip()), "")
+    word, *rest = first.split(None, 1) or [""]
+    magic = HEADERS.get(word[2:]) if word.startswith("%%") else None
+    return Header(magic, "".join(rest).strip()) if magic else None
+
+
+class MagicParser(argparse.ArgumentParser):
+    """An ArgumentParser that neither exits nor prints."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}.", hint=f"{self.prog} -h shows how to write it.")
+
+    def print_help(self, file: object = None) -> None:  # noqa: ARG002
+        raise HelpAsked(self.format_help())
+
+
+@cache
+def parser_of(magic: Magic) -> MagicParser:
+    """The parser of a magic's line. An option is written out: what abbreviates one today may fit two tomorrow."""
+    parser = MagicParser(
+        magic.written,
+        description=magic.help,
+        allow_abbrev=False,
+        formatter_class=partial(argparse.HelpFormatter, width=100),
+    )
+    for argument in magic.arguments:
+        _add(parser, argument)
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
+    text = argument.help.replace("%", "%%")
+    if argument.value is None:
+        parser.add_argument(argument.flag, dest=argument.name, action="store_true", help=text)
+        return
+    details: dict[str, Any] = {"default": argument.default, "help": text}
+    if argument.flag:
+        details["dest"] = argument.name
+    elif argument.value is Value.WORDS:
+        details["nargs"] = "+"
+    elif not argument.required:
+        details["nargs"] = "?"
+    parser.add_argument(
+        argument.flag or argument.name,
+        metavar=argument.metavar or None,
+        choices=argument.choices or None,
+        **details,
+    )
+
+
+_READ: dict[Value, Callable[[str], object]] = {
+    Value.NUMBER: int,
+    Value.DURATION: parse_duration,
+    Value.NAMES: lambda text: tuple(name.strip() for name in text.split(",")),
+}
+
+
+def parse_line(magic: Magic, line: str) -> argparse.Namespace:
+    """What a magic's line says; raises `UsageError`, with the option that was meant, or `HelpAsked`."""
+    words = split_words(magic, line)
+    try:
+        parsed = parser_of(magic).parse_args(_options_first(magic, words))
+    except UsageError as error:
+        raise _with_the_option_that_was_meant(magic, words, error) from None
+    for argument in magic.arguments:
+        setattr(parsed, argument.name, _read(magic, argument, getattr(parsed, argument.name)))
+    return parsed
+
+
+def _options_first(magic: Magic, words: list[str]) -> list[str]:
+    """The same line with its options in front, so that they may also stand amid the words of a title."""
+    takes_value = {option.flag for option in magic.options if option.value}
+    options, others = [], []
+    left = iter(words)
+    for word in left:
+        if len(word) > 1 and word.startswith("-") and " " not in word:
+            options.append(word)
+            options += islice(left, 1) if word in takes_value else ()
+        else:
+            others.append(word)
+    return [*options, *others]
+
+
+def _read(magic: Magic, argument: Argument, text: Any) -> Any:
+    if argument.value is Value.WORDS:
+        return " ".join(text)
+    if argument.value is Value.STEP_NAME:
+        check_step_name(text)
+    read = _READ.get(argument.value) if argument.value and text is not None else None
+    try:
+        return read(text) if read else text
+    except UsageError:
+        raise
+    except ValueError:
+        raise UsageError(
+            f"{magic.written}: {argument.flag} {text} is not a {argument.value}.",
+            hint=f"{magic.written} -h shows how to write it.",
+        ) from None
+
+
+def _with_the_option_that_was_meant(magic: Magic, words: list[str], error: UsageError) -> UsageError:
+    options = [option.flag for option in magic.options]
+    wrong = next((w for w in words if w.startswith("-") and w.split("=")[0] not in options), None)
+    close = difflib.get_close_matches(wrong, options, n=1) if wrong else []
+    if not close:
+        return error
+    return UsageError(f"{magic.written} has no option {wrong}.", hint=f"Did you mean {close[0]}?")
+
+
+def split_words(magic: Magic, line: str) -> list[str]:
+    """The words of a line; raises `UsageError`.
+
+    Quotation marks hold a word with spaces together where they stand around it, or around the value in
+    ``--option="a value"``: an apostrophe is a letter. ``#`` begins a comment; in free text (a title) only where
+    a space follows, for that may say ``#12``.
+    """
+    free = any(argument.value is Value.WORDS for argument in magic.positionals)
+    words, position = [], 0
+    while match := _WORD.search(line, position):
+        bare, position = match["bare"], match.end()
+        if bare is None:
+            quoted = match["single"] if match["double"] is None else _ESCAPED.sub(r"\1", match["double"])
+            words.append((match["flag"] or "") + quoted)
+        elif bare == "#" or (bare.startswith("#") and not free):
+            break
+        elif re.match(r"""(--[\w-]+=)?["']""", bare):
+            raise UsageError(
+                f"{magic.written} {line}: a quotation mark stands alone.",
+                hint="Close the quotation, or leave it out.",
+            )
+        else:
+            words.append(bare)
+    return words
