@@ -41,9 +41,8 @@ if TYPE_CHECKING:
 
     from evercell.core.errors import NonDeterminism
     from evercell.engine.approvals.asking import approve
-    from evercell.engine.calls.calling import idempotency_key
     from evercell.engine.calls.durable_functions import call, step
-    from evercell.engine.calls.heartbeat import heartbeat, last_heartbeat
+    from evercell.engine.calls.heartbeat import heartbeat, idempotency_key, last_heartbeat
     from evercell.engine.calls.mapping import gather, map
     from evercell.engine.calls.model_clients import record
     from evercell.engine.calls.nondeterminism import now, random, uuid
@@ -72,7 +71,7 @@ _PLACES = {
     "uuid": "evercell.engine.calls.nondeterminism",
     "record": "evercell.engine.calls.model_clients",
     "transaction": "evercell.transactions",
-    "idempotency_key": "evercell.engine.calls.calling",
+    "idempotency_key": "evercell.engine.calls.heartbeat",
     "heartbeat": "evercell.engine.calls.heartbeat",
     "last_heartbeat": "evercell.engine.calls.heartbeat",
     "NonDeterminism": "evercell.core.errors",

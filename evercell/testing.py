@@ -27,8 +27,9 @@ from evercell.core import faults
 from evercell.core.records import NewRun
 from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.ownership import calls_of
 from evercell.engine.calls.policy import OnChange
-from evercell.engine.calls.scope import CallScope, calls_of
+from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.signals import send_signal
 from evercell.engine.leasing import take_lease
 from evercell.engine.settings import Settings

@@ -15,9 +15,11 @@ import sqlalchemy as sa
 
 from evercell.core.errors import Tampered
 from evercell.core.faults import reach
-from evercell.engine.calls.calling import call_sync, idempotency_key
+from evercell.engine.calls.calling import call_sync
+from evercell.engine.calls.heartbeat import idempotency_key
+from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import CallPolicy
-from evercell.engine.calls.scope import CallScope, current_scope
+from evercell.engine.calls.scope import CallScope
 from evercell.persisted import DECORATED
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -16,8 +16,9 @@ from evercell.core.statuses import RunStatus
 from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.calling import call_sync
 from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.ownership import calls_of
 from evercell.engine.calls.policy import ONCE
-from evercell.engine.calls.scope import CallScope, calls_of
+from evercell.engine.calls.scope import CallScope
 from evercell.engine.session import Session
 from evercell.state.content.chunk_reader import join
 

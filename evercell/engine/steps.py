@@ -15,7 +15,8 @@ from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.context import StepContext
-from evercell.engine.calls.scope import CallScope, calls_of
+from evercell.engine.calls.ownership import calls_of
+from evercell.engine.calls.scope import CallScope
 from evercell.engine.executor import BodyResult, Executor
 from evercell.engine.outputs import decode_outputs, encode_outputs, merge_streams, shorten
 from evercell.engine.session import Session, Unfinished

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from evercell.store import open_store
 from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone
 
@@ -134,3 +135,41 @@ def test_a_wait_survives_the_kernel(new_kernel: NewKernel) -> None:
     second.run("%%step other\nsent = evercell.send('nb-1', 'go', [1])")
     assert second.run("%%step wait\ngot = evercell.wait_for('go')").status == "ok"
     assert second.value("(got, sent)") == ([1], True)
+
+
+LEFT_BEHIND = {
+    "thread": (
+        "go, got = threading.Event(), []",
+        "work = threading.Thread(target=lambda: (go.wait(20), got.append(act(1))))\nwork.start()",
+        "go.set()\nwork.join(20)\nact(0)",
+    ),
+    "task": (
+        "go, got = asyncio.Event(), []\nasync def late():\n    await go.wait()\n    got.append(await aact(1))",
+        "work = asyncio.create_task(late())\nawait asyncio.sleep(0)",
+        "go.set()\nawait work\nact(0)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_BEHIND)
+def test_what_a_step_left_behind_is_not_recorded_under_the_next(
+    new_kernel: NewKernel, store_url: str, kind: str
+) -> None:
+    plain, first, second = LEFT_BEHIND[kind]
+    kernel = new_kernel()
+    kernel.run(
+        "import asyncio, evercell, threading\n@evercell.step\ndef act(n): return n\n"
+        f"@evercell.step\nasync def aact(n): return n\n{plain}"
+    )
+    assert kernel.run(f"%%step first\n{first}").status == "ok"
+    shown = kernel.run(f"%%step second\n{second}")
+    assert shown.status == "ok", shown.error
+    assert kernel.value("got") == [1]
+    with open_store(store_url) as store:
+        run = store.runs.find("nb-1").id
+        assert (set(store.calls.tries(run, "first")), set(store.calls.tries(run, "second"))) == (
+            set(),
+            {"act#0"},
+        )
+    if kind == "thread":  # a task speaks where it began, below the first cell
+        assert "left behind" in shown.notes and "act()" in shown.notes

@@ -23,9 +23,9 @@ from evercell.engine.approvals.forms import remade, schema_of
 from evercell.engine.approvals.notifications import notify
 from evercell.engine.approvals.request import ApprovalRequest, OnTimeout
 from evercell.engine.calls.calling import call_async, call_sync
-from evercell.engine.calls.heartbeat import running_call
+from evercell.engine.calls.ownership import current_owner, require_scope
 from evercell.engine.calls.policy import ONCE
-from evercell.engine.calls.scope import CallScope, require_scope
+from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.suspension import GracePeriod
 from evercell.engine.executor import Page
 from evercell.engine.holder import this_user
@@ -182,8 +182,8 @@ class PendingApproval:
 
 def _ask(scope: CallScope, request: ApprovalRequest) -> Approval:
     """Commit the question, unless this call asked it before."""
-    call = running_call.get()
-    assert call is not None
+    owner = current_owner()
+    assert owner is not None
     step, now = scope.step, scope.step.workspace.clock()
     question = Question(
         request.choices, _details(request.details, step.page), schema_of(request.form), request.approvers,
@@ -191,7 +191,7 @@ def _ask(scope: CallScope, request: ApprovalRequest) -> Approval:
     )  # fmt: skip
     deadline = now + timedelta(seconds=request.timeout) if request.timeout is not None else None
     draft = Approval(
-        new_id(), step.run_id, step.name, step.key, call.identity.key, request.title, question,
+        new_id(), step.run_id, step.name, step.key, owner.call_key, request.title, question,
         question_digest(request.title, question), now, this_user(), deadline,
     )  # fmt: skip
     asked = step.workspace.store.approvals.ask(step.lease(), draft)

@@ -9,8 +9,8 @@ from evercell.engine.approvals.asking import wait, wait_async
 from evercell.engine.approvals.decision import Decision
 from evercell.engine.approvals.request import LONGEST_TITLE, ApprovalRequest
 from evercell.engine.calls.calling import call_async, call_sync
+from evercell.engine.calls.ownership import require_scope
 from evercell.engine.calls.policy import ONCE
-from evercell.engine.calls.scope import require_scope
 
 
 class ApprovalGate:

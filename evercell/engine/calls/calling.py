@@ -12,25 +12,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from evercell.core.errors import StepTimeout
-from evercell.engine.calls.heartbeat import RunningCall, running_call
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.order import CallIdentity
+from evercell.engine.calls.ownership import current_owner, enter_call, leave_call, note_late_call
 from evercell.engine.calls.policy import CallPolicy
-from evercell.engine.calls.scope import CallScope, current_scope, path
+from evercell.engine.calls.running_call import RunningCall
+from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.tries import Describe, Tries
 
 Function = Callable[..., Any]
-
-
-def idempotency_key() -> str:
-    """The same text for every try at the call that this runs in, also after a kill: for systems outside.
-
-    Raises `RuntimeError` outside of a durable call.
-    """
-    call = running_call.get()
-    if call is None:
-        raise RuntimeError("evercell.idempotency_key() is only known inside a durable call (@evercell.step).")
-    return call.scope.idempotency_key(call.identity)
 
 
 def call_sync(
@@ -38,10 +28,12 @@ def call_sync(
     policy: CallPolicy, describe: Describe | None = None, undo: Function | None = None,
 ) -> Any:  # fmt: skip
     """Call a function durably; outside of a step, call it."""
-    scope = current_scope()
-    if scope is None:
+    owner = current_owner()
+    if owner is None:
+        note_late_call(name)
         return function(*args, **kwargs)
-    identity = scope.begin(name, key, args, kwargs)
+    scope = owner.scope
+    identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)
     known = scope.log.find(identity)
     if known is not None:
         return known.get()
@@ -66,10 +58,12 @@ async def call_async(
     policy: CallPolicy, describe: Describe | None = None, undo: Function | None = None,
 ) -> Any:  # fmt: skip
     """Call a coroutine function durably; outside of a step, call it."""
-    scope = current_scope()
-    if scope is None:
+    owner = current_owner()
+    if owner is None:
+        note_late_call(name)
         return await function(*args, **kwargs)
-    identity = scope.begin(name, key, args, kwargs)
+    scope = owner.scope
+    identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)
     known = scope.log.find(identity)
     if known is not None:
         return known.get()
@@ -97,12 +91,11 @@ def _fail(scope: CallScope, identity: CallIdentity, tries: Tries) -> Any:
 @contextmanager
 def _inside(scope: CallScope, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
     call = RunningCall(scope, identity, policy.heartbeat_timeout)
-    tokens = path.set(identity.key), running_call.set(call)
+    token = enter_call(call)
     try:
         yield call
     finally:
-        path.reset(tokens[0])
-        running_call.reset(tokens[1])
+        leave_call(token)
 
 
 async def _limited(running: Awaitable[Any], seconds: float | None, name: str, call: RunningCall) -> Any:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from evercell.engine.calls.calling import call_async, call_sync, is_async
+from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import CallPolicy, Errors
-from evercell.engine.calls.scope import current_scope
 from evercell.persisted import DECORATED
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -1,63 +1,11 @@
-"""Signs of life of a call that takes long, and how far it said it came."""
+"""What code may say and ask inside of a durable call: heartbeats, and the key for systems outside."""
 
 from __future__ import annotations
 
-import threading
-import time
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
-from evercell.engine.calls.order import CallIdentity
-from evercell.engine.calls.scope import CallScope
-
-_BETWEEN_WRITES = 1.0
-"""Seconds: a call may give signs of life more often than the store wants to hear of them."""
-
-
-@dataclass
-class RunningCall:
-    """A durable call under way."""
-
-    scope: CallScope
-    identity: CallIdentity
-    limit: float | None = None
-    """Seconds without a sign of life after which a try counts as hung."""
-    _last: float = field(default_factory=time.monotonic)
-    _written: float = 0.0
-    _details: Any = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def begin_try(self) -> None:
-        self._last = time.monotonic()
-
-    def left(self) -> float:
-        """Seconds until it counts as hung; only where it has a limit."""
-        return (self.limit or 0.0) - (time.monotonic() - self._last)
-
-    def record_heartbeat(self, details: Any) -> None:
-        """Commit a sign of life, unless the last one is less than a second old."""
-        with self._lock:
-            now = self._last = time.monotonic()
-            self._details = details
-            if now - self._written < _BETWEEN_WRITES:
-                return
-            self._written = now
-        step = self.scope.step
-        step.workspace.store.calls.record_heartbeat(
-            step.lease(), step.name, step.key, self.identity.key, details
-        )
-
-    def last_details(self) -> Any:
-        """What an earlier try, in this kernel or a killed one, said last."""
-        if self._details is not None:
-            return self._details
-        step = self.scope.step
-        return step.workspace.store.calls.last_heartbeat(step.run_id, step.name, step.key, self.identity.key)
-
-
-running_call: ContextVar[RunningCall | None] = ContextVar("running_call", default=None)
-"""The call that this code runs in."""
+from evercell.engine.calls.ownership import current_owner
+from evercell.engine.calls.running_call import RunningCall
 
 
 def heartbeat(details: Any = None) -> None:
@@ -66,12 +14,28 @@ def heartbeat(details: Any = None) -> None:
     With ``@step(heartbeat_timeout=...)`` a try that says nothing for so long is given up, and tried again as
     its retries allow. Outside of a durable call nothing happens.
     """
-    call = running_call.get()
+    call = _current_call()
     if call is not None:
         call.record_heartbeat(details)
 
 
 def last_heartbeat() -> Any:
     """What an earlier try at this call said last with `heartbeat`, to go on from there; None if nothing."""
-    call = running_call.get()
+    call = _current_call()
     return call.last_details() if call is not None else None
+
+
+def idempotency_key() -> str:
+    """The same text for every try at the call that this runs in, also after a kill: for systems outside.
+
+    Raises `RuntimeError` outside of a durable call.
+    """
+    call = _current_call()
+    if call is None:
+        raise RuntimeError("evercell.idempotency_key() is only known inside a durable call (@evercell.step).")
+    return call.scope.idempotency_key(call.identity)
+
+
+def _current_call() -> RunningCall | None:
+    owner = current_owner()
+    return owner.call if owner is not None else None

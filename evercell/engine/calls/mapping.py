@@ -11,9 +11,9 @@ from typing import Any
 
 from evercell.core.errors import UsageError
 from evercell.engine.calls.calling import call_async, call_sync, is_async
+from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.progress import Progress, silent
-from evercell.engine.calls.scope import current_scope
 
 Function = Callable[..., Any]
 

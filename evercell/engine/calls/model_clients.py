@@ -10,8 +10,9 @@ from typing import Any
 from evercell.engine.calls.calling import call_async, call_sync, is_async
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.order import CallIdentity
+from evercell.engine.calls.ownership import Owner, current_owner
 from evercell.engine.calls.policy import CallPolicy
-from evercell.engine.calls.scope import CallScope, current_scope
+from evercell.engine.calls.scope import CallScope
 
 PATHS = (
     "chat.completions.create",
@@ -68,14 +69,14 @@ class RecordedClient:
 def _request(
     method: Callable[..., Any], path: str, prices: Prices, policy: CallPolicy, *args: Any, **kwargs: Any
 ) -> Any:
-    scope = current_scope()
-    if scope is None:
+    owner = current_owner()
+    if owner is None:
         return method(*args, **kwargs)
     describe = partial(_usage, prices=prices)
     if kwargs.get("stream"):
         if is_async(method):
-            return _astream(scope, method, path, args, kwargs)
-        return _stream(scope, method, path, policy, args, kwargs)
+            return _astream(owner, method, path, args, kwargs)
+        return _stream(owner, method, path, policy, args, kwargs)
     make = call_async if is_async(method) else call_sync
     return make(method, args, kwargs, name=path, key=None, policy=policy, describe=describe)
 
@@ -98,9 +99,10 @@ def _usage(value: Any, *, prices: Prices) -> dict[str, Any]:
 
 
 def _stream(
-    scope: CallScope, method: Callable[..., Any], path: str, policy: CallPolicy, args: Any, kwargs: Any
+    owner: Owner, method: Callable[..., Any], path: str, policy: CallPolicy, args: Any, kwargs: Any
 ) -> Iterator[Any]:
-    identity = scope.begin(path, None, args, kwargs)
+    scope = owner.scope
+    identity = scope.begin(path, None, args, kwargs, inside=owner.call_key)
     known = scope.log.find(identity)
     if known is not None:
         return iter(known.get())
@@ -132,9 +134,10 @@ def _live(scope: CallScope, identity: CallIdentity, parts: Any) -> Iterator[Any]
 
 
 async def _astream(
-    scope: CallScope, method: Callable[..., Any], path: str, args: Any, kwargs: Any
+    owner: Owner, method: Callable[..., Any], path: str, args: Any, kwargs: Any
 ) -> AsyncIterator[Any]:
-    identity = scope.begin(path, None, args, kwargs)
+    scope = owner.scope
+    identity = scope.begin(path, None, args, kwargs, inside=owner.call_key)
     known = scope.log.find(identity)
     if known is not None:
         return _again(known.get())

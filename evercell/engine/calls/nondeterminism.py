@@ -7,8 +7,8 @@ import random as _random
 import uuid as _uuid
 
 from evercell.engine.calls.calling import call_sync
+from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import ONCE
-from evercell.engine.calls.scope import current_scope
 
 
 def now(tz: datetime.tzinfo | None = datetime.UTC) -> datetime.datetime:

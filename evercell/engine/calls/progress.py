@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from evercell.engine.calls.scope import CallScope, current_scope
+from evercell.engine.calls.ownership import current_scope
+from evercell.engine.calls.scope import CallScope
 
 
 class Progress:

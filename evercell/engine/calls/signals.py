@@ -10,8 +10,9 @@ from typing import Any
 from evercell.core.errors import SignalTimeout, Tampered
 from evercell.core.records import Signal
 from evercell.engine.calls.calling import call_async, call_sync
+from evercell.engine.calls.ownership import require_scope
 from evercell.engine.calls.policy import ONCE
-from evercell.engine.calls.scope import CallScope, require_scope
+from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.suspension import GracePeriod
 from evercell.engine.calls.timers import POLL, deadline_in, pause
 from evercell.engine.holder import this_user

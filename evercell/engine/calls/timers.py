@@ -9,8 +9,8 @@ import time
 from evercell.core.errors import UsageError
 from evercell.engine.calls.calling import call_sync
 from evercell.engine.calls.nondeterminism import present_moment
+from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import ONCE
-from evercell.engine.calls.scope import current_scope
 from evercell.engine.calls.suspension import GracePeriod
 
 POLL = 0.2

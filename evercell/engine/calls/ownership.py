@@ -1,0 +1,191 @@
+"""Which step, and which of its calls, the present code belongs to: those of whoever started it.
+
+A context variable holds the owner. Tasks of asyncio inherit it, and so does what is handed to a loop. Threads and
+pools inherit nothing, so `install` wraps ``Thread.start`` and what a pool takes work with: a thread belongs to the
+step that started it, work to the step that handed it in, whoever made the pool. What outlives its step is outside of
+any: its calls are plain ones, and never recorded under the step that happens to run then.
+
+The wrappers are installed at the first step of the process and stay. Outside of steps they do nothing, so that
+nobody's later wrapper has to be taken apart.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from functools import partial, wraps
+from typing import Any
+
+from evercell.core.errors import UsageError
+from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.running_call import RunningCall
+from evercell.engine.calls.scope import CallScope
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The step that work belongs to, and the call of it that it was started in."""
+
+    scope: CallScope
+    call: RunningCall | None = None
+    call_key: str = ""
+    """The key of the call, empty for the cell itself."""
+
+
+_owner: ContextVar[Owner | None] = ContextVar("evercell_owner", default=None)
+
+
+def current_owner() -> Owner | None:
+    """The owner of the present code; None outside of any step, and for what outlived its step."""
+    owner = _owner.get()
+    return None if owner is None or owner.scope.has_ended else owner
+
+
+def current_scope() -> CallScope | None:
+    """The step that this code runs in, None outside of any."""
+    owner = current_owner()
+    return owner.scope if owner is not None else None
+
+
+def require_scope(name: str) -> CallScope:
+    """The step that this code runs in; raises `UsageError` outside of any."""
+    scope = current_scope()
+    if scope is None:
+        raise UsageError(
+            f"evercell.{name}() belongs into a step.", hint="Put %%step NAME on the cell's first line."
+        )
+    return scope
+
+
+def note_late_call(name: str) -> None:
+    """Say, once for each step, that what it left behind still calls, and is not recorded."""
+    owner = _owner.get()
+    if owner is None or owner.scope.late_call_noted:
+        return
+    owner.scope.late_call_noted = True
+    step = owner.scope.step
+    with suppress(Exception):  # wherever that thread is now, it may have nobody to tell
+        step.note(
+            f"{name}() is called by a thread or task that step {step.name} left behind: it is executed, not recorded"
+        )
+
+
+@contextmanager
+def calls_of(step: StepContext) -> Iterator[CallScope]:
+    """While inside, calls are those of this step."""
+    install()
+    scope = CallScope(step)
+    scope.order.start()
+    token = _owner.set(Owner(scope))
+    try:
+        yield scope
+    finally:
+        scope.has_ended = True
+        _owner.reset(token)
+
+
+def enter_call(call: RunningCall) -> Token[Owner | None]:
+    """The present code goes on inside of a call, until `leave_call`."""
+    return _owner.set(Owner(call.scope, call, call.identity.key))
+
+
+def leave_call(token: Token[Owner | None]) -> None:
+    """The call came to its end."""
+    _owner.reset(token)
+
+
+# -- threads and pools ---------------------------------------------------------------------------
+
+_POOL_METHODS = ("apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
+"""Of ``multiprocessing.pool.ThreadPool``; the others call one of these."""
+
+_wrapped: set[str] = set()
+"""Names of the modules that are done."""
+
+
+def install() -> None:
+    """Wrap what starts threads and takes work, once in a process. (A module that nobody imported has no pools.)"""
+    if "threading" not in _wrapped:
+        _wrapped.add("threading")
+        threading.Thread.start = _start(threading.Thread.start)  # type: ignore[method-assign]
+        ThreadPoolExecutor.submit = _submit(ThreadPoolExecutor.submit)  # type: ignore[method-assign]
+        os.register_at_fork(after_in_child=lambda: _owner.set(None))
+    pools = sys.modules.get("multiprocessing.pool")
+    if pools is not None and "pools" not in _wrapped:
+        _wrapped.add("pools")
+        for name in _POOL_METHODS:
+            setattr(pools.ThreadPool, name, _take_work(getattr(pools.ThreadPool, name)))
+
+
+def _run_as(owner: Owner | None, function: Function, /, *args: Any, **kwargs: Any) -> Any:
+    token = _owner.set(owner)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _owner.reset(token)
+
+
+def _start(start: Function) -> Function:
+    """``Thread.start``: the thread is its starter's."""
+
+    @wraps(start)
+    def start_as_owner(thread: threading.Thread) -> Any:
+        owner = _owner.get()
+        if owner is None or thread.ident is not None:
+            return start(thread)
+        attributes, run = vars(thread), thread.run
+        own_run = {"run": attributes["run"]} if "run" in attributes else {}
+
+        def run_as_owner() -> None:
+            _restore(attributes, own_run)
+            _run_as(owner, run)
+
+        attributes["run"] = run_as_owner
+        try:
+            return start(thread)
+        except BaseException:
+            _restore(attributes, own_run)
+            raise
+
+    return start_as_owner
+
+
+def _restore(attributes: dict[str, Any], own_run: dict[str, Any]) -> None:
+    attributes.pop("run", None)
+    attributes.update(own_run)
+
+
+def _submit(submit: Function) -> Function:
+    """``ThreadPoolExecutor.submit``: the work is whose it was handed in by, the pool's threads are nobody's."""
+
+    @wraps(submit)
+    def submit_as_owner(pool: Any, /, *args: Any, **kwargs: Any) -> Any:
+        owner = _owner.get()
+        if owner is None or not args or _is_of_interpreters(pool):
+            return submit(pool, *args, **kwargs)
+        return _run_as(None, submit, pool, partial(_run_as, owner, args[0]), *args[1:], **kwargs)
+
+    return submit_as_owner
+
+
+def _is_of_interpreters(pool: Any) -> bool:
+    """Whether the work is pickled for another interpreter, which knows no steps."""
+    return any(kind.__name__ == "InterpreterPoolExecutor" for kind in type(pool).__mro__)
+
+
+def _take_work(method: Function) -> Function:
+    """A method of ``ThreadPool``, whose threads may be anybody's."""
+
+    @wraps(method)
+    def take_as_owner(pool: Any, func: Function, *args: Any, **kwargs: Any) -> Any:
+        return method(pool, partial(_run_as, _owner.get(), func), *args, **kwargs)
+
+    return take_as_owner

@@ -1,0 +1,55 @@
+"""A durable call under way: its signs of life, and how far it said it came."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from evercell.engine.calls.order import CallIdentity
+from evercell.engine.calls.scope import CallScope
+
+_BETWEEN_WRITES = 1.0
+"""Seconds: a call may give signs of life more often than the store wants to hear of them."""
+
+
+@dataclass
+class RunningCall:
+    """A durable call under way."""
+
+    scope: CallScope
+    identity: CallIdentity
+    limit: float | None = None
+    """Seconds without a sign of life after which a try counts as hung."""
+    _last: float = field(default_factory=time.monotonic)
+    _written: float = 0.0
+    _details: Any = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin_try(self) -> None:
+        self._last = time.monotonic()
+
+    def left(self) -> float:
+        """Seconds until it counts as hung; only where it has a limit."""
+        return (self.limit or 0.0) - (time.monotonic() - self._last)
+
+    def record_heartbeat(self, details: Any) -> None:
+        """Commit a sign of life, unless the last one is less than a second old."""
+        with self._lock:
+            now = self._last = time.monotonic()
+            self._details = details
+            if now - self._written < _BETWEEN_WRITES:
+                return
+            self._written = now
+        step = self.scope.step
+        step.workspace.store.calls.record_heartbeat(
+            step.lease(), step.name, step.key, self.identity.key, details
+        )
+
+    def last_details(self) -> Any:
+        """What an earlier try, in this kernel or a killed one, said last."""
+        if self._details is not None:
+            return self._details
+        step = self.scope.step
+        return step.workspace.store.calls.last_heartbeat(step.run_id, step.name, step.key, self.identity.key)
