@@ -83,7 +83,7 @@ def test_a_store_that_cannot_be_opened_leaves_the_kernel_usable(
 
 def test_a_library_that_evercell_does_not_know_is_named_when_it_loads(new_kernel: NewKernel) -> None:
     kernel = new_kernel(load=False)
-    kernel.run("import cloudpickle.cloudpickle as c\ndel c._code_reduce")
+    kernel.run("import cloudpickle.cloudpickle as c\ndel c._make_skeleton_enum")
     shown = kernel.run("%load_ext evercell")
     assert shown.error.startswith("IncompatibleLibrary: evercell does not know this cloudpickle")
     assert "→ pip install 'cloudpickle<4'" in shown.error
