@@ -166,7 +166,7 @@ class _Completed:
 async def _execute(
     session: Session, spec: StepSpec, place: CellPlace, plan: CellPlan, executor: Executor
 ) -> StepOutcome:
-    held = session.namespace.hold(plan) if spec.retries else None
+    held = session.namespace.savepoint(plan) if spec.retries else None
     for number in range(spec.retries + 1):
         is_last = number == spec.retries
         attempt = session.store.steps.begin(

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from evercell.core.chunks import ChunkReader
-from evercell.state.changes.diff import look
+from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import GONE
 from evercell.state.changes.process_state import STATES
-from evercell.state.changes.rollback import Held, hold_groups, roll_back_groups
+from evercell.state.changes.rollback import Savepoint, roll_back_groups, save_groups
 from evercell.state.changes.tracker import Tracker
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
 from evercell.state.code.provenance import CellPlan
@@ -112,7 +112,7 @@ class Namespace:
             ),
             live,
             fresh=self._tracker.fresh,
-            said={
+            header={
                 "store": store_id,
                 "checkpoint": checkpoint_id,
                 "parent": parent,
@@ -148,32 +148,32 @@ class Namespace:
 
     def load_everything(self) -> None:
         """Load what waits, before its store is closed."""
-        self._live.waiting.load_all()
+        self._live.lazy.load_all()
 
     def stop_loading(self) -> None:
         """Read nothing ahead any more: the kernel ends."""
-        self._live.waiting.stop_reading()
+        self._live.lazy.stop_reading()
 
     # -- trying again ----------------------------------------------------------------------------
 
-    def hold(self, plan: CellPlan) -> Held:
+    def savepoint(self, plan: CellPlan) -> Savepoint:
         """Keep what the cell could touch, serialised in memory, for `roll_back`."""
         live = self._live
         nodes = self._tracker.with_definitions(plan.touched - live.setup_names)
-        return Held(hold_groups(nodes, live.groups), frozenset(live.names()), live.surroundings.read())
+        return Savepoint(save_groups(nodes, live.groups), frozenset(live.names()), live.process.read())
 
-    def roll_back(self, held: Held) -> list[str]:
-        """Put everything back as it was at `hold`; returns what could not be."""
+    def roll_back(self, savepoint: Savepoint) -> list[str]:
+        """Put everything back as it was at a savepoint; returns what could not be."""
         live = self._live
-        back = roll_back_groups(held, live.groups, live.definitions, live.variables)
+        back = roll_back_groups(savepoint, live.groups, live.definitions, live.variables)
         live.variables.update(back.values)
-        for name in live.names() - held.names:
+        for name in live.names() - savepoint.names:
             live.variables.pop(name)
-        for name in live.surroundings.read().keys() - held.states.keys():
-            live.surroundings.reset(name)
-        for name, state in held.states.items():
-            live.surroundings.write(name, state)
-        live.states = dict(held.states)
-        nodes = {node for group in held.groups for node in group.nodes}
-        look(live.groups, [n for n in nodes if live.groups.value(n) is not GONE])
+        for name in live.process.read().keys() - savepoint.states.keys():
+            live.process.reset(name)
+        for name, state in savepoint.states.items():
+            live.process.write(name, state)
+        live.states = dict(savepoint.states)
+        nodes = {node for group in savepoint.groups for node in group.nodes}
+        find_changes(live.groups, [n for n in nodes if live.groups.value(n) is not GONE])
         return sorted(back.left)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evercell.core.chunks import ChunkReader
-from evercell.state.changes.diff import look
-from evercell.state.changes.lazy import WORTH_WAITING
+from evercell.state.changes.diff import find_changes
+from evercell.state.changes.lazy import WORTH_DEFERRING
 from evercell.state.changes.process_state import FOLDER, IMPORT_PATH, STATES, TITLES
 from evercell.state.changes.variables import LiveVariables, Origin
 from evercell.state.code.definitions import is_definition_node
@@ -49,7 +49,7 @@ class Restorer:
         """Make the namespace what it was at a checkpoint."""
         live = self._live
         loader = self._loader(manifest, reader, is_outdated=self._is_outdated_in(manifest))
-        live.waiting.clear()
+        live.lazy.clear()
         lazy = self._worth_waiting(manifest)
         names = [n for n in manifest.variables if manifest.variables[n].group not in lazy]
         loader.fetch({manifest.variables[n].group for n in names})
@@ -150,7 +150,7 @@ class Restorer:
         return {
             name: group.size
             for name, group in manifest.groups.items()
-            if group.size >= WORTH_WAITING
+            if group.size >= WORTH_DEFERRING
             and not group.held
             and not any(is_definition_node(node) or node in STATES for node in group.nodes)
         }
@@ -162,10 +162,10 @@ class Restorer:
         """
         before, folder = list(sys.path), Path.cwd()
         if IMPORT_PATH in manifest.variables:
-            self._live.surroundings.write(IMPORT_PATH, loader.variable(IMPORT_PATH))
+            self._live.process.write(IMPORT_PATH, loader.variable(IMPORT_PATH))
         if FOLDER in manifest.variables:
             sys.path.append(str(folder))
-            with suppress(OSError):  # told when the folder is put back for good
+            with suppress(OSError):  # reported when the folder is put back for good
                 os.chdir(loader.variable(FOLDER))
         try:
             yield
@@ -177,7 +177,7 @@ class Restorer:
         lost = []
         for name, state in states.items():
             try:
-                self._live.surroundings.write(name, state)
+                self._live.process.write(name, state)
             except OSError as error:
                 why = f"{state} cannot be entered here ({error.strerror})"
                 lost.append(
@@ -192,7 +192,7 @@ class Restorer:
             live.groups.drop(name)
             if name in STATES:
                 live.states.pop(name, None)
-                live.surroundings.reset(name)
+                live.process.reset(name)
             else:
                 live.variables.pop(name, None)
 
@@ -200,7 +200,7 @@ class Restorer:
         live = self._live
         for name, value in values.items():
             if name not in STATES:
-                live.waiting.drop(name)
+                live.lazy.drop(name)
                 live.variables[name] = value
             self._know(name, manifest)
         for group_id in loader.groups_loaded():
@@ -208,7 +208,7 @@ class Restorer:
             self._hand_to_modules(group_id, values, manifest)
         states = {n: s for n, s in values.items() if n in STATES and not isinstance(s, Placeholder)}
         lost = self._write_states(states)
-        live.states = {**live.states, **live.surroundings.read(sets_environment=False)}
+        live.states = {**live.states, **live.process.read(sets_environment=False)}
         return lost
 
     def _know(self, name: str, manifest: VerifiedManifest) -> None:
@@ -224,7 +224,7 @@ class Restorer:
             return
         for node in nodes:
             groups.drop(node)
-        look(groups, nodes)
+        find_changes(groups, nodes)
 
     def _hand_to_modules(self, group_id: str, values: dict[str, Any], manifest: VerifiedManifest) -> None:
         """Let the user's own modules hold what they held: ``from config import SETTINGS`` is one object."""
@@ -238,9 +238,9 @@ class Restorer:
         for group_id in lazy:
             group = manifest.groups[group_id]
             nodes = [n for n in group.nodes if n in manifest.variables]
-            live.waiting.put(nodes, loader)
+            live.lazy.defer(nodes, loader)
             for name in nodes:
                 self._know(name, manifest)
             live.groups.adopt(frozenset(group.nodes), group_id, group)
         if lazy:
-            live.waiting.read_ahead(lazy, loader)
+            live.lazy.read_ahead(lazy, loader)

@@ -110,13 +110,13 @@ def draft_manifest(
     live: LiveVariables,
     *,
     fresh: Fresh,
-    said: Mapping[str, Any],
+    header: Mapping[str, Any],
     signer: Signer,
     reader: ChunkReader,
 ) -> ManifestDraft:
     """Sign a manifest of what changed since the base, with the chunks that the store lacks.
 
-    ``said`` goes into the payload as it is.
+    ``header`` goes into the payload as it is.
     """
     origins, groups, unsaved = live.origins, live.groups, live.setup_names
     full = base.needs_full
@@ -130,7 +130,7 @@ def draft_manifest(
     new = entries.keys() if full else entries.keys() - base.groups
     content = {
         "format": FORMAT,
-        **said,
+        **header,
         "base": None if full else [base.checkpoint, base.digest.hex()],
         "variables": {n: _variable(n, groups, origins[n]) for n in names},
         "gone": sorted(gone),
@@ -140,7 +140,7 @@ def draft_manifest(
         "deleted": sorted(changed.deleted),
     }
     payload = encode(content)
-    base._next = _Step(said["checkpoint"], payload, full, names, gone, set(new), dropped, saving)
+    base._next = _Step(header["checkpoint"], payload, full, names, gone, set(new), dropped, saving)
     # what plain cells and definitions left out is named, too: here it is saved for the first time
     written = {groups.group(n).id for n in changed.wrote & names} | {group.id for group, _ in saving}
     missing = [m for name in sorted(written) for m in entries[name].missing]
@@ -149,8 +149,8 @@ def draft_manifest(
 
 def _variable(name: str, groups: Groups, origin: Origin) -> list[str]:
     value = groups.value(name)
-    told = [type_of(value), shape_of(value)]
-    return [groups.group(name).id, origin.provenance.hex(), origin.made_by, origin.maker, *told]
+    description = [type_of(value), shape_of(value)]
+    return [groups.group(name).id, origin.provenance.hex(), origin.made_by, origin.maker, *description]
 
 
 def _save_groups(

@@ -1,16 +1,36 @@
-"""Looking at live nodes: what changed since the last look, and what is tied together now.
+"""Finding what changed: nodes are serialised and compared with their last snapshot, and regrouped by what they share.
 
-Nodes are looked at only when a cell could have reached them. A look serialises each of them alone, which tells
-both whether it changed (by its fingerprint) and which objects are in it (by the pickler's memo). Only objects
-that others may hold, too, can tie it to another node. To find these among very many small objects costs several
-times the serialising; so a group of such is taken as a whole, and only asked for what others are known to hold.
+The namespace is a graph. Its *nodes* are variables and the notebook's functions and classes; two nodes are
+connected if they share a mutable object. A *group* is a connected component: it is saved as one stream, so that
+what it shares is shared again after a restore. Groups are kept up to date incrementally:
+
+1. *Candidates* are the nodes that a cell could reach, the other members of their groups, and (transitively) every
+   node that was known to own an object with an id that turned up in a candidate.
+2. Each candidate is serialised alone. Its stream's hash, the *fingerprint*, differs from that in its last
+   *snapshot* iff its content changed.
+3. The pickler's memo holds every object that it met. Those that could be shared are the candidate's *shared
+   ids*: mutable objects with more references than the value itself accounts for (`object_ids`). An index from
+   id to owner, over all nodes, gives the edges; a union-find over the candidates gives their groups
+   (`partition`).
+
+Step 3 costs several times a serialising where there are very many small objects. Two shortcuts avoid it:
+
+- One *large* group among the candidates is serialised as a group, and only asked which of the ids that others own
+  it met. If its fingerprint is the former one and it met none, nothing in it changed and it is connected to
+  nothing new. Its own ids are then not in the index (it is not ``is_indexed``), so a later comparison that finds
+  ids which are new takes all groups that are not indexed as candidates.
+- Of several large candidates that are serialised alone, the largest is not indexed: it is asked what it met of the
+  others' ids, which tells the same edges.
+
+Ids are used again after an object is gone. So an id in the index is only a suspicion: its owner becomes a candidate,
+and the edge counts if both picklers, which keep their objects alive meanwhile, met it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from evercell.state.changes.groups import GONE, Fresh, Groups, LiveGroup, Seen
+from evercell.state.changes.groups import GONE, Fresh, Groups, LiveGroup, Snapshot
 from evercell.state.changes.partition import components
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.pickling.pickled import Pickled
@@ -19,50 +39,50 @@ from evercell.state.typerules.shareable import is_scalar
 _NOTHING: frozenset[int] = frozenset()
 
 
-def look(groups: Groups, nodes: Iterable[str]) -> tuple[set[str], Fresh]:
-    """Look at live nodes, and at all that is tied to them, again.
+def find_changes(groups: Groups, nodes: Iterable[str]) -> tuple[set[str], Fresh]:
+    """Compare live nodes, and all that is connected to them, with their last snapshots; make new ones.
 
-    Returns the nodes whose content changed since the last look, new ones included, and what was serialised on
-    the way. Groups that changed lose their ``saved``.
+    Returns the nodes whose content changed, new ones included, and what was serialised on the way. Groups
+    that changed lose their ``saved``.
     """
-    made = _Look(groups)
-    made.at(set(nodes))
-    return made.changed, made.fresh
+    comparison = _Comparison(groups)
+    comparison.run(set(nodes))
+    return comparison.changed, comparison.fresh
 
 
-class _Look:
-    """One look, which may look closer at what it first took as a whole."""
+class _Comparison:
+    """One comparison of some candidates."""
 
     def __init__(self, groups: Groups) -> None:
         self._groups = groups
-        self._taken_whole: LiveGroup | None = None
+        self._as_group: LiveGroup | None = None
         self._unchanged: set[str] = set()
-        """Nodes of groups that are as they were, as a whole."""
+        """Nodes of groups whose fingerprint as a group is the former one."""
         self.changed: set[str] = set()
         self.fresh: dict[frozenset[str], Pickled] = {}
 
-    def at(self, nodes: set[str]) -> None:
-        """Look at nodes; a large group among them as a whole, if that will do."""
+    def run(self, nodes: set[str]) -> None:
+        """Compare candidates; a single large group among them as a group, if that tells enough."""
         groups = self._groups
         large = {g.id: g for n in nodes if n in groups and (g := groups.group(n)).is_large}
         if len(large) != 1:
-            self._closely(nodes, sift=len(large) > 1)
+            self._one_by_one(nodes, index=len(large) > 1)
             return
         (group,) = large.values()
-        rest = nodes.union(*(other.nodes for other in groups.unsifted())) - group.nodes
-        self._taken_whole = group
-        if group.nodes & self._closely(rest, sift=True):
+        rest = nodes.union(*(other.nodes for other in groups.unindexed())) - group.nodes
+        self._as_group = group
+        if group.nodes & self._one_by_one(rest, index=True):
             return
-        if not self._as_a_whole(group, others=any((s := groups.seen(n)) and s.identities for n in rest)):
-            self._taken_whole = None
-            self._closely(group.nodes | rest, sift=False)
+        if not self._as_a_group(group, others=any((s := groups.snapshot(n)) and s.identities for n in rest)):
+            self._as_group = None
+            self._one_by_one(group.nodes | rest, index=False)
 
-    # -- as a whole ------------------------------------------------------------------------------
+    # -- as a group ------------------------------------------------------------------------------
 
-    def _as_a_whole(self, group: LiveGroup, *, others: bool) -> bool:
-        """Look at a large group. False where what belongs to it may have changed.
+    def _as_a_group(self, group: LiveGroup, *, others: bool) -> bool:
+        """Compare a large group by its common stream. False where its members may have changed.
 
-        ``others``: whether something was looked at beside it that could be in it, too.
+        ``others``: whether there are other candidates whose objects could be in it, too.
         """
         groups = self._groups
         if any(groups.value(node) is GONE for node in group.nodes):
@@ -77,23 +97,23 @@ class _Look:
         if tied or whole.is_placeholder or not all(ref in groups for ref in whole.notes.refs):
             return False
         whole.forget_objects()
-        group.is_sifted = False
-        return is_same or self._note_whole(group, whole)
+        group.is_indexed = False
+        return is_same or self._record_group(group, whole)
 
-    def _note_whole(self, group: LiveGroup, whole: Pickled) -> bool:
-        """A large group is not as it was, or was restored and is met for the first time.
+    def _record_group(self, group: LiveGroup, whole: Pickled) -> bool:
+        """New snapshots of a large group that changed, or was restored and is compared for the first time.
 
-        False where one of its nodes has nothing any more that others may hold: it is tied to nothing.
+        False where one of its nodes has no shareable object any more: it is connected to nothing.
         """
         groups, notes = self._groups, whole.notes
         alone, changed = self._changed_in(group, whole)
         size = {node: len((alone.get(node) or whole).stream) for node in group.nodes}
-        dearest = max(group.nodes, key=size.__getitem__)
-        if any(not new.shareable for node, new in alone.items() if node != dearest):
+        largest = max(group.nodes, key=size.__getitem__)
+        if any(not new.shareable for node, new in alone.items() if node != largest):
             return False
         for node in group.nodes:
             fingerprint = alone[node].fingerprint if node in alone else b""
-            groups.note(node, Seen(fingerprint, _NOTHING, notes.refs, notes.reads, size[node]))
+            groups.record(node, Snapshot(fingerprint, _NOTHING, notes.refs, notes.reads, size[node]))
         if not changed:
             group.fingerprint = whole.fingerprint
             return True
@@ -103,57 +123,57 @@ class _Look:
         return True
 
     def _changed_in(self, group: LiveGroup, whole: Pickled) -> tuple[dict[str, Pickled], set[str]]:
-        """Nodes of a group looked at alone, and those that changed.
+        """Nodes of a group serialised alone, and those that changed.
 
-        The largest is spared where it needs no proof: the whole changed, and none of the others did.
+        The largest is spared where it follows: the group changed, and none of its other nodes did.
         """
         groups, largest = self._groups, None
-        seen = {node: groups.seen(node) for node in group.nodes}
+        former = {node: groups.snapshot(node) for node in group.nodes}
         if len(group.nodes) == 1:
             alone = dict.fromkeys(group.nodes, whole)
         else:
-            if group.fingerprint and all(seen.values()):
-                largest = max(group.nodes, key=lambda node: known.size if (known := seen[node]) else 0)
+            if group.fingerprint and all(former.values()):
+                largest = max(group.nodes, key=lambda node: known.size if (known := former[node]) else 0)
             alone = {node: groups.alone(node) for node in group.nodes if node != largest}
-        changed = {n for n, new in alone.items() if (s := seen[n]) and s.fingerprint != new.fingerprint}
+        changed = {n for n, new in alone.items() if (s := former[n]) and s.fingerprint != new.fingerprint}
         if largest is not None and (not changed or self._is_changed(largest, alone)):
             changed.add(largest)
         return alone, changed
 
     def _is_changed(self, node: str, alone: dict[str, Pickled]) -> bool:
-        seen = self._groups.seen(node)
-        if seen is None or not seen.fingerprint:
+        former = self._groups.snapshot(node)
+        if former is None or not former.fingerprint:
             return True
         alone[node] = self._groups.alone(node)
-        return alone[node].fingerprint != seen.fingerprint
+        return alone[node].fingerprint != former.fingerprint
 
-    # -- closely ---------------------------------------------------------------------------------
+    # -- one by one ------------------------------------------------------------------------------
 
-    def _closely(self, nodes: set[str] | frozenset[str], *, sift: bool) -> set[str]:
-        """Look at nodes alone, and at all to which they are tied or might be. Returns all that it looked at.
+    def _one_by_one(self, nodes: set[str] | frozenset[str], *, index: bool) -> set[str]:
+        """Serialise candidates alone, with all to which they are or might be connected. Returns them all.
 
-        ``sift``: find the objects by which others could be tied in every node, the dearest one, too.
+        ``index``: find the shared ids of every candidate, the largest one, too.
         """
         alone: dict[str, Pickled] = {}
         waiting = set(nodes)
         shared: dict[str, frozenset[int]] = {}
         while waiting:
             while waiting:
-                self._look_at(waiting.pop(), alone, waiting)
-            dearest = None if sift else _dearest(alone)
-            shared = {node: self._shareable(node, new) for node, new in alone.items() if node != dearest}
-            waiting = self._suspects(alone, shared)
-            if dearest is not None or self._came(shared):
-                unsifted = self._unsifted() - alone.keys()
-                waiting |= unsifted
-                sift = sift or bool(unsifted)
+                self._compare_node(waiting.pop(), alone, waiting)
+            largest = None if index else _largest(alone)
+            shared = {node: self._shareable(node, new) for node, new in alone.items() if node != largest}
+            waiting = self._nodes_with_reused_ids(alone, shared)
+            if largest is not None or self._new_ids(shared):
+                unindexed = self._unindexed() - alone.keys()
+                waiting |= unindexed
+                index = index or bool(unindexed)
         self._compare(alone, shared)
         self._regroup(alone, shared)
         for new in alone.values():
             new.forget_objects()
         return set(alone)
 
-    def _look_at(self, node: str, alone: dict[str, Pickled], waiting: set[str]) -> None:
+    def _compare_node(self, node: str, alone: dict[str, Pickled], waiting: set[str]) -> None:
         groups = self._groups
         if node in alone:
             return
@@ -161,16 +181,16 @@ class _Look:
             groups.drop(node)
             return
         if node in groups:
-            self._ask_the_whole(node)
+            self._compare_group_first(node)
             waiting |= groups.group(node).nodes - alone.keys()
         alone[node] = groups.alone(node)
         waiting |= {ref for ref in alone[node].notes.refs if ref not in groups and ref not in alone}
 
-    def _ask_the_whole(self, node: str) -> None:
-        """Whether a node is as it was, where it was last looked at with its group."""
+    def _compare_group_first(self, node: str) -> None:
+        """Whether a node is unchanged, where its last snapshot is that of its group."""
         groups = self._groups
-        seen, group = groups.seen(node), groups.group(node)
-        if seen is None or seen.fingerprint or not group.fingerprint or node in self._unchanged:
+        former, group = groups.snapshot(node), groups.group(node)
+        if former is None or former.fingerprint or not group.fingerprint or node in self._unchanged:
             return
         if any(groups.value(other) is GONE for other in group.nodes):
             return
@@ -178,45 +198,47 @@ class _Look:
             self._unchanged |= group.nodes
 
     def _shareable(self, node: str, new: Pickled) -> frozenset[int]:
-        """Ids by which others could be tied to a node. (A definition itself is referred to, not tied.)"""
+        """Ids of the objects that other nodes could share. (A definition itself is referred to, not shared.)"""
         if is_scalar(self._groups.value(node)):
             return _NOTHING
         ids = new.shareable  # no variable here may refer to the value: references are counted
         return ids - {new.root} if is_definition_node(node) else ids
 
-    def _suspects(self, alone: dict[str, Pickled], shared: dict[str, frozenset[int]]) -> set[str]:
-        """Nodes that had an object of the same id. They are looked at again, since ids are used again."""
+    def _nodes_with_reused_ids(
+        self, alone: dict[str, Pickled], shared: dict[str, frozenset[int]]
+    ) -> set[str]:
+        """Nodes that owned an object of the same id: candidates, for the id may have been used again."""
         groups = self._groups
-        found = groups.owners(self._came(shared))
+        found = groups.owners(self._new_ids(shared))
         for node in alone.keys() - shared.keys():
             found |= groups.owners(alone[node].met(groups.owned))
         return found - alone.keys()
 
-    def _came(self, shared: dict[str, frozenset[int]]) -> set[int]:
-        """Ids that were not in these nodes before."""
-        came: set[int] = set()
+    def _new_ids(self, shared: dict[str, frozenset[int]]) -> set[int]:
+        """Ids that these nodes did not have at their last snapshot."""
+        new: set[int] = set()
         for node, ids in shared.items():
-            seen = self._groups.seen(node)
-            came |= ids - seen.identities if seen is not None else ids
-        return came
+            former = self._groups.snapshot(node)
+            new |= ids - former.identities if former is not None else ids
+        return new
 
-    def _unsifted(self) -> set[str]:
-        taken = self._taken_whole
-        return {n for group in self._groups.unsifted() if group is not taken for n in group.nodes}
+    def _unindexed(self) -> set[str]:
+        taken = self._as_group
+        return {n for group in self._groups.unindexed() if group is not taken for n in group.nodes}
 
     def _compare(self, alone: dict[str, Pickled], shared: dict[str, frozenset[int]]) -> None:
         groups = self._groups
         for node, new in alone.items():
-            seen = groups.seen(node)
-            if seen is None:
-                # the first look at what was restored is a base to compare with, not a change
+            former = groups.snapshot(node)
+            if former is None:
+                # the first snapshot of what was restored is a base to compare with, not a change
                 is_changed = node not in groups or groups.group(node).saved is None
             else:
-                is_changed = node not in self._unchanged and seen.fingerprint != new.fingerprint
+                is_changed = node not in self._unchanged and former.fingerprint != new.fingerprint
             if is_changed:
                 self.changed.add(node)
             ids, notes = shared.get(node, _NOTHING), new.notes
-            groups.note(node, Seen(new.fingerprint, ids, notes.refs, notes.reads, len(new.stream)))
+            groups.record(node, Snapshot(new.fingerprint, ids, notes.refs, notes.reads, len(new.stream)))
             self.fresh[frozenset((node,))] = new
 
     def _regroup(self, alone: dict[str, Pickled], shared: dict[str, frozenset[int]]) -> None:
@@ -227,17 +249,17 @@ class _Look:
             if same and not members & self.changed:
                 group = next(iter(former.values()))
                 if len(members) > 1 and any(shared.get(node, alone) for node in members):
-                    group = self._tied_as_before(group)
+                    group = self._with_same_ties(group)
             else:
                 group = LiveGroup(frozenset(members))
                 groups.regroup(group)
             group.is_large = any(alone[node].is_large for node in members)
-            group.is_sifted = members <= shared.keys()
+            group.is_indexed = members <= shared.keys()
             if len(members) == 1:
                 group.fingerprint = alone[next(iter(members))].fingerprint
 
-    def _tied_as_before(self, group: LiveGroup) -> LiveGroup:
-        """A group of which each node alone is as it was: another one if they share other objects now.
+    def _with_same_ties(self, group: LiveGroup) -> LiveGroup:
+        """A group of which no node changed: another group if its nodes share other objects now.
 
         (``a[0]`` was ``b[0]`` and is an equal list now: neither ``a`` nor ``b`` has changed.)
         """
@@ -251,7 +273,7 @@ class _Look:
         return group
 
 
-def _dearest(alone: dict[str, Pickled]) -> str | None:
-    """The node that it would cost most to sift, where that is much."""
+def _largest(alone: dict[str, Pickled]) -> str | None:
+    """The node that it would cost most to index, where that is much."""
     large = [node for node, new in alone.items() if new.is_large]
     return max(large, key=lambda node: len(alone[node].stream), default=None)

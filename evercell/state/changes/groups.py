@@ -1,6 +1,6 @@
-"""The live groups: nodes tied together by mutable objects that they share, as of the last look at them.
+"""The live groups: the partition of a namespace's nodes, and a snapshot of each, as of the last comparison.
 
-A node is a variable's name or a definition's id. What a look is, `looking` says.
+A node is a variable's name or a definition's id. How groups are found, `diff` says.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ GONE = object()
 
 @dataclass(slots=True)
 class LiveGroup:
-    """Nodes tied together, as they were at the last look."""
+    """Connected nodes, as of the last comparison."""
 
     nodes: frozenset[str]
     id: str = field(default_factory=new_id)
     saved: Group | None = None
     """Where its content is stored; None where it must be saved (again)."""
     is_large: bool = False
-    """Very many small objects are in it: it is looked at as a whole where that will do."""
-    is_sifted: bool = False
-    """It is known by which of its objects others could be tied to it."""
+    """Very many small objects are in it: it is compared as a group where that tells enough."""
+    is_indexed: bool = False
+    """Its shared ids are in the index."""
     fingerprint: bytes = b""
-    """Of the whole, where it was looked at so: it tells what its nodes share among them, too."""
+    """Of its common stream, where there is one: it tells what its nodes share among them, too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A node at the last look."""
+class Snapshot:
+    """A node when it was last compared."""
 
     fingerprint: bytes
-    """Empty where only its group as a whole was looked at since."""
+    """Empty where only its group was compared since."""
     identities: frozenset[int]
-    """Of the objects that others may hold, too."""
+    """Its shared ids: of the mutable objects that others may hold, too."""
     refs: Set[str]
     reads: Set[str]
     size: int
@@ -61,18 +61,18 @@ class Groups:
         definitions: Definitions,
         serialiser: Serialiser,
         *,
-        is_waiting: Callable[[str], bool],
+        is_deferred: Callable[[str], bool],
     ) -> None:
-        """``is_waiting``: whether a variable's value is not loaded yet."""
+        """``is_deferred``: whether a variable's value is not loaded yet."""
         self._value_of = value_of
-        self._is_waiting = is_waiting
+        self._is_deferred = is_deferred
         self._definitions = definitions
         self._serialiser = serialiser
         self._group: dict[str, LiveGroup] = {}
-        self._seen: dict[str, Seen] = {}
+        self._snapshots: dict[str, Snapshot] = {}
         self._owner: dict[int, str] = {}
         self.moved: set[str] = set()
-        """Nodes that came into another group since `settled`."""
+        """Nodes that moved to another group since `settled`."""
         self.retired: set[str] = set()
         """Ids of groups that are no more, since `settled`."""
 
@@ -87,9 +87,9 @@ class Groups:
         """The group of a node."""
         return self._group[node]
 
-    def is_seen(self, node: str) -> bool:
+    def is_known(self, node: str) -> bool:
         """Whether the node's content is known to compare with (not so right after a restore)."""
-        return node in self._seen
+        return node in self._snapshots
 
     def reads(self, node: str) -> frozenset[str]:
         """Globals that functions in a node's group can touch, as far as known."""
@@ -98,7 +98,7 @@ class Groups:
             return frozenset()
         if group.saved is not None:
             return frozenset(group.saved.reads)
-        return frozenset().union(*(self._seen[n].reads for n in group.nodes if n in self._seen))
+        return frozenset().union(*(self._snapshots[n].reads for n in group.nodes if n in self._snapshots))
 
     def refs(self, node: str) -> frozenset[str]:
         """Definitions that a node's group refers to."""
@@ -107,9 +107,9 @@ class Groups:
             return frozenset()
         if group.saved is not None:
             return frozenset(group.saved.refs)
-        return frozenset().union(*(self._seen[n].refs for n in group.nodes if n in self._seen))
+        return frozenset().union(*(self._snapshots[n].refs for n in group.nodes if n in self._snapshots))
 
-    # -- looking ---------------------------------------------------------------------------------
+    # -- comparing -------------------------------------------------------------------------------
 
     def value(self, node: str) -> Any:
         """The live object of a node, `GONE` where there is none."""
@@ -118,31 +118,31 @@ class Groups:
         definition = self._definitions.value(node)
         return GONE if definition is None else definition
 
-    def seen(self, node: str) -> Seen | None:
-        """What a node was like at the last look."""
-        return self._seen.get(node)
+    def snapshot(self, node: str) -> Snapshot | None:
+        """A node when it was last compared."""
+        return self._snapshots.get(node)
 
-    def note(self, node: str, seen: Seen) -> None:
-        """What a node is like now."""
-        former = self._seen.get(node)
+    def record(self, node: str, snapshot: Snapshot) -> None:
+        """Remember what a node is like now."""
+        former = self._snapshots.get(node)
         known = former.identities if former is not None else frozenset()
-        self._disown(known - seen.identities, node)
-        self._owner.update(dict.fromkeys(seen.identities - known, node))
-        self._seen[node] = seen
+        self._disown(known - snapshot.identities, node)
+        self._owner.update(dict.fromkeys(snapshot.identities - known, node))
+        self._snapshots[node] = snapshot
 
     def owners(self, ids: Set[int]) -> set[str]:
-        """Nodes that had an object of one of these ids at the last look. (Ids are used again.)"""
+        """Nodes that owned an object of one of these ids. (Ids are used again: a suspicion, no proof.)"""
         return {self._owner[key] for key in ids & self._owner.keys()}
 
     @property
     def owned(self) -> Set[int]:
-        """Ids of all objects by which a node may be tied to another, as far as known."""
+        """All ids in the index."""
         return self._owner.keys()
 
-    def unsifted(self) -> list[LiveGroup]:
-        """Groups in memory of which is not known by which of their objects others could be tied to them."""
-        groups = {g.id: g for g in self._group.values() if not g.is_sifted}.values()
-        return [group for group in groups if not any(map(self._is_waiting, group.nodes))]
+    def unindexed(self) -> list[LiveGroup]:
+        """Groups in memory whose shared ids are not in the index."""
+        groups = {g.id: g for g in self._group.values() if not g.is_indexed}.values()
+        return [group for group in groups if not any(map(self._is_deferred, group.nodes))]
 
     def _disown(self, identities: Iterable[int], node: str) -> None:
         for key in identities:
@@ -174,14 +174,14 @@ class Groups:
     def drop(self, node: str) -> None:
         """Forget a node; what was tied to it is to be saved anew."""
         group = self._group.pop(node, None)
-        seen = self._seen.pop(node, None)
-        if seen is not None:
-            self._disown(seen.identities, node)
+        snapshot = self._snapshots.pop(node, None)
+        if snapshot is not None:
+            self._disown(snapshot.identities, node)
         if group is None:
             return
         self.retired.add(group.id)
         if len(group.nodes) > 1:
-            rest = LiveGroup(frozenset(n for n in group.nodes if n != node), is_sifted=group.is_sifted)
+            rest = LiveGroup(frozenset(n for n in group.nodes if n != node), is_indexed=group.is_indexed)
             for other in rest.nodes:
                 if self._group.get(other) is group:
                     self._join(other, rest)

@@ -11,7 +11,7 @@ from functools import partial
 from threading import Event, RLock, Thread
 from typing import Any, Protocol
 
-WORTH_WAITING = 8 << 20
+WORTH_DEFERRING = 8 << 20
 """Bytes of a group from which on it is loaded when it is needed."""
 
 
@@ -25,7 +25,7 @@ class Source(Protocol):
         """Read the bytes of groups ahead of time."""
 
 
-class WaitingVariables:
+class LazyVariables:
     """The variables of one namespace that are not loaded yet."""
 
     def __init__(self, variables: dict[str, Any]) -> None:
@@ -36,7 +36,7 @@ class WaitingVariables:
         self._stop = Event()
         self._reader: Thread | None = None
 
-    def put(self, names: Iterable[str], source: Source) -> None:
+    def defer(self, names: Iterable[str], source: Source) -> None:
         """Let the variables of a group wait in the namespace."""
         from evercell.state.proxies.lazy_proxy import Pending  # not before something large is restored
 
@@ -58,7 +58,7 @@ class WaitingVariables:
                 try:
                     with self._lock:
                         source.fetch([group])
-                except Exception:  # noqa: BLE001  told to whoever asks for the value
+                except Exception:  # noqa: BLE001  raised again to whoever asks for the value
                     return
 
         self._reader = Thread(target=read, name="evercell-restore", daemon=True)

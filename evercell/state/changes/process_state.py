@@ -38,7 +38,7 @@ class Withheld:
         return hash(self.name)
 
 
-class Surroundings:
+class ProcessState:
     """What a notebook changed around itself in this process. What it never changed has no state."""
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
@@ -76,7 +76,7 @@ class Surroundings:
         return states
 
     def _path_change(self) -> dict[str, list[str]]:
-        """Entries that came and went: another kernel, elsewhere, has a path of its own."""
+        """Entries that were added and removed: another kernel, elsewhere, has a path of its own."""
         first = next((i for i, entry in enumerate(sys.path) if entry in self._path), 0)
         new = [(i, entry) for i, entry in enumerate(sys.path) if entry not in self._path]
         return {
@@ -95,9 +95,9 @@ class Surroundings:
                 self._chosen |= changed
             for name in changed - self._chosen:
                 _assign(self._environ, name, now.get(name))
-        return {name: self._told(name) for name in sorted(self._chosen)}
+        return {name: self._kept_value(name) for name in sorted(self._chosen)}
 
-    def _told(self, name: str) -> Any:
+    def _kept_value(self, name: str) -> Any:
         value = os.environ.get(name)
         is_allowed = value is None or any(fnmatchcase(name, pattern) for pattern in self._allowed)
         return value if is_allowed else Withheld(name)

@@ -1,4 +1,4 @@
-"""What a cell could touch, kept in memory as it was: for another attempt from the same state."""
+"""Savepoints: what a cell could touch, kept in memory as it was, for another attempt from the same state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evercell.state.pickling.loader import Loader
 
 
 @dataclass(frozen=True, slots=True)
-class HeldGroup:
+class SavedGroup:
     """One group, with all that tells whether it is still the same."""
 
     nodes: frozenset[str]
@@ -29,10 +29,10 @@ class HeldGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Savepoint:
     """A part of the namespace as it was before a cell."""
 
-    groups: list[HeldGroup]
+    groups: list[SavedGroup]
     names: frozenset[str]
     """All variables that there were."""
     states: dict[str, Any]
@@ -41,27 +41,27 @@ class Held:
 
 @dataclass(slots=True)
 class RolledBack:
-    """What a way back brought: values to put in, and what stays as the attempt left it."""
+    """What a roll-back gives: values to put in, and what stays as the attempt left it."""
 
     values: dict[str, Any] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
 
 
-def hold_groups(nodes: Iterable[str], groups: Groups) -> list[HeldGroup]:
+def save_groups(nodes: Iterable[str], groups: Groups) -> list[SavedGroup]:
     """Serialise the groups of these nodes into memory of their own."""
     wanted: dict[str, LiveGroup] = {}
     for node in nodes:
         if node in groups:
             group = groups.group(node)
             wanted[group.id] = group
-    return [_hold(group, groups) for group in wanted.values()]
+    return [_save_group(group, groups) for group in wanted.values()]
 
 
-def _hold(group: LiveGroup, groups: Groups) -> HeldGroup:
+def _save_group(group: LiveGroup, groups: Groups) -> SavedGroup:
     pickled = groups.serialise(group, {})
     values = {node: groups.value(node) for node in group.nodes}
     classes = {node: value for node, value in values.items() if isinstance(value, type)}
-    return HeldGroup(
+    return SavedGroup(
         nodes=group.nodes,
         stream=pickled.stream,
         buffers=[bytes(view) for view in pickled.views],
@@ -74,15 +74,15 @@ def _hold(group: LiveGroup, groups: Groups) -> HeldGroup:
 
 
 def roll_back_groups(
-    held: Held, groups: Groups, definitions: Definitions, variables: dict[str, Any]
+    savepoint: Savepoint, groups: Groups, definitions: Definitions, variables: dict[str, Any]
 ) -> RolledBack:
-    """The values that held groups had, where they changed. Functions and classes are put back in place.
+    """The values that the groups of a savepoint had, where they changed. Functions and classes are put back in place.
 
     A group with something in it that cannot be kept stays as it is, and is named.
     """
     back = RolledBack()
     loader = Loader(None, None, variables, definitions)
-    for group in held.groups:
+    for group in savepoint.groups:
         if _is_unchanged(group, groups):
             continue
         names = {_called(node, group.values[node]) for node in group.nodes}
@@ -100,12 +100,12 @@ def roll_back_groups(
             if is_definition_node(node):
                 _put_back(group.values[node], value, group.attributes.get(node))
                 definitions.register(node, group.values[node])
-            elif node in held.names:
+            elif node in savepoint.names:
                 back.values[node] = value
     return back
 
 
-def _is_unchanged(group: HeldGroup, groups: Groups) -> bool:
+def _is_unchanged(group: SavedGroup, groups: Groups) -> bool:
     if any(groups.value(node) is not value for node, value in group.values.items()):
         return False
     now = groups.serialise(LiveGroup(group.nodes), {})

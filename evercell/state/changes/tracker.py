@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 
-from evercell.state.changes.diff import look
+from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import Fresh
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
 from evercell.state.code.analysis import CellCode, analyse
@@ -35,22 +35,22 @@ class Tracker:
         live = self._live
         code = analyse(source)
         self.fresh = {}
-        self._adopt(self._strangers())
+        self._adopt(self._unknown_names())
         if self._background_active():
             self._look_everywhere()
         reached = self._reach(code.names, everything=code.dynamic)
-        live.waiting.load(reached - ((code.binds | code.deletes) - code.uses))
+        live.lazy.load(reached - ((code.binds | code.deletes) - code.uses))
         self._adopt(name for name in reached if name not in live.origins)
         inputs = self._inputs(code, reached, label)
-        touched = frozenset(n for n in reached if n in live.origins and n not in live.waiting)
-        look(live.groups, [n for n in self.with_definitions(touched) if not live.groups.is_seen(n)])
+        touched = frozenset(n for n in reached if n in live.origins and n not in live.lazy)
+        find_changes(live.groups, [n for n in self.with_definitions(touched) if not live.groups.is_known(n)])
         return CellPlan(source, code, cell_key(code.digest, inputs), inputs, touched)
 
     def _look_everywhere(self) -> None:
         """Find what was changed by no cell: a widget's callback, a thread, a task."""
         live = self._live
         names = live.names() & live.origins.keys()
-        changed, _ = look(live.groups, self.with_definitions(n for n in names if n not in live.waiting))
+        changed, _ = find_changes(live.groups, self.with_definitions(n for n in names if n not in live.lazy))
         self._note_outside(changed & names)
 
     def _note_outside(self, names: Iterable[str]) -> None:
@@ -122,16 +122,16 @@ class Tracker:
         live.since_cell.clear()
         bound = {name for name in plan.code.binds if live.is_live(name)}
         for name in bound:
-            live.waiting.drop(name)
-        strangers = self._strangers()
-        cell = (plan.touched | bound | strangers) & live.variables.keys()
+            live.lazy.drop(name)
+        unknown = self._unknown_names()
+        cell = (plan.touched | bound | unknown) & live.variables.keys()
         background_active = self._background_active()
         looked = live.names() if plan.code.dynamic or background_active else set(cell)
         live.forget(name for name in [*plan.touched, *plan.code.deletes] if name not in live.variables)
-        nodes = self.with_definitions(n for n in looked if n not in live.waiting)
-        changed, self.fresh = look(live.groups, nodes)
+        nodes = self.with_definitions(n for n in looked if n not in live.lazy)
+        changed, self.fresh = find_changes(live.groups, nodes)
         made = {node for node in changed if node in live.variables}  # what is tied to them, too
-        made |= bound | strangers | self._rebound_definitions(changed, looked)
+        made |= bound | unknown | self._rebound_definitions(changed, looked)
         made -= live.setup_names - plan.code.binds  # made anew in every kernel, whatever is in it by now
         if background_active and not plan.code.dynamic:
             beside = {n for n in made if n in live.origins and n not in self._reached_by(cell)}
@@ -179,19 +179,19 @@ class Tracker:
 
     def _observe_states(self, plan: CellPlan, key: bytes, label: str) -> None:
         live = self._live
-        states = live.surroundings.read(sets_environment=plan.code.names_environment)
+        states = live.process.read(sets_environment=plan.code.names_environment)
         for name, state in states.items():
             if state != live.states.get(name) or name not in live.origins:
                 live.states[name] = state
-                changed, pickled = look(live.groups, [name])
+                changed, pickled = find_changes(live.groups, [name])
                 self.fresh = {**self.fresh, **pickled}
                 if changed:
                     live.note(name, Origin(variable_provenance(key, name), label, plan.maker))
 
     # -- what no cell made -----------------------------------------------------------------------
 
-    def _strangers(self) -> set[str]:
-        """Names that came since the last cell and that no cell is known to have bound.
+    def _unknown_names(self) -> set[str]:
+        """Names that appeared since the last cell and that no cell is known to have bound.
 
         New keys of a dict stand at its end: the search stops where only known ones come. (A full one
         would cost more with every ``_i123`` that IPython adds.)
@@ -218,9 +218,9 @@ class Tracker:
         new = set(names)
         if not new:
             return
-        look(self._live.groups, new)
+        find_changes(self._live.groups, new)
         for name in new:
             value = self._live.variables[name]
-            told = repr(value) if type(value) in (str, int, float, bool, type(None)) else ""
-            provenance = sha256(f"outside {name} {told}".encode()).digest()
+            text = repr(value) if type(value) in (str, int, float, bool, type(None)) else ""
+            provenance = sha256(f"outside {name} {text}".encode()).digest()
             self._live.note(name, Origin(provenance, OUTSIDE, ""))

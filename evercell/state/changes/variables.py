@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from evercell.state.changes.groups import GONE, Groups
-from evercell.state.changes.lazy import WaitingVariables
+from evercell.state.changes.lazy import LazyVariables
 from evercell.state.changes.local_modules import LocalModules
-from evercell.state.changes.process_state import STATES, Surroundings
+from evercell.state.changes.process_state import STATES, ProcessState
 from evercell.state.code.definitions import Definitions
 from evercell.state.pickling.pickler import Serialiser
 
@@ -61,15 +61,15 @@ class LiveVariables:
         self.hidden = hidden
         self.modules = LocalModules(folder)
         self.definitions = Definitions(variables)
-        self.waiting = WaitingVariables(variables)
+        self.lazy = LazyVariables(variables)
         self.groups = Groups(
             self.value,
             self.definitions,
             Serialiser(variables, self.definitions),
-            is_waiting=self.waiting.__contains__,
+            is_deferred=self.lazy.__contains__,
         )
-        self.surroundings = Surroundings(environ)
-        self.states = self.surroundings.read()
+        self.process = ProcessState(environ)
+        self.states = self.process.read()
         self.origins: dict[str, Origin] = {}
         self.setup_names: set[str] = set()
         """Variables that a ``%%setup`` cell makes anew in every kernel: they are not saved."""
@@ -88,7 +88,7 @@ class LiveVariables:
         """A variable's or state's value, loaded where it was waiting for that; `GONE` where there is none."""
         if name in STATES:
             return self.states.get(name, GONE)
-        self.waiting.load([name])
+        self.lazy.load([name])
         return self.variables.get(name, GONE)
 
     def provenance(self, name: str) -> bytes:
@@ -105,7 +105,7 @@ class LiveVariables:
     def forget(self, names: Iterable[str]) -> None:
         """Variables are gone."""
         for name in names:
-            self.waiting.drop(name)
+            self.lazy.drop(name)
             if self.origins.pop(name, None) is not None:
                 self.groups.drop(name)
                 self.since_cell.forget(name)

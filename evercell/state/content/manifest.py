@@ -189,8 +189,8 @@ def _merge(checkpoint: str, digest: bytes, chain: list[dict[str, Any]], weight: 
             variables.pop(name, None)
         for name in content["dropped"]:
             groups.pop(name, None)
-        for name, (group, provenance, *told) in content["variables"].items():
-            variables[name] = Variable(group, bytes.fromhex(provenance), *told)
+        for name, (group, provenance, *description) in content["variables"].items():
+            variables[name] = Variable(group, bytes.fromhex(provenance), *description)
         for name, entry in content["groups"].items():
             groups[name] = group_from_json(entry)
     head = chain[0]

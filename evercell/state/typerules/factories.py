@@ -94,12 +94,14 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
 
 def make_class(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) -> type:
     """A class without its attributes. Its making was noted by its bases (``__init_subclass__``) when it
-    was written; what they noted is part of the state, and they are not told again.
+    was written; what they noted is part of the state, and they are not called again.
     """
     lines = [known.__mro__ for known in types.resolve_bases(bases)]
-    told = {base for line in lines for base in line if base.__module__ == "__main__"}
-    quiet: Any = classmethod(_told_before)
-    hooks = {base: base.__dict__["__init_subclass__"] for base in told if "__init_subclass__" in vars(base)}
+    registered = {base for line in lines for base in line if base.__module__ == "__main__"}
+    quiet: Any = classmethod(_registered_before)
+    hooks = {
+        base: base.__dict__["__init_subclass__"] for base in registered if "__init_subclass__" in vars(base)
+    }
     for base in hooks:
         base.__init_subclass__ = quiet
     try:
@@ -110,7 +112,7 @@ def make_class(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) 
     return skeleton
 
 
-def _told_before(_: type[Any], /, **options: Any) -> None:
+def _registered_before(_: type[Any], /, **options: Any) -> None:
     """In the place of ``__init_subclass__``."""
 
 

@@ -100,7 +100,7 @@ class Cells:
     def fail(self, name: str, source: str) -> list[str]:
         """An attempt that raises at its end, and the way back; returns what could not be put back."""
         plan = self.namespace.plan(source, label=name)
-        held = self.namespace.hold(plan)
+        held = self.namespace.savepoint(plan)
         exec(compile(source, name, "exec"), self.variables)
         return self.namespace.roll_back(held)
 
