@@ -16,6 +16,7 @@ from evercell.cli.inspect import inspect
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show
 from evercell.cli.send import send
+from evercell.cli.terminal import warn
 from evercell.core.errors import EvercellError, UsageError
 
 
@@ -26,7 +27,7 @@ class _App(click.Group):
         try:
             return super().invoke(context)
         except EvercellError as error:
-            click.echo(f"evercell: {error}", err=True)
+            warn(f"evercell: {error}")
             sys.exit(2 if isinstance(error, UsageError) else 1)
 
 

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 import click
 
-from evercell.cli.common import json_option, print_json, print_table, workspace_of
-from evercell.core.approvals import Approval, approval_to_json
-from evercell.engine.approvals.deciding import answer, pending_of_run, waiting_for
-from evercell.engine.approvals.wording import outcome_text
+from evercell.cli.common import json_option, workspace_of
+from evercell.cli.terminal import print_json, print_table, say
+from evercell.core.approvals import Approval
+from evercell.engine.approvals.deciding import answer, pending_of_run
 from evercell.engine.holder import this_user
+from evercell.engine.listing import list_approvals
 from evercell.engine.pausing import pause as pause_run
 from evercell.engine.pausing import unpause as unpause_run
 from evercell.engine.workspace import Workspace
-from evercell.views.approvals import inbox_view
+from evercell.views.approval_card import outcome_text
+from evercell.views.listings import approvals_view
 
 _comment = click.option("--comment", default="", help="Why; it is kept with the decision.")
 _set = click.option(
@@ -23,16 +25,17 @@ _set = click.option(
 
 
 @click.command()
+@click.option("--all", "decided", is_flag=True, help="Also what was decided, with who decided what.")
 @json_option
 @click.pass_context
-def inbox(context: click.Context, as_json: bool) -> None:
+def inbox(context: click.Context, decided: bool, as_json: bool) -> None:
     """List what waits for somebody's approval, of all runs, the oldest first."""
     with workspace_of(context, create=False) as workspace:
-        rows = [(a, workspace.store.runs.find(a.run_id).name) for a in waiting_for(workspace)]
-        if as_json:
-            print_json([approval_to_json(approval, run) for approval, run in rows])
-        else:
-            print_table(inbox_view(rows))
+        rows = list_approvals(workspace, decided=decided)
+    if as_json:
+        print_json([row.as_json() for row in rows])
+    else:
+        print_table(approvals_view(rows))
 
 
 @click.command()
@@ -71,9 +74,9 @@ def _answer(
     run = workspace.store.runs.find(approval.run_id).name
     if decided.decision is None:
         have = len(workspace.store.approvals.votes(approval.id))
-        click.echo(f"{approval.title!r} of run {run}: {have} of {approval.question.quorum} approvals")
+        say(f"{approval.title!r} of run {run}: {have} of {approval.question.quorum} approvals")
     else:
-        click.echo(f"{approval.title!r} of run {run}: {outcome_text(decided)}")
+        say(f"{approval.title!r} of run {run}: {outcome_text(decided)}")
 
 
 def _field(text: str) -> tuple[str, str]:
@@ -89,7 +92,7 @@ def _field(text: str) -> tuple[str, str]:
 def pause(context: click.Context, run: str) -> None:
     """Let RUN begin no further step; a step under way comes to its end."""
     with workspace_of(context, create=False) as workspace:
-        click.echo(f"run {pause_run(workspace, run).name} is paused; to go on: evercell unpause {run}")
+        say(f"run {pause_run(workspace, run).name} is paused; to go on: evercell unpause {run}")
 
 
 @click.command()
@@ -98,6 +101,4 @@ def pause(context: click.Context, run: str) -> None:
 def unpause(context: click.Context, run: str) -> None:
     """Let RUN go on."""
     with workspace_of(context, create=False) as workspace:
-        click.echo(
-            f"run {unpause_run(workspace, run).name} may go on: evercell resume {run}, or its notebook"
-        )
+        say(f"run {unpause_run(workspace, run).name} may go on: evercell resume {run}, or its notebook")

@@ -10,11 +10,11 @@ from evercell.cli.common import (
     json_option,
     parameters_option,
     parse_parameters,
-    print_json,
     restarts_option,
     workspace_of,
 )
 from evercell.cli.run import finish
+from evercell.cli.terminal import print_json, say
 from evercell.engine.branching import create_branch
 from evercell.engine.listing import run_row
 
@@ -60,5 +60,5 @@ def branch(
         elif as_json:
             print_json(run_row(workspace, child).as_json())
         else:
-            click.echo(f"run {child.name} ({child.id}) begins at step {step} of {run_ref}")
-            click.echo(f"  → evercell resume {child.name}")
+            say(f"run {child.name} ({child.id}) begins at step {step} of {run_ref}")
+            say(f"  → evercell resume {child.name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from evercell.cli.common import workspace_of
+from evercell.cli.terminal import say
 from evercell.engine.settings import resolve_settings
 
 
@@ -21,4 +22,4 @@ def cancel(context: click.Context, run: str, undo: bool) -> None:
     with workspace_of(context, create=False) as workspace:
         url = resolve_settings(context.obj).store_url
         for line in cancel_run(workspace, run, undo=undo, store_url=url):
-            click.echo(line)
+            say(line)

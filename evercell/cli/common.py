@@ -9,13 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table as RichTable
 
 from evercell.engine.settings import resolve_settings
 from evercell.engine.spec import parse_duration
 from evercell.engine.workspace import Workspace, open_workspace
-from evercell.views.table import Table
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -79,30 +76,3 @@ def _value(text: str) -> Any:
     except TypeError:
         return text
     return value
-
-
-def print_json(value: object) -> None:
-    """JSON on standard output, one document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
-def print_table(table: Table) -> None:
-    """A view of ours as a table of the terminal."""
-    console = Console()
-    if not table.rows:
-        console.print(f"{table.title}\n{table.footer}".strip(), markup=False, highlight=False)
-        return
-    rich = RichTable(title=table.title or None, title_justify="left", box=None, pad_edge=False)
-    for heading in table.headings:
-        rich.add_column(heading, no_wrap=heading in ("id", "status"))
-    for row in table.rows:
-        rich.add_row(*(_plain(text) for text in row))
-    console.print(rich)
-    if table.footer:
-        console.print(table.footer, markup=False, highlight=False)
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(text)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from evercell.cli.common import print_table, quiet_libraries
+from evercell.cli.common import quiet_libraries
+from evercell.cli.terminal import print_table, say, warn
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import open_workspace
 from evercell.views.table import Table
@@ -31,15 +32,13 @@ def demo(folder: Path) -> None:
     notebook = job.prepare(folder)
     with open_workspace(resolve_settings(str(folder / "store.db"))) as workspace:
         run = job.start(workspace, notebook)
-        click.echo(f"run {run.name}: a research agent, headless, in {folder}")
+        say(f"run {run.name}: a research agent, headless, in {folder}")
         report, killed = job.run_until_killed(workspace, run)
         if killed is None:
-            click.echo(
-                f"evercell: the kernel was not killed: {report.error or 'the run ended first'}", err=True
-            )
+            warn(f"evercell: the kernel was not killed: {report.error or 'the run ended first'}")
             sys.exit(1)
-        click.echo(f"kernel {killed} killed with SIGKILL in the middle of step {job.KILL_IN}")
-        click.echo(f"evercell resume {run.name}: a new kernel goes on")
+        say(f"kernel {killed} killed with SIGKILL in the middle of step {job.KILL_IN}")
+        say(f"evercell resume {run.name}: a new kernel goes on")
         report = execute_run(workspace, run, progress=False)
         histories = job.step_histories(workspace, report.run)
     print_table(
@@ -59,7 +58,7 @@ def demo(folder: Path) -> None:
         )
     )
     if report.error:
-        click.echo(f"evercell: {report.error}", err=True)
+        warn(f"evercell: {report.error}")
         sys.exit(1)
-    click.echo(f"report:   {folder / job.REPORT}")
-    click.echo(f"notebook: {report.run.output}")
+    say(f"report:   {folder / job.REPORT}")
+    say(f"notebook: {report.run.output}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from evercell.cli.common import json_option, print_json, print_table, workspace_of
+from evercell.cli.common import json_option, workspace_of
+from evercell.cli.terminal import print_json, print_table
 from evercell.core.errors import StepNotFound
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.inspection import inspect_checkpoint

@@ -12,11 +12,11 @@ from evercell.cli.common import (
     json_option,
     parameters_option,
     parse_parameters,
-    print_json,
     quiet_libraries,
     restarts_option,
     workspace_of,
 )
+from evercell.cli.terminal import print_json, say, warn
 from evercell.core.records import Run
 from evercell.engine.listing import run_row
 from evercell.engine.workspace import Workspace
@@ -103,11 +103,11 @@ def finish(
         )
     else:
         done = sum(row.is_completed for row in report.steps)
-        click.echo(f"run {report.run.name} {report.run.status}: {done} steps completed → {report.run.output}")
+        say(f"run {report.run.name} {report.run.status}: {done} steps completed → {report.run.output}")
     if report.waiting:
-        click.echo(f"evercell: {report.waiting}", err=True)
+        warn(f"evercell: {report.waiting}")
         sys.exit(EXIT_CODE)
     if report.error:
-        click.echo(f"evercell: {report.error}", err=True)
-        click.echo(f"  → after mending it: evercell resume {report.run.name}", err=True)
+        warn(f"evercell: {report.error}")
+        warn(f"  → after mending it: evercell resume {report.run.name}")
         sys.exit(1)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
 
-from evercell.cli.common import json_option, print_json, print_table, workspace_of
+from evercell.cli.common import json_option, workspace_of
+from evercell.cli.terminal import print_json, print_output, print_table, say
 from evercell.core.records import Output
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
-from evercell.engine.outputs import decode_outputs
+from evercell.engine.outputs import decode_outputs, with_updates
 from evercell.engine.workspace import Workspace
 from evercell.views.listings import runs_view, steps_view
-
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @click.command()
@@ -67,9 +65,7 @@ def show(context: click.Context, ref: str, as_json: bool) -> None:
     print_table(steps_view(row, rows))
     for attempt in attempts:
         if attempt.error:
-            click.echo(
-                f"{attempt.step}, attempt {attempt.number}: {attempt.error.ename}: {attempt.error.evalue}"
-            )
+            say(f"{attempt.step}, attempt {attempt.number}: {attempt.error.ename}: {attempt.error.evalue}")
 
 
 def _show_step(workspace: Workspace, run_ref: str, step_ref: str, *, as_json: bool) -> None:
@@ -90,8 +86,8 @@ def _show_step(workspace: Workspace, run_ref: str, step_ref: str, *, as_json: bo
             }
         )
         return
-    for output in outputs:
-        click.echo(as_text(output), nl=False)
+    for output in with_updates(outputs):
+        print_output(as_text(output))
 
 
 def as_text(output: Output) -> str:
@@ -100,6 +96,6 @@ def as_text(output: Output) -> str:
     if output.kind == "stream":
         return str(content["text"])
     if output.kind == "error":
-        return _COLOURS.sub("", "\n".join(content.get("traceback", ()))) + "\n"
+        return "\n".join(content.get("traceback", ())) + "\n"
     data = content.get("data", {})
     return f"{data['text/plain']}\n" if "text/plain" in data else ""

@@ -6,7 +6,9 @@ import json
 
 import click
 
-from evercell.cli.common import json_option, print_json, workspace_of
+from evercell.cli.common import json_option, workspace_of
+from evercell.cli.terminal import print_json, say
+from evercell.core.clock import utc_text
 from evercell.core.errors import UsageError
 from evercell.engine.calls.signals import send_signal
 
@@ -32,8 +34,6 @@ def send(context: click.Context, run: str, signal: str, payload: str | None, as_
         sent = {"run": found.run_id, "signal": found.name, "first": before is None, "sent_by": found.sent_by}
         print_json({**sent, "sent_at": found.sent_at.isoformat()})
     elif before is None:
-        click.echo(f"sent {signal} to {run}")
+        say(f"sent {signal} to {run}")
     else:
-        click.echo(
-            f"{signal} was sent before, by {found.sent_by} at {found.sent_at:%Y-%m-%d %H:%M:%S} UTC: it stays"
-        )
+        say(f"{signal} was sent before, by {found.sent_by} at {utc_text(found.sent_at)}: it stays")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from evercell.core.approvals import Approval, approval_to_json, vote_to_json
 from evercell.core.records import Attempt, Checkpoint, Run
 from evercell.core.statuses import AttemptStatus
+from evercell.engine.approvals.deciding import waiting_for
+from evercell.engine.approvals.forms import values_of
 from evercell.engine.leasing import has_live_session
 from evercell.engine.standing import Standing, standing_of, standings_of
 from evercell.engine.workspace import Workspace
@@ -75,6 +78,33 @@ class StepRow:
             "completed_at": self.completed_at.isoformat() if self.completed_at else None,
             "checkpoint": self.checkpoint,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """An approval as a listing shows it."""
+
+    approval: Approval
+    run_name: str
+
+    def as_json(self) -> dict[str, object]:
+        """For ``--json``. ``values`` are the form's: those decided on, and the proposed ones until then."""
+        decision = self.approval.decision
+        return {
+            **approval_to_json(self.approval, self.run_name),
+            "values": values_of(self.approval),
+            "decision": None
+            if decision is None
+            else {**vote_to_json(decision), "at": decision.at.isoformat()},
+        }
+
+
+def list_approvals(workspace: Workspace, *, decided: bool = False) -> list[ApprovalRow]:
+    """What waits for somebody, of all runs, the oldest first; ``decided``: and what was decided already."""
+    pending = waiting_for(workspace)  # first: it decides those whose time has passed
+    found = workspace.store.approvals.all() if decided else pending
+    names = {run_id: workspace.store.runs.find(run_id).name for run_id in {a.run_id for a in found}}
+    return [ApprovalRow(approval, names[approval.run_id]) for approval in found]
 
 
 def list_runs(workspace: Workspace, *, notebook: str | None = None, limit: int | None = None) -> list[RunRow]:

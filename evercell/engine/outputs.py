@@ -55,6 +55,23 @@ def merge_streams(outputs: Iterable[Output]) -> list[Output]:
     return merged
 
 
+def with_updates(outputs: Sequence[Output]) -> list[Output]:
+    """What is on the page in the end: a display that was updated shows what it was updated to."""
+    newest = {_display_id(o): o for o in outputs if o.kind == "update_display_data"}
+    shown = []
+    for output in outputs:
+        if output.kind == "update_display_data":
+            continue
+        updated = newest.get(_display_id(output)) if _display_id(output) is not None else None
+        shown.append(output if updated is None else Output(output.kind, updated.content))
+    return shown
+
+
+def _display_id(output: Output) -> str | None:
+    found: str | None = output.content.get("transient", {}).get("display_id")
+    return found
+
+
 def shorten(output: Output, *, how_to_see: str) -> list[Output]:
     """The output itself, or the first and last part of a stream too long to show again."""
     text = output.content.get("text", "") if output.kind == "stream" else ""

@@ -10,7 +10,7 @@ from evercell.engine.executor import Answer
 from evercell.engine.settings import Settings
 from evercell.kernel_ext.ipykernel_internals import answer_beside_the_cell, deliver_widget_messages
 from evercell.kernel_ext.recorder import Recording
-from evercell.views.approvals import card
+from evercell.views.approval_card import approval_card
 
 _KEPT = ("text/html", "text/markdown", "text/plain", "image/png", "image/jpeg", "image/gif")
 _LONGEST = 2_000_000
@@ -41,18 +41,16 @@ class KernelPage:
         base = self._settings.server_url
         link = f"{base.rstrip('/')}/evercell/approvals/{approval.id}" if base else None
         if self._settings.wait_grace is not None:
-            self._shell.display_pub.publish(card(approval, link), metadata=_mark(approval))
+            self._shell.display_pub.publish(approval_card(approval, link), metadata=_mark(approval))
             return _nothing
-        from IPython.display import display
+        from evercell.widgets.approval_form import ApprovalForm
 
-        from evercell.widgets.approval import ApprovalView
-
-        view = ApprovalView(approval, answer, link)
-        for widget in view.widgets():
+        form = ApprovalForm(approval, answer, link)
+        for widget in form.widgets():
             answer_beside_the_cell(widget)
             self._comms.add(widget.model_id)
-        display(view.box)  # type: ignore[no-untyped-call]
-        return view.close
+        form.display()
+        return form.close
 
     def listen(self) -> None:
         """Let the questions' widgets hear what was typed and clicked, where the kernel does not on its own."""

@@ -8,6 +8,7 @@ import ssl
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
+from evercell.core.clock import utc_text
 from evercell.core.errors import UsageError
 from evercell.engine.approvals.notifications import Notice
 
@@ -47,7 +48,7 @@ def _message(notice: Notice, to: str) -> EmailMessage:
     message["Subject"] = f"Approval asked: {title}"
     message["From"] = os.environ.get("EVERCELL_MAIL_FROM", "evercell@localhost")
     message["To"] = to
-    until = f"\nUntil: {approval.deadline_at:%Y-%m-%d %H:%M} UTC" if approval.deadline_at else ""
+    until = f"\nUntil: {utc_text(approval.deadline_at)}" if approval.deadline_at else ""
     where = notice.link or f"evercell approve {approval.id}\nevercell reject {approval.id} --comment WHY"
     details = str(approval.question.details.get("text/plain", ""))[:2000]
     message.set_content(

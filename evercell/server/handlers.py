@@ -16,17 +16,19 @@ from markupsafe import Markup
 from tornado import web
 
 from evercell.core.approvals import Approval
+from evercell.core.clock import utc_text
 from evercell.core.errors import ApprovalNotFound, EvercellError, RunNotFound
-from evercell.engine.approvals.deciding import answer, settled, waiting_for
-from evercell.engine.approvals.forms import defaults_of
-from evercell.engine.approvals.wording import outcome_text
+from evercell.engine.approvals.deciding import answer, settled
 from evercell.engine.holder import this_user
-from evercell.engine.listing import RunRow, list_steps, run_row
+from evercell.engine.listing import RunRow, list_approvals, list_steps, run_row
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
-from evercell.server.fields import Field, fields_of, given_in
-from evercell.views.approvals import details_html
-from evercell.views.listings import ago, steps_view
+from evercell.server.fields import PREFIX, values_in
+from evercell.views.approval_card import details_html, outcome_text
+from evercell.views.form_fields import fields_of
+from evercell.views.listings import steps_view
+from evercell.views.quantities import ago_text
+from evercell.views.text import printable
 from evercell.views.timeline import timeline_text
 
 T = TypeVar("T")
@@ -37,10 +39,19 @@ _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; "
     "frame-src 'self'; frame-ancestors 'self'"
 )
+
+
+def _shown(value: Any) -> Any:
+    """Every value that a page shows goes through here; what is HTML already was made by us."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 _pages = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(default=True)
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=select_autoescape(default=True),
+    finalize=_shown,
 )
-_pages.globals.update(ago=ago, outcome_text=outcome_text)
+_pages.globals.update(ago=ago_text, utc=utc_text, outcome=outcome_text, prefix=PREFIX)
 
 
 def routes(base_url: str) -> list[tuple[str, type[JupyterHandler]]]:
@@ -99,11 +110,7 @@ class InboxHandler(_Page):
     async def get(self) -> None:
         """The list; it loads itself again every few seconds."""
 
-        def rows() -> list[tuple[Approval, str]]:
-            found = waiting_for(self.workspace)
-            return [(approval, self.workspace.store.runs.find(approval.run_id).name) for approval in found]
-
-        self.show("inbox.html", rows=await self.work(rows))
+        self.show("inbox.html", rows=await self.work(lambda: list_approvals(self.workspace)))
 
 
 class ApprovalHandler(_Page):
@@ -129,14 +136,13 @@ class ApprovalHandler(_Page):
         except ApprovalNotFound as error:
             self.show_error(error, 404)
             return
-        said = self.get_body_argument("comment", "")
+        comment = self.get_body_argument("comment", "")
+        values = values_in(approval, self._arguments())
         try:
-            given = given_in(approval.question.form, self._arguments())
-            await self.work(lambda: self._answer(approval, said, given))
+            await self.work(lambda: self._answer(approval, comment, values))
         except EvercellError as error:
-            await self._show(
-                await self.work(lambda: self._find(approval_id)), error=error, comment=said[:1000]
-            )
+            found = await self.work(lambda: self._find(approval_id))
+            await self._show(found, error=error, comment=comment[:1000], typed=values)
             return
         self.redirect(url_path_join(self.base_url, "evercell", "approvals", approval_id))
 
@@ -152,19 +158,22 @@ class ApprovalHandler(_Page):
             for name, values in self.request.body_arguments.items()
         }
 
-    def _answer(self, approval: Approval, comment: str, given: dict[str, Any] | None) -> None:
+    def _answer(self, approval: Approval, comment: str, values: dict[str, Any] | None) -> None:
         answer(
             self.workspace, approval.id, self.get_body_argument("choice", ""), by=self.person, via="web page",
-            comment=comment, values=given,
+            comment=comment, values=values,
         )  # fmt: skip
 
     async def _show(
-        self, approval: Approval, *, error: EvercellError | None = None, comment: str = ""
+        self,
+        approval: Approval,
+        *,
+        error: EvercellError | None = None,
+        comment: str = "",
+        typed: dict[str, Any] | None = None,
     ) -> None:
         run = await self.work(lambda: self.workspace.store.runs.find(approval.run_id))
         votes = await self.work(lambda: self.workspace.store.approvals.votes(approval.id))
-        form = approval.question.form
-        fields: list[Field] = fields_of(form, defaults_of(form)) if form is not None else []
         allowed = approval.question.approvers
         self.show(
             "approval.html",
@@ -173,7 +182,7 @@ class ApprovalHandler(_Page):
             details=Markup(details_html(approval.question.details)),  # noqa: S704  escaped, or shut in a frame
             run=run,
             votes=votes,
-            fields=fields,
+            fields=fields_of(approval, typed),
             may_answer=allowed is None or self.person in allowed,
             error=error,
             comment=comment,

@@ -17,6 +17,7 @@ from evercell.core.approvals import (
     vote_from_json,
     vote_to_json,
 )
+from evercell.core.clock import utc_text
 from evercell.core.errors import AlreadyDecided, ApprovalNotFound
 from evercell.core.ids import ID_LENGTH
 from evercell.core.records import EventKind, Lease
@@ -155,7 +156,7 @@ def already_decided(approval: Approval) -> AlreadyDecided:
     assert decision is not None
     return AlreadyDecided(
         f"{approval.title!r} was decided already: {decision.choice}, by {decision.by} "
-        f"on {decision.at:%Y-%m-%d %H:%M:%S} UTC ({decision.via}).",
+        f"on {utc_text(decision.at)} ({decision.via}).",
         hint="The first answer counts. What follows from it is the notebook's to say.",
     )
 

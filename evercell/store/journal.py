@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from evercell.core.clock import utc_text
 from evercell.core.errors import JournalBroken
 from evercell.core.records import Event, EventKind, Json, Lease
 from evercell.store.database import Database
@@ -55,7 +56,7 @@ def _check(row: Row[Any], prev: bytes, expected: int, run_name: str) -> None:
         raise _broken(run_name, expected, f"is missing: entry {row.seq} follows")
     digest = event_digest(prev, run_id=row.run_id, seq=row.seq, at=row.at, kind=row.kind, data=row.data)
     if bytes(row.prev) != prev or bytes(row.digest) != digest:
-        raise _broken(run_name, expected, f"({row.kind} at {row.at:%Y-%m-%d %H:%M:%S} UTC) was altered")
+        raise _broken(run_name, expected, f"({row.kind} at {utc_text(row.at)}) was altered")
 
 
 def _broken(run_name: str, seq: int, what: str) -> JournalBroken:

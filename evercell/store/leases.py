@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from evercell.core.clock import utc_text
 from evercell.core.errors import LeaseHeld, LeaseLost
 from evercell.core.records import EventKind, Holder, Lease
 from evercell.core.statuses import AttemptStatus
@@ -52,7 +53,7 @@ class Leases:
             if row is not None and row.expires_at > transaction.now and row.token != replacing:
                 raise LeaseHeld(
                     f"Run {transaction.row.name} is held by {row.owner}@{row.host}, process {row.pid}, "
-                    f"until {row.expires_at:%H:%M:%S} UTC.",
+                    f"until {utc_text(row.expires_at)}.",
                     hint="Take over with %evercell takeover, or work in a run of your own with %branch.",
                 )
             lease = Lease(

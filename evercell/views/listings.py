@@ -1,15 +1,17 @@
-"""Runs, steps and the overview as tables."""
+"""Runs, steps, variables, pending approvals and the overview as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
+from evercell.core.clock import utc_text
 from evercell.core.vocabulary import MAGICS
 from evercell.engine.inspection import VariableRow
-from evercell.engine.listing import RunRow, StepRow, list_steps, run_row
+from evercell.engine.listing import ApprovalRow, RunRow, StepRow, list_steps, run_row
 from evercell.engine.session import Session
+from evercell.views.approval_card import outcome_text
+from evercell.views.quantities import ago_text, duration_text, size_text
 from evercell.views.table import Table
 
 
@@ -21,7 +23,7 @@ def runs_view(rows: Sequence[RunRow], *, here: str | None = None) -> Table:
             "*" if row.run.id == here else "",
             str(row.standing),
             row.run.id,
-            ago(row.run.created_at),
+            ago_text(row.run.created_at),
             Path(row.run.notebook).name if row.run.notebook else "",
         )
         for row in rows
@@ -39,8 +41,8 @@ def steps_view(run: RunRow, rows: Sequence[StepRow]) -> Table:
             row.status,
             str(row.attempts or ""),
             str(row.versions or ""),
-            "" if row.seconds is None else f"{row.seconds:.2f} s",
-            "" if row.completed_at is None else ago(row.completed_at),
+            "" if row.seconds is None else duration_text(row.seconds),
+            "" if row.completed_at is None else ago_text(row.completed_at),
         )
         for row in rows
     ]
@@ -55,8 +57,8 @@ def variables_view(title: str, rows: Sequence[VariableRow]) -> Table:
             row.name,
             row.type,
             row.shape,
-            _bytes(row.size),
-            _bytes(row.stored),
+            size_text(row.size),
+            size_text(row.stored),
             ", ".join(row.shares_with),
             row.made_by,
             row.kept,
@@ -67,14 +69,25 @@ def variables_view(title: str, rows: Sequence[VariableRow]) -> Table:
     return Table(title, headings, body, "" if body else "No variables.")
 
 
-def _bytes(count: int) -> str:
-    """``1.5 MB``; empty for nothing."""
-    size = float(count)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}" if count else ""
-        size /= 1000
-    return f"{size:.3g} GB"
+def approvals_view(rows: Sequence[ApprovalRow]) -> Table:
+    """Approvals, each with the run that waits for it."""
+    body = [
+        (
+            row.approval.id,
+            row.run_name,
+            row.approval.step,
+            row.approval.title,
+            ago_text(row.approval.asked_at),
+            utc_text(row.approval.deadline_at) if row.approval.deadline_at else "",
+            ", ".join(row.approval.question.approvers or ()),
+            outcome_text(row.approval),
+        )
+        for row in rows
+    ]
+    if not body:
+        return Table("Nothing waits for approval.", (), ())
+    headings = ("id", "run", "step", "title", "asked", "until", "approvers", "outcome")
+    return Table("", headings, body)
 
 
 def overview(session: Session) -> Table:
@@ -85,13 +98,3 @@ def overview(session: Session) -> Table:
         return Table("This notebook has no run yet; its first %%step starts one.", (), (), footer)
     table = steps_view(run_row(session.workspace, run), list_steps(session.workspace, run))
     return Table(table.title, table.headings, table.rows, footer)
-
-
-def ago(moment: datetime) -> str:
-    """``3 min ago``; the date for anything older than a week."""
-    seconds = (datetime.now(moment.tzinfo) - moment).total_seconds()
-    for unit, size in (("s", 60), ("min", 60), ("h", 24), ("d", 7)):
-        if seconds < size:
-            return f"{int(seconds)} {unit} ago"
-        seconds /= size
-    return f"{moment:%Y-%m-%d}"

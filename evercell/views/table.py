@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from evercell.views.text import display_width, escaped, one_line, printable
 
 _CELL = "text-align:left;padding:.15em .8em .15em 0;vertical-align:top;white-space:pre"
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under headings, with a line above and one below. All text is escaped in HTML."""
+    """Rows of text under headings, with a line above and one below. Whatever they hold, it is only shown."""
 
     title: str
     headings: Sequence[str]
@@ -19,24 +20,39 @@ class Table:
     footer: str = ""
 
     def __str__(self) -> str:
-        lines = [self.title] if self.title else []
+        lines = [one_line(self.title)] if self.title else []
         if self.rows:
-            widths = [max(map(len, column)) for column in zip(self.headings, *self.rows, strict=True)]
-            for row in (self.headings, *self.rows):
-                lines.append("  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip())
-        return "\n".join([*lines, self.footer] if self.footer else lines)
+            lines += _aligned([self.headings, *self.rows])
+        return "\n".join([*lines, printable(self.footer)] if self.footer else lines)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        parts = [f"<div><strong>{html.escape(self.title)}</strong></div>"] if self.title else []
+        parts = [f"<div><strong>{escaped(self.title)}</strong></div>"] if self.title else []
         if self.rows:
-            head = "".join(f'<th style="{_CELL}">{html.escape(h)}</th>' for h in self.headings)
+            head = "".join(f'<th style="{_CELL}">{escaped(h)}</th>' for h in self.headings)
             body = "".join(
-                "<tr>" + "".join(f'<td style="{_CELL}">{html.escape(t)}</td>' for t in row) + "</tr>"
+                "<tr>" + "".join(f'<td style="{_CELL}">{escaped(t)}</td>' for t in row) + "</tr>"
                 for row in self.rows
             )
             parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
         if self.footer:
-            parts.append(f'<div style="opacity:.75;white-space:pre-wrap">{html.escape(self.footer)}</div>')
+            parts.append(f'<div style="opacity:.75;white-space:pre-wrap">{escaped(self.footer)}</div>')
         return "".join(parts)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    cells = [[cell_text(text) for text in row] for row in rows]
+    widths = [max(map(display_width, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(
+            text + " " * (width - display_width(text)) for text, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+
+
+def cell_text(text: str) -> str:
+    """A cell's text on one line, its indent kept."""
+    indent = len(text) - len(text.lstrip(" "))
+    return " " * indent + one_line(text)

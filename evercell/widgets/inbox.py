@@ -9,14 +9,17 @@ from evercell.core.approvals import Approval
 from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.executor import Answer
 from evercell.engine.holder import this_user
+from evercell.engine.listing import ApprovalRow, list_approvals
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
-from evercell.views.approvals import inbox_view
+from evercell.views.listings import approvals_view
+from evercell.views.text import one_line
 
-_LOOK = 1.0
-"""Seconds between two looks at the store."""
+_REFRESH_SECONDS = 1.0
+"""Between two looks at the store."""
 
 _SHOWN = 50
+NOTHING_PENDING = "Nothing waits for approval."
 
 
 def inbox(store: str | None = None) -> Inbox:
@@ -32,17 +35,14 @@ def show_pending(workspace: Workspace, run_id: str) -> None:
     pending = waiting_for(workspace, run_id=run_id)
     if not pending:
         return
-    from IPython.display import display
-
-    from evercell.widgets.approval import ApprovalView
+    from evercell.widgets.approval_form import ApprovalForm
 
     for approval in pending:
-        view = ApprovalView(approval, answering(workspace, approval, via="notebook"))
-        display(view.box)  # type: ignore[no-untyped-call]
+        ApprovalForm(approval, answering(workspace, approval, via="notebook")).display()
 
 
 def answering(workspace: Workspace, approval: Approval, *, via: str) -> Answer:
-    """What the buttons of a view call."""
+    """What the buttons of a form call."""
 
     def give(choice: str, comment: str, values: dict[str, Any] | None) -> Approval:
         return answer(workspace, approval.id, choice, by=this_user(), via=via, comment=comment, values=values)
@@ -55,7 +55,7 @@ class Inbox:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._views: dict[str, Any] = {}
+        self._entries: dict[str, Any] = {}
         self._box: Any = None
         self._task: asyncio.Task[None] | None = None
 
@@ -64,7 +64,7 @@ class Inbox:
         return waiting_for(self._workspace)
 
     def __str__(self) -> str:
-        return str(inbox_view([(a, self._workspace.store.runs.find(a.run_id).name) for a in self.pending()]))
+        return str(approvals_view(list_approvals(self._workspace)))
 
     __repr__ = __str__
 
@@ -82,7 +82,11 @@ class Inbox:
 
         self._box = ipywidgets.VBox()
         self.refresh()
-        display(self._box)  # type: ignore[no-untyped-call]
+        twin = {
+            "text/plain": str(self),
+            "text/html": approvals_view(list_approvals(self._workspace))._repr_html_(),
+        }
+        display({**self._box._repr_mimebundle_(), **twin}, raw=True)  # type: ignore[no-untyped-call]
         try:
             self._task = asyncio.get_running_loop().create_task(self._follow())
         except RuntimeError:  # no loop here: it shows what there is now
@@ -90,29 +94,32 @@ class Inbox:
 
     async def _follow(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_REFRESH_SECONDS)
             self.refresh()
 
     def refresh(self) -> None:
-        """Show what came, and no more what others decided. What was decided here stays, as it ended."""
+        """Show what is new, and no longer what was decided, here or elsewhere."""
+        if self._box is None:
+            return
         import ipywidgets
 
-        from evercell.widgets.approval import ApprovalView
+        rows = {row.approval.id: row for row in list_approvals(self._workspace)[:_SHOWN]}
+        new = [row for approval_id, row in rows.items() if approval_id not in self._entries]
+        gone = [approval_id for approval_id in self._entries if approval_id not in rows]
+        for row in new:
+            self._entries[row.approval.id] = self._entry(row)
+        for approval_id in gone:
+            del self._entries[approval_id]
+        if new or gone or not self._box.children:
+            empty = [] if self._entries else [ipywidgets.Label(NOTHING_PENDING)]
+            self._box.children = [*self._entries.values(), *empty]
 
-        pending = {approval.id: approval for approval in self.pending()[:_SHOWN]}
-        changed = self._box is not None and not self._box.children
-        for approval_id, approval in pending.items():
-            if approval_id not in self._views:
-                run = self._workspace.store.runs.find(approval.run_id).name
-                view = ApprovalView(approval, answering(self._workspace, approval, via="inbox"))
-                self._views[approval_id] = ipywidgets.VBox(
-                    [ipywidgets.Label(f"{run} · {approval.step}"), view.box]
-                )
-                self._views[approval_id].view = view
-                changed = True
-        for approval_id in [i for i in self._views if i not in pending]:
-            self._views.pop(approval_id).view.close(self._workspace.store.approvals.find(approval_id))
-            changed = True
-        if changed and self._box is not None:
-            empty = [] if self._views else [ipywidgets.Label("Nothing waits for approval.")]
-            self._box.children = [*self._views.values(), *empty]
+    def _entry(self, row: ApprovalRow) -> Any:
+        """Its form below the name of its run."""
+        import ipywidgets
+
+        from evercell.widgets.approval_form import ApprovalForm
+
+        form = ApprovalForm(row.approval, answering(self._workspace, row.approval, via="inbox"))
+        heading = ipywidgets.Label(one_line(f"{row.run_name} · {row.approval.step}"))
+        return ipywidgets.VBox([heading, form.box])

@@ -79,6 +79,32 @@ def test_a_cell_goes_on_after_an_answer_from_the_command_line(
     assert again.run(asking).is_replayed
 
 
+def test_the_card_and_the_listing_show_what_was_decided_elsewhere(
+    new_kernel: NewKernel, command: Command
+) -> None:
+    """Not what was proposed: in the cell, in its replay, and in ``evercell inbox --all``."""
+    kernel = new_kernel()
+    kernel.run("import evercell")
+    asking = "%%step ask\nd = evercell.approve('Send?', form={'subject': 'proposed', 'copies': 1})"
+    shown = kernel.run(asking, on_message=answering(command, "approve", "nb-1", "--set", "subject=decided"))
+    assert shown.status == "ok", shown.error
+    final = shown.messages[-1]
+    assert final[0] == "update_display_data"
+    kernel.kill()
+    again = new_kernel()
+    again.run("import evercell")
+    replayed = again.run(asking)
+    assert replayed.is_replayed
+    for kind, content, _ in (final, replayed.messages[-1]):
+        assert kind == "update_display_data"
+        for text in (content["data"]["text/plain"], content["data"]["text/html"]):
+            assert "decided" in text and "proposed" not in text and "Approve by" in text
+    (listed,) = json.loads(command("inbox", "--all", "--json").stdout)
+    assert listed["values"] == {"subject": "decided", "copies": 1}
+    assert listed["decision"]["choice"] == "Approve"
+    assert "subject: decided" in command("show", "nb-1@ask").stdout
+
+
 def test_an_interrupt_leaves_it_pending_and_the_next_run_asks_for_the_same(
     new_kernel: NewKernel, command: Command
 ) -> None:

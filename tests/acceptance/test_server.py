@@ -121,6 +121,25 @@ def test_an_approval_is_answered_once_with_its_form_and_comment(
     assert durable.workspace.store.approvals.find(asked.id).decision == decision
 
 
+def test_a_page_shows_in_the_end_what_was_decided(
+    address: str, durable: Durable, person: requests.Session
+) -> None:
+    asked = ask(durable, form={"copies": 1, "subject": "proposed", "urgent": False})
+    url = f"{address}/evercell/approvals/{asked.id}"
+    wrong = send(person, url, choice="Approve", **{"field.subject": "typed", "field.copies": "many"})
+    assert 'value="typed"' in wrong.text, "what was typed is not lost"
+    answer(
+        durable.workspace, asked.id, "Approve", by="bob", via="command line", values={"subject": "decided"}
+    )
+    shown = person.get(url, timeout=20).text
+    assert re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", shown) == [
+        ("copies", "1"),
+        ("subject", "decided"),
+        ("urgent", "no"),
+    ]
+    assert "proposed" not in shown and "<form" not in shown
+
+
 def test_what_is_shown_cannot_run(address: str, durable: Durable, person: requests.Session) -> None:
     asked = ask(durable, f"Send? {EVIL}"[:400], details=Html())
     for path in ("/evercell", f"/evercell/approvals/{asked.id}", f"/evercell/runs/{durable.run.name}"):

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from evercell.core.approvals import Approval, Question, Vote, question_digest
+from evercell.core.clock import utc_text
 from evercell.core.errors import ApprovalTimeout
 from evercell.core.ids import new_id
 from evercell.engine.approvals.deciding import TIMEOUT, answer, settled
@@ -218,7 +219,7 @@ def _plain(value: Any) -> dict[str, Any]:
 def _decision(approval: Approval, vote: Vote) -> Decision:
     if vote.choice == TIMEOUT and vote.via == TIMEOUT:
         raise ApprovalTimeout(
-            f"Nobody decided {approval.title!r} by {vote.at:%Y-%m-%d %H:%M:%S} UTC.",
+            f"Nobody decided {approval.title!r} by {utc_text(vote.at)}.",
             hint="Give it more time (timeout=...), or say what follows then (on_timeout=...).",
         )
     return Decision(

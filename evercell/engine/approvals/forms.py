@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from evercell.core.approvals import Approval
 from evercell.core.errors import UsageError
 
 _TYPES: dict[type, str] = {
@@ -91,6 +92,16 @@ def _of_model(form: Any) -> dict[str, Any]:
 def defaults_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The fields as they are before anybody edited them."""
     return {name: told["default"] for name, told in schema["properties"].items() if "default" in told}
+
+
+def values_of(approval: Approval) -> dict[str, Any] | None:
+    """The values of an approval's form, in its order: those decided on, and the proposed ones until then."""
+    form, decision = approval.question.form, approval.decision
+    if form is None:
+        return None
+    decided = decision.values if decision is not None else None
+    values = decided if decided is not None else defaults_of(form)
+    return {name: values[name] for name in form["properties"] if name in values}
 
 
 # -- answering -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import time
 
+from evercell.core.clock import utc_text
 from evercell.core.errors import UsageError
 from evercell.engine.calls.calling import call_sync
 from evercell.engine.calls.nondeterminism import present_moment
@@ -58,7 +59,7 @@ def _sleep_to(deadline: datetime.datetime) -> None:
 
 def _grace_period(deadline: datetime.datetime) -> GracePeriod | None:
     scope = current_scope()
-    return GracePeriod(scope, f"{deadline:%Y-%m-%d %H:%M:%S} UTC") if scope is not None else None
+    return GracePeriod(scope, utc_text(deadline)) if scope is not None else None
 
 
 def _seconds_until(deadline: datetime.datetime) -> float:

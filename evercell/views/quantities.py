@@ -1,0 +1,39 @@
+"""How times, durations and sizes are shown."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from evercell.core.clock import system_clock
+
+
+def ago_text(moment: datetime) -> str:
+    """``3 min ago``; the date for anything older than a week."""
+    passed = max(0.0, (system_clock() - moment).total_seconds())
+    for unit, size in (("s", 60), ("min", 60), ("h", 24), ("d", 7)):
+        if passed < size:
+            return f"{int(passed)} {unit} ago"
+        passed /= size
+    return f"{moment:%Y-%m-%d}"
+
+
+def duration_text(seconds: float) -> str:
+    """``12 ms``, ``3.4 s``, ``2 min 5 s``, ``3 h 20 min``."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def size_text(count: int) -> str:
+    """``1.5 MB``; empty for nothing."""
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}" if count else ""
+        size /= 1000
+    return f"{size:.3g} GB"

@@ -1,0 +1,155 @@
+"""An approval as a live form. The decision is a row in the store, of which this is only one writer."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+import ipywidgets as w
+
+from evercell.core.approvals import Approval
+from evercell.core.errors import EvercellError
+from evercell.engine.approvals.wording import where_to_answer
+from evercell.engine.executor import Answer
+from evercell.views.approval_card import approval_card, outcome_text, question_html
+from evercell.views.form_fields import FieldKind, FormField, fields_of
+from evercell.views.text import escaped, one_line
+
+_BOX = "evercell-approval"
+_GONE = "evercell-gone"
+_STYLE = f"""<style>
+.{_BOX} {{ border-left: 4px solid #e69500; padding: .2em 1em }}
+.{_GONE} {{ display: none }}
+.{_GONE}.jupyter-widgets-disconnected {{ display: block }}
+.{_BOX} button.jupyter-widgets-disconnected, .{_BOX} .jupyter-widgets-disconnected button {{
+  pointer-events: none; opacity: .35 }}
+</style>"""
+"""A front end marks widgets whose kernel is gone: only then is the remark shown, and no button takes a click."""
+
+_WIDE = {"layout": {"width": "32em"}}
+
+
+class ApprovalForm:
+    """The widgets of one question. ``box`` holds them; where no widget can live, its card is shown."""
+
+    def __init__(self, approval: Approval, answer: Answer, link: str | None = None) -> None:
+        self._approval = approval
+        self._answer = answer
+        self._link = link
+        self._display: Any = None
+        self._fields = {field.name: _LiveField(field) for field in fields_of(approval)}
+        self._comment = w.Textarea(
+            placeholder="comment", layout=w.Layout(width="32em", height="3.2em"), description=""
+        )
+        self._buttons = [self._button(n, choice) for n, choice in enumerate(approval.question.choices)]
+        where = escaped(where_to_answer(approval, link))
+        self._outcome = w.HTML(f"<code>{where}</code>")
+        gone = w.HTML(
+            "<strong>The kernel that asked is gone, so these buttons are dead. The question is still open:</strong> "
+            f"run the cell again, or <code>{where}</code>"
+        )
+        gone.add_class(_GONE)
+        self.box = w.VBox(
+            [
+                w.HTML(_STYLE + question_html(approval)),
+                *(field.widget for field in self._fields.values()),
+                self._comment,
+                w.HBox(self._buttons),
+                self._outcome,
+                gone,
+            ]
+        )
+        self.box.add_class(_BOX)
+
+    def widgets(self) -> list[Any]:
+        """All that a front end sends messages to."""
+        return [self.box, self._comment, *self._buttons, *(field.widget for field in self._fields.values())]
+
+    def display(self) -> None:
+        """Show it below the cell, with its card for where it cannot live: a saved notebook, a replay."""
+        from IPython.display import display
+
+        self._display = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def close(self, approval: Approval) -> None:
+        """Show how it stands. Once it is decided, it shows what was decided, and nothing can be pressed."""
+        self._approval = approval
+        self._show_outcome(outcome_text(approval))
+        if approval.decision is None:
+            return
+        self._comment.value = approval.decision.comment
+        for field in fields_of(approval):
+            self._fields[field.name].show(field)
+        for widget in self.widgets()[1:]:
+            widget.disabled = True
+        if self._display is not None:
+            self._display.update(self._bundle(), raw=True)
+
+    def _bundle(self) -> dict[str, Any]:
+        return {**self.box._repr_mimebundle_(), **approval_card(self._approval, self._link)}
+
+    def _button(self, number: int, choice: str) -> Any:
+        last = len(self._approval.question.choices) - 1
+        style = "success" if number == 0 else "danger" if number == last else ""
+        button = w.Button(description=one_line(choice), button_style=style)
+        button.on_click(lambda _: self._choose(choice))
+        return button
+
+    def _choose(self, choice: str) -> None:
+        self._show_outcome("…")
+        try:
+            values = {name: field.value() for name, field in self._fields.items()} or None
+            self.close(self._answer(choice, self._comment.value, values))
+        except (EvercellError, ValueError) as error:
+            self._show_outcome(str(error))
+
+    def _show_outcome(self, text: str) -> None:
+        self._outcome.value = f"<strong style='white-space:pre-wrap'>{escaped(text)}</strong>"
+
+
+class _LiveField:
+    """A field of the form, and the widget that edits it."""
+
+    def __init__(self, field: FormField) -> None:
+        self._field = field
+        self.widget = _widget_of(field)
+
+    def value(self) -> Any:
+        """What it was edited to; raises `ValueError` for what is no JSON where JSON is due."""
+        if self._field.kind is not FieldKind.JSON:
+            return self.widget.value
+        try:
+            return json.loads(self.widget.value)
+        except ValueError as error:
+            raise ValueError(f"{self._field.label}: this is not JSON ({error}).") from None
+
+    def show(self, field: FormField) -> None:
+        """Show another value."""
+        self.widget.value = _widget_value(field)
+
+
+def _widget_of(field: FormField) -> Any:
+    make = {
+        FieldKind.TEXT: partial(w.Text, **_WIDE),
+        FieldKind.LONG_TEXT: partial(w.Textarea, **_WIDE),
+        FieldKind.JSON: partial(w.Textarea, **_WIDE),
+        FieldKind.INTEGER: partial(w.IntText, **_WIDE),
+        FieldKind.NUMBER: partial(w.FloatText, **_WIDE),
+        FieldKind.YES_NO: partial(w.Checkbox, indent=True),
+        FieldKind.CHOICE: partial(w.Dropdown, options=list(field.options), **_WIDE),
+    }[field.kind]
+    style = {"description_width": "9em"}
+    return make(value=_widget_value(field), description=one_line(field.label), style=style)
+
+
+def _widget_value(field: FormField) -> Any:
+    """The field's value as its widget takes it."""
+    match field.kind:
+        case FieldKind.YES_NO:
+            return bool(field.value)
+        case FieldKind.INTEGER | FieldKind.NUMBER:
+            return field.value or 0
+        case FieldKind.CHOICE:
+            return field.value if field.value in field.options else field.options[0]
+    return field.text
