@@ -33,7 +33,7 @@ _ERRORS = (
     "StepNotFound RunNameTaken LeaseHeld LeaseLost IllegalTransition UsageError DuplicateStep MisplacedStep "
     "StepTimeout NonDeterminism SignalTimeout ApprovalNotFound AlreadyDecided NotAnApprover ApprovalTimeout "
     "Rejected RunPaused CallFailed AttemptUnknown StateError NotKept Tampered ChunkMissing KeyUnusable "
-    "NotebookError NotebookNotFound NotANotebook KernelDied StateTooOld StateTooNew make_error"
+    "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error"
 )
 
 _HOMES: dict[str, str] = {

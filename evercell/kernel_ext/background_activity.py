@@ -6,6 +6,8 @@ import asyncio
 import threading
 from typing import Any
 
+from evercell.kernel_ext.wrapper import Wrapper
+
 _COMMS = ("comm_open", "comm_msg", "comm_close")
 
 _HARMLESS = frozenset(
@@ -35,19 +37,21 @@ class BackgroundActivity:
         self._comms = 0
         self._seen = 0
         self._was_busy = False
-        self._handlers: dict[str, Any] = {}
+        self._wrappers: list[Wrapper] = []
 
     def install(self) -> None:
         """Count the messages of widgets."""
+        handlers = self._kernel.shell_handlers
         for kind in _COMMS:
-            handler = self._kernel.shell_handlers.get(kind)
+            handler = handlers.get(kind)
             if handler is not None:
-                self._handlers[kind] = handler
-                self._kernel.shell_handlers[kind] = self._counting(handler)
+                wrapper = Wrapper(handlers, kind, original=handler, ours=self._counting(handler))
+                self._wrappers.append(wrapper)
 
     def uninstall(self) -> None:
-        """Leave the kernel as it was."""
-        self._kernel.shell_handlers.update(self._handlers)
+        """Count no more."""
+        for wrapper in self._wrappers:
+            wrapper.remove()
 
     def came(self) -> bool:
         """Whether there was something since the last time this was asked, or still is."""

@@ -10,6 +10,7 @@ import inspect
 import signal
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ from evercell.kernel_ext.cell_source import (
 from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import Recorder
+from evercell.kernel_ext.wrapper import Wrapper
 from evercell.magics.headers import parse_approve, parse_setup, parse_step
 
 
@@ -44,20 +46,16 @@ class CellRunner:
         self._inside_cell = False
         session.interrupt = self._interrupt
         self._original = shell.run_cell_async
-        self._signature = inspect.signature(self._original)
-        self._transform = HeaderTransform(lambda: self._inside_cell)
+        # of the shell's own method: a wrapper around it may take just anything
+        self._signature = inspect.signature(type(shell).run_cell_async.__get__(shell))
+        self._is_installed = False
+        self._transform = HeaderTransform(lambda: self._inside_cell or not self._is_installed)
 
     def install(self) -> None:
-        """Put ourselves around the shell's ``run_cell_async``."""
-        original = self._original
-
-        async def run_cell_async(raw_cell: str, *args: Any, **kwargs: Any) -> Any:
-            return await self._run(raw_cell, *args, **kwargs)
-
-        # ipykernel looks at the signature to decide whether to send the cell's id along
-        run_cell_async.__signature__ = self._signature  # type: ignore[attr-defined]
-        run_cell_async.__doc__ = original.__doc__
-        self._shell.run_cell_async = run_cell_async
+        """Put ourselves around the shell's ``run_cell_async`` (ipykernel looks at its signature: the shell's own)."""
+        self._wrapper = Wrapper(vars(self._shell), "run_cell_async", original=self._original, ours=self._run)
+        self._is_installed = True
+        self._recorder.install()
         self._shell.user_ns[GATE] = require_cell_approval
         self._shell.input_transformer_manager.cleanup_transforms.insert(0, self._transform)
 
@@ -68,6 +66,8 @@ class CellRunner:
 
         def observe(result: Any) -> None:
             self._shell.events.unregister("post_run_cell", observe)
+            if not self._is_installed:  # the same cell unloaded us
+                return
             if result.info.silent or not result.info.store_history or not result.success:
                 return
             transformed = self._shell.transform_cell(result.info.raw_cell)
@@ -81,9 +81,12 @@ class CellRunner:
 
     def uninstall(self) -> None:
         """Leave the shell as it was."""
-        self._shell.run_cell_async = self._original
-        self._shell.user_ns.pop(GATE, None)
-        self._shell.input_transformer_manager.cleanup_transforms.remove(self._transform)
+        self._is_installed = False
+        self._wrapper.remove()
+        if self._shell.user_ns.get(GATE) is require_cell_approval:
+            del self._shell.user_ns[GATE]
+        with suppress(ValueError):  # somebody put another in its place
+            self._shell.input_transformer_manager.cleanup_transforms.remove(self._transform)
         self._recorder.uninstall()
 
     async def _run(self, raw_cell: str, *args: Any, **kwargs: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from evercell.kernel_ext.cells import CellRunner
 from evercell.kernel_ext.identity import notebook_path
 from evercell.kernel_ext.names import is_hidden_in
 from evercell.magics.commands import EvercellMagics
+from evercell.magics.registration import Registration
 from evercell.state.namespace import Namespace
 
 _LOADED = "evercell_extension"
@@ -53,20 +54,23 @@ class Extension:
         self.workspace = workspace
         self.session = session
         self.background = background
-        background.install()
         self.runner = CellRunner(shell, session)
-        self.runner.install()
-        self.magics = EvercellMagics(shell, session)
-        shell.register_magics(self.magics)
-        atexit.register(self.close)
+        magics = EvercellMagics(shell, session)
+        registration = Registration(shell, magics, magics.completions())
+        with ExitStack() as installed:
+            background.install()
+            installed.callback(background.uninstall)
+            self.runner.install()
+            installed.callback(self.runner.uninstall)
+            registration.install()
+            installed.callback(registration.remove)
+            atexit.register(self.close)
+            installed.callback(atexit.unregister, self.close)
+            self._installed = installed.pop_all()
 
     def unload(self) -> None:
-        """Leave the shell as it was and the run to whoever comes next."""
-        self.session.namespace.load_everything()
-        self.runner.uninstall()
-        self.background.uninstall()
-        self.magics.unregister()
-        atexit.unregister(self.close)
+        """Leave the shell as it was, with whatever others put around us, and the run to whoever comes next."""
+        self._installed.close()
         self.close()
 
     def close(self) -> None:
@@ -127,6 +131,7 @@ def unload_ipython_extension(shell: Any) -> None:
     """``%unload_ext evercell``."""
     extension: Extension | None = getattr(shell, _LOADED, None)
     if extension is not None:
+        extension.session.namespace.load_everything()  # where the store cannot be reached, we stay
         delattr(shell, _LOADED)
         extension.unload()
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from evercell.core.records import Output
+from evercell.kernel_ext.wrapper import Wrapper
 
 _KINDS = frozenset(
     {"stream", "display_data", "update_display_data", "clear_output", "execute_result", "error"}
@@ -35,15 +36,18 @@ class Recorder:
     """Taps the kernel session's ``send`` and sorts messages to recordings by their parent request."""
 
     def __init__(self, kernel: Any) -> None:
-        self._session = kernel.session
         self._send = kernel.session.send
         self._lock = threading.Lock()
         self._recordings: dict[str, Recording] = {}
-        kernel.session.send = self._tap
+        self._session = kernel.session
+
+    def install(self) -> None:
+        """Put ourselves around the session's ``send``."""
+        self._wrapper = Wrapper(vars(self._session), "send", original=self._send, ours=self._tap)
 
     def uninstall(self) -> None:
-        """Give the session its own ``send`` back."""
-        self._session.send = self._send
+        """Record no more."""
+        self._wrapper.remove()
 
     @contextmanager
     def recording(self, msg_id: str) -> Iterator[Recording]:

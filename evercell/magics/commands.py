@@ -8,7 +8,7 @@ from typing import Any
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.display import display
 
-from evercell.core.errors import EvercellError, MisplacedStep, UsageError
+from evercell.core.errors import MisplacedStep, UsageError
 from evercell.core.vocabulary import COMMANDS, HEADERS
 from evercell.engine.abandoning import abandon
 from evercell.engine.inspection import inspect_checkpoint
@@ -28,15 +28,6 @@ class EvercellMagics(Magics):
         super().__init__(shell)
         self._shell = shell
         self.session = session
-        for name, words in self._completions().items():
-            shell.set_hook("complete_command", _completer(words), str_key=f"%{name}")
-            shell.set_hook("complete_command", _completer(words), str_key=name)
-
-    def unregister(self) -> None:
-        """Take our magics out of the shell."""
-        for kind in ("line", "cell"):
-            for name in self.magics[kind]:
-                self._shell.magics_manager.magics[kind].pop(name, None)
 
     # -- cell headers: they work through the shell's cell runner, and only there -----------------
 
@@ -152,7 +143,9 @@ class EvercellMagics(Magics):
                 hint="Mend the cell, run it, then %resume again.",
             )
 
-    def _completions(self) -> dict[str, Callable[[], list[str]]]:
+    def completions(self) -> dict[str, Callable[[], list[str]]]:
+        """Line magic → the words that may follow it."""
+
         def runs() -> list[str]:
             return [run.name for run in self.session.store.runs.all(limit=100)]
 
@@ -173,16 +166,6 @@ class EvercellMagics(Magics):
             "branch": lambda: [*steps(), "--from", "--name"],
             "evercell": lambda: ["new", "takeover"],
         }
-
-
-def _completer(words: Callable[[], list[str]]) -> Callable[[Any, Any], list[str]]:
-    def complete(_: Any, event: Any) -> list[str]:
-        try:
-            return [word for word in words() if word.startswith(event.symbol)]
-        except EvercellError:
-            return []
-
-    return complete
 
 
 def _parsed(name: str, line: str) -> Any:

@@ -1,0 +1,56 @@
+"""Functions of the shell and the kernel with ours around them, until we go."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+
+class Wrapper:
+    """A function that others call by its name, with ours in its place.
+
+    Others may wrap the same function before us and after us, and go before us and after us: nobody's wrapper is lost.
+    """
+
+    def __init__(
+        self,
+        place: MutableMapping[str, Any],
+        name: str,
+        *,
+        original: Callable[..., Any],
+        ours: Callable[..., Any],
+    ) -> None:
+        """``place[name]`` is what is called: a table of handlers, or an object's ``vars()``."""
+        self._place = place
+        self._name = name
+        self._had_own = name in place
+        self._original = original
+        self._ours: Callable[..., Any] | None = ours
+        place[name] = self._installed = self._passing_on()
+
+    def remove(self) -> None:
+        """Put back what was there before us. If somebody wrapped us since, ours stays and passes everything on."""
+        self._ours = None
+        if self._place.get(self._name) is not self._installed:
+            return
+        if self._had_own:
+            self._place[self._name] = self._original
+        else:
+            del self._place[self._name]  # the class's own is found again
+
+    def _passing_on(self) -> Callable[..., Any]:
+        if inspect.iscoroutinefunction(self._original):
+
+            @functools.wraps(self._original)
+            async def call_async(*args: Any, **kwargs: Any) -> Any:
+                return await (self._ours or self._original)(*args, **kwargs)
+
+            return call_async
+
+        @functools.wraps(self._original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return (self._ours or self._original)(*args, **kwargs)
+
+        return call
