@@ -34,7 +34,7 @@ def call_sync(
         return function(*args, **kwargs)
     scope = owner.scope
     identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)
-    known = scope.log.find(identity)
+    known = scope.find(identity)
     if known is not None:
         return known.get()
     tries = Tries(policy)
@@ -64,7 +64,7 @@ async def call_async(
         return await function(*args, **kwargs)
     scope = owner.scope
     identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)
-    known = scope.log.find(identity)
+    known = scope.find(identity)
     if known is not None:
         return known.get()
     tries = Tries(policy)

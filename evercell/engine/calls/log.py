@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
@@ -46,6 +47,14 @@ class Result:
         return self.value
 
 
+def _outer_keys(key: str) -> Iterator[str]:
+    """Keys of the calls around a call."""
+    end = key.find("/")
+    while end >= 0:
+        yield key[:end]
+        end = key.find("/", end + 1)
+
+
 class CallLog:
     """The recorded calls of one step, as one attempt at it reads and extends them."""
 
@@ -56,6 +65,8 @@ class CallLog:
         self._lock = threading.Lock()
         self._calls: dict[str, Call] | None = None
         self._by_position: dict[int, Call] = {}
+        self._inside: Counter[str] = Counter()
+        """Key of a call → calls in order that began inside of it."""
 
     def load(self) -> None:
         """Read what was recorded, at the first call."""
@@ -66,6 +77,9 @@ class CallLog:
                 step = self._step
                 found = step.workspace.store.calls.of_step(step.run_id, step.name, step.key)
                 self._by_position = {call.position: call for call in found if call.position >= 0}
+                self._inside = Counter(
+                    outer for call in self._by_position.values() for outer in _outer_keys(call.key)
+                )
                 self._calls = {call.key: call for call in found}
 
     def summary(self) -> Mapping[str, Any]:
@@ -89,6 +103,10 @@ class CallLog:
         if expected is not None and expected.key != identity.key:
             return self._changed(identity, expected, call)
         return self._replay(call)
+
+    def inside(self, identity: CallIdentity) -> int:
+        """How many recorded calls in order began inside of this one."""
+        return self._inside[identity.key]
 
     def _replay(self, call: Call) -> Result | None:
         if not call.ok and not self._was_survived(call):

@@ -103,7 +103,7 @@ def _stream(
 ) -> Iterator[Any]:
     scope = owner.scope
     identity = scope.begin(path, None, args, kwargs, inside=owner.call_key)
-    known = scope.log.find(identity)
+    known = scope.find(identity)
     if known is not None:
         return iter(known.get())
     return _live(scope, identity, call_plainly(method, policy, args, kwargs))
@@ -138,7 +138,7 @@ async def _astream(
 ) -> AsyncIterator[Any]:
     scope = owner.scope
     identity = scope.begin(path, None, args, kwargs, inside=owner.call_key)
-    known = scope.log.find(identity)
+    known = scope.find(identity)
     if known is not None:
         return _again(known.get())
     return _alive(scope, identity, await method(*args, **kwargs))

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from evercell.engine.calls.context import StepContext
-from evercell.engine.calls.log import CallLog
+from evercell.engine.calls.log import CallLog, Result
 from evercell.engine.calls.order import CallIdentity, CallOrder
 
 
@@ -37,6 +37,13 @@ class CallScope:
         arguments = self.step.values.fingerprint(args, kwargs)
         self.log.load()
         return self.order.identify(name, key, arguments, inside=inside)
+
+    def find(self, identity: CallIdentity) -> Result | None:
+        """What is recorded of a call, None if it is to be executed. Raises `NonDeterminism`."""
+        known = self.log.find(identity)
+        if known is not None:
+            self.order.skip(self.log.inside(identity))
+        return known
 
     def idempotency_key(self, identity: CallIdentity) -> str:
         """The same for every try at a call, in every attempt at its step: for systems outside."""
