@@ -42,7 +42,12 @@ _HOMES: dict[str, str] = {
     "evercell.core.errors": _ERRORS,
     "evercell.engine.approvals.decision": "Decision",
     "evercell.engine.calls.policy": "CallPolicy OnChange",
-    "evercell.engine.calls.model_clients": "RecordedClient",
+    "evercell.engine.calls.model_clients": "RecordedClient request_recorded",
+    "evercell.engine.calls.calling": "call_sync call_async is_async",
+    "evercell.engine.calls.former": "ask_leave ask_leave_async as_coroutine",
+    "evercell.engine.calls.ownership": "current_scope",
+    "evercell.transactions": "commit_once",
+    "evercell.testing": "Died Durable SetClock",
     "evercell.rebuilders.databases": "open_sqlite3 fill_sqlite3 create_engine create_async_engine",
     "evercell.rebuilders.displays": "make_bar",
     "evercell.rebuilders.files": "reopen make_closed_file map_again",
@@ -101,56 +106,3 @@ def decorated(name: str, function: Callable[..., Any], options: dict[str, Any]) 
 
 ENTRIES = (load, decorated)
 """The only ones that a stream names by module."""
-
-
-# -- before there was this table -------------------------------------------------------------------
-
-_MOVED = {
-    "evercell.state.factories": _FACTORIES,
-    "evercell.state.placeholder": "Placeholder",
-    "evercell.core.errors": _ERRORS,
-    "evercell.engine.approvals.decision": "Decision",
-    "evercell.engine.approvals.asking": "approve",
-    "evercell.engine.calls.policy": "CallPolicy",
-    "evercell.engine.calls.public": "step call now random uuid",
-    "evercell.engine.calls.mapping": "map gather",
-    "evercell.engine.calls.waiting": "sleep sleep_until wait_for send",
-    "evercell.engine.calls.recording": "record",
-    "evercell.engine.calls.calling": "idempotency_key",
-    "evercell.engine.calls.pulse": "heartbeat last_heartbeat",
-    "evercell.transactions": "transaction",
-    "evercell.widgets.inbox": "inbox",
-    "evercell.state.resource": "resource",
-    "evercell.state.rebuilding": "rebuilds CannotRebuild",
-    "evercell.rebuilders.databases": _HOMES["evercell.rebuilders.databases"],
-    "evercell.rebuilders.displays": _HOMES["evercell.rebuilders.displays"],
-    "evercell.rebuilders.files": _HOMES["evercell.rebuilders.files"],
-    "evercell.rebuilders.network": _HOMES["evercell.rebuilders.network"],
-    "evercell.rebuilders.threads": _HOMES["evercell.rebuilders.threads"],
-}
-_RENAMED = {
-    ("evercell.core.errors", "_rebuild"): "make_error",
-    ("evercell.rebuilders.files", "_closed_file"): "make_closed_file",
-    ("evercell.engine.calls.recording", "_Recorded"): "RecordedClient",
-}
-
-
-FORMER_MARKS = (
-    b"evercell.state.", b"evercell.core.", b"evercell.engine.", b"evercell.rebuilders.", b"evercell.transactions",
-    b"evercell.widgets.",
-)  # fmt: skip
-"""A stream without any of these names nothing of ours as 0.1.0 did."""
-
-
-@cache
-def _former_table() -> dict[tuple[str, str], str]:
-    same = {(module, name): name for module, names in _MOVED.items() for name in names.split()}
-    return {**same, **_RENAMED}
-
-
-def former(module: str, name: str) -> Any:
-    """What a stream of 0.1.0 means by a module and a name; raises `AttributeError`."""
-    known = _former_table().get((module, name))
-    if known is None:
-        raise AttributeError(f"this evercell has no {module}.{name}, which saved state refers to")
-    return load(known)

@@ -65,7 +65,7 @@ def transaction(
                     return function(connection, *args, **kwargs)
 
             def body(*given: Any, **named: Any) -> Any:
-                return _once(engine, scope, function, given, named)
+                return commit_once(engine, scope, function, given, named)
 
             place = key(*args, **kwargs) if key is not None else None
             return call_sync(body, args, kwargs, name=called, key=place, policy=tried)
@@ -77,7 +77,9 @@ def transaction(
     return decorate
 
 
-def _once(engine: sa.Engine, scope: CallScope, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def commit_once(
+    engine: sa.Engine, scope: CallScope, function: Callable[..., Any], args: Any, kwargs: Any
+) -> Any:
     if engine not in _ready:
         _metadata.create_all(engine)
         _ready.add(engine)

@@ -31,8 +31,6 @@ def _expected(name: str) -> list[dict[str, Any]]:
 
 _NEXT = {
     "names-1": "coroutine twins get a place of their own",
-    "calls-1": "what functions decorated by 0.1.0 call is to be found",
-    "nested-1": "calls inside of calls are to be counted apart",
 }
 _FORMAT_2 = [
     pytest.param(entry, id=entry["resume"], marks=[pytest.mark.xfail(reason=_NEXT[entry["resume"]])])

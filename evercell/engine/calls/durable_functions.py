@@ -76,7 +76,7 @@ def _durable(
         own_key = key(*args, **kwargs) if key is not None else None
         if approve and (scope := current_scope()) is not None:
             arguments = scope.step.values.fingerprint(args, kwargs)
-            scope.step.gate.require(name, arguments, _written(args, kwargs))
+            scope.step.gate.require(name, arguments, written(args, kwargs))
         return call_sync(function, args, kwargs, name=name, key=own_key, policy=policy, undo=undo)
 
     return durable
@@ -91,13 +91,13 @@ def _durable_coroutine(
         own_key = key(*args, **kwargs) if key is not None else None
         if approve and (scope := current_scope()) is not None:
             arguments = scope.step.values.fingerprint(args, kwargs)
-            await scope.step.gate.require_async(name, arguments, _written(args, kwargs))
+            await scope.step.gate.require_async(name, arguments, written(args, kwargs))
         return await call_async(function, args, kwargs, name=name, key=own_key, policy=policy, undo=undo)
 
     return durable
 
 
-def _written(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def written(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """Arguments as one would type them."""
     return ", ".join([*(repr(a) for a in args), *(f"{n}={a!r}" for n, a in kwargs.items())])
 

@@ -57,7 +57,7 @@ class RecordedClient:
         found = getattr(inner, name)
         full = f"{path}.{name}" if path else name
         if full in paths:
-            return partial(_request, found, full, prices, policy)
+            return partial(request_recorded, found, full, prices, policy)
         if any(known.startswith(f"{full}.") for known in paths):
             return RecordedClient(found, full, paths, prices, policy)
         return found
@@ -66,7 +66,7 @@ class RecordedClient:
         return f"<recorded {self._evercell[0]!r}>"
 
 
-def _request(
+def request_recorded(
     method: Callable[..., Any], path: str, prices: Prices, policy: CallPolicy, *args: Any, **kwargs: Any
 ) -> Any:
     owner = current_owner()

@@ -14,6 +14,7 @@ from evercell.core.errors import ChunkMissing, NotKept, StateError, Tampered
 from evercell.state.code.definitions import Definitions, is_definition_node
 from evercell.state.content.chunk_reader import Memory, fetch
 from evercell.state.content.manifest import Group, VerifiedManifest
+from evercell.state.pickling import former_names
 from evercell.state.proxies.placeholder import Missing, Placeholder
 from evercell.state.typerules import factories
 from evercell.state.typerules.packages import made_otherwise
@@ -24,7 +25,7 @@ class _FormerUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("evercell.") and module != persisted.__name__:
-            return persisted.former(module, name)
+            return former_names.find(module, name)
         return super().find_class(module, name)
 
 
@@ -39,7 +40,7 @@ class Loading:
         """The value of a stream. Only for content whose manifest was verified."""
         token = factories.resolver.set(self)
         try:
-            if any(stream.find(mark) >= 0 for mark in persisted.FORMER_MARKS):
+            if any(stream.find(mark) >= 0 for mark in former_names.MARKS):
                 return _FormerUnpickler(io.BytesIO(stream), buffers=buffers).load()
             return pickle.loads(stream, buffers=buffers)
         except (pickle.UnpicklingError, EOFError) as error:

@@ -9,6 +9,7 @@ import pytest
 from evercell import persisted
 from evercell.state.content.chunk_reader import join
 from evercell.state.content.manifest import VerifiedManifest
+from evercell.state.pickling import former_names
 from tests.stored_names import ours_named_in
 from tests.unit.state.memory import Cells, resumed
 
@@ -145,7 +146,9 @@ def test_other_parts_of_evercell_are_left_out_by_name(source: str) -> None:
 
 
 def test_what_the_first_version_named_is_found_where_it_is_now() -> None:
-    assert persisted.former("evercell.state.factories", "make_array") is persisted.load("make_array")
-    assert persisted.former("evercell.rebuilders.files", "_closed_file") is persisted.load("make_closed_file")
+    assert former_names.find("evercell.state.factories", "make_array") is persisted.load("make_array")
+    assert former_names.find("evercell.rebuilders.files", "_closed_file") is persisted.load(
+        "make_closed_file"
+    )
     with pytest.raises(AttributeError, match=r"has no evercell\.state\.factories\.make_gold"):
-        persisted.former("evercell.state.factories", "make_gold")
+        former_names.find("evercell.state.factories", "make_gold")
