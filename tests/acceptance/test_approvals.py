@@ -79,29 +79,33 @@ def test_a_cell_goes_on_after_an_answer_from_the_command_line(
     assert again.run(asking).is_replayed
 
 
-def test_the_card_and_the_listing_show_what_was_decided_elsewhere(
+def test_what_was_decided_elsewhere_is_shown_everywhere_in_the_order_of_the_form(
     new_kernel: NewKernel, command: Command
 ) -> None:
-    """Not what was proposed: in the cell, in its replay, and in ``evercell inbox --all``."""
+    """Not what was proposed: in the cell, in its replay, as the decision's values, and in the terminal."""
     kernel = new_kernel()
     kernel.run("import evercell")
-    asking = "%%step ask\nd = evercell.approve('Send?', form={'subject': 'proposed', 'copies': 1})"
+    form = {"subject": "proposed", "copies": 1, "body": "Dear", "attach": True}
+    asking = f"%%step ask\nd = evercell.approve('Send?', form={form})\nlist(d.values)"
     shown = kernel.run(asking, on_message=answering(command, "approve", "nb-1", "--set", "subject=decided"))
     assert shown.status == "ok", shown.error
-    final = shown.messages[-1]
-    assert final[0] == "update_display_data"
+    (asked,) = json.loads(command("inbox", "--all", "--json").stdout)
+    assert list(asked["form"]["properties"]) == list(form)
+    assert list(asked["values"].items()) == [("subject", "decided"), *list(form.items())[1:]]
+    assert asked["decision"]["choice"] == "Approve"
     kernel.kill()
     again = new_kernel()
     again.run("import evercell")
     replayed = again.run(asking)
     assert replayed.is_replayed
-    for kind, content, _ in (final, replayed.messages[-1]):
-        assert kind == "update_display_data"
-        for text in (content["data"]["text/plain"], content["data"]["text/html"]):
+    for messages in (shown.messages, replayed.messages):
+        (final,) = [content["data"] for kind, content, _ in messages if kind == "update_display_data"]
+        for text in (final["text/plain"], final["text/html"]):
             assert "decided" in text and "proposed" not in text and "Approve by" in text
-    (listed,) = json.loads(command("inbox", "--all", "--json").stdout)
-    assert listed["values"] == {"subject": "decided", "copies": 1}
-    assert listed["decision"]["choice"] == "Approve"
+        places = [final["text/plain"].index(f"  {name}:") for name in form]
+        assert places == sorted(places)
+        assert messages[-1][1]["data"]["text/plain"] == str(list(form))
+    assert again.value("list(d.values)") == list(form)
     assert "subject: decided" in command("show", "nb-1@ask").stdout
 
 

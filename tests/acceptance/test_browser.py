@@ -109,7 +109,7 @@ def test_run_all_goes_on_after_a_click(open_notebook: Any, how: str) -> None:
     asked = front.approval()
     asked.get_by_label("copies").fill("3")
     asked.get_by_role("button", name="Approve").click()
-    front.wait_for_text("decided Approve {'copies': 3, 'subject': 'Hello'}")
+    front.wait_for_text("decided Approve {'subject': 'Hello', 'copies': 3}")
     front.wait_for_text("the rest ran")
 
 

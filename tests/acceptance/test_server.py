@@ -121,11 +121,13 @@ def test_an_approval_is_answered_once_with_its_form_and_comment(
     assert durable.workspace.store.approvals.find(asked.id).decision == decision
 
 
-def test_a_page_shows_in_the_end_what_was_decided(
+def test_a_page_shows_the_form_in_its_order_and_in_the_end_what_was_decided(
     address: str, durable: Durable, person: requests.Session
 ) -> None:
-    asked = ask(durable, form={"copies": 1, "subject": "proposed", "urgent": False})
+    asked = ask(durable, form={"subject": "proposed", "copies": 1, "urgent": False})
     url = f"{address}/evercell/approvals/{asked.id}"
+    names = re.findall(r'name="field\.(\w+)"', person.get(url, timeout=20).text)
+    assert names == ["subject", "copies", "urgent"]
     wrong = send(person, url, choice="Approve", **{"field.subject": "typed", "field.copies": "many"})
     assert 'value="typed"' in wrong.text, "what was typed is not lost"
     answer(
@@ -133,8 +135,8 @@ def test_a_page_shows_in_the_end_what_was_decided(
     )
     shown = person.get(url, timeout=20).text
     assert re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", shown) == [
-        ("copies", "1"),
         ("subject", "decided"),
+        ("copies", "1"),
         ("urgent", "no"),
     ]
     assert "proposed" not in shown and "<form" not in shown
