@@ -34,6 +34,7 @@ from evercell.engine.calls.signals import send_signal
 from evercell.engine.leasing import take_lease
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
+from evercell.kernel_ext.time_limits import LIMITS
 from evercell.state.pickling.values import Values
 
 PLACES = ("before_call_commit", "after_call_commit", "before_user_commit", "after_user_commit")
@@ -88,6 +89,7 @@ class Durable:
             key=sha256(name.encode()).digest(),
             note=self.notes.append,
             gate=ApprovalGate(),
+            limits=LIMITS,
             on_change=OnChange(on_change),
         )
         try:

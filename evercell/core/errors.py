@@ -133,6 +133,9 @@ class MisplacedStep(UsageError):
 class StepTimeout(EvercellError, TimeoutError):
     """A step ran longer than its --timeout."""
 
+    ends_attempt = False
+    """Whether it ends the whole attempt at the step: no call is tried again after it."""
+
     @property
     def _render_traceback_(self) -> Callable[[], list[str]]:
         """Not there: it is raised inside the user's own code, whose traceback shows where the time went."""

@@ -52,6 +52,7 @@ def _undo(session: Session, note: Callable[[str], None]) -> list[str]:
         key=sha256(run.id.encode()).digest(),
         note=note,
         gate=ApprovalGate(),
+        limits=session.limits,
     )
     undone = []
     with calls_of(step) as scope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,6 +42,26 @@ class Page(Protocol):
 
 Answer = Callable[[str, str, "dict[str, Any] | None"], Approval]
 """A choice, a comment and the form's values → the approval thereafter."""
+
+
+class TimeLimit(Protocol):
+    """When code has taken too long, and what it raises then."""
+
+    def seconds_left(self) -> float:
+        """Until it is over; may grow again, with signs of life."""
+
+    def error(self) -> Exception:
+        """What the code raises."""
+
+
+class TimeLimits(Protocol):
+    """Ends code that takes too long."""
+
+    def limited(self, limit: TimeLimit) -> AbstractContextManager[None]:
+        """Raise the limit's error in the synchronous code inside; where it cannot be stopped there is no limit."""
+
+    def limited_async(self, limit: TimeLimit) -> AbstractAsyncContextManager[object]:
+        """Cancel the coroutine inside, and raise the limit's error."""
 
 
 class Executor(Protocol):

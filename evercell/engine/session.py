@@ -9,6 +9,7 @@ from evercell.core.errors import EvercellError, RunNotFound, StepNotFound
 from evercell.core.records import Checkpoint, EventKind, NewRun, Run, RunRequest
 from evercell.core.statuses import RunStatus
 from evercell.engine.approvals import notifications
+from evercell.engine.executor import TimeLimits
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
 from evercell.engine.inspection import verified
@@ -61,6 +62,8 @@ class Session:
         """Steps of this session that failed or were interrupted, by name."""
         self.interrupt: Callable[[], bool] = bool
         """Interrupts the cell that runs; says whether one does."""
+        self.limits: TimeLimits | None = None
+        """Ends what takes too long in this kernel."""
         self.cancelled: str | None = None
         """Who cancelled the run from outside, while this session is on its way out."""
         self._held: HeldLease | None = None

@@ -203,6 +203,7 @@ def _context(session: Session, spec: StepSpec, plan: CellPlan, executor: Executo
         note=executor.note,
         gate=ApprovalGate(spec.approval),
         page=executor.page,
+        limits=session.limits,
         on_change=spec.on_change,
     )
 

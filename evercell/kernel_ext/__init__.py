@@ -1,5 +1,19 @@
 """The live shell: running cells, recording and replaying what they show. Wires the other rooms together."""
 
-from evercell.kernel_ext.extension import load_ipython_extension, unload_ipython_extension
+from __future__ import annotations
 
-__all__ = ["load_ipython_extension", "unload_ipython_extension"]
+from typing import Any
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext evercell``."""
+    from evercell.kernel_ext import extension
+
+    extension.load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext evercell``."""
+    from evercell.kernel_ext import extension
+
+    extension.unload_ipython_extension(shell)

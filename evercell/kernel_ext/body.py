@@ -10,13 +10,15 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from evercell.core.errors import UsageError
 from evercell.core.records import ErrorRecord, Output
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.executor import BodyResult
-from evercell.kernel_ext.interrupts import AsyncTimeLimit, LateInterrupt, time_limit, timed_out
+from evercell.kernel_ext.interrupts import LateInterrupt
 from evercell.kernel_ext.ipykernel_internals import UnsentText, shown_traceback
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import NOTE, Recording
+from evercell.kernel_ext.time_limits import LIMITS, Cancellation, StepLimit
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -67,22 +69,30 @@ class KernelExecutor:
             self._shell.execution_count += step_back
 
     async def _run_limited(self, again: dict[str, Any], timeout: float | None) -> Any:
-        if self._is_async and timeout is not None:
-            return await self._run_with_async_limit(again, timeout)
-        with time_limit(None if self._is_async else timeout, self._step):
+        if timeout is None:
+            return await self._run_cell(**again)
+        limit = StepLimit(self._step, timeout)
+        if self._is_async:
+            return await self._run_with_async_limit(again, limit)
+        if not LIMITS.can_interrupt():
+            raise UsageError(
+                f"Step {self._step}: --timeout needs the kernel's main thread on a Unix system.",
+                hint="Use an async cell (top-level await), or leave --timeout out.",
+            )
+        with LIMITS.limited(limit):
             return await self._run_cell(**again)
 
-    async def _run_with_async_limit(self, again: dict[str, Any], timeout: float) -> Any:
+    async def _run_with_async_limit(self, again: dict[str, Any], limit: StepLimit) -> Any:
         """The cancellation that a time limit brings about is not shown: the `StepTimeout` says it better."""
 
         def hide_cancellation() -> None:
             self._recording.drop_errors = True
 
-        with AsyncTimeLimit(timeout, hide_cancellation) as limit:
+        async with Cancellation(limit, hide_cancellation) as cancellation:
             result = await self._run_cell(**again)
         self._recording.drop_errors = False
-        if limit.expired:
-            error = timed_out(self._step, timeout)
+        if cancellation.has_expired:
+            error = limit.error()
             result.error_in_exec = error
             self._shell.showtraceback((type(error), error, None))
         return result

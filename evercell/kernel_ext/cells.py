@@ -32,6 +32,7 @@ from evercell.kernel_ext.cell_source import (
 from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import Recorder
+from evercell.kernel_ext.time_limits import LIMITS
 from evercell.kernel_ext.wrapper import Wrapper
 from evercell.magics.headers import parse_approve, parse_setup, parse_step
 
@@ -44,7 +45,7 @@ class CellRunner:
         self._session = session
         self._recorder = Recorder(shell.kernel)
         self._inside_cell = False
-        session.interrupt = self._interrupt
+        session.interrupt, session.limits = self._interrupt, LIMITS
         self._original = shell.run_cell_async
         # of the shell's own method: a wrapper around it may take just anything
         self._signature = inspect.signature(type(shell).run_cell_async.__get__(shell))

@@ -173,3 +173,19 @@ def test_what_a_step_left_behind_is_not_recorded_under_the_next(
         )
     if kind == "thread":  # a task speaks where it began, below the first cell
         assert "left behind" in shown.notes and "act()" in shown.notes
+
+
+@pytest.mark.parametrize("variant", ["sync", "async"])
+def test_a_steps_time_limit_ends_its_calls_and_none_is_tried_again(
+    new_kernel: NewKernel, counter: Counter, variant: str
+) -> None:
+    is_async = variant == "async"
+    kernel = new_kernel()
+    kernel.run(
+        "import asyncio, evercell, time\n@evercell.step(timeout=60, retries=3, backoff=0)\n"
+        f"{'async ' * is_async}def hangs():\n    {counter.cell('tried')}\n"
+        f"    {'await asyncio' if is_async else 'time'}.sleep(60)"
+    )
+    shown = kernel.run(f"%%step a --timeout 500ms\n{'await ' * is_async}hangs()", timeout=20)
+    assert "StepTimeout" in shown.error and "Step a ran longer than its --timeout of 0.5 s" in shown.error
+    assert counter.times("tried") == 1

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import signal
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from evercell.core.errors import StepTimeout
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.ownership import current_owner, enter_call, leave_call, note_late_call
@@ -43,7 +40,7 @@ def call_sync(
             if pause:
                 time.sleep(pause)
             with tries.noted():
-                with _time_limit(policy.timeout, name, call):
+                with _limited(call):
                     value = function(*args, **kwargs)
                 break
         else:
@@ -73,7 +70,8 @@ async def call_async(
             if pause:
                 await asyncio.sleep(pause)
             with tries.noted():
-                value = await _limited(function(*args, **kwargs), policy.timeout, name, call)
+                async with _limited_async(call):
+                    value = await function(*args, **kwargs)
                 break
         else:
             return _fail(scope, identity, tries)
@@ -90,7 +88,7 @@ def _fail(scope: CallScope, identity: CallIdentity, tries: Tries) -> Any:
 
 @contextmanager
 def _inside(scope: CallScope, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
-    call = RunningCall(scope, identity, policy.heartbeat_timeout)
+    call = RunningCall(scope, identity, policy.timeout, policy.heartbeat_timeout)
     token = enter_call(call)
     try:
         yield call
@@ -98,75 +96,16 @@ def _inside(scope: CallScope, identity: CallIdentity, policy: CallPolicy) -> Ite
         leave_call(token)
 
 
-async def _limited(running: Awaitable[Any], seconds: float | None, name: str, call: RunningCall) -> Any:
+def _limited(call: RunningCall) -> AbstractContextManager[None]:
+    limits = call.scope.step.limits
     call.begin_try()
-    try:
-        async with asyncio.timeout(seconds):
-            return await (running if call.limit is None else _while_it_lives(running, name, call))
-    except StepTimeout:
-        raise
-    except TimeoutError as error:
-        if seconds is None:
-            raise
-        raise _timed_out(name, seconds) from error
+    return limits.limited(call) if limits is not None and call.is_limited else nullcontext()
 
 
-async def _while_it_lives(running: Awaitable[Any], name: str, call: RunningCall) -> Any:
-    task = asyncio.ensure_future(running)
-    try:
-        while not task.done():
-            await asyncio.wait({task}, timeout=max(0.0, call.left()))
-            if call.left() <= 0 and not task.done():
-                raise _hung(name, call)
-        return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-@contextmanager
-def _time_limit(seconds: float | None, name: str, call: RunningCall) -> Iterator[None]:
-    """An alarm in the main thread. (Another thread cannot be stopped from outside: there is no limit there.)"""
+def _limited_async(call: RunningCall) -> AbstractAsyncContextManager[object]:
+    limits = call.scope.step.limits
     call.begin_try()
-    no_limit = seconds is None and call.limit is None
-    if no_limit or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    began = time.monotonic()
-
-    def next_alarm() -> float:
-        until_end = seconds - (time.monotonic() - began) if seconds is not None else float("inf")
-        return max(0.001, min(until_end, call.left() if call.limit is not None else float("inf")))
-
-    def ring(number: int, frame: Any) -> None:  # noqa: ARG001
-        if seconds is not None and time.monotonic() - began >= seconds:
-            raise _timed_out(name, seconds)
-        if call.limit is not None and call.left() <= 0:
-            raise _hung(name, call)
-        signal.setitimer(signal.ITIMER_REAL, next_alarm())
-
-    before = signal.signal(signal.SIGALRM, ring)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, next_alarm())
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - began)) if left else 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def _hung(name: str, call: RunningCall) -> StepTimeout:
-    return StepTimeout(
-        f"{name}() gave no sign of life for {call.limit:g} s.",
-        hint="Call evercell.heartbeat() more often in it, or give it more time (heartbeat_timeout=...).",
-    )
-
-
-def _timed_out(name: str, seconds: float) -> StepTimeout:
-    return StepTimeout(
-        f"{name}() took longer than its timeout of {seconds:g} s.",
-        hint="Give it more time (timeout=...), or more tries (retries=...).",
-    )
+    return limits.limited_async(call) if limits is not None and call.is_limited else nullcontext()
 
 
 def is_async(function: Function) -> bool:

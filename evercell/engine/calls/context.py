@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evercell.core.records import Lease
 from evercell.engine.calls.gate import Gate
 from evercell.engine.calls.policy import OnChange
-from evercell.engine.executor import Page
+from evercell.engine.executor import Page, TimeLimits
 from evercell.engine.workspace import Workspace
 from evercell.state.pickling.values import Values
 
@@ -32,3 +32,5 @@ class StepContext:
     page: Page | None = None
     """Where questions are shown; None: nobody looks on."""
     on_change: OnChange = OnChange.FAIL
+    limits: TimeLimits | None = None
+    """Ends calls that take longer than their timeout; None: nothing does."""

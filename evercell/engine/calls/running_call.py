@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from evercell.core.errors import StepTimeout
 from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.scope import CallScope
 
@@ -20,19 +21,41 @@ class RunningCall:
 
     scope: CallScope
     identity: CallIdentity
-    limit: float | None = None
+    timeout: float | None = None
+    """Seconds of one try."""
+    heartbeat_timeout: float | None = None
     """Seconds without a sign of life after which a try counts as hung."""
+    _began: float = field(default_factory=time.monotonic)
     _last: float = field(default_factory=time.monotonic)
     _written: float = 0.0
     _details: Any = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin_try(self) -> None:
-        self._last = time.monotonic()
+    # -- the time limit of a try (see `TimeLimit`) -----------------------------------------------
 
-    def left(self) -> float:
-        """Seconds until it counts as hung; only where it has a limit."""
-        return (self.limit or 0.0) - (time.monotonic() - self._last)
+    @property
+    def is_limited(self) -> bool:
+        return self.timeout is not None or self.heartbeat_timeout is not None
+
+    def begin_try(self) -> None:
+        self._began = self._last = time.monotonic()
+
+    def seconds_left(self) -> float:
+        return min(_left(self.timeout, self._began), _left(self.heartbeat_timeout, self._last))
+
+    def error(self) -> StepTimeout:
+        name = self.identity.name
+        if _left(self.timeout, self._began) <= 0:
+            return StepTimeout(
+                f"{name}() took longer than its timeout of {self.timeout:g} s.",
+                hint="Give it more time (timeout=...), or more tries (retries=...).",
+            )
+        return StepTimeout(
+            f"{name}() gave no sign of life for {self.heartbeat_timeout:g} s.",
+            hint="Call evercell.heartbeat() more often in it, or give it more time (heartbeat_timeout=...).",
+        )
+
+    # -- signs of life ---------------------------------------------------------------------------
 
     def record_heartbeat(self, details: Any) -> None:
         """Commit a sign of life, unless the last one is less than a second old."""
@@ -53,3 +76,7 @@ class RunningCall:
             return self._details
         step = self.scope.step
         return step.workspace.store.calls.last_heartbeat(step.run_id, step.name, step.key, self.identity.key)
+
+
+def _left(limit: float | None, since: float) -> float:
+    return float("inf") if limit is None else limit - (time.monotonic() - since)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from evercell.core.errors import LeaseLost, NonDeterminism, NotKept
+from evercell.core.errors import LeaseLost, NonDeterminism, NotKept, StepTimeout
 from evercell.engine.calls.policy import CallPolicy
 
 Describe = Callable[[Any], dict[str, Any]]
@@ -70,6 +70,10 @@ class Tries:
             yield
         except _OF_RECORDING:
             raise
+        except StepTimeout as timeout:
+            if timeout.ends_attempt:
+                raise
+            error = timeout
         except Exception as raised:  # noqa: BLE001  whatever the function raises is its result
             error = raised
         finally:

@@ -58,7 +58,7 @@ def test_under_the_installed_pandas_sharers_are_known() -> None:
     ["_make_skeleton_enum", "_make_skeleton_class", "_get_or_create_tracker_id", "_lookup_class_or_track"],
 )
 def test_an_unknown_cloudpickle_is_refused_when_evercell_loads(name: str) -> None:
-    source = f"import cloudpickle.cloudpickle as c; del c.{name}; import evercell.kernel_ext"
+    source = f"import cloudpickle.cloudpickle as c; del c.{name}; import evercell.kernel_ext.extension"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
     assert "IncompatibleLibrary" in done.stderr
     assert f"it has no {name}" in done.stderr
