@@ -32,7 +32,7 @@ _ERRORS = (
     "EvercellError StoreError StoreUnavailable StoreReadOnly StoreTooNew SqliteTooOld JournalBroken RunNotFound "
     "StepNotFound RunNameTaken LeaseHeld LeaseLost IllegalTransition UsageError DuplicateStep MisplacedStep "
     "StepTimeout NonDeterminism SignalTimeout ApprovalNotFound AlreadyDecided NotAnApprover ApprovalTimeout "
-    "Rejected RunPaused CallFailed AttemptUnknown StateError NotKept Tampered ChunkMissing KeyUnusable "
+    "Rejected RunPaused CallFailed AttemptUnknown RowDamaged StateError NotKept Tampered ChunkMissing KeyUnusable "
     "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error"
 )
 

@@ -83,17 +83,26 @@ class Blob:
     levels: int = 0
 
 
+_DEEPEST = 16
+"""Levels of an index: one more multiplies the content by what a chunk of it names."""
+
+
 def blob_to_json(blob: Blob) -> list[Any]:
     """A blob as JSON."""
     return [blob.size, blob.levels, *(digest.hex() for digest in blob.digests)]
 
 
 def blob_from_json(stored: Any) -> Blob:
-    """The blob that `blob_to_json` made JSON of, or an evercell whose columns had another form."""
+    """The blob that `blob_to_json` made JSON of, or an evercell whose columns had another form.
+
+    Raises `ValueError`, `TypeError` or `LookupError` for anything else.
+    """
     if isinstance(stored, Mapping):
         size, levels, digests = stored["size"], 0, stored["digests"]
     else:
         size, levels, *digests = stored
+    if type(size) is not int or type(levels) is not int or size < 0 or not 0 <= levels <= _DEEPEST:
+        raise ValueError(f"{size!r} bytes with {levels!r} levels are no blob")
     return Blob(size, tuple(map(bytes.fromhex, digests)), levels)
 
 

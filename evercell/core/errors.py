@@ -6,6 +6,7 @@ EvercellError
  │   ├─ StoreReadOnly         it can be read but not written
  │   ├─ StoreTooNew           a newer evercell wrote its schema
  │   ├─ SqliteTooOld          this Python's SQLite lacks what the store needs
+ │   ├─ RowDamaged            a row of the store means nothing
  │   └─ JournalBroken         a run's journal does not verify
  ├─ RunNotFound, StepNotFound (LookupError), RunNameTaken
  ├─ LeaseHeld, LeaseLost      one writer to a run
@@ -88,6 +89,10 @@ class StoreTooNew(StoreError):
 
 class SqliteTooOld(StoreError):
     """This Python's SQLite lacks what the store needs."""
+
+
+class RowDamaged(StoreError):
+    """A row of the store holds what evercell never wrote; the message names its table."""
 
 
 class JournalBroken(StoreError):

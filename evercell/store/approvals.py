@@ -22,6 +22,7 @@ from evercell.core.errors import AlreadyDecided, ApprovalNotFound
 from evercell.core.ids import ID_LENGTH
 from evercell.core.records import EventKind, Lease
 from evercell.store.database import Database
+from evercell.store.rows import row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import approvals, votes
 
@@ -86,13 +87,13 @@ class Approvals:
 
     def _select(self, query: sa.Select[Any]) -> list[Approval]:
         with self._database.reading() as connection:
-            return [_approval(row) for row in connection.execute(query)]
+            return [_approval(row) for row in connection.execute(query).all()]
 
     def votes(self, approval_id: str) -> list[Vote]:
         """Who said what so far, the earliest first."""
         query = sa.select(votes).where(votes.c.approval_id == approval_id).order_by(votes.c.at)
         with self._database.reading() as connection:
-            return [vote_from_json(row.vote, row.at) for row in connection.execute(query)]
+            return [_vote(row) for row in connection.execute(query).all()]
 
     # -- deciding --------------------------------------------------------------------------------
 
@@ -180,6 +181,12 @@ def _row(asked: Approval) -> dict[str, Any]:
     return {name: getattr(asked, name) for name in named} | {"question": question_to_json(asked.question)}
 
 
+@row_of(votes)
+def _vote(row: Row[Any]) -> Vote:
+    return vote_from_json(row.vote, row.at)
+
+
+@row_of(approvals)
 def _approval(row: Row[Any]) -> Approval:
     decision = vote_from_json(row.decision, row.decided_at) if row.decision is not None else None
     return Approval(

@@ -15,6 +15,7 @@ from evercell.core.records import Call, Lease
 from evercell.store.database import Database
 from evercell.store.packs import PackWriter
 from evercell.store.prepared import Prepared, insert_into
+from evercell.store.rows import row_of
 from evercell.store.schema import calls, heartbeats, leases
 
 _KEY = (calls.c.run_id, calls.c.step, calls.c.step_key, calls.c.key)
@@ -92,7 +93,7 @@ class Calls:
         """The tries of every call of a step, by the call's key."""
         query = sa.select(calls.c.key, calls.c.tries).where(calls.c.run_id == run_id, calls.c.step == step)
         with self._database.reading() as connection:
-            return {row.key: row.tries for row in connection.execute(query)}
+            return {row.key: row.tries for row in connection.execute(query).all()}
 
     # -- heartbeats ------------------------------------------------------------------------------
 
@@ -136,6 +137,7 @@ def _values(lease: Lease, call: Call) -> dict[str, Any]:
     }
 
 
+@row_of(calls)
 def _call(row: Row[Any], run_id: str, step: str, step_key: bytes) -> Call:
     return Call(
         run_id=run_id,

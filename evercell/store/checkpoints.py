@@ -12,6 +12,7 @@ from evercell.core.errors import StepNotFound
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.store.database import Database
 from evercell.store.prepared import Direct
+from evercell.store.rows import row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.runs import Lineage
 from evercell.store.schema import checkpoints
@@ -45,7 +46,7 @@ class Checkpoints:
                 query = sa.select(*columns).where(checkpoints.c.run_id == run_id)
                 if cut is not None:
                     query = query.where(checkpoints.c.seq <= cut)
-                for row in connection.execute(query.order_by(checkpoints.c.seq)):
+                for row in connection.execute(query.order_by(checkpoints.c.seq)).all():
                     found.append(_checkpoint(row, manifest=b"", source=""))
         return found
 
@@ -89,5 +90,6 @@ def checkpoint_of(values: dict[str, Any]) -> Checkpoint:
     return Checkpoint(**{**values, "outputs": blob_from_json(values["outputs"])})
 
 
+@row_of(checkpoints)
 def _checkpoint(row: Row[Any], **columns: Any) -> Checkpoint:
     return checkpoint_of({**row._mapping, **columns})

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
 from evercell.core.chunks import Codec, StoredChunk
 from evercell.core.errors import ChunkMissing
 from evercell.store.database import Database
 from evercell.store.packs import pack_folder
+from evercell.store.rows import row_of
 from evercell.store.schema import chunks, packs
 
 _BATCH = 500
@@ -54,11 +56,15 @@ class Chunks:
     ) -> Iterator[tuple[bytes, StoredChunk]]:
         # substr counts from 1; on PostgreSQL it reads only the part, since packs are stored uncompressed
         start, length = sa.cast(chunks.c.start + 1, sa.Integer), sa.cast(chunks.c.length, sa.Integer)
-        part = sa.func.substr(packs.c.data, start, length).label("part")
-        query = sa.select(chunks, part).join(packs, packs.c.id == chunks.c.pack_id)
+        inside = sa.and_(chunks.c.start >= 0, chunks.c.length.between(0, packs.c.size - chunks.c.start))
+        part = sa.case((inside, sa.func.substr(packs.c.data, start, length))).label("part")
+        query = sa.select(chunks, part, inside.label("is_inside"))
+        query = query.join(packs, packs.c.id == chunks.c.pack_id)
         query = query.where(chunks.c.digest.in_(batch)).order_by(chunks.c.pack_id, chunks.c.start)
         for row in connection.execute(query):
             digest = bytes(row.digest)
+            if not row.is_inside:
+                raise _missing(digest, f"its place lies outside of its pack {row.pack_id}")
             if row.part is None:
                 file = files.get(row.pack_id)
                 if file is None:
@@ -66,7 +72,7 @@ class Chunks:
                 read = partial(file.read_into, digest, row.start)
             else:
                 read = partial(_copy_into, digest, row.pack_id, bytes(row.part))
-            yield digest, StoredChunk(digest, row.size, Codec(row.codec), row.length, read)
+            yield digest, _stored_chunk(row, digest, read)
 
     def stored_sizes(self, digests: Iterable[bytes]) -> dict[bytes, int]:
         """How many bytes the chunks take in the store, by digest; those that are not there are left out."""
@@ -76,6 +82,11 @@ class Chunks:
                 query = sa.select(chunks.c.digest, chunks.c.length).where(chunks.c.digest.in_(batch))
                 found.update((bytes(row.digest), row.length) for row in connection.execute(query))
         return found
+
+
+@row_of(chunks)
+def _stored_chunk(row: Row[Any], digest: bytes, read: Callable[[memoryview], None]) -> StoredChunk:
+    return StoredChunk(digest, row.size, Codec(row.codec), row.length, read)
 
 
 class _PackFile:

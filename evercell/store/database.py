@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from evercell.core.clock import Clock
+from evercell.core.errors import StoreUnavailable
 from evercell.core.records import Lease
 from evercell.store.direct import DirectConnection
 from evercell.store.opening import connect, driver_errors, parse_url, writing
@@ -30,10 +31,21 @@ class Database:
         self._engine = connect(url, create=create)
         self._writing_engine = writing(self._engine)
         self.direct = DirectConnection(self._engine, self.url)
+        try:
+            self.store_id = self._read_store_id()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_store_id(self) -> str:
         with self.reading() as connection:
-            self.store_id = str(
-                connection.execute(sa.select(meta.c.value).where(meta.c.key == "store_id")).scalar_one()
+            found = connection.execute(sa.select(meta.c.value).where(meta.c.key == "store_id")).scalar()
+        if found is None:
+            raise StoreUnavailable(
+                f"The store {self.url} has lost its name, to which its saved state is bound.",
+                hint="Put it back from a backup, or set EVERCELL_STORE to another store.",
             )
+        return str(found)
 
     def close(self) -> None:
         """Close all connections."""

@@ -13,6 +13,7 @@ from evercell.core.errors import LeaseHeld, LeaseLost
 from evercell.core.records import EventKind, Holder, Lease
 from evercell.core.statuses import AttemptStatus
 from evercell.store.database import Database
+from evercell.store.rows import row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import attempts, leases
 
@@ -32,7 +33,7 @@ class Leases:
     def all(self) -> dict[str, Lease]:
         """The leases that were not given back, expired or not, by run."""
         with self._database.reading() as connection:
-            return {row.run_id: _lease(row) for row in connection.execute(sa.select(leases))}
+            return {row.run_id: _lease(row) for row in connection.execute(sa.select(leases)).all()}
 
     def acquire(
         self,
@@ -125,6 +126,7 @@ def _holder_data(holder: Holder) -> dict[str, Any]:
     return {"user": holder.user, "host": holder.host, "pid": holder.pid}
 
 
+@row_of(leases)
 def _lease(row: Row[Any]) -> Lease:
     holder = Holder(row.host, row.boot, row.pid, row.started, row.owner)
     return Lease(row.run_id, row.session_id, row.token, holder, row.acquired_at, row.expires_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import sys
 import time
@@ -16,7 +17,14 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from evercell.core.errors import SqliteTooOld, StoreError, StoreReadOnly, StoreTooNew, StoreUnavailable
+from evercell.core.errors import (
+    RowDamaged,
+    SqliteTooOld,
+    StoreError,
+    StoreReadOnly,
+    StoreTooNew,
+    StoreUnavailable,
+)
 from evercell.core.faults import reach
 from evercell.core.ids import new_id
 from evercell.store import schema
@@ -27,6 +35,8 @@ BUSY_SECONDS = 30
 
 _SCHEMA_LOCK = 0x65766572
 """PostgreSQL advisory lock that guards the making and changing of the tables."""
+
+_A_REVISION = re.compile(r"(?!0000)[0-9]{4}")
 
 _WRITES = "evercell_writes"
 """Execution option of a connection whose transactions write."""
@@ -166,6 +176,11 @@ def _ensure_schema(engine: Engine, shown: str) -> None:
     if found is None:
         _create(engine)
         found = _revision(engine)
+    if found is not None and not _A_REVISION.fullmatch(found):
+        raise StoreUnavailable(
+            f"The store {shown} says that its schema is {found!r}, which no evercell ever wrote.",
+            hint="Put it back from a backup, or set EVERCELL_STORE to another store.",
+        )
     if found is not None and found > schema.REVISION:
         raise StoreTooNew(
             f"The store {shown} was written by a newer evercell (schema {found}; this one knows {schema.REVISION}).",
@@ -248,8 +263,15 @@ def _explained(shown: str, message: str) -> StoreError:
             f"The store {shown} can only be read: {text}.",
             hint="Give yourself the right to write to it (file and folder), or set EVERCELL_STORE elsewhere.",
         )
+    if "decode" in text:
+        return RowDamaged(
+            f"A row of the store {shown} cannot be read: {text}.",
+            hint="`evercell verify` says what else is damaged. Put the store back from a backup.",
+        )
     if "disk is full" in text:
         hint = "Free some disk space; nothing was committed."
+    elif "malformed" in text:
+        hint = "Its file is damaged: put it back from a backup, or save what can be read with `sqlite3 FILE .recover`."
     elif "not a database" in text:
         hint = "Set EVERCELL_STORE to an evercell store or to a new file."
     elif "locked" in text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
@@ -17,6 +18,7 @@ from evercell.core.ids import ID_LENGTH, new_id
 from evercell.core.records import EventKind, Lease, NewRun, Run, RunRequest
 from evercell.core.statuses import RUN_TRANSITIONS, RunStatus
 from evercell.store.database import Database
+from evercell.store.rows import row_of
 from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run
 from evercell.store.schema import checkpoints, leases, runs
 
@@ -144,7 +146,7 @@ class Runs:
         if notebook is not None:
             query = query.where(runs.c.notebook == notebook)
         with self._database.reading() as connection:
-            return [_run(row) for row in connection.execute(query.limit(limit))]
+            return [_run(row) for row in connection.execute(query.limit(limit)).all()]
 
     def latest(self, notebook: str) -> Run | None:
         """The run of this notebook that was written to last."""
@@ -217,8 +219,8 @@ class Runs:
     def request(self, run_id: str) -> RunRequest | None:
         """What is wanted of a run from outside."""
         with self._database.reading() as connection:
-            found = connection.execute(sa.select(runs.c.asked).where(runs.c.id == run_id)).scalar()
-            return RunRequest(**found) if found else None
+            row = connection.execute(sa.select(runs.c.id, runs.c.asked).where(runs.c.id == run_id)).first()
+            return request_in(row) if row else None
 
 
 class _NameRace(Exception):
@@ -228,7 +230,7 @@ class _NameRace(Exception):
 def change_status(transaction: RunTransaction[Any], status: RunStatus, *, reason: str = "") -> None:
     """Within a transaction: change the run's status and journal it; the same status is no change."""
     run = transaction.row
-    current = RunStatus(run.status)
+    current = _status_in(run)
     if status is current:
         return
     if status not in RUN_TRANSITIONS[current]:
@@ -241,5 +243,18 @@ def change_status(transaction: RunTransaction[Any], status: RunStatus, *, reason
     transaction.append_event(EventKind.RUN_STATUS, data)
 
 
+@row_of(runs)
 def _run(row: Row[Any]) -> Run:
     return Run(**{**row._mapping, "status": RunStatus(row.status)})
+
+
+@row_of(runs)
+def _status_in(row: Any) -> RunStatus:
+    return RunStatus(row.status)
+
+
+@row_of(runs)
+def request_in(row: Any) -> RunRequest | None:
+    """What the row of a run says is wanted of it from outside."""
+    stored = json.loads(row.asked) if isinstance(row.asked, str) else row.asked
+    return RunRequest(stored["what"], stored["by"], stored["at"]) if stored else None

@@ -26,6 +26,7 @@ from sqlalchemy import (
     text,
 )
 
+from evercell.core.errors import RowDamaged
 from evercell.core.statuses import AttemptStatus, RunStatus
 
 REVISION = "0005"
@@ -46,7 +47,10 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        try:
+            return None if value is None else _EPOCH + timedelta(microseconds=value)
+        except (OverflowError, TypeError) as error:
+            raise _damaged(value, "is no time") from error
 
 
 def microseconds(moment: datetime) -> int:
@@ -64,7 +68,17 @@ class JsonText(TypeDecorator[Any]):
         return None if value is None else _ENCODER.encode(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
-        return None if value is None else json.loads(value)
+        try:
+            return None if value is None else json.loads(value)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise _damaged(value, "is not JSON") from error
+
+
+def _damaged(value: object, why: str) -> RowDamaged:
+    return RowDamaged(
+        f"A value in the store cannot be read: {str(value)[:60]!r} {why}.",
+        hint="`evercell verify` says where it is. Put the store back from a backup.",
+    )
 
 
 def _one_of(column: str, statuses: type[StrEnum], name: str) -> CheckConstraint:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Row
 
 from evercell.core.records import Signal
 from evercell.store.database import Database
 from evercell.store.prepared import Prepared, insert_into
+from evercell.store.rows import row_of
 from evercell.store.schema import signals
 
 
@@ -35,6 +38,9 @@ class Signals:
         query = sa.select(signals).where(signals.c.run_id == run_id, signals.c.name == name)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-        if row is None:
-            return None
-        return Signal(row.run_id, row.name, bytes(row.value), bytes(row.mac), row.sent_at, row.sent_by)
+        return _signal(row) if row is not None else None
+
+
+@row_of(signals)
+def _signal(row: Row[Any]) -> Signal:
+    return Signal(row.run_id, row.name, bytes(row.value), bytes(row.mac), row.sent_at, row.sent_by)

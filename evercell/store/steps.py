@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -28,12 +27,10 @@ from evercell.store.checkpoints import checkpoint_of, checkpoint_values
 from evercell.store.database import Database
 from evercell.store.packs import PackWriter
 from evercell.store.prepared import Direct, Prepared, insert_into
+from evercell.store.rows import row_of
 from evercell.store.run_transaction import RunTransaction
-from evercell.store.runs import change_status
+from evercell.store.runs import change_status, request_in
 from evercell.store.schema import attempts, checkpoints, steps
-
-_NO_REQUEST = (None, "null")
-"""As the drivers hand over JSON."""
 
 _NEW_STEP = {
     "run_id": sa.bindparam("run"),
@@ -94,8 +91,8 @@ class Steps:
         """
         reach("before_start")
         with self._database.direct_transaction(lease, synchronous=synchronous) as transaction:
-            if is_first and transaction.row.asked not in _NO_REQUEST:
-                self._refuse_paused(transaction)
+            if is_first:
+                _refuse_paused(transaction)
             number = self._count_attempt(transaction, step, cell_id)
             attempt = Attempt(
                 new_id(), lease.run_id, step, number, AttemptStatus.RUNNING, key, lease.token, transaction.now
@@ -119,14 +116,6 @@ class Steps:
             )
         reach("after_start")
         return attempt
-
-    def _refuse_paused(self, transaction: RunTransaction[Direct]) -> None:
-        request = json.loads(transaction.row.asked)
-        if request["what"] == PAUSE:
-            raise RunPaused(
-                f"Run {transaction.row.name} was paused by {request['by']}.",
-                hint=f"To go on: %unpause, or evercell unpause {transaction.row.name}.",
-            )
 
     def _count_attempt(self, transaction: RunTransaction[Direct], step: str, cell_id: str | None) -> int:
         values = {
@@ -235,7 +224,7 @@ class Steps:
         """The steps that were attempted in a run, in order of their first attempt."""
         query = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position)
         with self._database.reading() as connection:
-            return [Step(r.run_id, r.name, r.position, r.cell_id) for r in connection.execute(query)]
+            return [Step(r.run_id, r.name, r.position, r.cell_id) for r in connection.execute(query).all()]
 
     def attempts(self, run_id: str, *, step: str | None = None) -> list[Attempt]:
         """The attempts of a run (at one step), oldest first."""
@@ -247,6 +236,16 @@ class Steps:
             return [_attempt(row) for row in rows]
 
 
+def _refuse_paused(transaction: RunTransaction[Direct]) -> None:
+    request = request_in(transaction.row)
+    if request is not None and request.what == PAUSE:
+        name = transaction.row.name
+        raise RunPaused(
+            f"Run {name} was paused by {request.by}.", hint=f"To go on: %unpause, or evercell unpause {name}."
+        )
+
+
+@row_of(attempts)
 def _attempt(row: Row[Any]) -> Attempt:
     error = row.error
     return Attempt(
