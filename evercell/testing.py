@@ -35,7 +35,7 @@ from evercell.engine.leasing import take_lease
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.time_limits import LIMITS
-from evercell.state.pickling.values import Values
+from evercell.state import Values
 
 PLACES = ("before_call_commit", "after_call_commit", "before_user_commit", "after_user_commit")
 """Where a process can die in a durable call: on either side of what is committed."""

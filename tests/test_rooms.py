@@ -118,6 +118,22 @@ def test_sub_rooms_keep_their_arrows(room: str, sub_rooms: tuple[str, ...]) -> N
     assert wrong == []
 
 
+FACADES = {"state": {"rebuilders"}}
+"""Room → the rooms that may import what is inside of it. All others import the room itself."""
+
+
+@pytest.mark.parametrize(("room", "trusted"), FACADES.items())
+def test_what_is_inside_of_a_room_is_its_own(room: str, trusted: set[str]) -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, path in MODULES.items()
+        if module != "evercell" and _room(module) not in {room, *trusted}
+        for name in _imports(path)
+        if name.startswith(f"evercell.{room}.")
+    ]
+    assert wrong == []
+
+
 def _circle(arrows: Mapping[str, set[str]]) -> list[str]:
     try:
         TopologicalSorter(arrows).prepare()

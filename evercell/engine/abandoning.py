@@ -20,7 +20,7 @@ from evercell.engine.calls.ownership import calls_of
 from evercell.engine.calls.policy import ONCE
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.session import Session
-from evercell.state.content.chunk_reader import join
+from evercell.state import join
 
 STEP = "abandon"
 """The step that undoing counts as: what is undone is recorded under it, and not undone twice."""

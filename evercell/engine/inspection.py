@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 from evercell.core.records import Checkpoint
 from evercell.engine.workspace import Workspace
-from evercell.state.changes.process_state import STATES
-from evercell.state.code.definitions import is_definition_node
-from evercell.state.content.chunk_reader import content_digests
-from evercell.state.content.manifest import Group, Variable, VerifiedManifest, verify
+from evercell.state import (
+    STATES,
+    Group,
+    Variable,
+    VerifiedManifest,
+    content_digests,
+    is_definition_node,
+    verify,
+)
 
 
 @dataclass(frozen=True, slots=True)

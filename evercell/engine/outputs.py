@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from evercell.core.chunks import Blob, ChunkReader, Supply
 from evercell.core.records import Output
-from evercell.state.content.chunk_reader import join
-from evercell.state.content.chunking import split
+from evercell.state import join, split
 
 SHOWN_CHARACTERS = 1_000_000
 """A stream longer than this is replayed with its middle left out."""

@@ -16,8 +16,7 @@ from evercell.engine.inspection import verified
 from evercell.engine.leasing import HeldLease, foreign_lease, held_message, take_lease
 from evercell.engine.step_names import StepPlaces
 from evercell.engine.workspace import Workspace
-from evercell.state.content.manifest import VerifiedManifest
-from evercell.state.namespace import Namespace, Restored
+from evercell.state import Namespace, Restored, VerifiedManifest
 
 _SECONDS_TO_TELL = 10.0
 """How long the end of a session waits for those who are being told of an approval."""

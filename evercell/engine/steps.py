@@ -22,8 +22,7 @@ from evercell.engine.outputs import decode_outputs, encode_outputs, merge_stream
 from evercell.engine.session import Session, Unfinished
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.staleness import Execute, Replay, why_stale
-from evercell.state.code.provenance import CellPlan
-from evercell.state.proxies.placeholder import Missing
+from evercell.state import CellPlan, Missing
 
 
 class Ending(StrEnum):

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from evercell.core.clock import Clock, system_clock
 from evercell.engine.settings import Settings
-from evercell.state.content.signing import Signer, load_key
+from evercell.state import Signer, load_key
 from evercell.store import Store, open_store
 
 

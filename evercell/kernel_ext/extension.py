@@ -22,7 +22,7 @@ from evercell.kernel_ext.identity import notebook_path
 from evercell.kernel_ext.names import is_hidden_in
 from evercell.magics.commands import EvercellMagics
 from evercell.magics.registration import Registration
-from evercell.state.namespace import Namespace
+from evercell.state import Namespace
 
 _LOADED = "evercell_extension"
 """Attribute of the shell that holds the loaded extension."""

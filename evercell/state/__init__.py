@@ -1,1 +1,50 @@
-"""A namespace as bytes and back: provenance, groups, serialising, signing. Knows no kernel and no database."""
+"""A namespace as bytes and back. Knows no kernel and no database.
+
+What other rooms use of it is here; they import nothing below (rebuilders excepted, which register themselves).
+
+    namespace   a live dict of variables: what a cell could reach, what it changed, what is to be saved
+    save        a signed manifest of what changed, and the chunks that the store lacks
+    restore     a verified manifest put back: all of it, or what one step made
+
+    proxies     what stands where a value is not: not kept, or not loaded yet
+    internals   names that libraries keep to themselves
+    code        source: what a cell reads and binds, where a value comes from
+    content     bytes under names: chunks, manifests, signatures
+    typerules   how the values of each type are kept
+    pickling    values as pickle streams, and back
+    changes     what changed in memory, and who shares what
+
+Each of these may import those above it.
+"""
+
+from __future__ import annotations
+
+from evercell.state.changes.process_state import STATES
+from evercell.state.code.definitions import is_definition_node
+from evercell.state.code.provenance import CellPlan
+from evercell.state.content.chunk_reader import content_digests, join
+from evercell.state.content.chunking import split
+from evercell.state.content.manifest import Group, Variable, VerifiedManifest, verify
+from evercell.state.content.signing import Signer, load_key
+from evercell.state.namespace import Namespace, Restored
+from evercell.state.pickling.values import Values
+from evercell.state.proxies.placeholder import Missing
+
+__all__ = [
+    "CellPlan",
+    "Group",
+    "Missing",
+    "Namespace",
+    "Restored",
+    "STATES",
+    "Signer",
+    "Values",
+    "Variable",
+    "VerifiedManifest",
+    "content_digests",
+    "is_definition_node",
+    "join",
+    "load_key",
+    "split",
+    "verify",
+]

@@ -10,7 +10,7 @@ from evercell.engine.calls.gate import Gate
 from evercell.engine.calls.policy import OnChange
 from evercell.engine.executor import Page, TimeLimits
 from evercell.engine.workspace import Workspace
-from evercell.state.pickling.values import Values
+from evercell.state import Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

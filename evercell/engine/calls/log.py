@@ -17,8 +17,7 @@ from evercell.core.records import Call
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.policy import OnChange
-from evercell.state.content.chunk_reader import join
-from evercell.state.content.chunking import split
+from evercell.state import join, split
 
 LARGE_VALUE = 64 * 1024
 """Bytes beyond which a result goes into chunks."""

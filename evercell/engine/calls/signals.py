@@ -17,7 +17,7 @@ from evercell.engine.calls.suspension import GracePeriod
 from evercell.engine.calls.timers import POLL, deadline_in, pause
 from evercell.engine.holder import this_user
 from evercell.engine.workspace import Workspace
-from evercell.state.pickling.values import Values
+from evercell.state import Values
 
 # -- waiting -------------------------------------------------------------------------------------
 
