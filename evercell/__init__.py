@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
+    # inside of a step
     "step",
     "call",
     "map",
@@ -16,9 +17,7 @@ __all__ = [
     "asleep",
     "wait_for",
     "await_signal",
-    "send",
     "approve",
-    "inbox",
     "now",
     "random",
     "uuid",
@@ -27,10 +26,52 @@ __all__ = [
     "idempotency_key",
     "heartbeat",
     "last_heartbeat",
-    "NonDeterminism",
+    # from anywhere
+    "send",
+    "inbox",
     "resource",
     "rebuilds",
+    # the magics as functions
+    "resume",
+    "checkout",
+    "branch",
+    "new_run",
+    "take_over",
+    "pause",
+    "unpause",
+    "abandon",
+    "status",
+    "runs",
+    "steps",
+    "inspect",
+    # what they return
+    "Decision",
+    "Outcome",
+    # what they raise
+    "EvercellError",
+    "UsageError",
+    "NonDeterminism",
+    "CallFailed",
+    "StepTimeout",
+    "SignalTimeout",
+    "ApprovalTimeout",
+    "Rejected",
+    "AlreadyDecided",
+    "NotAnApprover",
+    "AttemptUnknown",
+    "RunPaused",
+    "RunNotFound",
+    "StepNotFound",
+    "RunNameTaken",
+    "LeaseHeld",
+    "LeaseLost",
+    "StoreError",
+    "StoreUnavailable",
+    "StateError",
+    "NotKept",
+    "Tampered",
     "CannotRebuild",
+    # for IPython
     "load_ipython_extension",
     "unload_ipython_extension",
     "__version__",
@@ -39,8 +80,32 @@ __all__ = [
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from evercell.core.errors import NonDeterminism
+    from evercell.core.errors import (
+        AlreadyDecided,
+        ApprovalTimeout,
+        AttemptUnknown,
+        CallFailed,
+        EvercellError,
+        LeaseHeld,
+        LeaseLost,
+        NonDeterminism,
+        NotAnApprover,
+        NotKept,
+        Rejected,
+        RunNameTaken,
+        RunNotFound,
+        RunPaused,
+        SignalTimeout,
+        StateError,
+        StepNotFound,
+        StepTimeout,
+        StoreError,
+        StoreUnavailable,
+        Tampered,
+        UsageError,
+    )
     from evercell.engine.approvals.asking import approve
+    from evercell.engine.approvals.decision import Decision
     from evercell.engine.calls.durable_functions import call, step
     from evercell.engine.calls.heartbeat import heartbeat, idempotency_key, last_heartbeat
     from evercell.engine.calls.mapping import gather, map
@@ -48,44 +113,62 @@ if TYPE_CHECKING:
     from evercell.engine.calls.nondeterminism import now, random, uuid
     from evercell.engine.calls.signals import await_signal, send, wait_for
     from evercell.engine.calls.timers import asleep, sleep, sleep_until
+    from evercell.magics.commands import (
+        Outcome,
+        abandon,
+        branch,
+        checkout,
+        inspect,
+        new_run,
+        pause,
+        resume,
+        runs,
+        status,
+        steps,
+        take_over,
+        unpause,
+    )
     from evercell.state.proxies.lazy_proxy import resource
     from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
     from evercell.transactions import transaction
     from evercell.widgets.inbox import inbox
 
-_PLACES = {
-    "step": "evercell.engine.calls.durable_functions",
-    "call": "evercell.engine.calls.durable_functions",
-    "map": "evercell.engine.calls.mapping",
-    "gather": "evercell.engine.calls.mapping",
-    "sleep": "evercell.engine.calls.timers",
-    "sleep_until": "evercell.engine.calls.timers",
-    "asleep": "evercell.engine.calls.timers",
-    "wait_for": "evercell.engine.calls.signals",
-    "await_signal": "evercell.engine.calls.signals",
-    "send": "evercell.engine.calls.signals",
-    "approve": "evercell.engine.approvals.asking",
-    "inbox": "evercell.widgets.inbox",
-    "now": "evercell.engine.calls.nondeterminism",
-    "random": "evercell.engine.calls.nondeterminism",
-    "uuid": "evercell.engine.calls.nondeterminism",
-    "record": "evercell.engine.calls.model_clients",
-    "transaction": "evercell.transactions",
-    "idempotency_key": "evercell.engine.calls.heartbeat",
-    "heartbeat": "evercell.engine.calls.heartbeat",
-    "last_heartbeat": "evercell.engine.calls.heartbeat",
-    "NonDeterminism": "evercell.core.errors",
-    "resource": "evercell.state.proxies.lazy_proxy",
-    "rebuilds": "evercell.state.typerules.rebuilding",
-    "CannotRebuild": "evercell.state.typerules.rebuilding",
+_HOMES = {
+    "evercell.core.errors": (
+        "EvercellError UsageError NonDeterminism CallFailed StepTimeout SignalTimeout ApprovalTimeout Rejected "
+        "AlreadyDecided NotAnApprover AttemptUnknown RunPaused RunNotFound StepNotFound RunNameTaken LeaseHeld "
+        "LeaseLost StoreError StoreUnavailable StateError NotKept Tampered"
+    ),
+    "evercell.engine.approvals.asking": "approve",
+    "evercell.engine.approvals.decision": "Decision",
+    "evercell.engine.calls.durable_functions": "call step",
+    "evercell.engine.calls.heartbeat": "heartbeat idempotency_key last_heartbeat",
+    "evercell.engine.calls.mapping": "gather map",
+    "evercell.engine.calls.model_clients": "record",
+    "evercell.engine.calls.nondeterminism": "now random uuid",
+    "evercell.engine.calls.signals": "await_signal send wait_for",
+    "evercell.engine.calls.timers": "asleep sleep sleep_until",
+    "evercell.magics.commands": (
+        "Outcome abandon branch checkout inspect new_run pause resume runs status steps take_over unpause"
+    ),
+    "evercell.state.proxies.lazy_proxy": "resource",
+    "evercell.state.typerules.rebuilding": "CannotRebuild rebuilds",
+    "evercell.transactions": "transaction",
+    "evercell.widgets.inbox": "inbox",
 }
-"""Name → module of what is imported at its first use, so that ``import evercell`` costs nothing."""
+"""Module → names that are imported from it at their first use, so that ``import evercell`` costs nothing."""
+
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name not in _HOME_OF:
         raise AttributeError(f"module 'evercell' has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__") and name not in __all__)]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> Any:

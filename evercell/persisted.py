@@ -18,7 +18,8 @@ _PACKAGE = __name__.partition(".")[0]
 
 _PUBLIC = (
     "step call map gather sleep sleep_until wait_for send approve inbox now random uuid record transaction "
-    "idempotency_key heartbeat last_heartbeat resource rebuilds CannotRebuild"
+    "idempotency_key heartbeat last_heartbeat resource rebuilds CannotRebuild resume checkout branch new_run "
+    "take_over pause unpause abandon status runs steps inspect"
 )
 """Of the package's face: what ``from evercell import …`` puts into a notebook's variables."""
 
@@ -48,6 +49,8 @@ _HOMES: dict[str, str] = {
     "evercell.engine.calls.ownership": "current_scope",
     "evercell.transactions": "commit_once",
     "evercell.testing": "Died Durable SetClock",
+    "evercell.magics.commands": "Outcome",
+    "evercell.views.table": "Table",
     "evercell.rebuilders.databases": "open_sqlite3 fill_sqlite3 create_engine create_async_engine",
     "evercell.rebuilders.displays": "make_bar",
     "evercell.rebuilders.files": "reopen make_closed_file map_again",

@@ -147,6 +147,15 @@ class Kernel:
         self._client.shell_channel.send(message)
         return str(message["header"]["msg_id"])
 
+    def complete(self, source: str) -> list[str]:
+        """What Tab offers at the end of ``source``, each with what stands before it."""
+        msg_id = self._client.complete(source)
+        reply = self._client.get_shell_msg(timeout=CELL_TIMEOUT)
+        while reply["parent_header"].get("msg_id") != msg_id:
+            reply = self._client.get_shell_msg(timeout=CELL_TIMEOUT)
+        content = reply["content"]
+        return [source[: content["cursor_start"]] + match for match in content["matches"]]
+
     def send_comm(self, target: str, data: dict[str, Any]) -> None:
         """Open a comm as a widget's front end does, and send it one message."""
         session, comm_id = self._client.session, "a" * 32

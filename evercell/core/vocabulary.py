@@ -81,11 +81,18 @@ class Magic:
     arguments: tuple[Argument, ...] = ()
     harmless: bool = False
     """Reads and binds no variable of the notebook, and puts none back."""
+    verbs: tuple[tuple[str, str], ...] = ()
+    """Its Python twins, by the choices of its only argument; none: one, of its own name."""
 
     @property
     def written(self) -> str:
         """Its name as it is typed: ``%%step``, ``%runs``."""
         return f"{self.kind}{self.name}"
+
+    @property
+    def twins(self) -> tuple[str, ...]:
+        """Names of the functions of ``evercell`` that do what a command does."""
+        return tuple(function for _, function in self.verbs) or (self.name,)
 
     @property
     def positionals(self) -> tuple[Argument, ...]:
@@ -271,6 +278,7 @@ MAGICS = (
             ),
         ),
         harmless=True,
+        verbs=(("status", "status"), ("new", "new_run"), ("takeover", "take_over")),
     ),
 )  # fmt: skip
 """In the order of the overview."""

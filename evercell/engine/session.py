@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from evercell.core.errors import EvercellError, RunNotFound, StepNotFound
+from evercell.core.errors import EvercellError, RunNotFound, StepNotFound, UsageError
 from evercell.core.records import Checkpoint, EventKind, NewRun, Run, RunRequest
 from evercell.core.statuses import RunStatus
 from evercell.engine.approvals import notifications
@@ -63,6 +64,8 @@ class Session:
         """Interrupts the cell that runs; says whether one does."""
         self.limits: TimeLimits | None = None
         """Ends what takes too long in this kernel."""
+        self.executing: str | None = None
+        """The step whose body runs now."""
         self.cancelled: str | None = None
         """Who cancelled the run from outside, while this session is on its way out."""
         self._held: HeldLease | None = None
@@ -139,6 +142,23 @@ class Session:
             self.detach(RunStatus.CANCELLED)
 
     # -- moving ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def executes(self, step: str) -> Iterator[None]:
+        """While inside, the body of ``step`` runs, which ends where it began: in this run and state."""
+        self.executing = step
+        try:
+            yield
+        finally:
+            self.executing = None
+
+    def require_between_steps(self, what: str) -> None:
+        """Raise `UsageError` where a step's body runs: ``what`` would pull run and state away from under it."""
+        if self.executing is not None:
+            raise UsageError(
+                f"{what} is not possible inside of a step ({self.executing}).",
+                hint="Put it into a cell of its own that is no step (headless: tag it evercell-plain).",
+            )
 
     def resume(self, run_setup: SetupRunner, ref: str | None = None) -> Arrival:
         """Put the head state of this run (or of the run ``ref``) into the kernel and go on from there."""

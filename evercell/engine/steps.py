@@ -173,7 +173,7 @@ async def _execute(
             is_first=number == 0, synchronous=spec.once,
         )  # fmt: skip
         began = perf_counter()
-        with calls_of(_context(session, spec, plan, executor)) as calls:
+        with session.executes(spec.name), calls_of(_context(session, spec, plan, executor)) as calls:
             result = await executor.run_body(timeout=spec.timeout, is_last=is_last)
         seconds = perf_counter() - began
         with executor.uninterrupted():

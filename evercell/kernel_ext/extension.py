@@ -20,7 +20,6 @@ from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.cells import CellRunner
 from evercell.kernel_ext.identity import notebook_path
 from evercell.kernel_ext.names import is_hidden_in
-from evercell.magics.commands import EvercellMagics
 from evercell.magics.registration import Registration
 from evercell.state import Namespace
 
@@ -55,8 +54,7 @@ class Extension:
         self.session = session
         self.background = background
         self.runner = CellRunner(shell, session)
-        magics = EvercellMagics(shell, session)
-        registration = Registration(shell, magics, magics.completions())
+        registration = Registration(shell, session)
         with ExitStack() as installed:
             background.install()
             installed.callback(background.uninstall)

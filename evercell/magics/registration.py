@@ -1,63 +1,118 @@
-"""Our magics and their completions in a shell, until we go."""
+"""Our magics in a live shell: from a line to the function that does it, and what came of it on the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from IPython.core.error import TryNext
-from IPython.core.magic import Magics
+from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.display import display
 
-from evercell.core.errors import EvercellError
+from evercell.core.errors import MisplacedStep, UsageError
+from evercell.core.vocabulary import MAGICS, Kind, Magic
+from evercell.engine.magic_lines import HelpAsked, parse_line, parser_of
+from evercell.engine.session import Session
+from evercell.magics import commands
+from evercell.magics.commands import Notebook, Outcome, set_notebook
+from evercell.magics.completion import NamesOf, complete
 
-Words = Callable[[], list[str]]
+_KINDS = {Kind.COMMAND: "line", Kind.HEADER: "cell"}
 
 
 class Registration:
-    """The magics of one session in its shell. Magics of these names that others had, or have since, are theirs."""
+    """Our magics and their completion in one shell, from `install` to `remove`."""
 
-    def __init__(self, shell: Any, magics: Magics, completions: Mapping[str, Words]) -> None:
-        """``completions``: line magic → the words that may follow it."""
+    def __init__(self, shell: Any, session: Session) -> None:
         self._shell = shell
-        self._magics = magics
-        self._completers = {name: _Completer(words) for name, words in completions.items()}
-        known = shell.magics_manager.magics
-        self._former = {
-            kind: {name: known[kind][name] for name in ours if name in known[kind]}
-            for kind, ours in magics.magics.items()
-        }
+        self._notebook = Notebook(session, self._run_setup)
+        self._ours = {magic: _function_of(magic) for magic in MAGICS}
+        self._before: dict[Magic, Any] = {}
+        self._matcher = _matcher(shell, session)
 
     def install(self) -> None:
-        """Let the shell know our magics, and what may follow them."""
-        self._shell.register_magics(self._magics)
-        for name, completer in self._completers.items():
-            for typed in (f"%{name}", name):
-                self._shell.set_hook("complete_command", completer, str_key=typed)
+        """Put ours into the shell. A magic of the same name waits until ours are taken out again."""
+        for magic, function in self._ours.items():
+            registered = self._registered(magic)
+            if magic.name in registered:
+                self._before[magic] = registered[magic.name]
+            registered[magic.name] = function
+        self._shell.Completer.custom_matchers.append(self._matcher)
+        set_notebook(self._notebook)
 
     def remove(self) -> None:
-        """Put back the magics that ours stand in the place of, and complete no more."""
-        for kind, ours in self._magics.magics.items():
-            known = self._shell.magics_manager.magics[kind]
-            for name, magic in ours.items():
-                if known.get(name) is not magic:
-                    continue
-                del known[name]
-                if name in self._former[kind]:
-                    known[name] = self._former[kind][name]
-        for completer in self._completers.values():
-            completer.words = None
+        """Take ours out, and put back what was there. A magic that somebody registered since stays."""
+        for magic, function in self._ours.items():
+            registered = self._registered(magic)
+            if registered.get(magic.name) is not function:
+                continue
+            del registered[magic.name]
+            if magic in self._before:
+                registered[magic.name] = self._before[magic]
+        self._before.clear()
+        self._shell.Completer.custom_matchers.remove(self._matcher)
+        set_notebook(None)
+
+    def _registered(self, magic: Magic) -> dict[str, Any]:
+        found: dict[str, Any] = self._shell.magics_manager.magics[_KINDS[magic.kind]]
+        return found
+
+    def _run_setup(self, name: str, source: str) -> None:
+        result = self._shell.run_cell(source, store_history=False)
+        if not result.success:
+            raise UsageError(
+                f"The %%setup cell {name} failed, so no state was put back.",
+                hint="Mend the cell, run it, then %resume again.",
+            )
 
 
-class _Completer:
-    """The words that begin as what was typed. Once it has none, the shell asks the next completer."""
+def _function_of(magic: Magic) -> Callable[..., None]:
+    function = _header(magic) if magic.kind is Kind.HEADER else _command(magic)
+    function.__name__ = magic.name
+    function.__doc__ = parser_of(magic).format_help()
+    return function
 
-    def __init__(self, words: Words) -> None:
-        self.words: Words | None = words
 
-    def __call__(self, _: Any, event: Any) -> list[str]:
-        if self.words is None:
-            raise TryNext
+def _header(magic: Magic) -> Callable[..., None]:
+    """A header works through the shell's cell runner; where it is called as a magic, it stands elsewhere."""
+
+    def refuse(line: str, cell: str) -> None:  # noqa: ARG001
+        raise MisplacedStep(
+            f"{magic.written} {line} stands below another magic; only the first line of a cell can make it a step.",
+            hint=f"Move {magic.written} to the top of the cell; %%time and other cell magics go below it.",
+        )
+
+    return refuse
+
+
+def _command(magic: Magic) -> Callable[..., None]:
+    def run(line: str) -> None:
         try:
-            return [word for word in self.words() if word.startswith(event.symbol)]
-        except EvercellError:
-            return []
+            arguments = vars(parse_line(magic, line))
+        except HelpAsked as asked:
+            print(asked)  # noqa: T201
+            return
+        name = dict(magic.verbs)[arguments.pop(magic.arguments[0].name)] if magic.verbs else magic.name
+        outcome = getattr(commands, name)(**arguments)
+        if isinstance(outcome, Outcome):
+            print(outcome)  # noqa: T201
+        else:
+            display(outcome)
+
+    return run
+
+
+def _matcher(shell: Any, session: Session) -> Any:
+    names = NamesOf(session)
+
+    @context_matcher(identifier="evercell.magics")  # type: ignore[untyped-decorator]
+    def match(context: Any) -> dict[str, Any]:
+        above = context.full_text.split("\n")[: context.cursor_line]
+        found = complete(context.text_until_cursor, above, names, is_variable=shell.user_ns.__contains__)
+        return {
+            "completions": [SimpleCompletion(word, type="magic") for word in found.words],
+            "matched_fragment": found.fragment,
+            "suppress": bool(found.words),
+            "ordered": True,
+        }
+
+    return match

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+import evercell
+from evercell.core.vocabulary import MAGICS, Kind, Magic
 from evercell.store import open_store
-from tests.conftest import Counter
+from tests.conftest import Counter, isolated_home
 from tests.kernels import Kernel
 
 pytestmark = pytest.mark.kernel
@@ -121,23 +123,83 @@ def test_a_badly_written_line_says_how_to_write_it(new_kernel: NewKernel, line: 
     assert "File " not in shown.error
 
 
-@pytest.mark.parametrize(
-    "name", ["resume", "runs", "steps", "branch", "checkout", "evercell", "%step", "%setup"]
-)
-def test_every_magic_has_help(new_kernel: NewKernel, name: str) -> None:
-    shown = new_kernel().run(f"%{name} -h" + ("\nx = 1" if name.startswith("%") else ""))
+@pytest.mark.parametrize("magic", MAGICS, ids=lambda magic: magic.written)
+def test_every_magic_has_help(kernel: Kernel, magic: Magic) -> None:
+    below = "\nx = 1" if magic.kind is Kind.HEADER else ""
+    shown = kernel.run(f"{magic.written} -h{below}")
     assert shown.status == "ok"
-    assert shown.text.startswith(f"usage: %{name}")
+    assert shown.text.startswith(f"usage: {magic.written}")
+    documentation = kernel.value(f"get_ipython().find_magic('{magic.name}', '{_KINDS[magic.kind]}').__doc__")
+    assert documentation.strip() == shown.text.strip()
 
 
-def test_run_and_step_names_complete(new_kernel: NewKernel) -> None:
+_KINDS = {Kind.HEADER: "cell", Kind.COMMAND: "line"}
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """One kernel for what changes nothing."""
+    folder = tmp_path_factory.mktemp("kernel")
+    environ = {"EVERCELL_STORE": f"sqlite:///{folder}/store.db", **isolated_home(folder / "home")}
+    started = Kernel(cwd=folder, environ=environ)
+    started.run("%load_ext evercell")
+    started.run("%%step collect\nx = 1")
+    yield started
+    started.shut_down()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("%branch --from col", "%branch --from collect"),
+        ("%resume kern", "%resume kernel-1"),
+        ("%checkout kernel-1@col", "%checkout kernel-1@collect"),
+        ("%checkout @", "%checkout @collect"),
+        ("%inspect collect@", "%inspect collect@1"),
+        ("%%step a --on-ch", "%%step a --on-change"),
+        ("%%step a --on-change=re", "%%step a --on-change=rerun"),
+        ("x = 1\n%evercell ta", "x = 1\n%evercell takeover"),
+    ],
+)
+def test_runs_steps_and_options_complete(kernel: Kernel, typed: str, offered: str) -> None:
+    assert kernel.complete(typed) == [offered]
+
+
+def test_tab_on_the_package_shows_what_it_is_for(kernel: Kernel) -> None:
+    kernel.run("import evercell")
+    assert set(kernel.complete("evercell.")) == {
+        f"evercell.{n}" for n in evercell.__all__ if n != "__version__"
+    }
+    assert kernel.complete("evercell.Lease") == ["evercell.LeaseHeld", "evercell.LeaseLost"]
+
+
+def test_a_command_called_from_code_shows_what_its_magic_shows(new_kernel: NewKernel) -> None:
     kernel = new_kernel()
-    kernel.run("%%step collect\nx = 1")
-    found = kernel.value(
-        "(get_ipython().complete('col', '%branch --from col')[1], get_ipython().complete('nb', '%resume nb')[1])"
-    )
-    assert "collect" in found[0]
-    assert "nb-1" in found[1]
+    kernel.run("%%step collect\nx = 1\nlost = (n for n in [1])")
+    kernel.kill()
+    kernel = new_kernel()
+    assert kernel.run("import evercell\nevercell.steps()").text == kernel.run("%steps").text
+    by_code = kernel.run("evercell.resume()")
+    assert "resumed nb-1, as after step collect" in by_code.text
+    assert "lost" in by_code.text
+    assert kernel.run("%resume").text.strip() == by_code.text.strip()
+    refused = kernel.run("%%step next\n%resume")
+    assert "not possible inside of a step (next)" in refused.error
+    assert "File " not in refused.error
+    kernel.run("%unload_ext evercell")
+    assert "%load_ext evercell" in kernel.run("import evercell\nevercell.runs()").error
+
+
+def test_completions_are_there_once_and_go_with_us(new_kernel: NewKernel) -> None:
+    kernel = new_kernel(load=False)
+    matchers = "len(get_ipython().Completer.custom_matchers)"
+    for _ in range(2):
+        kernel.run("%load_ext evercell\n%load_ext evercell")
+        assert kernel.value(matchers) == 1
+        assert kernel.complete("%evercell take") == ["%evercell takeover"]
+        kernel.run("%unload_ext evercell")
+        assert kernel.value(matchers) == 0
+        assert "%evercell takeover" not in kernel.complete("%evercell take")
 
 
 def test_a_replayed_cell_still_configures_its_shell(new_kernel: NewKernel) -> None:

@@ -150,8 +150,8 @@ def test_reloading_twice_is_loading_once(kernel: Kernel, counter: Counter) -> No
     again = kernel.run(step(counter))
     assert again.is_replayed and again.picture() == first.picture() and counter.times("one") == 1
     kernel.run("%%step two\ny = x + 1")
-    found = kernel.value("get_ipython().complete('tw', '%branch --from tw')[1]")
-    assert found == ["two"], "completed by the session that is loaded, and by no former one"
+    found = kernel.complete("%branch --from tw")
+    assert found == ["%branch --from two"], "completed by the session that is loaded, and by no former one"
     kernel.run("%unload_ext evercell")
     assert kernel.value("get_ipython().run_cell_async.__self__ is get_ipython()")
 
@@ -170,7 +170,7 @@ def test_after_unloading_nothing_of_ours_completes_or_runs(kernel: Kernel, count
     kernel.run("%load_ext evercell")
     kernel.run("%unload_ext evercell")
     assert kernel.value(f"(list(vars(get_ipython().kernel.session)), {names})") == before
-    assert "takeover" not in kernel.value("get_ipython().complete('ta', '%evercell ta')[1]")
+    assert "%evercell takeover" not in kernel.complete("%evercell ta")
 
 
 def test_a_magic_that_others_have_of_that_name_is_theirs_again(kernel: Kernel) -> None:

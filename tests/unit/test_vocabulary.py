@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
+import evercell
 from evercell.core.errors import UsageError
 from evercell.core.vocabulary import COMMANDS, HEADERS, MAGICS, Argument, Kind, Magic, Value
 from evercell.engine.approvals.request import OnTimeout
@@ -266,6 +267,9 @@ def test_help_shows_every_argument(magic: Magic) -> None:
 def test_every_magic_and_option_is_in_the_docs(magic: Magic) -> None:
     text = "\n".join(path.read_text() for path in DOCS.glob("*.md"))
     assert re.search(rf"(?<!%){magic.written}\b", text)
+    if magic.kind is Kind.COMMAND:
+        for twin in magic.twins:
+            assert re.search(rf"\| [^\n]*`{magic.written}\b[^\n]*`evercell\.{twin}\(", text), twin
     for option in magic.options:
         assert f"`{option.flag}" in text or re.search(rf"{magic.written}[^`\n]*{option.flag}", text), (
             option.flag
@@ -297,3 +301,24 @@ def test_an_option_is_written_out() -> None:
 def test_quotation_marks_hold_words_together_as_in_a_shell(words: list[str]) -> None:
     line = " ".join(words)
     assert split_words(HEADERS["step"], line) == shlex.split(line)
+
+
+def test_the_package_says_which_magics_there_are_in_one_place_only() -> None:
+    """A collection or pattern of names elsewhere is what a new magic would be missing from."""
+    package = Path(evercell.__file__).parent
+    beside = {package / "core" / "vocabulary.py", package / "__init__.py", package / "persisted.py"}
+    names = "|".join([*COMMANDS, *HEADERS])
+    found = []
+    for path in sorted(set(package.rglob("*.py")) - beside):  # the public names are held by another test
+        for node in ast.walk(ast.parse(path.read_text())):
+            words = {word for text in _texts(node) for word in re.findall(rf"^%*({names})$", text)}
+            pattern = {word for text in _texts(node) for word in re.findall(rf"\b({names})\|", text)}
+            if len(words) > 2 or len(pattern) > 2:
+                found.append(f"{path.relative_to(package)}:{node.lineno}: {words} {pattern}")
+    assert found == []
+
+
+def _texts(node: ast.AST) -> list[str]:
+    """The texts of a collection, or a text."""
+    parts = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [node])
+    return [p.value for p in parts if isinstance(p, ast.Constant) and isinstance(p.value, str)]
