@@ -34,7 +34,17 @@ ALLOWED = {
 """Private names used elsewhere → why that is none of a library's."""
 
 CONVENTIONS = frozenset(
-    {"_repr_html_", "_render_traceback_", "_repr_", "_ipython_", "_asdict", "_replace", "_fields", "_mapping"}
+    {
+        "_repr_html_",
+        "_repr_mimebundle_",
+        "_render_traceback_",
+        "_repr_",
+        "_ipython_",
+        "_asdict",
+        "_replace",
+        "_fields",
+        "_mapping",
+    }
 )
 """Documented, underscore or not: IPython's display methods, a named tuple's, SQLAlchemy's ``Row._mapping``."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from evercell.state.internals.cloudpickle import tracker_of
-from evercell.state.internals.matplotlib import interpolation_steps
+from evercell.state.internals.matplotlib import interpolation_steps, undo_counting
 from evercell.state.proxies import is_lazy_proxy
 from evercell.state.typerules import factories
 from evercell.state.typerules.numpy import reduce_array
@@ -111,6 +111,12 @@ def _path(path: Any) -> Reduced | None:
     return factories.make_path, (path.vertices.copy(), codes, steps, path.readonly)
 
 
+def _callbacks(registry: Any) -> Reduced:
+    reduced: Reduced = registry.__reduce_ex__(5)
+    undo_counting(registry, reduced[2])
+    return reduced
+
+
 # -- exceptions ----------------------------------------------------------------------------------
 
 
@@ -165,5 +171,6 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "typing.NewType": _new_type,
     "numpy.dtypes.VoidDType": _structure,
     "matplotlib.path.Path": _path,
+    "matplotlib.cbook.CallbackRegistry": _callbacks,
     "weakref.WeakKeyDictionary": _weak_keys,
 }
