@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,6 @@ from markupsafe import Markup
 from tornado import web
 
 from evercell.core.approvals import Approval
-from evercell.core.clock import utc_text
 from evercell.core.errors import ApprovalNotFound, EvercellError, RunNotFound
 from evercell.engine.approvals.deciding import answer, settled
 from evercell.engine.holder import this_user
@@ -24,12 +24,13 @@ from evercell.engine.listing import RunRow, list_approvals, list_steps, run_row
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.server.fields import PREFIX, values_in
-from evercell.views.approval_card import details_html, outcome_text
+from evercell.views.approval_card import details_html, outcome_text, terms_text
 from evercell.views.form_fields import fields_of
 from evercell.views.listings import steps_view
 from evercell.views.quantities import ago_text
+from evercell.views.table import Table
 from evercell.views.text import printable
-from evercell.views.timeline import timeline_text
+from evercell.views.timeline import timeline_view
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ _pages = Environment(
     autoescape=select_autoescape(default=True),
     finalize=_shown,
 )
-_pages.globals.update(ago=ago_text, utc=utc_text, outcome=outcome_text, prefix=PREFIX)
+_pages.globals.update(ago=ago_text, outcome=outcome_text, terms=terms_text, prefix=PREFIX)
 
 
 def routes(base_url: str) -> list[tuple[str, type[JupyterHandler]]]:
@@ -191,22 +192,25 @@ class ApprovalHandler(_Page):
 
 
 class RunHandler(_Page):
-    """What happened in a run, as text."""
+    """What happened in a run."""
 
     @web.authenticated
     @authorized
     async def get(self, ref: str) -> None:
         """Its steps and its journal."""
 
-        def look() -> tuple[RunRow, str]:
-            run = self.workspace.store.runs.find(ref)
-            row = run_row(self.workspace, run)
-            steps = str(steps_view(row, list_steps(self.workspace, run)))
-            return row, f"{steps}\n\n{timeline_text(self.workspace.store.journal.events(run.id))}"
+        def look() -> tuple[RunRow, list[Table]]:
+            row = run_row(self.workspace, self.workspace.store.runs.find(ref))
+            steps = steps_view(row, list_steps(self.workspace, row.run))
+            return row, [
+                replace(steps, title=""),
+                timeline_view(self.workspace.store.journal.events(row.run.id)),
+            ]
 
         try:
-            row, text = await self.work(look)
+            row, tables = await self.work(look)
         except RunNotFound as error:
             self.show_error(error, 404)
             return
-        self.show("run.html", run=row.run, standing=row.standing, text=text)
+        parts = [Markup(table._repr_html_()) for table in tables]  # noqa: S704  escaped there
+        self.show("run.html", row=row, tables=parts)

@@ -12,10 +12,18 @@ from evercell.engine.approvals.wording import where_to_answer
 from evercell.views.form_fields import fields_of
 from evercell.views.text import escaped, one_line
 
+PENDING, APPROVED, NOT_APPROVED = "#e69500", "#1a7f37", "#b42318"
+"""Colours of the bar beside a question that is open, that was approved, that was answered otherwise."""
+
 _IMAGES = ("image/png", "image/jpeg", "image/gif")
-_FRAME = "width:100%;height:16em;border:1px solid #8888;border-radius:4px;background:white"
+_FRAME = "width:100%;border:1px solid #8888;border-radius:4px;background:white;resize:vertical"
+_INSIDE_FRAME = (
+    "<style>body{font:13px/1.4 system-ui,sans-serif;margin:8px}table{border:0;border-collapse:collapse}"
+    "th,td{border:0;border-bottom:1px solid #ddd;padding:.2em .8em;text-align:right}</style>"
+)
 _TEXT = "white-space:pre-wrap;overflow:auto;max-height:24em;margin:.3em 0"
 _CELL = "text-align:left;padding:.1em 1em .1em 0;vertical-align:top;white-space:pre-wrap"
+_DIM = "opacity:.75;line-height:1.5"
 
 
 def approval_card(approval: Approval, link: str | None = None) -> dict[str, str]:
@@ -28,37 +36,71 @@ def approval_text(approval: Approval, link: str | None = None) -> str:
     fields = [f"  {one_line(field.label)}: {one_line(field.text)}" for field in fields_of(approval)]
     where = [one_line(where_to_answer(approval, link))] if approval.decision is None else []
     title = f"approval {approval.id}: {one_line(approval.title)}"
-    return "\n".join([title, *fields, outcome_text(approval), *where])
+    return "\n".join(filter(None, [title, terms_text(approval), *fields, outcome_text(approval), *where]))
 
 
 def approval_html(approval: Approval, link: str | None = None) -> str:
     """The same as HTML, with the details as they were displayed."""
-    where = f"<code>{escaped(where_to_answer(approval, link))}</code>" if approval.decision is None else ""
+    where = where_html(approval, link) if approval.decision is None else ""
     return (
-        "<div style='border-left:4px solid #e69500;padding:.4em 1em'>"
+        f"<div style='border-left:4px solid {colour_of(approval)};padding:.4em 1em'>"
         f"{question_html(approval)}{_fields_html(approval)}"
         f"<div><strong>{escaped(outcome_text(approval))}</strong></div>{where}</div>"
     )
 
 
 def question_html(approval: Approval) -> str:
-    """Title and details."""
-    return (
-        f"<h4 style='margin:.2em 0'>{escaped(approval.title)}</h4>{details_html(approval.question.details)}"
+    """Title, terms and details."""
+    title = f"<div style='font-weight:600;font-size:1.05em;margin:.2em 0'>{escaped(approval.title)}</div>"
+    terms = f"<div style='{_DIM}'>{escaped(terms_text(approval))}</div>" if terms_text(approval) else ""
+    return title + terms + details_html(approval.question.details)
+
+
+def where_html(approval: Approval, link: str | None = None) -> str:
+    """Where to answer while it is open."""
+    return f"<div style='{_DIM}'><code>{escaped(where_to_answer(approval, link))}</code></div>"
+
+
+def colour_of(approval: Approval) -> str:
+    """Of the bar beside it."""
+    if approval.decision is None:
+        return PENDING
+    return APPROVED if approval.approved else NOT_APPROVED
+
+
+def terms_text(approval: Approval) -> str:
+    """While it is open: until when, by whom and by how many it is decided; empty where anybody may at any time."""
+    if approval.decision is not None:
+        return ""
+    question = approval.question
+    deadline = (
+        f"until {utc_text(approval.deadline_at)} (then: {question.on_timeout})"
+        if approval.deadline_at
+        else ""
     )
+    people = f"for {' or '.join(question.approvers)}" if question.approvers else ""
+    quorum = f"{question.quorum} have to approve" if question.quorum > 1 else ""
+    return one_line(", ".join(filter(None, [deadline, people, quorum])))
 
 
 def details_html(details: Mapping[str, Any]) -> str:
     """Details as they were displayed. HTML is shut in a frame without scripts, forms or links to us."""
     page = details.get("text/html")
     if page is not None:
-        return f'<iframe sandbox="" style="{_FRAME}" srcdoc="{html.escape(_joined(page))}"></iframe>'
+        inside = html.escape(_INSIDE_FRAME + _joined(page))
+        return f'<iframe sandbox="" style="{_FRAME};height:{_frame_height(_joined(page))}" srcdoc="{inside}"></iframe>'
     for kind in _IMAGES:
         if kind in details:
             data = html.escape("".join(_joined(details[kind]).split()))
             return f'<img style="max-width:100%" alt="details" src="data:{kind};base64,{data}">'
     text = details.get("text/markdown", details.get("text/plain"))
     return f'<pre style="{_TEXT}">{escaped(_joined(text))}</pre>' if text is not None else ""
+
+
+def _frame_height(page: str) -> str:
+    """A frame does not fit itself to what is in it; the rows of a table tell roughly."""
+    rows = page.count("<tr")
+    return f"{min(2 + 2 * rows, 20)}em" if rows else "16em"
 
 
 def outcome_text(approval: Approval) -> str:

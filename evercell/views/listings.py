@@ -14,6 +14,9 @@ from evercell.views.approval_card import outcome_text
 from evercell.views.quantities import ago_text, duration_text, size_text
 from evercell.views.table import Table
 
+_LINE = 80
+"""Characters of a line of commands."""
+
 
 def runs_view(rows: Sequence[RunRow], *, here: str | None = None) -> Table:
     """Runs as a tree; the one that this kernel is on carries a star."""
@@ -93,8 +96,18 @@ def approvals_view(rows: Sequence[ApprovalRow]) -> Table:
 def overview(session: Session) -> Table:
     """Where this notebook stands, and what can be typed."""
     run = session.refresh()
-    footer = f"store: {session.store.url}\n{'  '.join(m.shown for m in MAGICS)}   (each with -h)"
+    footer = f"store: {session.store.url}\ncommands, each with -h:\n{_commands()}"
     if run is None:
         return Table("This notebook has no run yet; its first %%step starts one.", (), (), footer)
     table = steps_view(run_row(session.workspace, run), list_steps(session.workspace, run))
     return Table(table.title, table.headings, table.rows, footer)
+
+
+def _commands() -> str:
+    """The magics on lines that are not broken within one."""
+    lines = [""]
+    for magic in MAGICS:
+        if len(lines[-1]) + 2 + len(magic.shown) > _LINE:
+            lines.append("")
+        lines[-1] += ("  " if lines[-1] else "") + magic.shown
+    return "\n".join(lines)

@@ -9,6 +9,8 @@ from evercell.views.text import display_width, escaped, one_line, printable
 
 _CELL = "text-align:left;padding:.15em .8em .15em 0;vertical-align:top;white-space:pre"
 
+_FOOTER = "opacity:.75;white-space:pre-wrap;margin:.4em 0"
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -37,7 +39,7 @@ class Table:
             )
             parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
         if self.footer:
-            parts.append(f'<div style="opacity:.75;white-space:pre-wrap">{escaped(self.footer)}</div>')
+            parts.append(f'<pre style="{_FOOTER}">{escaped(self.footer)}</pre>')
         return "".join(parts)
 
 

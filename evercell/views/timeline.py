@@ -1,24 +1,31 @@
-"""A run's journal as lines of text."""
+"""A run's journal as a table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evercell.core.clock import utc_text
 from evercell.core.records import Event
-from evercell.views.text import one_line
+from evercell.views.table import Table
 
 _LONGEST = 160
-_HIDDEN = frozenset({"digest", "calls_digest", "host", "pid", "token"})
+_HIDDEN = frozenset({"digest", "calls_digest", "key", "mac", "host", "pid", "token"})
+"""Of use to a program that verifies, and noise to a person."""
 
 
-def timeline_text(events: Iterable[Event]) -> str:
-    """One line an entry: when, what, and its data."""
-    return "\n".join(f"{utc_text(e.at)}  {e.kind:<22} {_data_text(e.data)}".rstrip() for e in events)
+def timeline_view(events: Iterable[Event]) -> Table:
+    """One row an entry: when, what, and its data."""
+    rows = [(utc_text(event.at), str(event.kind), _data_text(event.data)) for event in events]
+    return Table("", ("when", "what", ""), rows)
 
 
-def _data_text(data: Any) -> str:
+def _data_text(data: Mapping[str, Any]) -> str:
     shown = {name: value for name, value in data.items() if name not in _HIDDEN and value not in (None, "")}
-    text = one_line(" ".join(f"{name}={value}" for name, value in shown.items()))
+    text = "  ".join(f"{name}={_value_text(value)}" for name, value in shown.items())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _value_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)

@@ -10,16 +10,25 @@ import ipywidgets as w
 
 from evercell.core.approvals import Approval
 from evercell.core.errors import EvercellError
-from evercell.engine.approvals.wording import where_to_answer
 from evercell.engine.executor import Answer
-from evercell.views.approval_card import approval_card, outcome_text, question_html
+from evercell.views.approval_card import (
+    APPROVED,
+    NOT_APPROVED,
+    PENDING,
+    approval_card,
+    outcome_text,
+    question_html,
+    where_html,
+)
 from evercell.views.form_fields import FieldKind, FormField, fields_of
 from evercell.views.text import escaped, one_line
 
 _BOX = "evercell-approval"
 _GONE = "evercell-gone"
 _STYLE = f"""<style>
-.{_BOX} {{ border-left: 4px solid #e69500; padding: .2em 1em }}
+.{_BOX} {{ border-left: 4px solid {PENDING}; padding: .2em 1em }}
+.{_BOX}.evercell-approved {{ border-color: {APPROVED} }}
+.{_BOX}.evercell-not-approved {{ border-color: {NOT_APPROVED} }}
 .{_GONE} {{ display: none }}
 .{_GONE}.jupyter-widgets-disconnected {{ display: block }}
 .{_BOX} button.jupyter-widgets-disconnected, .{_BOX} .jupyter-widgets-disconnected button {{
@@ -27,6 +36,7 @@ _STYLE = f"""<style>
 </style>"""
 """A front end marks widgets whose kernel is gone: only then is the remark shown, and no button takes a click."""
 
+_LABEL = {"description_width": "9em"}
 _WIDE = {"layout": {"width": "32em"}}
 
 
@@ -40,24 +50,22 @@ class ApprovalForm:
         self._display: Any = None
         self._fields = {field.name: _LiveField(field) for field in fields_of(approval)}
         self._comment = w.Textarea(
-            placeholder="comment", layout=w.Layout(width="32em", height="3.2em"), description=""
+            placeholder="comment",
+            description="comment" if self._fields else "",
+            style=_LABEL,
+            layout=w.Layout(width="32em", height="3.2em"),
         )
         self._buttons = [self._button(n, choice) for n, choice in enumerate(approval.question.choices)]
-        where = escaped(where_to_answer(approval, link))
-        self._outcome = w.HTML(f"<code>{where}</code>")
-        gone = w.HTML(
-            "<strong>The kernel that asked is gone, so these buttons are dead. The question is still open:</strong> "
-            f"run the cell again, or <code>{where}</code>"
-        )
-        gone.add_class(_GONE)
+        self._outcome = w.HTML(where_html(approval, link))
+        self._question = w.HTML(_STYLE + question_html(approval))
         self.box = w.VBox(
             [
-                w.HTML(_STYLE + question_html(approval)),
+                self._question,
                 *(field.widget for field in self._fields.values()),
                 self._comment,
                 w.HBox(self._buttons),
                 self._outcome,
-                gone,
+                _remark_for_a_dead_kernel(approval, link),
             ]
         )
         self.box.add_class(_BOX)
@@ -78,7 +86,11 @@ class ApprovalForm:
         self._show_outcome(outcome_text(approval))
         if approval.decision is None:
             return
+        self.box.add_class("evercell-approved" if approval.approved else "evercell-not-approved")
+        self._question.value = _STYLE + question_html(approval)
         self._comment.value = approval.decision.comment
+        if not approval.decision.comment:
+            self._comment.layout.display = "none"
         for field in fields_of(approval):
             self._fields[field.name].show(field)
         for widget in self.widgets()[1:]:
@@ -106,6 +118,15 @@ class ApprovalForm:
 
     def _show_outcome(self, text: str) -> None:
         self._outcome.value = f"<strong style='white-space:pre-wrap'>{escaped(text)}</strong>"
+
+
+def _remark_for_a_dead_kernel(approval: Approval, link: str | None) -> Any:
+    remark = w.HTML(
+        "<strong>The kernel that asked is gone, so these buttons are dead. The question is still open:</strong> "
+        f"run the cell again, or {where_html(approval, link)}"
+    )
+    remark.add_class(_GONE)
+    return remark
 
 
 class _LiveField:
@@ -139,8 +160,7 @@ def _widget_of(field: FormField) -> Any:
         FieldKind.YES_NO: partial(w.Checkbox, indent=True),
         FieldKind.CHOICE: partial(w.Dropdown, options=list(field.options), **_WIDE),
     }[field.kind]
-    style = {"description_width": "9em"}
-    return make(value=_widget_value(field), description=one_line(field.label), style=style)
+    return make(value=_widget_value(field), description=one_line(field.label), style=_LABEL)
 
 
 def _widget_value(field: FormField) -> Any:

@@ -21,12 +21,13 @@ from evercell.engine.listing import ApprovalRow, RunRow, StepRow
 from evercell.engine.standing import Standing
 from evercell.views.approval_card import approval_card, outcome_text
 from evercell.views.form_fields import fields_of
-from evercell.views.listings import approvals_view, runs_view, steps_view
+from evercell.views.listings import approvals_view, overview, runs_view, steps_view
 from evercell.views.quantities import ago_text, duration_text, size_text
 from evercell.views.table import Table
 from evercell.views.text import display_width, one_line, printable, printable_in_colour
-from evercell.views.timeline import timeline_text
+from evercell.views.timeline import timeline_view
 from evercell.widgets.approval_form import ApprovalForm
+from tests.unit.sessions import Notebook, workspace_in
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 COMMANDS = "\x1b[2J\x1b]0;owned\x07\x1b]52;c;cm0=\x1b\\\x9b2J\x1bc\x08\x7f\u202e"
@@ -132,18 +133,18 @@ def everything_shown() -> list[tuple[str, str]]:
     vote = Vote("Approve", name, NOW, "web page", name, {name: name})
     over = dataclasses.replace(asked, decision=vote)
     step = StepRow(name, "completed", 1, 1, 1.0, NOW, "c1")
+    event = Event("r1", 1, NOW, EventKind.APPROVAL_DECIDED, {"comment": name, "by": name}, b"", b"")
     tables = [
         runs_view([row]),
         steps_view(row, [step]),
         approvals_view([ApprovalRow(a, name) for a in (asked, over)]),
+        timeline_view([event]),
         Table(name, (name,), [(name,)], name),
     ]
-    event = Event("r1", 1, NOW, EventKind.APPROVAL_DECIDED, {"comment": name, "by": name}, b"", b"")
     cards = [approval_card(a, f"http://host/{name}") for a in (asked, over)]
     return [
         *((str(table), table._repr_html_()) for table in tables),
         *((card["text/plain"], card["text/html"]) for card in cards),
-        (timeline_text([event]), ""),
     ]
 
 
@@ -165,6 +166,13 @@ def test_commands_print_through_one_place() -> None:
     assert {place.partition(":")[0] for place in wrong} == {"terminal.py"}
 
 
+def test_the_overview_breaks_no_command(tmp_path: Path) -> None:
+    with workspace_in(tmp_path) as workspace:
+        footer = str(overview(Notebook(workspace).session)).splitlines()[1:]
+    assert footer[0].startswith("store: sqlite") and "-h" in footer[1]
+    assert len(footer) > 3 and all(line.startswith("%") and len(line) <= 80 for line in footer[2:])
+
+
 # -- approvals -----------------------------------------------------------------------------------
 
 
@@ -183,6 +191,18 @@ def test_a_decided_approval_shows_what_was_decided() -> None:
     told = ApprovalRow(over, "nb-1").as_json()
     assert told["values"] == {**FORM, "subject": "Changed", "copies": 7, "urgent": True, "cc": []}
     assert list(told["values"]) == list(FORM)  # type: ignore[call-overload]
+
+
+def test_a_pending_card_says_until_when_and_whose_it_is_to_decide() -> None:
+    asked = approval()
+    asked = dataclasses.replace(
+        asked, question=dataclasses.replace(asked.question, approvers=("ann", "bob"), quorum=2)
+    )
+    terms = "until 2026-02-03 18:00:00 UTC (then: reject), for ann or bob, 2 have to approve"
+    over = dataclasses.replace(asked, decision=decided())
+    for kind in ("text/plain", "text/html"):
+        assert terms in approval_card(asked)[kind]
+        assert "until" not in approval_card(over)[kind]
 
 
 def test_the_live_form_shows_what_was_decided_elsewhere_and_takes_no_more() -> None:
