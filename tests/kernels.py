@@ -14,7 +14,7 @@ from typing import Any
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-from evercell.headless.sockets import reach_through_sockets
+from evercell.headless.kernels import reach_through_sockets
 
 CELL_TIMEOUT = 60
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")

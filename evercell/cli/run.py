@@ -82,8 +82,8 @@ def finish(
     wait_grace: float | None = None,
 ) -> None:
     """Execute a run, say what came of it, and end with exit code 1 if it did not complete, 75 if it waits."""
+    from evercell.headless.run_waiting import EX_TEMPFAIL
     from evercell.headless.runner import execute_run
-    from evercell.headless.suspension import EXIT_CODE
 
     quiet_libraries()
     report = execute_run(
@@ -106,7 +106,7 @@ def finish(
         say(f"run {report.run.name} {report.run.status}: {done} steps completed → {report.run.output}")
     if report.waiting:
         warn(f"evercell: {report.waiting}")
-        sys.exit(EXIT_CODE)
+        sys.exit(EX_TEMPFAIL)
     if report.error:
         warn(f"evercell: {report.error}")
         warn(f"  → after mending it: evercell resume {report.run.name}")

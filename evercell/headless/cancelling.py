@@ -16,31 +16,29 @@ from evercell.core.statuses import CANCEL, RunStatus
 from evercell.engine.holder import this_user
 from evercell.engine.leasing import foreign_lease, held_message, take_lease
 from evercell.engine.workspace import Workspace
-from evercell.headless.sockets import reach_through_sockets
+from evercell.headless.kernels import reach_through_sockets, remote_call
 
-_SECONDS = 600
-_SECONDS_TO_START = 60
-_SECONDS_TO_END = 30
-"""How long the session of a run has to leave it when it is cancelled."""
+_UNDO_TIMEOUT = 600
+"""Seconds that one cell of the undoing may take."""
+
+_KERNEL_START_TIMEOUT = 60
+_SESSION_END_TIMEOUT = 30
+"""Seconds that the session of a run has to leave it when it is cancelled."""
+
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_CELLS = (
-    "__import__('evercell.kernel_ext.remote', fromlist=['door']).attach_run({run!r})",
-    "%resume",
-    "%abandon --undo",
-)
 
 
 def cancel_run(workspace: Workspace, run_ref: str, *, undo: bool, store_url: str) -> list[str]:
     """Cancel a run; with ``undo`` its calls are undone first, in a kernel that resumes it.
 
-    A living session on the run is interrupted and leaves it. Returns what was said on the way. Raises
-    `LeaseHeld` where that session does not end.
+    A living session on the run is interrupted and leaves it. Returns what there is to report, line by line.
+    Raises `LeaseHeld` where that session does not end.
     """
     run = workspace.store.runs.find(run_ref)
     if foreign_lease(workspace, run.id):
         _end_session(workspace, run)
     if undo:
-        return _in_a_kernel(run, store_url)
+        return _undo_in_a_kernel(run, store_url)
     held = take_lease(workspace, run.id)
     try:
         workspace.store.runs.set_status(held.lease, run.id, RunStatus.CANCELLED)
@@ -54,7 +52,7 @@ def _end_session(workspace: Workspace, run: Run) -> None:
     request = RunRequest(CANCEL, this_user(), workspace.clock().isoformat())
     workspace.store.runs.set_request(run.id, request)
     try:
-        end = time.monotonic() + _SECONDS_TO_END
+        end = time.monotonic() + _SESSION_END_TIMEOUT
         while other := foreign_lease(workspace, run.id):
             if time.monotonic() > end:
                 raise held_message(run.name, other)
@@ -63,37 +61,41 @@ def _end_session(workspace: Workspace, run: Run) -> None:
         workspace.store.runs.set_request(run.id, None)
 
 
-def _in_a_kernel(run: Run, store_url: str) -> list[str]:
+def _undo_in_a_kernel(run: Run, store_url: str) -> list[str]:
     folder = Path(run.notebook).parent if run.notebook else Path.cwd()
     environ = {**os.environ, "EVERCELL_STORE": store_url}
     manager = reach_through_sockets(KernelManager())
     manager.start_kernel(cwd=str(folder if folder.is_dir() else Path.cwd()), env=environ)
     client = manager.blocking_client()
     client.start_channels()
-    said: list[str] = []
     try:
-        client.wait_for_ready(timeout=_SECONDS_TO_START)
-        for cell in _CELLS:
-            _execute(client, cell.format(run=run.id), said)
+        client.wait_for_ready(timeout=_KERNEL_START_TIMEOUT)
+        cells = (remote_call("attach_run", run.id), "%resume", "%abandon --undo")
+        return [line for cell in cells for line in _execute(client, cell)]
     except RuntimeError as error:
         raise KernelDied(f"No kernel to undo run {run.name} in: {error}", hint="Try again.") from error
     finally:
         client.stop_channels()
         manager.shutdown_kernel()
-    return said
 
 
-def _execute(client: Any, cell: str, said: list[str]) -> None:
-    def hook(message: dict[str, Any]) -> None:
-        content = message["content"]
+def _execute(client: Any, cell: str) -> list[str]:
+    """Execute a cell and return the lines that it printed."""
+    printed: list[str] = []
+
+    def collect(message: dict[str, Any]) -> None:
         if message["msg_type"] == "stream":
-            said.extend(str(content["text"]).strip().splitlines())
+            printed.append(str(message["content"]["text"]))
 
     try:
-        reply = client.execute_interactive(cell, output_hook=hook, timeout=_SECONDS)
+        reply = client.execute_interactive(cell, output_hook=collect, timeout=_UNDO_TIMEOUT)
     except TimeoutError as error:
-        raise KernelDied(f"No answer to {cell} within {_SECONDS} s.", hint="Undo it by hand.") from error
+        raise KernelDied(f"No answer to {cell} within {_UNDO_TIMEOUT} s.", hint="Undo it by hand.") from error
     content = reply["content"]
     if content["status"] != "ok":
-        told = _COLOURS.sub("", "\n".join(content.get("traceback", ()))) or content.get("evalue", "")
-        raise UsageError(f"{cell} failed, so the run is as it was: {told}", hint="Mend that, and try again.")
+        traceback = _COLOURS.sub("", "\n".join(content.get("traceback", ())))
+        raise UsageError(
+            f"{cell} failed, so the run is as it was: {traceback or content.get('evalue', '')}",
+            hint="Mend that, and try again.",
+        )
+    return "".join(printed).strip().splitlines()

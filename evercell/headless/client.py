@@ -1,4 +1,4 @@
-"""A notebook client that attaches each kernel it starts to a run, and tells it which cells are steps."""
+"""A notebook client that attaches each kernel it starts to a run, and sends along which cells are steps."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from papermill.clientwrap import PapermillNotebookClient
 
 from evercell.core.errors import EvercellError
 from evercell.core.statuses import RunStatus
-from evercell.headless.sockets import reach_through_sockets
-
-_DOOR = "__import__('evercell.kernel_ext.remote', fromlist=['door'])"
-
+from evercell.headless.kernels import reach_through_sockets, remote_call
 
 _SUSPENDED = "Suspended"
-"""Name of the exception by which a step ends in the middle of a wait."""
+"""Name of the kernel's exception by which a step ends in the middle of a wait."""
 
 
-class _Suspension(Exception):
+class _RunSuspended(Exception):
     """No further cell is executed."""
 
 
@@ -41,7 +38,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         self._on_cell_end = on_cell_end
         self._metadata: dict[str, Any] = {}
         self.failed = False
-        self.waiting: str | None = None
+        self.waits_for: str | None = None
         """What the run waits for, where it was suspended."""
 
     def create_kernel_manager(self) -> Any:
@@ -64,20 +61,20 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         Raises nbclient's `DeadKernelError` when the kernel goes away.
         """
         self.kc.execute = self._execute
-        self._tell_kernel(f"attach_run({self._run_id!r})")
+        self._call_in_kernel("attach_run", self._run_id)
         status = RunStatus.PAUSED
         try:
             super().papermill_execute_cells()
             self.failed = any(cell.metadata.papermill.get("exception") for cell in self.nb.cells)
             status = RunStatus.FAILED if self.failed else RunStatus.COMPLETED
-        except _Suspension:
+        except _RunSuspended:
             status = RunStatus.WAITING
         except DeadKernelError:
             raise
         except BaseException:
-            self._tell_kernel(f"detach_run({str(status)!r})")
+            self._call_in_kernel("detach_run", str(status))
             raise
-        self._tell_kernel(f"detach_run({str(status)!r})")
+        self._call_in_kernel("detach_run", str(status))
 
     def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
         """Execute a cell; its request carries the cell's id and what evercell makes of it."""
@@ -87,8 +84,8 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         except CellExecutionError as error:
             if error.ename != _SUSPENDED:
                 raise
-            self.waiting = str(error.evalue)
-            raise _Suspension from None
+            self.waits_for = str(error.evalue)
+            raise _RunSuspended from None
         finally:
             self._metadata = {}
             self._on_cell_end(cell_index)
@@ -109,8 +106,8 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         msg_id: str = message["header"]["msg_id"]
         return msg_id
 
-    def _tell_kernel(self, call: str) -> None:
-        msg_id = self._execute(f"{_DOOR}.{call}", silent=True, store_history=False)
+    def _call_in_kernel(self, function: str, *arguments: str) -> None:
+        msg_id = self._execute(remote_call(function, *arguments), silent=True, store_history=False)
         reply = self.wait_for_reply(msg_id)
         if reply["content"]["status"] != "ok":
             content = reply["content"]

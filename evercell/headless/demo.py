@@ -26,7 +26,7 @@ KILL_IN = "evaluate"
 KILL_DELAY = 2.0
 """Seconds into that step."""
 
-_PATIENCE = 300.0
+_BEGIN_TIMEOUT = 300.0
 """Seconds to wait for that step to begin."""
 
 _NEEDED = ("sklearn", "matplotlib", "pandas")
@@ -74,26 +74,26 @@ def start(workspace: Workspace, notebook: Path) -> Run:
     return start_run(workspace, notebook, params={"report_path": str(notebook.with_name(REPORT))})
 
 
-class Assassin(threading.Thread):
+class KernelKiller(threading.Thread):
     """Waits in the journal until the step `KILL_IN` has begun, then sends SIGKILL to the run's kernel."""
 
     def __init__(self, workspace: Workspace, run: Run) -> None:
-        super().__init__(name="evercell-demo-assassin", daemon=True)
+        super().__init__(name="evercell-demo-killer", daemon=True)
         self._store = workspace.store
         self._run = run
-        self._called_off = threading.Event()
+        self._cancelled = threading.Event()
         self.killed: int | None = None
         """Process id of the kernel that was killed."""
 
     def run(self) -> None:
         waited, interval = 0.0, 0.1
-        while waited < _PATIENCE and not self._called_off.wait(interval):
+        while waited < _BEGIN_TIMEOUT and not self._cancelled.wait(interval):
             waited += interval
             if self._has_begun():
                 break
         else:
             return
-        if self._called_off.wait(KILL_DELAY):
+        if self._cancelled.wait(KILL_DELAY):
             return
         lease = self._store.leases.get(self._run.id)
         if lease is not None:
@@ -107,20 +107,20 @@ class Assassin(threading.Thread):
         )
 
     def stop(self) -> None:
-        """Call it off."""
-        self._called_off.set()
+        """Kill nothing any more."""
+        self._cancelled.set()
         self.join()
 
 
 def run_until_killed(workspace: Workspace, run: Run) -> tuple[RunReport, int | None]:
     """Execute the run with its kernel killed on the way; returns the report and the killed process."""
-    assassin = Assassin(workspace, run)
-    assassin.start()
+    killer = KernelKiller(workspace, run)
+    killer.start()
     try:
         report = execute_run(workspace, run, max_restarts=0, progress=False)
     finally:
-        assassin.stop()
-    return report, assassin.killed
+        killer.stop()
+    return report, killer.killed
 
 
 def step_histories(workspace: Workspace, run: Run) -> list[StepHistory]:

@@ -20,16 +20,15 @@ from evercell.engine.settings import resolve_settings
 from evercell.engine.step_names import check_notebook
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.headless.cell_steps import cell_requests
-from evercell.headless.choice import choose_run
 from evercell.headless.client import DurableClient
 from evercell.headless.output import OutputNotebook
-from evercell.headless.suspension import RunWaiting
+from evercell.headless.run_selection import select_run
+from evercell.headless.run_waiting import RunWaiting
 
 log = logging.getLogger("papermill")
 
 MAX_RESTARTS = 3
 """How many kernels may die under one execution before it gives up."""
-
 
 WAIT_GRACE = 10.0
 """Seconds that a wait may hold the kernel of a headless run."""
@@ -77,13 +76,13 @@ class DurableEngine(Engine):  # type: ignore[misc]
         wait_grace: float | None = None,
         **options: Any,
     ) -> None:
-        """Execute the notebook as the run ``evercell_run``, or as the one `choose_run` finds.
+        """Execute the notebook as the run ``evercell_run``, or as the one `select_run` finds.
 
         Raises `RunWaiting` where a wait lasts longer than ``wait_grace`` seconds.
         """
         check_notebook(nb_man.nb)
         with open_workspace(resolve_settings(evercell_store)) as workspace:
-            run = choose_run(workspace, nb_man.nb.metadata.papermill, wanted=evercell_run)
+            run = select_run(workspace, nb_man.nb.metadata.papermill, wanted=evercell_run)
             grace = wait_grace if wait_grace is not None else workspace.settings.wait_grace
             execution = _Execution(workspace, run, nb_man, WAIT_GRACE if grace is None else grace)
             execution.execute(kernel_name, max_restarts, options)
@@ -108,8 +107,8 @@ class _Execution:
                 client = self._client(kernel_name, options)
                 try:
                     client.execute(env=self._environment())
-                    if client.waiting is not None:
-                        raise self._waiting(client.waiting)
+                    if client.waits_for is not None:
+                        raise self._waiting(client.waits_for)
                     return
                 except DeadKernelError:
                     self._note_death(deaths + 1)
@@ -122,17 +121,17 @@ class _Execution:
     def _waiting(self, what: str) -> RunWaiting:
         pending = waiting_for(self._workspace, run_id=self._run.id)
         todo = [f"  {approval.title}: {where_to_answer(approval)}" for approval in pending]
-        told = "\n".join([f"run {self._run.name} waits for {what}", *todo])
-        return RunWaiting(f"{told}\n  then: evercell resume {self._run.name}")
+        lines = [f"run {self._run.name} waits for {what}", *todo, f"  then: evercell resume {self._run.name}"]
+        return RunWaiting("\n".join(lines))
 
     def _client(self, kernel_name: str, options: dict[str, Any]) -> DurableClient:
-        given = remove_args(["input_path", "timeout", "startup_timeout"], **options)
-        started = given.pop("start_timeout", 60)
-        limit = given.pop("execution_timeout", None)
+        ours = remove_args(["input_path", "timeout", "startup_timeout"], **options)
+        startup_timeout = ours.pop("start_timeout", 60)
+        cell_timeout = ours.pop("execution_timeout", None)
         merged = merge_kwargs(
-            given,
-            timeout=limit or options.get("timeout"),
-            startup_timeout=started,
+            ours,
+            timeout=cell_timeout or options.get("timeout"),
+            startup_timeout=startup_timeout,
             kernel_name=kernel_name,
             log=log,
         )

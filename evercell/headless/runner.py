@@ -26,7 +26,7 @@ from evercell.engine.leasing import foreign_lease, held_message
 from evercell.engine.listing import StepRow, list_steps
 from evercell.engine.workspace import Workspace
 from evercell.headless.papermill import MAX_RESTARTS
-from evercell.headless.suspension import RunWaiting
+from evercell.headless.run_waiting import RunWaiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ def execute_run(
             max_restarts=max_restarts,
             wait_grace=wait_grace,
         )
-    except RunWaiting as told:
-        waiting = str(told)
+    except RunWaiting as suspended:
+        waiting = str(suspended)
     except PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue}"
     except LeaseHeld:

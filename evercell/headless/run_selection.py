@@ -15,7 +15,7 @@ from evercell.engine.workspace import Workspace
 _DONE = (RunStatus.COMPLETED, RunStatus.CANCELLED)
 
 
-def choose_run(workspace: Workspace, papermill: Any, *, wanted: str | None = None) -> Run:
+def select_run(workspace: Workspace, papermill: Any, *, wanted: str | None = None) -> Run:
     """The run named by ``wanted`` (or ``$EVERCELL_RUN``), an unfinished one of the same work, or a new one.
 
     The same work is: same input notebook, same output notebook, same parameters. ``new`` asks for a
