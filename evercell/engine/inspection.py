@@ -49,7 +49,7 @@ class VariableRow:
         }
 
 
-def verified(workspace: Workspace, checkpoint: Checkpoint) -> VerifiedManifest:
+def verified_manifest(workspace: Workspace, checkpoint: Checkpoint) -> VerifiedManifest:
     """The checkpoint's manifest, authenticated back to the last full one; raises `Tampered`."""
 
     def payload_of(checkpoint_id: str) -> tuple[bytes, bytes]:
@@ -62,7 +62,7 @@ def verified(workspace: Workspace, checkpoint: Checkpoint) -> VerifiedManifest:
 
 def inspect_checkpoint(workspace: Workspace, checkpoint: Checkpoint) -> list[VariableRow]:
     """The variables as of a checkpoint, by name; hidden states (``:random``) last."""
-    manifest = verified(workspace, checkpoint)
+    manifest = verified_manifest(workspace, checkpoint)
     stored = _stored_sizes(workspace, manifest)
     shown: set[str] = set()
     rows = []

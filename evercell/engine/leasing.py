@@ -13,8 +13,8 @@ from evercell.core.statuses import CANCEL
 from evercell.engine.holder import is_gone, this_holder
 from evercell.engine.workspace import Workspace
 
-_LISTENING = 1.0
-"""Seconds between two looks at what somebody outside wants of the run."""
+_POLL_SECONDS = 1.0
+"""Between two looks at what somebody outside wants of the run."""
 
 OnCancel = Callable[[RunRequest], None]
 
@@ -32,17 +32,17 @@ class HeldLease:
         self.lease = lease
         self._on_cancel = on_cancel
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="evercell-lease", daemon=True)
+        self._thread = threading.Thread(target=self._keep_alive, name="evercell-lease", daemon=True)
         self._thread.start()
 
-    def _beat(self) -> None:
+    def _keep_alive(self) -> None:
         interval = self._workspace.lease_ttl.total_seconds() / 3
-        pause = min(interval, _LISTENING)
+        pause = min(interval, _POLL_SECONDS)
         since = 0.0
         while not self._stop.wait(pause):
             since += pause
             try:
-                self._listen()
+                self._check_for_cancel()
                 if since >= interval:
                     self._workspace.store.leases.renew(self.lease, ttl=self._workspace.lease_ttl)
                     since = 0.0
@@ -51,7 +51,7 @@ class HeldLease:
             except StoreError:
                 continue  # out of reach for now; the next commit reports what matters
 
-    def _listen(self) -> None:
+    def _check_for_cancel(self) -> None:
         if self._on_cancel is None:
             return
         request = self._workspace.store.runs.request(self.lease.run_id)
@@ -65,7 +65,7 @@ class HeldLease:
         self._workspace.store.leases.release(self.lease)
 
     def stop(self) -> None:
-        """Stop the heartbeat without a word to the store."""
+        """Stop the heartbeat; the lease itself is left as it is."""
         self._stop.set()
         if self._thread is not threading.current_thread():
             self._thread.join(timeout=5)
@@ -114,7 +114,7 @@ def foreign_lease(workspace: Workspace, run_id: str) -> Lease | None:
     return None if _same_process(held, this_holder().pid) else held
 
 
-def held_message(run_name: str, held: Lease) -> LeaseHeld:
+def lease_held_error(run_name: str, held: Lease) -> LeaseHeld:
     """The error for a run that somebody else writes to."""
     who = f"{held.holder.user}@{held.holder.host}, process {held.holder.pid}"
     return LeaseHeld(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from evercell.core.chunks import Blob, ChunkReader, Supply
 from evercell.core.records import Output
@@ -33,36 +34,27 @@ def decode_outputs(blob: Blob, reader: ChunkReader) -> list[Output]:
 def merge_streams(outputs: Iterable[Output]) -> list[Output]:
     """Neighbouring messages of one stream joined, as a notebook file keeps them."""
     merged: list[Output] = []
-    texts: list[str] = []
-
-    def close() -> None:
-        if texts:
-            merged.append(Output("stream", {"name": name, "text": "".join(texts)}))
-            texts.clear()
-
-    name = ""
-    for output in outputs:
-        if output.kind != "stream":
-            close()
-            merged.append(output)
-            continue
-        if output.content["name"] != name:
-            close()
-            name = output.content["name"]
-        texts.append(output.content["text"])
-    close()
+    for key, group in groupby(outputs, lambda o: o.content["name"] if o.kind == "stream" else None):
+        if key is None:
+            merged += group
+        else:
+            merged.append(Output("stream", {"name": key, "text": "".join(o.content["text"] for o in group)}))
     return merged
 
 
 def with_updates(outputs: Sequence[Output]) -> list[Output]:
     """What is on the page in the end: a display that was updated shows what it was updated to."""
-    newest = {_display_id(o): o for o in outputs if o.kind == "update_display_data"}
-    shown = []
+    shown: list[Output] = []
+    places: dict[str, int] = {}
     for output in outputs:
-        if output.kind == "update_display_data":
+        display_id = _display_id(output)
+        if output.kind == "update_display_data" and display_id in places:
+            former = shown[places[display_id]]
+            shown[places[display_id]] = Output(former.kind, output.content)
             continue
-        updated = newest.get(_display_id(output)) if _display_id(output) is not None else None
-        shown.append(output if updated is None else Output(output.kind, updated.content))
+        if display_id is not None:
+            places[display_id] = len(shown)
+        shown.append(output)
     return shown
 
 

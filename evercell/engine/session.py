@@ -13,14 +13,14 @@ from evercell.engine.approvals import notifications
 from evercell.engine.executor import TimeLimits
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
-from evercell.engine.inspection import verified
-from evercell.engine.leasing import HeldLease, foreign_lease, held_message, take_lease
+from evercell.engine.inspection import verified_manifest
+from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, take_lease
 from evercell.engine.step_names import StepPlaces
 from evercell.engine.workspace import Workspace
 from evercell.state import Namespace, Restored, VerifiedManifest
 
-_SECONDS_TO_TELL = 10.0
-"""How long the end of a session waits for those who are being told of an approval."""
+_NOTIFY_TIMEOUT = 10.0
+"""Seconds that the end of a session waits for notifications on their way."""
 
 SetupRunner = Callable[[str, str], None]
 """Executes a ``%%setup`` cell: its name and source."""
@@ -36,7 +36,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
+class UnfinishedStep:
     """A step that did not complete: what it was, so that its durable calls are found again."""
 
     source_hash: bytes
@@ -58,7 +58,7 @@ class Session:
         self.run = run
         self.position: str | None = None
         """Id of the checkpoint that the live namespace goes on from."""
-        self.unfinished: dict[str, Unfinished] = {}
+        self.unfinished: dict[str, UnfinishedStep] = {}
         """Steps of this session that failed or were interrupted, by name."""
         self.interrupt: Callable[[], bool] = bool
         """Interrupts the cell that runs; says whether one does."""
@@ -66,9 +66,9 @@ class Session:
         """Ends what takes too long in this kernel."""
         self.executing: str | None = None
         """The step whose body runs now."""
-        self.cancelled: str | None = None
+        self.cancelled_by: str | None = None
         """Who cancelled the run from outside, while this session is on its way out."""
-        self._held: HeldLease | None = None
+        self._lease: HeldLease | None = None
         self._history: History | None = None
 
     # -- the run ---------------------------------------------------------------------------------
@@ -96,18 +96,18 @@ class Session:
 
     def ensure_lease(self, *, take_over: bool = False) -> HeldLease:
         """The lease of this session's run, taken (and the run made) where it is not held yet."""
-        if self._held is not None and not take_over:
-            return self._held
+        if self._lease is not None and not take_over:
+            return self._lease
         if self.run is None:
             self.run = self.store.runs.create(NewRun(notebook=self.notebook, created_by=this_user()))
         elif not take_over and (other := foreign_lease(self.workspace, self.run.id)):
-            raise held_message(self.run.name, other)
-        if self._held is not None:
-            self._held.stop()
-        self._held = take_lease(self.workspace, self.run.id, take_over=take_over, on_cancel=self._on_cancel)
+            raise lease_held_error(self.run.name, other)
+        if self._lease is not None:
+            self._lease.stop()
+        self._lease = take_lease(self.workspace, self.run.id, take_over=take_over, on_cancel=self._on_cancel)
         self._history = None
         self.refresh()
-        return self._held
+        return self._lease
 
     def start_afresh(self) -> None:
         """Leave the run; the next step starts a new one. The namespace stays, its provenance with it."""
@@ -117,34 +117,34 @@ class Session:
 
     def detach(self, status: RunStatus = RunStatus.PAUSED) -> None:
         """Give the lease back, leaving the run in ``status``."""
-        held, self._held = self._held, None
-        if held is None:
+        lease, self._lease = self._lease, None
+        if lease is None:
             return
-        notifications.wait(_SECONDS_TO_TELL)
-        held.stop()
+        notifications.wait(_NOTIFY_TIMEOUT)
+        lease.stop()
         try:
             if self.run is not None:
                 current = self.store.runs.find(self.run.id).status
                 if current is RunStatus.RUNNING and status is not current:
-                    self.run = self.store.runs.set_status(held.lease, self.run.id, status)
+                    self.run = self.store.runs.set_status(lease.lease, self.run.id, status)
         except EvercellError:
             pass  # lost meanwhile: the run is its new holder's to describe
-        held.release()
+        lease.release()
 
     def _on_cancel(self, request: RunRequest) -> None:
-        self.cancelled = request.by
+        self.cancelled_by = request.by
         if not self.interrupt():
-            self.end_cancelled()
+            self.leave_if_cancelled()
 
-    def end_cancelled(self) -> None:
-        """Leave the run that somebody outside cancelled."""
-        if self._held is not None and self.cancelled is not None:
+    def leave_if_cancelled(self) -> None:
+        """Leave the run where somebody outside cancelled it."""
+        if self._lease is not None and self.cancelled_by is not None:
             self.detach(RunStatus.CANCELLED)
 
     # -- moving ----------------------------------------------------------------------------------
 
     @contextmanager
-    def executes(self, step: str) -> Iterator[None]:
+    def executing_step(self, step: str) -> Iterator[None]:
         """While inside, the body of ``step`` runs, which ends where it began: in this run and state."""
         self.executing = step
         try:
@@ -167,7 +167,7 @@ class Session:
         run = self.require_run()
         self.ensure_lease()
         run = self.refresh() or run
-        return self._arrive(run, run.head, run_setup, why="resume")
+        return self._restore(run, run.head, run_setup, why="resume")
 
     def checkout(self, ref: str, run_setup: SetupRunner) -> Arrival:
         """Put ``RUN``, ``RUN@STEP``, ``RUN@STEP@2`` or ``@STEP`` into the kernel and go on from there."""
@@ -175,8 +175,8 @@ class Session:
         run = self.store.runs.find(run_ref) if run_ref else self.require_run()
         history = History(self.store, run)
         target = history.version(*split_step_ref(step_ref)) if step_ref else run.head
-        self._enter(run)
-        return self._arrive(run, target, run_setup, why="checkout")
+        self._switch_to(run)
+        return self._restore(run, target, run_setup, why="checkout")
 
     def locate(self, ref: str | None) -> tuple[Run, Checkpoint]:
         """The run and checkpoint of ``STEP``, ``STEP@2`` or ``RUN@STEP``; None: where this kernel stands."""
@@ -208,30 +208,30 @@ class Session:
                 branch_point=point,
             )
         )
-        self._enter(child)
+        self._switch_to(child)
         if step is None:
             self.position = point
             return Arrival(child, None, None)
-        return self._arrive(child, point, run_setup, why="branch")
+        return self._restore(child, point, run_setup, why="branch")
 
-    def _enter(self, run: Run) -> None:
+    def _switch_to(self, run: Run) -> None:
         if self.run is not None and run.id == self.run.id:
             self.ensure_lease()
             return
         if other := foreign_lease(self.workspace, run.id):
-            raise held_message(run.name, other)
+            raise lease_held_error(run.name, other)
         self.detach()
         self.run, self._history = run, None
         self.ensure_lease()
         if self.notebook and run.notebook != self.notebook:
             self.run = self.store.runs.update(run.id, notebook=self.notebook)
 
-    def _arrive(self, run: Run, target: str | None, run_setup: SetupRunner, *, why: str) -> Arrival:
+    def _restore(self, run: Run, target: str | None, run_setup: SetupRunner, *, why: str) -> Arrival:
         if target is None:
             return Arrival(run, None, None)
         checkpoint = self.store.checkpoints.get(target)
-        manifest = self.verified(checkpoint)
-        self._set_up(manifest, run_setup)
+        manifest = self.verified_manifest(checkpoint)
+        self._run_setup_cells(manifest, run_setup)
         restored = self.namespace.restore(manifest, self.store.chunks)
         self.position = checkpoint.id
         self.store.journal.append(
@@ -242,8 +242,8 @@ class Session:
         )
         return Arrival(run, checkpoint, restored)
 
-    def _set_up(self, manifest: VerifiedManifest, run_setup: SetupRunner) -> None:
-        """Run the setup cells that this kernel has not run yet, in the order of their first run."""
+    def _run_setup_cells(self, manifest: VerifiedManifest, run_setup: SetupRunner) -> None:
+        """Run those that this kernel has not run yet, in the order of their first run."""
         done = set(self.namespace.setup)
         for name, source in manifest.setup:
             if (name, source) in done:
@@ -253,6 +253,6 @@ class Session:
             self.namespace.observe(plan, label=name)
             self.namespace.mark_setup(name, plan)
 
-    def verified(self, checkpoint: Checkpoint) -> VerifiedManifest:
+    def verified_manifest(self, checkpoint: Checkpoint) -> VerifiedManifest:
         """The checkpoint's manifest, authenticated back to the last full one; raises `Tampered`."""
-        return verified(self.workspace, checkpoint)
+        return verified_manifest(self.workspace, checkpoint)

@@ -1,4 +1,4 @@
-"""What every door (kernel, command line, runner) opens first: the store, the signing key, the clock."""
+"""What a kernel, a command and a runner open first: the store, the signing key, the clock."""
 
 from __future__ import annotations
 

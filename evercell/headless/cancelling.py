@@ -14,7 +14,7 @@ from evercell.core.errors import KernelDied, UsageError
 from evercell.core.records import Run, RunRequest
 from evercell.core.statuses import CANCEL, RunStatus
 from evercell.engine.holder import this_user
-from evercell.engine.leasing import foreign_lease, held_message, take_lease
+from evercell.engine.leasing import foreign_lease, lease_held_error, take_lease
 from evercell.engine.workspace import Workspace
 from evercell.headless.kernels import reach_through_sockets, remote_call
 
@@ -55,7 +55,7 @@ def _end_session(workspace: Workspace, run: Run) -> None:
         end = time.monotonic() + _SESSION_END_TIMEOUT
         while other := foreign_lease(workspace, run.id):
             if time.monotonic() > end:
-                raise held_message(run.name, other)
+                raise lease_held_error(run.name, other)
             time.sleep(0.1)
     finally:
         workspace.store.runs.set_request(run.id, None)

@@ -22,7 +22,7 @@ from evercell.core.errors import (
 from evercell.core.records import NewRun, Run
 from evercell.core.statuses import PAUSE, RunStatus
 from evercell.engine.holder import this_user
-from evercell.engine.leasing import foreign_lease, held_message
+from evercell.engine.leasing import foreign_lease, lease_held_error
 from evercell.engine.listing import StepRow, list_steps
 from evercell.engine.workspace import Workspace
 from evercell.headless.papermill import MAX_RESTARTS
@@ -91,7 +91,7 @@ def execute_run(
     notebook = _notebook_of(run)
     kernel, language = _kernel_of(check_notebook_file(notebook))
     if other := foreign_lease(workspace, run.id):
-        raise held_message(run.name, other)
+        raise lease_held_error(run.name, other)
     output = run.output or str(notebook.with_suffix(".out.ipynb"))
     if run.output is None:
         workspace.store.runs.update(run.id, output=output)

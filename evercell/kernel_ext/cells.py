@@ -18,9 +18,10 @@ from evercell.core.errors import EvercellError, UsageError
 from evercell.core.vocabulary import HEADERS
 from evercell.engine.approvals.gate import require_cell_approval
 from evercell.engine.magic_lines import Header, HelpAsked, header_of
+from evercell.engine.outcome import Ending
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
-from evercell.engine.steps import Ending, run_step
+from evercell.engine.steps import run_step
 from evercell.kernel_ext.body import KernelExecutor
 from evercell.kernel_ext.cell_source import (
     GATE,
@@ -109,8 +110,8 @@ class CellRunner:
             return await run_cell(preprocessing_exc_tuple=sys.exc_info())
         finally:
             self._inside_cell = False
-            if self._session.cancelled is not None:
-                self._session.end_cancelled()
+            if self._session.cancelled_by is not None:
+                self._session.leave_if_cancelled()
 
     def _interrupt(self) -> bool:
         """As the Interrupt button does, from another thread."""

@@ -10,10 +10,11 @@ from typing import Any
 
 from evercell.core.records import ErrorRecord, Output
 from evercell.engine.executor import BodyResult
+from evercell.engine.outcome import StepOutcome
 from evercell.engine.session import Session
 from evercell.engine.settings import Settings
 from evercell.engine.spec import CellPlace, StepSpec
-from evercell.engine.steps import StepOutcome, run_step
+from evercell.engine.steps import run_step
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.time_limits import LIMITS
 from evercell.state.namespace import Namespace

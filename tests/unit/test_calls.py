@@ -18,8 +18,8 @@ from evercell.core.errors import UsageError
 from evercell.engine.abandoning import abandon
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.signals import send_signal
+from evercell.engine.outcome import Ending, StepOutcome
 from evercell.engine.settings import Settings
-from evercell.engine.steps import Ending, StepOutcome
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.testing import SetClock
 from tests.database import open_database

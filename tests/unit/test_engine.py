@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from evercell.core.errors import KeyUnusable, StepNotFound, StoreUnavailable, Tampered, UsageError
+from evercell.engine.outcome import Ending
 from evercell.engine.spec import StepSpec, parse_duration
 from evercell.engine.step_names import declared_name
-from evercell.engine.steps import Ending
 from evercell.engine.workspace import Workspace
 from evercell.state.content.signing import load_key
 from evercell.store.schema import metadata

@@ -11,8 +11,8 @@ from evercell.core.errors import StepNotFound
 from evercell.engine.branching import create_branch
 from evercell.engine.history import History
 from evercell.engine.listing import StepRow, list_steps
+from evercell.engine.outcome import Ending
 from evercell.engine.settings import Settings
-from evercell.engine.steps import Ending
 from evercell.engine.workspace import Workspace, open_workspace
 from tests.conftest import Counter
 from tests.unit.sessions import Notebook

@@ -1,0 +1,99 @@
+"""What a completed step commits: outputs, state and completion, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evercell.core.chunks import Blob, Supply
+from evercell.core.ids import new_id
+from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
+from evercell.engine.session import Session
+from evercell.state import Missing
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a checkpoint says of the step that made it."""
+
+    step: str
+    slot: str
+    key: bytes
+    source: str
+    source_hash: bytes
+    inputs: Mapping[str, str]
+    seconds: float
+    outputs: Blob
+    chunks: Supply = field(default_factory=Supply)
+    """Those of the outputs that may be new to the store."""
+    calls: Mapping[str, object] = field(default_factory=dict)
+    """What its journal entry says of its durable calls."""
+    origin: str | None = None
+    """Id of the checkpoint that it repeats, where it is a replay."""
+
+
+def carried(checkpoint: Checkpoint) -> Completion:
+    """A completed step as it is committed once more, on another parent: a replay, not a version of it."""
+    return Completion(
+        step=checkpoint.step,
+        slot=checkpoint.slot,
+        key=checkpoint.key,
+        source=checkpoint.source,
+        source_hash=checkpoint.source_hash,
+        inputs=dict(checkpoint.inputs),
+        seconds=checkpoint.seconds,
+        outputs=checkpoint.outputs,
+        origin=checkpoint.id,
+    )
+
+
+def commit_step(
+    session: Session, completion: Completion, *, attempt: Attempt | None
+) -> tuple[Checkpoint, Sequence[Missing]]:
+    """Commit outputs, state and completion in one transaction, and move the run's head there.
+
+    Returns the checkpoint, and what could not be kept. Raises `LeaseLost` where another session took the run
+    over; then nothing was changed.
+    """
+    draft, missing = _draft(session, completion)
+    checkpoint = session.store.steps.complete(
+        session.ensure_lease().lease, attempt, draft, calls=completion.calls
+    )
+    session.namespace.committed()
+    session.position = checkpoint.id
+    session.history.add(checkpoint)
+    session.history.path.add(checkpoint.id)
+    return checkpoint, missing
+
+
+def _draft(session: Session, completion: Completion) -> tuple[CheckpointDraft, Sequence[Missing]]:
+    checkpoint_id = new_id()
+    manifest = session.namespace.draft(
+        checkpoint_id=checkpoint_id,
+        parent=session.position,
+        store_id=session.store.store_id,
+        signer=session.workspace.signer,
+        reader=session.store.chunks,
+        facts={
+            "step": completion.step,
+            "key": completion.key.hex(),
+            "outputs": [digest.hex() for digest in completion.outputs.digests],
+        },
+    )
+    draft = CheckpointDraft(
+        id=checkpoint_id,
+        parent=session.position,
+        step=completion.step,
+        slot=completion.slot,
+        key=completion.key,
+        source=completion.source,
+        source_hash=completion.source_hash,
+        inputs=completion.inputs,
+        outputs=completion.outputs,
+        manifest=manifest.payload,
+        mac=manifest.mac,
+        seconds=completion.seconds,
+        origin=completion.origin,
+        chunks=completion.chunks + manifest.chunks,
+    )
+    return draft, manifest.missing

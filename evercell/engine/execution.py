@@ -1,0 +1,134 @@
+"""Executing a step: attempts, until one completes and is committed, or none is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from time import perf_counter
+
+from evercell.core.errors import LeaseLost
+from evercell.core.records import Attempt
+from evercell.core.statuses import AttemptStatus
+from evercell.engine.approvals.gate import ApprovalGate
+from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.ownership import calls_of
+from evercell.engine.calls.scope import CallScope
+from evercell.engine.commit import Completion, commit_step
+from evercell.engine.executor import BodyResult, Executor
+from evercell.engine.outcome import Ending, StepOutcome
+from evercell.engine.outputs import encode_outputs, merge_streams
+from evercell.engine.session import Session, UnfinishedStep
+from evercell.engine.spec import CellPlace, StepSpec
+from evercell.state import CellPlan
+
+
+async def execute_step(
+    session: Session, spec: StepSpec, place: CellPlace, plan: CellPlan, executor: Executor
+) -> StepOutcome:
+    """Execute the step's body, ``--retries`` times more while it fails, each time from the state before it."""
+    savepoint = session.namespace.savepoint(plan) if spec.retries else None
+    for number in range(spec.retries + 1):
+        is_last = number == spec.retries
+        attempt = session.store.steps.begin(
+            session.ensure_lease().lease, step=spec.name, cell_id=place.cell_id, key=plan.key,
+            is_first=number == 0, synchronous=spec.once,
+        )  # fmt: skip
+        began = perf_counter()
+        with session.executing_step(spec.name), calls_of(_context(session, spec, plan, executor)) as calls:
+            result = await executor.run_body(timeout=spec.timeout, is_last=is_last)
+        seconds = perf_counter() - began
+        with executor.uninterrupted():
+            if result.is_ok:
+                return _complete(session, spec, plan, executor, attempt, seconds, calls)
+            _record_failure(session, executor, attempt, result, calls)
+            if is_last or result.interrupted:
+                session.namespace.observe(plan, label=spec.name, completed=False)
+                session.unfinished[spec.name] = UnfinishedStep(plan.source_hash, plan.inputs, calls.step.key)
+                return StepOutcome(Ending.INTERRUPTED if result.interrupted else Ending.FAILED)
+            not_undone = session.namespace.roll_back(savepoint) if savepoint is not None else []
+        executor.note(_retry_note(spec, number + 1, result, not_undone))
+        await executor.pause(spec.backoff * 2**number)
+    raise AssertionError("the last attempt returns")
+
+
+def _context(session: Session, spec: StepSpec, plan: CellPlan, executor: Executor) -> StepContext:
+    """What the step's durable calls need: those of its killed attempts come back, unless --rerun is given."""
+    return StepContext(
+        workspace=session.workspace,
+        lease=lambda: session.ensure_lease().lease,
+        values=session.namespace.values(),
+        run_id=session.require_run().id,
+        name=spec.name,
+        key=_calls_key(session, spec, plan),
+        note=executor.note,
+        gate=ApprovalGate(spec.approval),
+        page=executor.page,
+        limits=session.limits,
+        on_change=spec.on_change,
+    )
+
+
+def _calls_key(session: Session, spec: StepSpec, plan: CellPlan) -> bytes:
+    """What the step's calls are found by: its key, as it was before its failed attempts changed its inputs."""
+    if spec.rerun:
+        return sha256(plan.key + str(session.history.count(spec.name)).encode()).digest()
+    before = session.unfinished.get(spec.name)
+    if before is None or before.source_hash != plan.source_hash:
+        return plan.key
+    names = before.inputs.keys() | plan.inputs.keys()
+    changed = {n for n in names if before.inputs.get(n) != plan.inputs.get(n)}
+    is_same = all(session.namespace.made_by(name) == spec.name for name in changed)
+    return before.key if is_same else plan.key
+
+
+def _complete(
+    session: Session,
+    spec: StepSpec,
+    plan: CellPlan,
+    executor: Executor,
+    attempt: Attempt,
+    seconds: float,
+    calls: CallScope,
+) -> StepOutcome:
+    session.namespace.observe(plan, label=spec.name)
+    session.unfinished.pop(spec.name, None)
+    outputs, chunks = encode_outputs(merge_streams(executor.recorded()))
+    completion = Completion(
+        step=spec.name,
+        slot=spec.replay_slot,
+        key=plan.key,
+        source=plan.source,
+        source_hash=plan.source_hash,
+        inputs=plan.inputs_hex,
+        seconds=seconds,
+        outputs=outputs,
+        chunks=chunks,
+        calls=calls.log.summary(),
+    )
+    checkpoint, missing = commit_step(session, completion, attempt=attempt)
+    if missing:
+        executor.note("\n".join(m.message for m in missing))
+    return StepOutcome(Ending.COMPLETED, checkpoint, missing)
+
+
+def _record_failure(
+    session: Session, executor: Executor, attempt: Attempt, result: BodyResult, calls: CallScope
+) -> None:
+    status = AttemptStatus.INTERRUPTED if result.interrupted else AttemptStatus.FAILED
+    outputs, chunks = encode_outputs(merge_streams(executor.recorded()))
+    try:
+        session.store.steps.fail(
+            session.ensure_lease().lease, attempt, status=status, error=result.error, outputs=outputs,
+            chunks=chunks, calls=calls.log.summary(),
+        )  # fmt: skip
+    except LeaseLost as error:
+        executor.note(str(error))  # the user's own error is on the page already and matters more
+
+
+def _retry_note(spec: StepSpec, number: int, result: BodyResult, not_undone: Sequence[str]) -> str:
+    error = f": {result.error.ename}" if result.error else ""
+    note = f"step {spec.name}: attempt {number} of {spec.retries + 1} failed{error}; "
+    note += "trying again from the state before the step"
+    if not_undone:
+        note += f" (except {', '.join(not_undone)}, which cannot be put back)"
+    return note

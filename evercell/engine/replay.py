@@ -1,0 +1,47 @@
+"""A completed step met again: shown and put back, not executed."""
+
+from __future__ import annotations
+
+from evercell.core.errors import Tampered
+from evercell.core.records import Checkpoint
+from evercell.engine.commit import carried, commit_step
+from evercell.engine.executor import Executor
+from evercell.engine.outcome import Ending, StepOutcome
+from evercell.engine.outputs import decode_outputs, shorten
+from evercell.engine.session import Session
+from evercell.engine.spec import StepSpec
+
+
+def replay_step(session: Session, spec: StepSpec, checkpoint_id: str, executor: Executor) -> StepOutcome:
+    """Show a completed step's outputs again and put its state back; its body does not execute."""
+    checkpoint = session.store.checkpoints.get(checkpoint_id)
+    manifest = session.verified_manifest(checkpoint)
+    if list(manifest.facts["outputs"]) != [digest.hex() for digest in checkpoint.outputs.digests]:
+        raise Tampered(
+            f"The outputs of step {checkpoint.step} (checkpoint {checkpoint.id}) are not those that were signed.",
+            hint=f"Do not trust them. Execute the step anew: %%step {spec.name} --rerun",
+        )
+    outputs = decode_outputs(checkpoint.outputs, session.store.chunks)
+    with executor.uninterrupted():
+        restored = session.namespace.replay(manifest, session.store.chunks)
+        _record_replay(session, checkpoint, changed=restored.changed)
+    how = f"evercell show {session.require_run().name}@{spec.name}"
+    executor.show([part for o in outputs for part in shorten(o, how_to_see=how)], step=spec.name)
+    return StepOutcome(Ending.REPLAYED, checkpoint)
+
+
+def _record_replay(session: Session, checkpoint: Checkpoint, *, changed: bool) -> None:
+    """Journal the replay, and see to it that the run's head has what the kernel now has.
+
+    Going forward along the run's own history moves only our position. A replay that goes another way
+    moves the head; one that lands beside the present position is carried there as a new checkpoint.
+    """
+    follows = checkpoint.parent == session.position
+    if changed and not follows:
+        commit_step(session, carried(checkpoint), attempt=None)
+        return
+    off_path = follows and checkpoint.id not in session.history.path
+    session.store.steps.record_replay(session.ensure_lease().lease, checkpoint, move_head=off_path)
+    if follows:
+        session.position = checkpoint.id
+        session.history.path.add(checkpoint.id)
