@@ -11,6 +11,9 @@ from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.engine.session import Session
 from evercell.state import Missing
 
+RESULT = "result"
+"""Under this the signed facts of a checkpoint have what `describe_result` noted, where the cell had a result."""
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -28,11 +31,13 @@ class Completion:
     """Those of the outputs that may be new to the store."""
     calls: Mapping[str, object] = field(default_factory=dict)
     """What its journal entry says of its durable calls."""
+    result: Mapping[str, str] | None = None
+    """Where its last value is found again."""
     origin: str | None = None
     """Id of the checkpoint that it repeats, where it is a replay."""
 
 
-def carried(checkpoint: Checkpoint) -> Completion:
+def carried(checkpoint: Checkpoint, result: Mapping[str, str] | None) -> Completion:
     """A completed step as it is committed once more, on another parent: a replay, not a version of it."""
     return Completion(
         step=checkpoint.step,
@@ -43,6 +48,7 @@ def carried(checkpoint: Checkpoint) -> Completion:
         inputs=dict(checkpoint.inputs),
         seconds=checkpoint.seconds,
         outputs=checkpoint.outputs,
+        result=result,
         origin=checkpoint.id,
     )
 
@@ -66,6 +72,15 @@ def commit_step(
     return checkpoint, missing
 
 
+def _facts(completion: Completion) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "step": completion.step,
+        "key": completion.key.hex(),
+        "outputs": [digest.hex() for digest in completion.outputs.digests],
+    }
+    return facts if completion.result is None else facts | {RESULT: dict(completion.result)}
+
+
 def _draft(session: Session, completion: Completion) -> tuple[CheckpointDraft, Sequence[Missing]]:
     checkpoint_id = new_id()
     manifest = session.namespace.draft(
@@ -74,11 +89,7 @@ def _draft(session: Session, completion: Completion) -> tuple[CheckpointDraft, S
         store_id=session.store.store_id,
         signer=session.workspace.signer,
         reader=session.store.chunks,
-        facts={
-            "step": completion.step,
-            "key": completion.key.hex(),
-            "outputs": [digest.hex() for digest in completion.outputs.digests],
-        },
+        facts=_facts(completion),
     )
     draft = CheckpointDraft(
         id=checkpoint_id,

@@ -13,6 +13,7 @@ from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.ownership import calls_of
 from evercell.engine.calls.scope import CallScope
+from evercell.engine.cell_results import describe_result
 from evercell.engine.commit import Completion, commit_step
 from evercell.engine.executor import BodyResult, Executor
 from evercell.engine.outcome import Ending, StepOutcome
@@ -39,7 +40,7 @@ async def execute_step(
         seconds = perf_counter() - began
         with executor.uninterrupted():
             if result.is_ok:
-                return _complete(session, spec, plan, executor, attempt, seconds, calls)
+                return _complete(session, spec, plan, executor, attempt, seconds, calls, result.value)
             _record_failure(session, executor, attempt, result, calls)
             if is_last or result.interrupted:
                 session.namespace.observe(plan, label=spec.name, completed=False)
@@ -89,6 +90,7 @@ def _complete(
     attempt: Attempt,
     seconds: float,
     calls: CallScope,
+    value: object,
 ) -> StepOutcome:
     session.namespace.observe(plan, label=spec.name)
     session.unfinished.pop(spec.name, None)
@@ -104,6 +106,7 @@ def _complete(
         outputs=outputs,
         chunks=chunks,
         calls=calls.log.summary(),
+        result=None if value is None else describe_result(value, plan.code.names, executor.variables),
     )
     checkpoint, missing = commit_step(session, completion, attempt=attempt)
     if missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,6 +18,8 @@ class BodyResult:
     error: ErrorRecord | None = None
     interrupted: bool = False
     """The user interrupted it: not a failure to try again."""
+    value: object = None
+    """Of the last expression, where the cell shows one."""
 
     @property
     def is_ok(self) -> bool:
@@ -71,6 +73,10 @@ class Executor(Protocol):
     def page(self) -> Page | None:
         """Where questions are shown; None where nobody looks on."""
 
+    @property
+    def variables(self) -> Mapping[str, object]:
+        """The namespace that the cell runs in."""
+
     async def run_body(self, *, timeout: float | None, is_last: bool) -> BodyResult:
         """Execute the body once. ``timeout`` in seconds; ``is_last``: no further attempt follows a failure."""
 
@@ -79,6 +85,9 @@ class Executor(Protocol):
 
     def show(self, outputs: Sequence[Output], *, step: str) -> None:
         """Show recorded outputs again, marked as replayed in metadata only."""
+
+    def set_result(self, value: object) -> None:
+        """Make this the value of the cell's last expression (``_``, ``Out[n]``), as its execution would have."""
 
     def note(self, text: str) -> None:
         """Tell the user one thing; not a part of what the cell shows."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from evercell.core.errors import Tampered
 from evercell.core.records import Checkpoint
-from evercell.engine.commit import carried, commit_step
+from evercell.engine.cell_results import recover_result
+from evercell.engine.commit import RESULT, carried, commit_step
 from evercell.engine.executor import Executor
 from evercell.engine.outcome import Ending, StepOutcome
 from evercell.engine.outputs import decode_outputs, shorten
@@ -24,13 +27,18 @@ def replay_step(session: Session, spec: StepSpec, checkpoint_id: str, executor: 
     outputs = decode_outputs(checkpoint.outputs, session.store.chunks)
     with executor.uninterrupted():
         restored = session.namespace.replay(manifest, session.store.chunks)
-        _record_replay(session, checkpoint, changed=restored.changed)
+        _record_replay(session, checkpoint, manifest.facts.get(RESULT), changed=restored.changed)
     how = f"evercell show {session.require_run().name}@{spec.name}"
     executor.show([part for o in outputs for part in shorten(o, how_to_see=how)], step=spec.name)
+    if RESULT in manifest.facts or any(output.kind == "execute_result" for output in outputs):
+        found = recover_result(manifest.facts.get(RESULT, {}), executor.variables, step=spec.name)
+        executor.set_result(found)
     return StepOutcome(Ending.REPLAYED, checkpoint)
 
 
-def _record_replay(session: Session, checkpoint: Checkpoint, *, changed: bool) -> None:
+def _record_replay(
+    session: Session, checkpoint: Checkpoint, result: Mapping[str, str] | None, *, changed: bool
+) -> None:
     """Journal the replay, and see to it that the run's head has what the kernel now has.
 
     Going forward along the run's own history moves only our position. A replay that goes another way
@@ -38,7 +46,7 @@ def _record_replay(session: Session, checkpoint: Checkpoint, *, changed: bool) -
     """
     follows = checkpoint.parent == session.position
     if changed and not follows:
-        commit_step(session, carried(checkpoint), attempt=None)
+        commit_step(session, carried(checkpoint, result), attempt=None)
         return
     off_path = follows and checkpoint.id not in session.history.path
     session.store.steps.record_replay(session.ensure_lease().lease, checkpoint, move_head=off_path)

@@ -6,7 +6,7 @@ import asyncio
 import html
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -108,7 +108,7 @@ class KernelExecutor:
     def _body_result(self, result: Any) -> BodyResult:
         error = result.error_before_exec or result.error_in_exec
         if error is None:
-            return BodyResult()
+            return BodyResult(value=result.result)
         lines = shown_traceback(self._shell, error)
         interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError | Suspended)
         return BodyResult(ErrorRecord(type(error).__name__, str(error), lines), interrupted)
@@ -123,6 +123,8 @@ class KernelExecutor:
         mark = {"evercell": {"step": step, "replayed": True}}
         for output in outputs:
             content = dict(output.content)
+            if output.kind == "execute_result":
+                content["execution_count"] = self._shell.execution_count  # under which `set_result` has it
             if "metadata" in content:
                 content["metadata"] = {**content["metadata"], **mark}
             if "data" in content:
@@ -135,6 +137,22 @@ class KernelExecutor:
                 ident=f"kernel.{kernel.ident}.{output.kind}".encode(),
                 metadata=mark,
             )
+
+    @property
+    def variables(self) -> Mapping[str, object]:
+        found: Mapping[str, object] = self._shell.user_ns
+        return found
+
+    def set_result(self, value: object) -> None:
+        """Make this the value of the cell's last expression (``_``, ``Out[n]``), as its execution would have."""
+        hook = self._shell.displayhook
+        # IPython 9 counts a cell when it begins, 8 when it ends
+        ahead = self._shell.execution_count - hook.prompt_count
+        self._shell.execution_count += ahead
+        try:
+            hook.update_user_ns(value)
+        finally:
+            self._shell.execution_count -= ahead
 
     def note(self, text: str) -> None:
         """Show a remark of ours. It is no part of what the cell showed, so no replay shows it again."""

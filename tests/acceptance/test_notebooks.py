@@ -54,7 +54,7 @@ def test_the_agent_loop_asks_nothing_twice_though_its_kernel_is_killed(
     kernel = new_kernel(load=False)
     run_all(kernel)
     assert kernel.value("(sorted(densities), report)") == (["Oslo", "Quito", "Rome"], "Densest is Quito.")
-    calls = "get_ipython().find_line_magic('steps').__self__.session"
+    calls = "get_ipython().evercell_extension.session"
     tries = kernel.value(f"{calls}.store.calls.tries({calls}.run.id, 'work')")
     assert all(len(found) == 1 for found in tries.values()) and len(tries) == 4
 

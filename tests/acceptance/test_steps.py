@@ -302,3 +302,31 @@ def test_an_edited_step_whose_name_is_bound_in_a_loop_replays_afterwards(
         kernel.run(cell.format(n=n, count=counter.cell("sum")))
     assert counter.times("sum") == 2
     assert kernel.value("end") == 5
+
+
+def test_a_replayed_cell_leaves_its_value_in_the_history_of_outputs(new_kernel: NewKernel) -> None:
+    """``_`` and ``Out[n]`` are the replayed cell's, or say that it is not there: never that of the cell before."""
+    cells = {
+        "made": "%%step made\nx = [1, 2]\nx",
+        "told": "%%step told\n%%time\nlen(x)",
+        "lost": "%%step lost\n[object()]",
+        "quiet": "%%step quiet\nlen(x);",
+    }
+    kernel = new_kernel()
+    for cell in cells.values():
+        kernel.run(cell)
+    kernel.kill()
+    kernel = new_kernel()
+    kernel.run("99")
+    made = kernel.run(cells["made"])
+    assert made.is_replayed
+    assert kernel.value("(_ is x, Out[3] is x, _3 is x, __)") == (True, True, True, 99)
+    (number,) = [content["execution_count"] for kind, content, _ in made.messages if kind == "execute_result"]
+    assert number == 3, "it is shown under the number that it has"
+    assert kernel.run(cells["told"]).is_replayed
+    assert kernel.value("(_, __ is x)") == (2, True)
+    assert kernel.run(cells["lost"]).is_replayed
+    assert "The result of step lost (list) was not kept" in kernel.run("_ + [1]").error
+    assert kernel.value("__") == 2
+    assert kernel.run(cells["quiet"]).status == "ok"
+    assert "lost" in kernel.value("repr(_)")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,15 @@ class PlainExecutor:
         self.notes: list[str] = []
         self.pauses: list[float] = []
         self.page = None
+        self.result: object = None
+        """Of a replay."""
         self.error = ""
         """What the body raised, as a kernel would show it."""
 
     async def run_body(self, *, timeout: float | None, is_last: bool) -> BodyResult:
         self._variables["print"] = self._print
         try:
-            exec(compile(self._source, "cell", "exec"), self._variables)
+            value = self._execute()
         except KeyboardInterrupt:
             return BodyResult(ErrorRecord("KeyboardInterrupt", ""), interrupted=True)
         except Exception as error:
@@ -45,7 +48,21 @@ class PlainExecutor:
             return BodyResult(ErrorRecord(type(error).__name__, str(error)))
         finally:
             del self._variables["print"]
-        return BodyResult()
+        return BodyResult(value=value)
+
+    def _execute(self) -> Any:
+        """The value of the last expression, as a kernel has it."""
+        body = ast.parse(self._source).body
+        last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+        exec(compile(ast.Module(body, []), "cell", "exec"), self._variables)
+        return eval(compile(ast.Expression(last.value), "cell", "eval"), self._variables) if last else None
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        return self._variables
+
+    def set_result(self, value: object) -> None:
+        self.result = value
 
     def _print(self, text: object) -> None:
         self._outputs.append(Output("stream", {"name": "stdout", "text": f"{text}\n"}))
