@@ -10,14 +10,13 @@ __all__ = [
     # inside of a step
     "step",
     "call",
+    "CallPolicy",
     "map",
-    "gather",
     "sleep",
     "sleep_until",
-    "asleep",
     "wait_for",
-    "await_signal",
     "approve",
+    "aio",
     "now",
     "random",
     "uuid",
@@ -80,6 +79,7 @@ __all__ = [
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from evercell import aio
     from evercell.core.errors import (
         AlreadyDecided,
         ApprovalTimeout,
@@ -108,11 +108,12 @@ if TYPE_CHECKING:
     from evercell.engine.approvals.decision import Decision
     from evercell.engine.calls.durable_functions import call, step
     from evercell.engine.calls.heartbeat import heartbeat, idempotency_key, last_heartbeat
-    from evercell.engine.calls.mapping import gather, map
+    from evercell.engine.calls.mapping import map
     from evercell.engine.calls.model_clients import record
     from evercell.engine.calls.nondeterminism import now, random, uuid
-    from evercell.engine.calls.signals import await_signal, send, wait_for
-    from evercell.engine.calls.timers import asleep, sleep, sleep_until
+    from evercell.engine.calls.policy import CallPolicy
+    from evercell.engine.calls.signals import send, wait_for
+    from evercell.engine.calls.timers import sleep, sleep_until
     from evercell.magics.commands import (
         Outcome,
         abandon,
@@ -143,11 +144,12 @@ _HOMES = {
     "evercell.engine.approvals.decision": "Decision",
     "evercell.engine.calls.durable_functions": "call step",
     "evercell.engine.calls.heartbeat": "heartbeat idempotency_key last_heartbeat",
-    "evercell.engine.calls.mapping": "gather map",
+    "evercell.engine.calls.mapping": "map",
     "evercell.engine.calls.model_clients": "record",
     "evercell.engine.calls.nondeterminism": "now random uuid",
-    "evercell.engine.calls.signals": "await_signal send wait_for",
-    "evercell.engine.calls.timers": "asleep sleep sleep_until",
+    "evercell.engine.calls.policy": "CallPolicy",
+    "evercell.engine.calls.signals": "send wait_for",
+    "evercell.engine.calls.timers": "sleep sleep_until",
     "evercell.magics.commands": (
         "Outcome abandon branch checkout inspect new_run pause resume runs status steps take_over unpause"
     ),
@@ -162,6 +164,8 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 
 
 def __getattr__(name: str) -> Any:
+    if name == "aio":
+        return import_module("evercell.aio")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'evercell' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)

@@ -17,11 +17,14 @@ from typing import Any
 _PACKAGE = __name__.partition(".")[0]
 
 _PUBLIC = (
-    "step call map gather sleep sleep_until wait_for send approve inbox now random uuid record transaction "
+    "step call map sleep sleep_until wait_for send approve inbox now random uuid record transaction "
     "idempotency_key heartbeat last_heartbeat resource rebuilds CannotRebuild resume checkout branch new_run "
     "take_over pause unpause abandon status runs steps inspect"
 )
 """Of the package's face: what ``from evercell import …`` puts into a notebook's variables."""
+
+_TWINS = "approve sleep sleep_until wait_for map"
+"""Of `evercell.aio`: called ``aio.sleep`` here, for a plain ``sleep`` is another one."""
 
 _FACTORIES = (
     "definition named_in_notebook attribute_of_module make_code make_function fill_function make_class make_new_type "
@@ -48,6 +51,7 @@ _HOMES: dict[str, str] = {
     "evercell.engine.calls.former": "ask_leave ask_leave_async as_coroutine",
     "evercell.engine.calls.ownership": "current_scope",
     "evercell.transactions": "commit_once",
+    "evercell.aio": "gather",
     "evercell.testing": "Died Durable SetClock",
     "evercell.magics.commands": "Outcome",
     "evercell.views.table": "Table",
@@ -66,7 +70,8 @@ _HOMES: dict[str, str] = {
 def _table() -> dict[str, str]:
     """Name → module that has it."""
     homes = {name: module for module, names in _HOMES.items() for name in names.split()}
-    return {**homes, **dict.fromkeys(_PUBLIC.split(), "evercell")}
+    twins = {f"aio.{name}": "evercell.aio" for name in _TWINS.split()}
+    return {**homes, **twins, **dict.fromkeys(_PUBLIC.split(), "evercell")}
 
 
 def names() -> Iterable[str]:
@@ -84,13 +89,13 @@ def load(name: str) -> Any:
 
 @cache
 def _load(name: str) -> Any:
-    return getattr(import_module(_table()[name]), name)
+    return getattr(import_module(_table()[name]), name.rpartition(".")[2])
 
 
 def name_of(thing: Any) -> str | None:
     """The name of a function or class of ours, None for one that no stream may have."""
-    name: str = thing.__name__
-    return name if name in _table() and load(name) is thing else None
+    names = (thing.__name__, f"aio.{thing.__name__}")
+    return next((name for name in names if name in _table() and load(name) is thing), None)
 
 
 def is_ours(thing: Any) -> bool:

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "cli": {"core", "engine", "headless", "views"},
     # top-level files are rooms of one file
     "persisted": set(),
+    "aio": {"engine"},
     "transactions": {"core", "engine"},
     "testing": {"core", "state", "engine", "kernel_ext"},
     "pytest_plugin": {"testing"},

@@ -12,6 +12,7 @@ from typing import Any
 
 from evercell.core.errors import UsageError
 from evercell.core.records import ErrorRecord, Output
+from evercell.engine.approvals.gate import decide_cell_approval
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.executor import BodyResult
 from evercell.kernel_ext.interrupts import LateInterrupt
@@ -54,7 +55,7 @@ class KernelExecutor:
         self._times_run += 1
         unsent = UnsentText()
         with self._same_number(again):
-            self.result = result = await self._run_limited(again, timeout)
+            self.result = result = await self._run_approved(again, timeout)
         self._settle(unsent)
         return self._body_result(result)
 
@@ -67,6 +68,14 @@ class KernelExecutor:
             yield
         finally:
             self._shell.execution_count += step_back
+
+    async def _run_approved(self, again: dict[str, Any], timeout: float | None) -> Any:
+        if self._is_async:
+            try:
+                await decide_cell_approval()
+            except BaseException:  # noqa: BLE001  the cell ends with it, as if it had been raised inside
+                return await self._run_cell(**again, preprocessing_exc_tuple=sys.exc_info())
+        return await self._run_limited(again, timeout)
 
     async def _run_limited(self, again: dict[str, Any], timeout: float | None) -> Any:
         if timeout is None:

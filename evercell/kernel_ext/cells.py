@@ -17,6 +17,7 @@ from typing import Any
 from evercell.core.errors import EvercellError, UsageError
 from evercell.core.vocabulary import HEADERS
 from evercell.engine.approvals.gate import require_cell_approval
+from evercell.engine.calls.blocking import kernels_cell
 from evercell.engine.magic_lines import Header, HelpAsked, header_of
 from evercell.engine.outcome import Ending
 from evercell.engine.session import Session
@@ -141,9 +142,11 @@ class CellRunner:
         source = analysable(transformed, self._shell.transform_cell)
         if not _compiles(source):
             return await run_cell()  # Python's own syntax error, shown by IPython
-        if spec is not None:
-            return await self._run_step(spec, place, source, transformed, run_cell)
-        return await self._run_plain(header, place, source, transformed, run_cell)
+        awaits = partial(self._shell.should_run_async, transformed, transformed_cell=transformed)
+        with kernels_cell(awaits):
+            if spec is not None:
+                return await self._run_step(spec, place, source, transformed, run_cell)
+            return await self._run_plain(header, place, source, transformed, run_cell)
 
     # -- steps -----------------------------------------------------------------------------------
 

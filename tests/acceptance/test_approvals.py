@@ -60,7 +60,7 @@ def answering(command: Command, *words: str) -> Callable[[str, dict[str, Any]], 
     return on_message
 
 
-@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"])
+@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"])
 def test_a_cell_goes_on_after_an_answer_from_the_command_line(
     new_kernel: NewKernel, command: Command, how: str
 ) -> None:
@@ -287,7 +287,7 @@ def test_a_run_with_three_approvals_killed_at_random_asks_each_once(
     chance = random.Random(7)
     cells = [
         f"%%step ask{n}\n{counter.cell(f'before{n}')}\n"
-        f"d{n} = {'await ' * (n % 2)}evercell.approve('Question {n}?')\n"
+        f"d{n} = {'await evercell.aio' if n % 2 else 'evercell'}.approve('Question {n}?')\n"
         for n in range(3)
     ]
     answered: list[str] = []

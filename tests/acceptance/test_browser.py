@@ -102,7 +102,7 @@ def clear_the_table(settings: Settings) -> None:
             answer(workspace, approval.id, approval.question.choices[-1], by="ann", via="command line")
 
 
-@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
+@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_run_all_goes_on_after_a_click(open_notebook: Any, how: str) -> None:
     front = open_notebook(LOAD, asking(how, ", form={'subject': 'Hello', 'copies': 1}"), REST)
     front.run_all()
@@ -113,7 +113,7 @@ def test_run_all_goes_on_after_a_click(open_notebook: Any, how: str) -> None:
     front.wait_for_text("the rest ran")
 
 
-@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
+@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_run_all_goes_on_after_a_click_on_ipykernel_6(open_notebook: Any, ipykernel_6: str, how: str) -> None:
     version = "import ipykernel; print('version', ipykernel.version_info[0])"
     front = open_notebook(version, LOAD, asking(how, ", form={'copies': 1}"), REST, kernel=ipykernel_6)
@@ -137,7 +137,7 @@ def test_a_rejection_with_a_comment(open_notebook: Any, settings: Settings) -> N
     assert decision is not None and (decision.by, decision.comment) == ("ann", "not today")
 
 
-@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
+@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_a_click_after_a_restart_of_the_kernel(open_notebook: Any, how: str, settings: Settings) -> None:
     """The old buttons are dead and say so; Run All shows live ones for the same question."""
     front = open_notebook(LOAD, asking(how), REST)
@@ -160,7 +160,7 @@ def test_a_click_after_a_restart_of_the_kernel(open_notebook: Any, how: str, set
 
 
 def test_resume_shows_live_buttons_for_what_is_open(open_notebook: Any) -> None:
-    front = open_notebook(LOAD, "%%step before\nx = 1", "%resume", asking("await evercell.approve"), REST)
+    front = open_notebook(LOAD, "%%step before\nx = 1", "%resume", asking("await evercell.aio.approve"), REST)
     front.run_all()
     front.approval().get_by_role("button", name="Approve").wait_for()
     front.restart_kernel()
@@ -173,7 +173,7 @@ def test_resume_shows_live_buttons_for_what_is_open(open_notebook: Any) -> None:
     front.wait_for_text("decided Approve")
 
 
-@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
+@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_after_a_reload_of_the_page_it_is_answered_in_the_inbox(
     open_notebook: Any, server: tuple[str, JupyterServer], browser: Any, settings: Settings, how: str
 ) -> None:
@@ -226,7 +226,7 @@ def test_nothing_that_is_shown_can_run(
 
 def test_the_inbox_widget_answers_another_notebooks_question(open_notebook: Any, settings: Settings) -> None:
     clear_the_table(settings)
-    asks = open_notebook(LOAD, asking("await evercell.approve"), REST)
+    asks = open_notebook(LOAD, asking("await evercell.aio.approve"), REST)
     asks.run_all()
     asks.approval().get_by_role("button", name="Approve").wait_for()
     box = asks.another(["import evercell", "evercell.inbox()"])
@@ -271,7 +271,7 @@ def evercell(folder: Path, environ: dict[str, str], *arguments: str, expect: int
     assert done.returncode == expect, done.stderr
 
 
-@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.approve"], ids=["sync", "async"])
+@pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_how_long_a_click_takes(open_notebook: Any, how: str, figure: Callable[[str], None]) -> None:
     """Printed, not judged: the machine decides. The issue asks for a median of 100 ms."""
     front = open_notebook(

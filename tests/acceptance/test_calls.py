@@ -35,7 +35,7 @@ SYNC = "seen = []\nfor n in range(%d):\n    seen.append(act(n, seen[-3:]))\nresu
 ASYNC = """
 seen = []
 for n in range(0, %d, 4):
-    seen += await evercell.gather(*(aact(n + i, seen[-3:]) for i in range(4)))
+    seen += await evercell.aio.gather(*(aact(n + i, seen[-3:]) for i in range(4)))
 result = sum(seen), evercell.random() < 2
 """
 

@@ -29,15 +29,7 @@ def _expected(name: str) -> list[dict[str, Any]]:
     return entries
 
 
-_NEXT = {
-    "names-1": "coroutine twins get a place of their own",
-}
-_FORMAT_2 = [
-    pytest.param(entry, id=entry["resume"], marks=[pytest.mark.xfail(reason=_NEXT[entry["resume"]])])
-    if entry["resume"] in _NEXT
-    else pytest.param(entry, id=entry["resume"])
-    for entry in _expected("format2")
-]
+_FORMAT_2 = [pytest.param(entry, id=entry["resume"]) for entry in _expected("format2")]
 
 
 @pytest.fixture

@@ -249,9 +249,9 @@ def test_outside_of_a_step_there_is_nothing_to_ask() -> None:
         evercell.approve("Send?")
 
 
-def test_it_can_be_awaited(durable: Durable) -> None:
+def test_its_twin_is_awaited(durable: Durable) -> None:
     async def cell() -> list[Any]:
-        return [await evercell.approve("One?"), await evercell.approve("Two?")]
+        return [await evercell.aio.approve("One?"), await evercell.aio.approve("Two?")]
 
     threads: list[threading.Thread] = []
 
@@ -266,8 +266,55 @@ def test_it_can_be_awaited(durable: Durable) -> None:
     assert [bool(decision) for decision in found] == [True, False]
 
 
+@pytest.mark.parametrize("way", ["threads", "tasks"])
+def test_calls_at_once_that_need_approval_ask_once_for_the_same_arguments(durable: Durable, way: str) -> None:
+    sent: list[str] = []
+
+    @evercell.step(approve=True)
+    def send(to: str) -> None:
+        sent.append(to)
+
+    @evercell.step(approve=True)
+    async def asend(to: str) -> None:
+        sent.append(to)
+
+    def with_threads() -> None:
+        evercell.map(send, ["ann"] * 3, progress=False)
+
+    async def with_tasks() -> None:
+        await evercell.aio.gather(*(asend("ann") for _ in range(3)))
+
+    thread = meanwhile(durable, say(durable, "Approve"))
+    durable.step("agent", with_threads if way == "threads" else with_tasks)
+    thread.join()
+    assert sent == ["ann"] * 3
+    assert len(durable.workspace.store.approvals.all()) == 1
+
+
+def test_a_map_over_a_function_that_needs_approval_asks_and_undoes_as_it_says(durable: Durable) -> None:
+    sent: list[str] = []
+
+    @evercell.step(name="mail", approve=True, key=lambda to: to, undo=lambda result, to: None)
+    def send(to: str) -> None:
+        sent.append(to)
+
+    thread = meanwhile(durable, say(durable, "Reject"))
+    (refused,) = durable.step(
+        "agent", lambda: evercell.map(send, ["ann"], return_exceptions=True, progress=False)
+    )
+    thread.join()
+    assert isinstance(refused, Rejected) and sent == []
+    approving = meanwhile(durable, say(durable, "Approve"))
+    durable.step("other", lambda: evercell.map(send, ["bob"], progress=False))
+    approving.join()
+    assert sent == ["bob"]
+    assert [call.key for call in durable.workspace.store.calls.undoable(durable.run.id)] == ["mail[bob]"]
+
+
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-def test_a_call_that_needs_leave_asks_once_for_the_same_arguments(durable: Durable, is_async: bool) -> None:
+def test_a_call_that_needs_approval_asks_once_for_the_same_arguments(
+    durable: Durable, is_async: bool
+) -> None:
     sent: list[str] = []
 
     @evercell.step(approve=True)

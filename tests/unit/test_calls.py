@@ -305,8 +305,8 @@ def test_map_runs_bodies_in_any_executor(kernels: Kernels) -> None:
 
 ASYNC = """
 async def main():
-    one = await evercell.gather(*(aask(i) for i in range(5)))
-    many = await evercell.map(aask, range(10, 13), max_concurrency=2)
+    one = await evercell.aio.gather(*(aask(i) for i in range(5)))
+    many = await evercell.aio.map(aask, range(10, 13), max_concurrency=2)
     return one, many
 results = asyncio.new_event_loop().run_until_complete(main()) if False else run(main())
 if len(done) < 9: done.append('mark'); raise ValueError

@@ -32,7 +32,7 @@ def test_type_checkers_see_what_is_there() -> None:
         for alias in statement.names
     }
     assert seen == evercell._HOME_OF
-    assert set(seen) | {"load_ipython_extension", "unload_ipython_extension", "__version__"} == set(
+    assert set(seen) | {"aio", "load_ipython_extension", "unload_ipython_extension", "__version__"} == set(
         evercell.__all__
     )
 

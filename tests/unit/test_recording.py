@@ -77,7 +77,7 @@ def test_an_asynchronous_client(durable: Durable, server: ModelServer) -> None:
     async def agent() -> list[str]:
         async with openai.AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as client:
             recorded = evercell.record(client)
-            whole = await evercell.gather(*(ask(recorded, f"q{n}") for n in range(3)))
+            whole = await evercell.aio.gather(*(ask(recorded, f"q{n}") for n in range(3)))
             stream = await ask(recorded, "x y", stream=True)
             text = "".join([part.choices[0].delta.content async for part in stream])
         evercell.now()

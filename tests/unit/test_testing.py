@@ -32,7 +32,7 @@ def agent() -> int:
 
 
 async def async_agent() -> list[int]:
-    return await evercell.gather(*(aact(n) for n in range(5)))
+    return await evercell.aio.gather(*(aact(n) for n in range(5)))
 
 
 @pytest.mark.parametrize(("place", "expected"), [("before_call_commit", 6), ("after_call_commit", 5)])

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import dis
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from sys import _getframe
-from types import FrameType
 from typing import Any
 
 from evercell.core.approvals import Approval, Question, Vote, question_digest
@@ -22,12 +19,14 @@ from evercell.engine.approvals.deciding import TIMEOUT, answer, settled
 from evercell.engine.approvals.decision import Decision
 from evercell.engine.approvals.forms import remade, schema_of
 from evercell.engine.approvals.notifications import notify
-from evercell.engine.approvals.request import ApprovalRequest, OnTimeout
+from evercell.engine.approvals.request import APPROVE_OR_REJECT, ApprovalRequest, OnTimeout
+from evercell.engine.calls.blocking import refuse_in_coroutine
 from evercell.engine.calls.calling import call_async, call_sync
 from evercell.engine.calls.ownership import current_owner, require_scope
 from evercell.engine.calls.policy import ONCE
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.suspension import GracePeriod
+from evercell.engine.calls.timers import passes_by
 from evercell.engine.executor import Page
 from evercell.engine.holder import this_user
 from evercell.engine.spec import parse_duration
@@ -40,18 +39,11 @@ _GLANCE = 0.05
 
 
 def approve(
-    title: str,
-    *,
-    details: Any = None,
-    choices: Sequence[str] = ("Approve", "Reject"),
-    form: Any = None,
-    timeout: float | str | timedelta | None = None,
-    on_timeout: OnTimeout = "reject",
-    approvers: Sequence[str] | None = None,
-    quorum: int = 1,
-    key: str | None = None,
-) -> Any:
-    """Ask a person, and wait until one of them decided; returns a `Decision`. ``await`` it where you can.
+    title: str, *, details: Any = None, choices: Sequence[str] = APPROVE_OR_REJECT, form: Any = None,
+    timeout: float | str | timedelta | None = None, on_timeout: OnTimeout = "reject",
+    approvers: Sequence[str] | None = None, quorum: int = 1, key: str | None = None,
+) -> Decision:  # fmt: skip
+    """Ask a person, and wait until one of them decided; returns a `Decision`.
 
     ``details``: anything that Jupyter can display. ``choices``: the first one approves. ``form``: a dict,
     dataclass or Pydantic model that the approver may edit first. ``timeout``: seconds, or ``"3d"``, after which
@@ -61,26 +53,24 @@ def approve(
     The question is a row in the store: it outlives this kernel, and is answered once, from here, the inbox
     page, ``evercell approve``, or another notebook.
     """
-    request = ApprovalRequest(
+    refuse_in_coroutine("evercell.approve")
+    request = request_of(title, details, choices, form, timeout, on_timeout, approvers, quorum)
+    require_scope("approve")
+    decision = call_sync(
+        partial(wait, request), (), {}, name="approve", key=key or request.call_key, policy=ONCE
+    )
+    return _with_form(request, decision)
+
+
+def request_of(
+    title: str, details: Any, choices: Sequence[str], form: Any, timeout: float | str | timedelta | None,
+    on_timeout: OnTimeout, approvers: Sequence[str] | None, quorum: int,
+) -> ApprovalRequest:  # fmt: skip
+    """The request that ``approve()`` was given; raises `UsageError`."""
+    return ApprovalRequest(
         title, details, tuple(choices), form, _seconds(timeout), on_timeout,
         tuple(approvers) if approvers is not None else None, quorum,
     )  # fmt: skip
-    require_scope("approve")
-    key = key or request.call_key
-    if _is_awaited(_getframe(1)):
-        return _approve_async(request, key)
-    decision = call_sync(partial(wait, request), (), {}, name="approve", key=key, policy=ONCE)
-    return _with_form(request, decision)
-
-
-async def _approve_async(request: ApprovalRequest, key: str) -> Decision:
-    decision = await call_async(partial(wait_async, request), (), {}, name="approve", key=key, policy=ONCE)
-    return _with_form(request, decision)
-
-
-def _with_form(request: ApprovalRequest, decision: Decision) -> Decision:
-    """The decision with its values of the form's own type."""
-    return replace(decision, values=remade(request.form, decision.values))
 
 
 def _seconds(timeout: float | str | timedelta | None) -> float | None:
@@ -89,10 +79,18 @@ def _seconds(timeout: float | str | timedelta | None) -> float | None:
     return timeout.total_seconds() if isinstance(timeout, timedelta) else parse_duration(timeout)
 
 
-def _is_awaited(frame: FrameType) -> bool:
-    """Whether the caller awaits what this call returns: then it must not wait in the kernel's only thread."""
-    following = (i for i in dis.get_instructions(frame.f_code) if i.offset > frame.f_lasti)
-    return next((i.opname for i in following if i.opname != "CACHE"), "") == "GET_AWAITABLE"
+async def approve_async(request: ApprovalRequest, key: str | None) -> Decision:
+    """Ask, and wait while the loop goes on with other tasks."""
+    require_scope("aio.approve")
+    decision = await call_async(
+        partial(wait_async, request), (), {}, name="approve", key=key or request.call_key, policy=ONCE
+    )
+    return _with_form(request, decision)
+
+
+def _with_form(request: ApprovalRequest, decision: Decision) -> Decision:
+    """The decision with its values of the form's own type."""
+    return replace(decision, values=remade(request.form, decision.values))
 
 
 # -- waiting -------------------------------------------------------------------------------------
@@ -104,10 +102,7 @@ def wait(request: ApprovalRequest) -> Decision:
     waker = threading.Event()
     with PendingApproval(scope, request, waker.set) as pending:
         while (decision := pending.look()) is None:
-            pass_by = getattr(scope.step.workspace.clock, "pass_by", None)
-            left = pending.seconds_left()
-            if pass_by is not None and left is not None:
-                pass_by(left)
+            pending.let_time_pass()
             waker.wait(_GLANCE)
             waker.clear()
         return decision
@@ -119,6 +114,7 @@ async def wait_async(request: ApprovalRequest) -> Decision:
     loop, waker = asyncio.get_running_loop(), asyncio.Event()
     with PendingApproval(scope, request, lambda: loop.call_soon_threadsafe(waker.set)) as pending:
         while (decision := pending.look()) is None:
+            pending.let_time_pass()
             try:
                 async with asyncio.timeout(_GLANCE):
                     await waker.wait()
@@ -156,10 +152,11 @@ class PendingApproval:
             self._next_look = 0.0
             self._wake()
 
-    def seconds_left(self) -> float | None:
-        """Until its timeout decides; None where it has none."""
+    def let_time_pass(self) -> None:
+        """Where a test sets the clock: until its timeout decides."""
         deadline = self._approval.deadline_at
-        return (deadline - self._step.workspace.clock()).total_seconds() if deadline is not None else None
+        if deadline is not None:
+            passes_by((deadline - self._step.workspace.clock()).total_seconds())
 
     def look(self) -> Decision | None:
         """The decision if there is one by now. Raises `ApprovalTimeout`, or `Suspended` when it lasts."""

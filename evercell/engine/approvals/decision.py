@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,8 +26,3 @@ class Decision:
 
     def __bool__(self) -> bool:
         return self.approved
-
-    def __await__(self) -> Generator[None, None, Decision]:
-        """It is there already: `approve` waited before it returned."""
-        return self
-        yield

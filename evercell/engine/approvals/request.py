@@ -10,6 +10,8 @@ from evercell.core.errors import UsageError
 
 OnTimeout = Literal["reject", "approve", "fail"]
 
+APPROVE_OR_REJECT = ("Approve", "Reject")
+
 LONGEST_TITLE = 500
 """Characters."""
 
@@ -20,7 +22,7 @@ class ApprovalRequest:
 
     title: str
     details: Any = None
-    choices: tuple[str, ...] = ("Approve", "Reject")
+    choices: tuple[str, ...] = APPROVE_OR_REJECT
     """The first one approves."""
     form: Any = None
     timeout: float | None = None

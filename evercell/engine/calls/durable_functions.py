@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from evercell.engine.calls.calling import call_async, call_sync, is_async
@@ -58,43 +59,84 @@ def step(
     options = {"name": name, "key": key, "undo": undo, "approve": approve, **policy.options()}
 
     def decorate(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-        make = _durable_coroutine if is_async(wrapped) else _durable
-        durable = make(wrapped, name or wrapped.__name__, key, policy, undo, approve)
-        vars(durable).update(__evercell_plain__=wrapped, __evercell_policy__=policy)
-        vars(durable)[DECORATED] = ("step", wrapped, options)
-        return durable
+        made = DurableFunction(wrapped, name or wrapped.__name__, policy, key, undo, approve).decorated()
+        vars(made)[DECORATED] = ("step", wrapped, options)
+        return made
 
     return decorate if function is None else decorate(function)
 
 
-def _durable(
-    function: Callable[..., Any], name: str, key: Callable[..., str] | None, policy: CallPolicy,
-    undo: Callable[..., Any] | None, approve: bool,
-) -> Callable[..., Any]:  # fmt: skip
-    @functools.wraps(function)
-    def durable(*args: Any, **kwargs: Any) -> Any:
-        own_key = key(*args, **kwargs) if key is not None else None
-        if approve and (scope := current_scope()) is not None:
+@dataclass(frozen=True, slots=True)
+class DurableFunction:
+    """A function and how its calls are made."""
+
+    function: Callable[..., Any]
+    name: str
+    policy: CallPolicy
+    key: Callable[..., str] | None = None
+    undo: Callable[..., Any] | None = None
+    approve: bool = False
+
+    def decorated(self) -> Callable[..., Any]:
+        """What a notebook calls."""
+        if is_async(self.function):
+
+            @functools.wraps(self.function)
+            async def durable_async(*args: Any, **kwargs: Any) -> Any:
+                return await self.call_async(args, kwargs)
+
+            made: Callable[..., Any] = durable_async
+        else:
+
+            @functools.wraps(self.function)
+            def durable(*args: Any, **kwargs: Any) -> Any:
+                return self.call(args, kwargs)
+
+            made = durable
+        vars(made)[_DURABLE] = self
+        return made
+
+    def call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, key: str | None = None,
+        body: Callable[..., Any] | None = None,
+    ) -> Any:  # fmt: skip
+        """Call it durably. ``key`` where it has none of its own; ``body`` does in another place what it does."""
+        if self.key is not None:
+            key = self.key(*args, **kwargs)
+        if self.approve and (scope := current_scope()) is not None:
             arguments = scope.step.values.fingerprint(args, kwargs)
-            scope.step.gate.require(name, arguments, written(args, kwargs))
-        return call_sync(function, args, kwargs, name=name, key=own_key, policy=policy, undo=undo)
+            scope.step.gate.require(self.name, arguments, written(args, kwargs))
+        return call_sync(
+            body or self.function, args, kwargs, name=self.name, key=key, policy=self.policy, undo=self.undo
+        )
 
-    return durable
-
-
-def _durable_coroutine(
-    function: Callable[..., Any], name: str, key: Callable[..., str] | None, policy: CallPolicy,
-    undo: Callable[..., Any] | None, approve: bool,
-) -> Callable[..., Any]:  # fmt: skip
-    @functools.wraps(function)
-    async def durable(*args: Any, **kwargs: Any) -> Any:
-        own_key = key(*args, **kwargs) if key is not None else None
-        if approve and (scope := current_scope()) is not None:
+    async def call_async(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, key: str | None = None,
+        body: Callable[..., Any] | None = None,
+    ) -> Any:  # fmt: skip
+        """The same for a coroutine function, or one that ``body`` makes one."""
+        if self.key is not None:
+            key = self.key(*args, **kwargs)
+        if self.approve and (scope := current_scope()) is not None:
             arguments = scope.step.values.fingerprint(args, kwargs)
-            await scope.step.gate.require_async(name, arguments, written(args, kwargs))
-        return await call_async(function, args, kwargs, name=name, key=own_key, policy=policy, undo=undo)
+            await scope.step.gate.require_async(self.name, arguments, written(args, kwargs))
+        return await call_async(
+            body or self.function, args, kwargs, name=self.name, key=key, policy=self.policy, undo=self.undo
+        )
 
-    return durable
+
+_DURABLE = "__evercell_durable__"
+"""Attribute of a function under ``@step``: its `DurableFunction`."""
+
+
+def durable_function(function: Callable[..., Any], policy: CallPolicy | None = None) -> DurableFunction:
+    """That of a function under ``@step``; any other function becomes one, tried as ``policy`` says."""
+    known: DurableFunction | None = getattr(function, _DURABLE, None)
+    if known is not None:
+        return known
+    plain = getattr(function, "__evercell_plain__", function)  # as 0.1.0 saved it
+    policy = getattr(function, "__evercell_policy__", policy or CallPolicy())
+    return DurableFunction(plain, str(getattr(function, "__name__", type(function).__name__)), policy)
 
 
 def written(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -107,6 +149,6 @@ def call(
     **kwargs: Any,
 ) -> Any:  # fmt: skip
     """Call somebody else's function durably (await it where it is a coroutine function)."""
-    make = call_async if is_async(function) else call_sync
     name = getattr(function, "__name__", type(function).__name__)
+    make = call_async if is_async(function) else call_sync
     return make(function, args, kwargs, name=name, key=key, policy=policy or CallPolicy())

@@ -4,99 +4,126 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from evercell.core.errors import UsageError
-from evercell.engine.calls.calling import call_async, call_sync, is_async
+from evercell.engine.calls.blocking import refuse_in_coroutine
+from evercell.engine.calls.calling import is_async
+from evercell.engine.calls.durable_functions import DurableFunction, durable_function
 from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.progress import Progress, silent
 
 Function = Callable[..., Any]
 
+_MOST_THREADS = 32
+
 
 def map(
-    function: Function,
-    items: Iterable[Any],
-    *,
-    max_concurrency: int | None = None,
-    return_exceptions: bool = False,
-    executor: Executor | None = None,
-    policy: CallPolicy | None = None,
+    function: Function, items: Iterable[Any], *, max_concurrency: int | None = None,
+    return_exceptions: bool = False, executor: Executor | None = None, policy: CallPolicy | None = None,
     progress: bool = True,
-) -> Any:
+) -> list[Any]:  # fmt: skip
     """Call ``function`` with each item, durably, several at once; returns the results in the items' order.
 
-    A function that is no ``@step`` becomes one for this. The first error stops what has not begun and is
-    raised; with ``return_exceptions`` every item is tried, and errors stand among the results.
+    A function that is no ``@step`` becomes one for this, tried as ``policy`` says. The first error stops what
+    has not begun and is raised; with ``return_exceptions`` every item is tried, and errors stand among the results.
 
     ``executor`` runs the bodies elsewhere: any ``concurrent.futures.Executor``, a Dask or Ray cluster's too
-    (the function and the items must be picklable for it). For a coroutine function, await the result.
+    (the function and the items must be picklable for it).
     """
-    listed = list(items)
+    refuse_in_coroutine("evercell.map")
+    job = job_of(function, items, max_concurrency, return_exceptions, policy)
+    if job.is_async:
+        raise UsageError(
+            f"{job.name} is a coroutine function.", hint=f"Type: await evercell.aio.map({job.name}, ...)"
+        )
+    with _shown(job, progress) as shown:
+        return _map_in_threads(job, executor, shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A function to be called with each of some items."""
+
+    durable: DurableFunction
+    items: Sequence[Any]
+    limit: int | None
+    """How many at once; None: as many as there are, or as threads make sense."""
+    return_exceptions: bool
+
+    @property
+    def name(self) -> str:
+        return self.durable.name
+
+    @property
+    def is_async(self) -> bool:
+        return is_async(self.durable.function)
+
+    @property
+    def threads(self) -> int:
+        return self.limit or min(_MOST_THREADS, max(1, len(self.items)))
+
+
+def job_of(
+    function: Function, items: Iterable[Any], max_concurrency: int | None, return_exceptions: bool,
+    policy: CallPolicy | None,
+) -> Job:  # fmt: skip
+    """What is to be done; raises `UsageError`."""
     if max_concurrency is not None and max_concurrency < 1:
         raise UsageError(f"max_concurrency is {max_concurrency}.", hint="Use 1 or more.")
-    shown = Progress(_name(function), len(listed)) if progress and current_scope() else silent()
-    if is_async(function):
-        limit = max_concurrency or max(1, len(listed))
-        return _map_async(function, listed, limit, return_exceptions, policy or CallPolicy(), shown)
-    return _map_sync(
-        function, listed, max_concurrency, return_exceptions, executor, policy or CallPolicy(), shown
-    )
+    return Job(durable_function(function, policy), list(items), max_concurrency, return_exceptions)
 
 
-def _name(function: Function) -> str:
-    return str(getattr(function, "__name__", type(function).__name__))
+def _key(number: int) -> str:
+    return f"map {number}"
 
 
-def _key(name: str, number: int) -> str:
-    return f"{name} {number}"
+@contextmanager
+def _shown(job: Job, progress: bool) -> Iterator[Progress]:
+    with Progress(job.name, len(job.items)) if progress and current_scope() else silent() as shown:
+        yield shown
 
 
-def _map_sync(
-    function: Function, items: Sequence[Any], limit: int | None, collects: bool, executor: Executor | None,
-    policy: CallPolicy, shown: Progress,
-) -> list[Any]:  # fmt: skip
-    plain = getattr(function, "__evercell_plain__", function)
-    policy = getattr(function, "__evercell_policy__", policy)
-    body = partial(_elsewhere, executor, plain) if executor is not None else plain
-    name = _name(function)
-    workers = limit or min(32, max(1, len(items)))
-    results: list[Any] = [None] * len(items)
-    with shown, ThreadPoolExecutor(workers, thread_name_prefix="evercell-map") as pool:
+# -- in plain code -------------------------------------------------------------------------------
+
+
+def _map_in_threads(job: Job, executor: Executor | None, shown: Progress) -> list[Any]:
+    body = partial(_elsewhere, executor, job.durable.function) if executor is not None else None
+    results: list[Any] = [None] * len(job.items)
+    with ThreadPoolExecutor(job.threads, thread_name_prefix="evercell-map") as pool:
         running: dict[Future[Any], int] = {}
         try:
-            for number, item in enumerate(items):
+            for number, item in enumerate(job.items):
                 context = contextvars.copy_context()
-                work = partial(
-                    call_sync, body, (item,), {}, name=name, key=_key("map", number), policy=policy
-                )
+                work = partial(job.durable.call, (item,), {}, key=_key(number), body=body)
                 running[pool.submit(context.run, work)] = number
             for future in _as_they_end(running):
-                number = running[future]
-                results[number] = _outcome(future, collects)
-                shown.step(failed=isinstance(results[number], BaseException) and collects)
+                results[running[future]] = result = _outcome(future, job.return_exceptions)
+                shown.step(failed=isinstance(result, BaseException) and job.return_exceptions)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return results
 
 
-def _as_they_end(running: dict[Future[Any], int]) -> Iterable[Future[Any]]:
+def _as_they_end(running: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
     left = set(running)
     while left:
         done, left = wait(left, return_when=FIRST_COMPLETED)
-        yield from sorted(done, key=running.__getitem__)
+        yield from done
 
 
-def _outcome(future: Future[Any], collects: bool) -> Any:
+def _outcome(future: Future[Any], return_exceptions: bool) -> Any:
     error = future.exception()
     if error is None:
         return future.result()
-    if collects and isinstance(error, Exception):
+    if return_exceptions and isinstance(error, Exception):
         return error
     raise error
 
@@ -106,23 +133,46 @@ def _elsewhere(executor: Executor, function: Function, item: Any) -> Any:
     return executor.submit(function, item).result()
 
 
-async def _map_async(
-    function: Function, items: Sequence[Any], limit: int, collects: bool, policy: CallPolicy, shown: Progress
-) -> list[Any]:
-    plain = getattr(function, "__evercell_plain__", function)
-    policy = getattr(function, "__evercell_policy__", policy)
-    places = asyncio.Semaphore(limit)
+# -- in coroutines -------------------------------------------------------------------------------
+
+
+async def map_async(job: Job, executor: Executor | None, progress: bool) -> list[Any]:
+    """The same while the loop goes on with other tasks; plain functions run in threads."""
+    if job.is_async:
+        if executor is not None:
+            raise UsageError(
+                f"{job.name} is a coroutine function, and runs in this loop.", hint="Leave executor= out."
+            )
+        return await _map_in_loop(job, None, progress)
+    if executor is not None:
+        return await _map_in_loop(job, partial(_beside_the_loop, executor, job.durable.function), progress)
+    pool = ThreadPoolExecutor(job.threads, thread_name_prefix="evercell-map")
+    try:
+        return await _map_in_loop(job, partial(_beside_the_loop, pool, job.durable.function), progress)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _beside_the_loop(executor: Executor, function: Function, item: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(executor, function, item)
+
+
+async def _map_in_loop(job: Job, body: Function | None, progress: bool) -> list[Any]:
+    at_once = asyncio.Semaphore(job.limit or max(1, len(job.items)))
 
     async def one(number: int, item: Any) -> Any:
-        async with places:
-            name, key = _name(function), _key("map", number)
+        async with at_once:
+            failed = True
             try:
-                return await call_async(plain, (item,), {}, name=name, key=key, policy=policy)
+                result = await job.durable.call_async((item,), {}, key=_key(number), body=body)
+                failed = False
+                return result
             finally:
-                shown.step()
+                shown.step(failed=failed)
 
-    with shown:
-        return await gather(*(one(n, item) for n, item in enumerate(items)), return_exceptions=collects)
+    with _shown(job, progress) as shown:
+        calls = (one(number, item) for number, item in enumerate(job.items))
+        return await gather(*calls, return_exceptions=job.return_exceptions)
 
 
 async def gather(*calls: Awaitable[Any], return_exceptions: bool = False) -> list[Any]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 from functools import partial
 from typing import Any
 
 from evercell.core.errors import SignalTimeout, Tampered
 from evercell.core.records import Signal
+from evercell.engine.calls.blocking import refuse_in_coroutine
 from evercell.engine.calls.calling import call_async, call_sync
 from evercell.engine.calls.ownership import require_scope
 from evercell.engine.calls.policy import ONCE
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.suspension import GracePeriod
-from evercell.engine.calls.timers import POLL, deadline_in, pause
+from evercell.engine.calls.timers import POLL, deadline_in, pause, pause_async
 from evercell.engine.holder import this_user
 from evercell.engine.workspace import Workspace
 from evercell.state import Values
@@ -27,18 +27,19 @@ def wait_for(signal: str, timeout: float | None = None) -> Any:
 
     ``timeout`` is in seconds, counted from the first time that this was reached; raises `SignalTimeout`.
     """
-    scope = require_scope("wait_for")
-    deadline = deadline_in(timeout) if timeout is not None else None
-    poll = partial(_poll, scope, signal, deadline)
+    refuse_in_coroutine("evercell.wait_for")
+    poll = partial(_poll, require_scope("wait_for"), signal, _deadline(timeout))
     return call_sync(poll, (), {}, name="wait_for", key=signal, policy=ONCE)
 
 
-async def await_signal(signal: str, timeout: float | None = None) -> Any:
-    """`wait_for` for coroutines."""
-    scope = require_scope("await_signal")
-    deadline = deadline_in(timeout) if timeout is not None else None
-    poll = partial(_poll_async, scope, signal, deadline)
+async def wait_for_async(signal: str, timeout: float | None) -> Any:
+    """The same while the loop goes on with other tasks."""
+    poll = partial(_poll_async, require_scope("aio.wait_for"), signal, _deadline(timeout))
     return await call_async(poll, (), {}, name="wait_for", key=signal, policy=ONCE)
+
+
+def _deadline(timeout: float | None) -> datetime.datetime | None:
+    return deadline_in(timeout) if timeout is not None else None
 
 
 def _poll(scope: CallScope, name: str, deadline: datetime.datetime | None) -> Any:
@@ -53,7 +54,7 @@ async def _poll_async(scope: CallScope, name: str, deadline: datetime.datetime |
     grace = GracePeriod(scope, f"signal {name!r}")
     while (found := _received(scope, name, deadline)) is None:
         grace.check()
-        await asyncio.sleep(POLL)
+        await pause_async(POLL, left=POLL)
     return scope.step.values.loads(found.value)
 
 

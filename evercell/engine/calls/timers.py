@@ -8,6 +8,7 @@ import time
 
 from evercell.core.clock import utc_text
 from evercell.core.errors import UsageError
+from evercell.engine.calls.blocking import refuse_in_coroutine
 from evercell.engine.calls.calling import call_sync
 from evercell.engine.calls.nondeterminism import present_moment
 from evercell.engine.calls.ownership import current_scope
@@ -20,24 +21,21 @@ POLL = 0.2
 
 def sleep(seconds: float) -> None:
     """Wait. The end is fixed when the wait begins: a step that goes on after a kill waits only for the rest."""
-    _sleep_to(deadline_in(seconds))
+    refuse_in_coroutine("evercell.sleep")
+    _wait_until(deadline_in(seconds))
 
 
 def sleep_until(moment: datetime.datetime) -> None:
     """Wait until an aware datetime."""
+    refuse_in_coroutine("evercell.sleep_until")
+    _wait_until(checked(moment))
+
+
+def checked(moment: datetime.datetime) -> datetime.datetime:
+    """The moment itself; raises `UsageError` for one that may be any of many."""
     if moment.tzinfo is None:
         raise UsageError(f"{moment} has no time zone.", hint="evercell.sleep_until(moment.astimezone())")
-    _sleep_to(moment)
-
-
-async def asleep(seconds: float) -> None:
-    """`sleep` for coroutines: the kernel goes on with other tasks."""
-    deadline = deadline_in(seconds)
-    grace = _grace_period(deadline)
-    while (left := _seconds_until(deadline)) > 0:
-        if grace is not None:
-            grace.check()
-        await asyncio.sleep(min(left, POLL))
+    return moment
 
 
 def deadline_in(seconds: float) -> datetime.datetime:
@@ -49,12 +47,21 @@ def deadline_in(seconds: float) -> datetime.datetime:
     return deadline
 
 
-def _sleep_to(deadline: datetime.datetime) -> None:
+def _wait_until(deadline: datetime.datetime) -> None:
     grace = _grace_period(deadline)
     while (left := _seconds_until(deadline)) > 0:
         if grace is not None:
             grace.check()
         pause(min(left, POLL), left=left)
+
+
+async def wait_until(deadline: datetime.datetime) -> None:
+    """Wait for a moment while the loop goes on with other tasks."""
+    grace = _grace_period(deadline)
+    while (left := _seconds_until(deadline)) > 0:
+        if grace is not None:
+            grace.check()
+        await pause_async(min(left, POLL), left=left)
 
 
 def _grace_period(deadline: datetime.datetime) -> GracePeriod | None:
@@ -68,9 +75,20 @@ def _seconds_until(deadline: datetime.datetime) -> float:
 
 def pause(seconds: float, *, left: float) -> None:
     """Wait a little; a clock that is set by a test goes on to the end, ``left`` seconds, instead."""
+    if not passes_by(left):
+        time.sleep(seconds)
+
+
+async def pause_async(seconds: float, *, left: float) -> None:
+    """The same while the loop goes on with other tasks."""
+    await asyncio.sleep(0 if passes_by(left) else seconds)
+
+
+def passes_by(seconds: float) -> bool:
+    """Let the time pass where the clock is one that a test sets; says whether it is."""
     scope = current_scope()
     pass_by = getattr(scope.step.workspace.clock, "pass_by", None) if scope is not None else None
-    if pass_by is not None:
-        pass_by(left)
-    else:
-        time.sleep(seconds)
+    if pass_by is None:
+        return False
+    pass_by(seconds)
+    return True

@@ -22,9 +22,10 @@ import collections, dataclasses, enum, functools, queue, sqlite3, threading, typ
 import numpy as np, pandas as pd, sqlalchemy as sa
 import evercell
 from evercell import (
-    step, call, map, gather, sleep, sleep_until, wait_for, send, approve, now, random, uuid, record, transaction,
+    aio, step, call, map, sleep, sleep_until, wait_for, send, approve, now, random, uuid, record, transaction,
     idempotency_key, heartbeat, last_heartbeat, resource, rebuilds, CannotRebuild, inbox,
 )
+from evercell.aio import gather, sleep as aio_sleep, wait_for as aio_wait_for
 from evercell.core.errors import LeaseLost, StepTimeout, Rejected
 from evercell.engine.approvals.decision import Decision
 from evercell.engine.calls.policy import CallPolicy
@@ -96,7 +97,7 @@ def test_what_is_decorated_by_us_is_kept_without_our_code(cells: Cells) -> None:
     assert fresh["ask"]("hello") == "hello" and fresh["ask"].calls == 7
     assert fresh["held"][0] is fresh["ask"] and fresh["held"][1] is fresh["step"]
     assert fresh["ask"].__name__ == "ask" and fresh["ask"].__module__ == "__main__"
-    again = fresh["ask"].__evercell_policy__
+    again = fresh["ask"].__evercell_durable__.policy
     assert (again.retries, again.timeout) == (3, 60)
     fresh["engine"].dispose()
     cells["engine"].dispose()
