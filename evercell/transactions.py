@@ -18,7 +18,7 @@ from evercell.core.faults import reach
 from evercell.engine.calls.calling import call_sync
 from evercell.engine.calls.heartbeat import idempotency_key
 from evercell.engine.calls.ownership import current_scope
-from evercell.engine.calls.policy import CallPolicy
+from evercell.engine.calls.policy import CallPolicy, Errors
 from evercell.engine.calls.scope import CallScope
 from evercell.persisted import DECORATED
 
@@ -40,8 +40,11 @@ _ready: WeakSet[sa.Engine] = WeakSet()
 
 
 def transaction(
-    engine: sa.Engine, *, name: str | None = None, key: Callable[..., str] | None = None, **policy: Any
-) -> Callable[[F], F]:
+    engine: sa.Engine, *, name: str | None = None, key: Callable[..., str] | None = None,
+    retries: int = 0, backoff: float = 1.0, longest_backoff: float = 60.0, jitter: float = 0.1,
+    timeout: float | None = None, total_timeout: float | None = None, heartbeat_timeout: float | None = None,
+    retry_on: Errors | Callable[[BaseException], bool] = Exception, give_up_on: Errors = (),
+) -> Callable[[F], F]:  # fmt: skip
     """Make a function's calls durable transactions on ``engine``; its first argument is the connection.
 
     What it writes and the fact that it did commit together, in the table ``evercell_calls`` of that
@@ -52,7 +55,17 @@ def transaction(
         def save(connection, order):
             connection.execute(orders.insert().values(order))
     """
-    tried = CallPolicy(**policy)
+    policy = CallPolicy(
+        retries,
+        backoff,
+        longest_backoff,
+        jitter,
+        timeout,
+        total_timeout,
+        heartbeat_timeout,
+        retry_on,
+        give_up_on,
+    )
 
     def decorate(function: F) -> F:
         called = name or function.__name__
@@ -67,10 +80,10 @@ def transaction(
             def body(*given: Any, **named: Any) -> Any:
                 return commit_once(engine, scope, function, given, named)
 
-            place = key(*args, **kwargs) if key is not None else None
-            return call_sync(body, args, kwargs, name=called, key=place, policy=tried)
+            own_key = key(*args, **kwargs) if key is not None else None
+            return call_sync(body, args, kwargs, name=called, key=own_key, policy=policy)
 
-        options = {"engine": engine, "name": name, "key": key, **policy}
+        options = {"engine": engine, "name": name, "key": key, **policy.options()}
         vars(durable)[DECORATED] = ("transaction", function, options)
         return durable  # type: ignore[return-value]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import inspect
 import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -402,6 +404,19 @@ def test_policies_are_checked_and_pauses_grow() -> None:
     assert not CallPolicy(retries=1, retry_on=lambda e: "x" in str(e)).tries_again(
         OSError("y"), failures=1, elapsed=0
     )
+
+
+@pytest.mark.parametrize("name", ["step", "record", "transaction"])
+def test_the_options_of_calls_are_spelled_out_with_their_defaults(name: str) -> None:
+    """Shift-Tab shows a signature."""
+    shown = inspect.signature(getattr(evercell, name)).parameters
+    assert not any(p.kind is p.VAR_KEYWORD for p in shown.values())
+    for option in dataclasses.fields(CallPolicy):
+        if (name, option.name) != (
+            "record",
+            "heartbeat_timeout",
+        ):  # a request has no way to give a sign of life
+            assert shown[option.name].default == option.default, option.name
 
 
 UNDO = """

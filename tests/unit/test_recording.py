@@ -73,6 +73,27 @@ def test_a_stream_replays_as_a_stream(durable: Durable, server: ModelServer, cli
     assert durable.step("agent", agent) == "eerht owt eno " and len(server.requests) == 1
 
 
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_stream_that_cannot_begin_is_asked_for_again(
+    durable: Durable, server: ModelServer, client: openai.OpenAI, is_async: bool
+) -> None:
+    options: dict[str, Any] = {"retries": 3, "backoff": 0.01, "retry_on": openai.APIError}
+
+    def agent() -> str:
+        parts = ask(evercell.record(client, **options), "one two", stream=True)
+        return "".join(part.choices[0].delta.content for part in parts)
+
+    async def async_agent() -> str:
+        async with openai.AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as opened:
+            parts = await ask(evercell.record(opened, **options), "one two", stream=True)
+            return "".join([part.choices[0].delta.content async for part in parts])
+
+    server.faults = [429, 429]
+    assert (
+        durable.step("agent", async_agent if is_async else agent) == "owt eno " and len(server.requests) == 3
+    )
+
+
 def test_an_asynchronous_client(durable: Durable, server: ModelServer) -> None:
     async def agent() -> list[str]:
         async with openai.AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as client:

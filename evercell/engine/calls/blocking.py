@@ -17,7 +17,7 @@ _KERNEL = frozenset({"IPython", "ipykernel"})
 
 _THE_CELL = "the kernel, for this cell awaits"
 
-_STEP_BEGINS = frozenset({"evercell.engine.steps", "evercell.testing"})
+_STEP_BEGINS = frozenset({"evercell.engine.execution", "evercell.testing"})
 """Modules of ours that run a step: what is around it is none of its business."""
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 from evercell.engine.calls.calling import call_async, call_sync, is_async
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.ownership import Owner, current_owner
-from evercell.engine.calls.policy import CallPolicy
+from evercell.engine.calls.policy import CallPolicy, Errors
 from evercell.engine.calls.scope import CallScope
+from evercell.engine.calls.tries import Tries
 
 PATHS = (
     "chat.completions.create",
@@ -27,19 +29,22 @@ Prices = Mapping[str, tuple[float, float]]
 
 
 def record(
-    client: Any,
-    *,
-    paths: Sequence[str] = PATHS,
-    prices: Prices | None = None,
-    **policy: Any,
-) -> Any:
+    client: Any, *, paths: Sequence[str] = PATHS, prices: Prices | None = None,
+    retries: int = 0, backoff: float = 1.0, longest_backoff: float = 60.0, jitter: float = 0.1,
+    timeout: float | None = None, total_timeout: float | None = None,
+    retry_on: Errors | Callable[[BaseException], bool] = Exception, give_up_on: Errors = (),
+) -> Any:  # fmt: skip
     """A client whose requests are durable calls inside a step, and plain ones outside of any.
 
     ``client`` is any object; ``paths`` name the methods below it that ask something. A response that streams
     is recorded when its stream ends, and replays as a stream. Tokens, seconds and (with ``prices``) cost are
-    kept with each call. The client itself is not saved: make it in a ``%%setup`` cell.
+    kept with each call. Requests are tried again as those of ``@evercell.step`` are. The client itself is not
+    saved: make it in a ``%%setup`` cell.
     """
-    return RecordedClient(client, "", frozenset(paths), prices or {}, CallPolicy(**policy))
+    policy = CallPolicy(
+        retries, backoff, longest_backoff, jitter, timeout, total_timeout, None, retry_on, give_up_on
+    )
+    return RecordedClient(client, "", frozenset(paths), prices or {}, policy)
 
 
 class RecordedClient:
@@ -75,7 +80,7 @@ def request_recorded(
     describe = partial(_usage, prices=prices)
     if kwargs.get("stream"):
         if is_async(method):
-            return _astream(owner, method, path, args, kwargs)
+            return _astream(owner, method, path, policy, args, kwargs)
         return _stream(owner, method, path, policy, args, kwargs)
     make = call_async if is_async(method) else call_sync
     return make(method, args, kwargs, name=path, key=None, policy=policy, describe=describe)
@@ -106,42 +111,36 @@ def _stream(
     known = scope.find(identity)
     if known is not None:
         return iter(known.get())
-    return _live(scope, identity, call_plainly(method, policy, args, kwargs))
-
-
-def call_plainly(method: Callable[..., Any], policy: CallPolicy, args: Any, kwargs: Any) -> Any:
-    """Begin a stream; what fails before its first part is tried again."""
-    import time
-
-    failures = 0
-    began = time.monotonic()
-    while True:
-        try:
-            return method(*args, **kwargs)
-        except Exception as error:
-            failures += 1
-            if not policy.tries_again(error, failures=failures, elapsed=time.monotonic() - began):
-                raise
-            time.sleep(policy.pause(failures=failures))
+    tries = Tries(policy)
+    for pause in tries:  # what fails before its first part is tried again
+        time.sleep(pause)
+        with tries.noted():
+            return _live(scope, identity, method(*args, **kwargs))
+    raise tries.last_error
 
 
 def _live(scope: CallScope, identity: CallIdentity, parts: Any) -> Iterator[Any]:
-    began, seen = perf_counter(), []
+    began, seen = time.perf_counter(), []
     for part in parts:
         seen.append(part)
         yield part
-    scope.log.record(identity, Result(seen), [_tried(began, len(seen))])
+    scope.log.record(identity, Result(seen), [_read(began, len(seen))])
 
 
 async def _astream(
-    owner: Owner, method: Callable[..., Any], path: str, args: Any, kwargs: Any
+    owner: Owner, method: Callable[..., Any], path: str, policy: CallPolicy, args: Any, kwargs: Any
 ) -> AsyncIterator[Any]:
     scope = owner.scope
     identity = scope.begin(path, None, args, kwargs, inside=owner.call_key)
     known = scope.find(identity)
     if known is not None:
         return _again(known.get())
-    return _alive(scope, identity, await method(*args, **kwargs))
+    tries = Tries(policy)
+    for pause in tries:
+        await asyncio.sleep(pause)
+        with tries.noted():
+            return _alive(scope, identity, await method(*args, **kwargs))
+    raise tries.last_error
 
 
 async def _again(parts: list[Any]) -> AsyncIterator[Any]:
@@ -150,12 +149,13 @@ async def _again(parts: list[Any]) -> AsyncIterator[Any]:
 
 
 async def _alive(scope: CallScope, identity: CallIdentity, parts: Any) -> AsyncIterator[Any]:
-    began, seen = perf_counter(), []
+    began, seen = time.perf_counter(), []
     async for part in parts:
         seen.append(part)
         yield part
-    scope.log.record(identity, Result(seen), [_tried(began, len(seen))])
+    scope.log.record(identity, Result(seen), [_read(began, len(seen))])
 
 
-def _tried(began: float, parts: int) -> dict[str, Any]:
-    return {"seconds": round(perf_counter() - began, 6), "error": None, "parts": parts}
+def _read(began: float, parts: int) -> dict[str, Any]:
+    """The record of the try that was read to its end."""
+    return {"seconds": round(time.perf_counter() - began, 6), "error": None, "parts": parts}
