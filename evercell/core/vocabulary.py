@@ -34,7 +34,7 @@ class Value(StrEnum):
     """All that is left of the line: text that needs no quotation marks."""
 
 
-class Completion(StrEnum):
+class NameKind(StrEnum):
     """Which existing names an argument is one of."""
 
     RUN = "run"
@@ -48,7 +48,7 @@ class Completion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument: an option where it has a ``flag``, otherwise told by its position."""
+    """One argument: an option where it has a ``flag``, otherwise known by its position."""
 
     name: str
     """Its keyword in the Python twin."""
@@ -61,7 +61,7 @@ class Argument:
     choices: tuple[str, ...] = ()
     metavar: str = ""
     required: bool = False
-    completion: Completion | None = None
+    names: NameKind | None = None
 
     @property
     def shown(self) -> str:
@@ -113,7 +113,7 @@ def _rerun(what: str) -> Argument:
 
 
 def _run_argument() -> Argument:
-    return Argument("run", "name or id of a run (this notebook's)", completion=Completion.RUN)
+    return Argument("run", "name or id of a run (this notebook's)", names=NameKind.RUN)
 
 
 _STEP_NAME = Argument(
@@ -170,7 +170,7 @@ MAGICS = (
         "A step that asks a person first, and executes its cell only if they approve.",
         (
             _STEP_NAME,
-            Argument("title", "what is asked", value=Value.WORDS, required=True),
+            Argument("title", "the question", value=Value.WORDS, required=True),
             Argument(
                 "timeout", "decide without anybody after 90s, 10m, 2h, 3d", flag="--timeout",
                 value=Value.DURATION, metavar="TIME",
@@ -223,7 +223,7 @@ MAGICS = (
         (
             Argument(
                 "step", "step to branch from; STEP@1: its version 1", flag="--from", metavar="STEP",
-                completion=Completion.STEP,
+                names=NameKind.STEP,
             ),
             Argument("name", "name of the new run", flag="--name", metavar="NAME"),
         ),
@@ -235,7 +235,7 @@ MAGICS = (
         (
             Argument(
                 "ref", "RUN, RUN@STEP, RUN@STEP@2, or @STEP of this run", metavar="RUN[@STEP]", required=True,
-                completion=Completion.PLACE,
+                names=NameKind.PLACE,
             ),
         ),
     ),
@@ -246,7 +246,7 @@ MAGICS = (
         "whether they are saved, rebuilt or not saved, and why.",
         (
             Argument(
-                "step", "STEP, STEP@1, or RUN@STEP (where this kernel stands)", completion=Completion.CHECKPOINT
+                "step", "STEP, STEP@1, or RUN@STEP (where this kernel stands)", names=NameKind.CHECKPOINT
             ),
         ),
         harmless=True,

@@ -21,7 +21,7 @@ _WORD = re.compile(
 _ESCAPED = re.compile(r'\\(["\\])')
 
 
-class HelpAsked(Exception):
+class HelpRequested(Exception):
     """``-h`` was typed; carries the text to show. Not an error."""
 
 
@@ -51,7 +51,7 @@ class MagicParser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}.", hint=f"{self.prog} -h shows how to write it.")
 
     def print_help(self, file: object = None) -> None:  # noqa: ARG002
-        raise HelpAsked(self.format_help())
+        raise HelpRequested(self.format_help())
 
 
 @cache
@@ -96,7 +96,7 @@ _READ: dict[Value, Callable[[str], object]] = {
 
 
 def parse_line(magic: Magic, line: str) -> argparse.Namespace:
-    """What a magic's line says; raises `UsageError`, with the option that was meant, or `HelpAsked`."""
+    """What a magic's line says; raises `UsageError`, with the option that was meant, or `HelpRequested`."""
     words = split_words(magic, line)
     try:
         parsed = parser_of(magic).parse_args(_options_first(magic, words))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evercell.core.errors import DuplicateStep, UsageError
-from evercell.engine.magic_lines import HelpAsked, header_of, parse_line
+from evercell.engine.magic_lines import HelpRequested, header_of, parse_line
 from evercell.engine.spec import CellPlace
 
 
@@ -89,7 +89,7 @@ def declared_name(source: str) -> str | None:
         return None
     try:
         return str(parse_line(header.magic, header.line).name)
-    except (UsageError, HelpAsked):
+    except (UsageError, HelpRequested):
         return None
 
 

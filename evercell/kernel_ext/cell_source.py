@@ -43,7 +43,7 @@ class HeaderTransform:
             blank += 1
         if blank < len(below) and below[blank].startswith("%%") and header_of(below[blank]) is None:
             below = below[:blank] + cell_magic(below[blank:])  # type: ignore[no-untyped-call]
-        # what is asked is part of the cell: another question is another step
+        # the question is part of the cell: another one makes another step
         gate = f"{GATE}({header.line!r})  " if header.magic.name == "approve" else ""
         return [f"{gate}# {first}", *below]
 
@@ -88,7 +88,7 @@ def analysable(transformed: str, transform: Callable[[str], str]) -> str:
     if name not in _TRANSPARENT:
         return transformed
     inner = analysable(transform(body), transform)
-    target = line.split(" ", 1)[0]
+    target = next((word for word in line.split() if not word.startswith("-")), "")
     return f"{inner}\n{target} = None\n" if name == "capture" and target.isidentifier() else inner
 
 

@@ -10,33 +10,30 @@ import inspect
 import signal
 import sys
 import threading
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from evercell.core.errors import EvercellError, UsageError
-from evercell.core.vocabulary import HEADERS
 from evercell.engine.approvals.gate import require_cell_approval
 from evercell.engine.calls.blocking import kernels_cell
-from evercell.engine.magic_lines import Header, HelpAsked, header_of
+from evercell.engine.magic_lines import HelpRequested
 from evercell.engine.outcome import Ending
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.steps import run_step
 from evercell.kernel_ext.body import KernelExecutor
-from evercell.kernel_ext.cell_source import (
-    GATE,
-    HeaderTransform,
-    analysable,
-    configuring_part,
-    refuse_misplaced,
-)
+from evercell.kernel_ext.cell_request import CellRequest, read_request
+from evercell.kernel_ext.cell_source import GATE, HeaderTransform, analysable, configuring_part
 from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import Recorder
 from evercell.kernel_ext.time_limits import LIMITS
 from evercell.kernel_ext.wrapper import Wrapper
-from evercell.magics.headers import parse_approve, parse_setup, parse_step
+
+RunCell = Callable[..., Awaitable[Any]]
+"""The shell's own ``run_cell_async`` of the present cell."""
 
 
 class CellRunner:
@@ -56,7 +53,9 @@ class CellRunner:
 
     def install(self) -> None:
         """Put ourselves around the shell's ``run_cell_async`` (ipykernel looks at its signature: the shell's own)."""
-        self._wrapper = Wrapper(vars(self._shell), "run_cell_async", original=self._original, ours=self._run)
+        self._wrapper = Wrapper(
+            vars(self._shell), "run_cell_async", original=self._original, ours=self._run_cell_async
+        )
         self._is_installed = True
         self._recorder.install()
         self._shell.user_ns[GATE] = require_cell_approval
@@ -69,15 +68,16 @@ class CellRunner:
 
         def observe(result: Any) -> None:
             self._shell.events.unregister("post_run_cell", observe)
-            if not self._is_installed:  # the same cell unloaded us
-                return
-            if result.info.silent or not result.info.store_history or not result.success:
-                return
-            transformed = self._shell.transform_cell(result.info.raw_cell)
+            info = result.info
+            if not self._is_installed or info.silent or not info.store_history or not result.success:
+                return  # (the same cell may have unloaded us)
+            transformed = self._shell.transform_cell(info.raw_cell)
+            label = f"In [{self._shell.execution_count - 1}]"
             source = analysable(transformed, self._shell.transform_cell)
-            if _compiles(source):
-                label = f"In [{self._shell.execution_count - 1}]"
-                self._session.namespace.observe(self._session.namespace.plan(source), label=label)
+            cell = CellRequest(CellPlace(label), transformed, source)
+            if cell.is_valid:
+                namespace = self._session.namespace
+                namespace.observe(namespace.plan(cell.source), label=label)
 
         if self._shell.kernel.get_parent("shell").get("msg_type") == "execute_request":
             self._shell.events.register("post_run_cell", observe)
@@ -92,7 +92,8 @@ class CellRunner:
             self._shell.input_transformer_manager.cleanup_transforms.remove(self._transform)
         self._recorder.uninstall()
 
-    async def _run(self, raw_cell: str, *args: Any, **kwargs: Any) -> Any:
+    async def _run_cell_async(self, raw_cell: str, *args: Any, **kwargs: Any) -> Any:
+        """In the place of the shell's own."""
         bound = self._signature.bind(raw_cell, *args, **kwargs)
         options = bound.arguments
         if self._inside_cell or options.get("silent") or not options.get("store_history"):
@@ -101,11 +102,11 @@ class CellRunner:
         run_cell = partial(self._original, raw_cell, **options)
         self._inside_cell = True
         try:
-            return await self._run_tracked(raw_cell, options, run_cell)
+            return await self._run_request(raw_cell, options, run_cell)
         except EvercellError as error:
             return await run_cell(preprocessing_exc_tuple=(type(error), error, None))
-        except HelpAsked as asked:
-            print(asked)  # noqa: T201
+        except HelpRequested as requested:
+            print(requested)  # noqa: T201
             return await run_cell(transformed_cell="")
         except Exception:  # noqa: BLE001  a fault of ours must never leave the front end without a reply
             return await run_cell(preprocessing_exc_tuple=sys.exc_info())
@@ -122,57 +123,47 @@ class CellRunner:
             wake_loop(self._shell.kernel)
         return self._inside_cell
 
-    async def _run_tracked(self, raw_cell: str, options: dict[str, Any], run_cell: Any) -> Any:
+    async def _run_request(self, raw_cell: str, options: dict[str, Any], run_cell: RunCell) -> Any:
+        """Run the cell as what it is; returns IPython's ExecutionResult."""
         transformed = options.get("transformed_cell")
         if transformed is None or options.get("preprocessing_exc_tuple") is not None:
             return await run_cell()
-        refuse_misplaced(transformed)
-        metadata = self._shell.kernel.get_parent("shell").get("metadata") or {}
-        place = CellPlace(
-            label=f"In [{self._shell.execution_count}]",
-            cell_id=options.get("cell_id") or metadata.get("cellId"),
-        )
-        header, spec = header_of(raw_cell), None
-        if header is None:
-            header, spec = _headless_header(metadata), _headless_spec(metadata)
-        elif header.magic.name == "step":
-            spec = parse_step(header.line)
-        elif header.magic.name == "approve":
-            spec = parse_approve(header.line)
-        source = analysable(transformed, self._shell.transform_cell)
-        if not _compiles(source):
-            return await run_cell()  # Python's own syntax error, shown by IPython
-        awaits = partial(self._shell.should_run_async, transformed, transformed_cell=transformed)
-        with kernels_cell(awaits):
-            if spec is not None:
-                return await self._run_step(spec, place, source, transformed, run_cell)
-            return await self._run_plain(header, place, source, transformed, run_cell)
+        label = f"In [{self._shell.execution_count}]"
+        cell = read_request(self._shell, raw_cell, transformed, label=label, cell_id=options.get("cell_id"))
+        if not cell.is_valid:
+            return await run_cell()
+        with kernels_cell(partial(self._is_async, cell)):
+            if cell.step is not None:
+                return await self._run_step(cell, cell.step, run_cell)
+            if cell.setup is not None:
+                self._check_setup(cell, cell.setup)
+            return await self._run_observed(cell, run_cell)
+
+    def _is_async(self, cell: CellRequest) -> bool:
+        return bool(self._shell.should_run_async(cell.transformed, transformed_cell=cell.transformed))
 
     # -- steps -----------------------------------------------------------------------------------
 
-    async def _run_step(
-        self, spec: StepSpec, place: CellPlace, source: str, transformed: str, run_cell: Any
-    ) -> Any:
+    async def _run_step(self, cell: CellRequest, spec: StepSpec, run_cell: RunCell) -> Any:
         msg_id = self._shell.kernel.get_parent("shell")["header"]["msg_id"]
-        is_async = self._shell.should_run_async(transformed, transformed_cell=transformed)
         with self._recorder.recording(msg_id) as recording:
             page = KernelPage(self._shell, recording, self._session.workspace.settings)
             executor = KernelExecutor(
-                self._shell, recording, run_cell, step=spec.name, is_async=is_async, page=page
+                self._shell, recording, run_cell, step=spec.name, is_async=self._is_async(cell), page=page
             )
             try:
-                outcome = await run_step(self._session, spec, place, source, executor)
+                outcome = await run_step(self._session, spec, cell.place, cell.source, executor)
             except EvercellError as error:
                 if executor.result is None:
                     raise
-                return self._failed_after(executor.result, error)
+                return self._with_error(executor.result, error)
         if outcome.ending is Ending.REPLAYED:
-            return await run_cell(transformed_cell=configuring_part(transformed))
+            return await run_cell(transformed_cell=configuring_part(cell.transformed))
         if executor.late.came and executor.result.success:
-            return self._failed_after(executor.result, KeyboardInterrupt())
+            return self._with_error(executor.result, KeyboardInterrupt())
         return executor.result
 
-    def _failed_after(self, result: Any, error: BaseException) -> Any:
+    def _with_error(self, result: Any, error: BaseException) -> Any:
         """The body ran, and then something went wrong: show that as the cell's error."""
         self._shell.showtraceback((type(error), error, None))
         result.error_in_exec = error
@@ -180,44 +171,21 @@ class CellRunner:
 
     # -- other cells -----------------------------------------------------------------------------
 
-    async def _run_plain(
-        self, header: Header | None, place: CellPlace, source: str, transformed: str, run_cell: Any
-    ) -> Any:
-        setup = parse_setup(header.line) if header is not None and header.magic.name == "setup" else None
-        if setup is not None:
-            self._session.places.claim(setup, place)
-            if self._shell.should_run_async(transformed, transformed_cell=transformed):
-                raise UsageError(
-                    f"Setup cell {setup} has a top-level await.",
-                    hint="A %%setup cell also runs inside %resume, where awaiting is not possible: use a %%step.",
-                )
-        plan = self._session.namespace.plan(source)
+    async def _run_observed(self, cell: CellRequest, run_cell: RunCell) -> Any:
+        """Run a plain or a setup cell, and note what it made and changed."""
+        namespace = self._session.namespace
+        plan = namespace.plan(cell.source)
         result = await run_cell()
         completed = bool(result.success)
-        self._session.namespace.observe(plan, label=setup or place.label, completed=completed)
-        if setup is not None and completed:
-            self._session.namespace.mark_setup(setup, plan)
+        namespace.observe(plan, label=cell.setup or cell.place.label, completed=completed)
+        if cell.setup is not None and completed:
+            namespace.mark_setup(cell.setup, plan)
         return result
 
-
-def _compiles(source: str) -> bool:
-    try:
-        compile(source, "<cell>", "exec", flags=0x2000, dont_inherit=True)  # top-level await allowed
-    except (SyntaxError, ValueError):
-        return False
-    return True
-
-
-def _headless_header(metadata: dict[str, Any]) -> Header | None:
-    """The ``%%setup`` line of a cell that is tagged as one in a headless run."""
-    asked = metadata.get("evercell")
-    name = asked.get("setup") if isinstance(asked, dict) else None
-    return Header(HEADERS["setup"], str(name)) if name else None
-
-
-def _headless_spec(metadata: dict[str, Any]) -> StepSpec | None:
-    """The step that a headless runner makes of a cell without magics (it says so in the request)."""
-    asked = metadata.get("evercell")
-    if not isinstance(asked, dict) or "step" not in asked:
-        return None
-    return StepSpec(name=str(asked["step"]), slot=str(asked.get("slot", "")))
+    def _check_setup(self, cell: CellRequest, name: str) -> None:
+        self._session.places.claim(name, cell.place)
+        if self._is_async(cell):
+            raise UsageError(
+                f"Setup cell {name} has a top-level await.",
+                hint="A %%setup cell also runs inside %resume, where awaiting is not possible: use a %%step.",
+            )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from evercell.core.errors import EvercellError, RunNotFound
-from evercell.core.vocabulary import COMMANDS, HEADERS, Argument, Completion, Magic
+from evercell.core.vocabulary import COMMANDS, HEADERS, Argument, Magic, NameKind
 from evercell.engine.history import History
 from evercell.engine.session import Session
 
@@ -20,7 +20,7 @@ _LISTED = 100
 class Names(Protocol):
     """Names that exist, of which an argument is one."""
 
-    def like(self, kind: Completion, fragment: str) -> Sequence[str]:
+    def like(self, kind: NameKind, fragment: str) -> Sequence[str]:
         """Names of this kind that may begin with ``fragment``."""
 
 
@@ -85,7 +85,7 @@ def _positionals_typed(options: Mapping[str, Argument], words: Sequence[str]) ->
 
 
 def _values(argument: Argument, fragment: str, names: Names) -> Candidates:
-    found = argument.choices or (names.like(argument.completion, fragment) if argument.completion else ())
+    found = argument.choices or (names.like(argument.names, fragment) if argument.names else ())
     return Candidates(fragment, tuple(word for word in found if word.startswith(fragment)))
 
 
@@ -95,15 +95,15 @@ class NamesOf:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def like(self, kind: Completion, fragment: str) -> Sequence[str]:
+    def like(self, kind: NameKind, fragment: str) -> Sequence[str]:
         match kind:
-            case Completion.RUN:
+            case NameKind.RUN:
                 return self._runs()
-            case Completion.STEP:
+            case NameKind.STEP:
                 return self._steps(fragment)
-            case Completion.PLACE:
+            case NameKind.PLACE:
                 return self._places(fragment)
-            case Completion.CHECKPOINT:
+            case NameKind.CHECKPOINT:
                 return [*self._steps(fragment), *self._places(fragment)]
 
     def _runs(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""From the header of a cell to what is asked of the engine."""
+"""From the header of a cell to what the engine is to do."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from evercell.engine.spec import StepSpec
 
 
 def parse_step(line: str) -> StepSpec:
-    """The spec on a ``%%step`` line; raises `UsageError` or, for ``-h``, `HelpAsked`."""
+    """The spec on a ``%%step`` line; raises `UsageError` or, for ``-h``, `HelpRequested`."""
     parsed = parse_line(HEADERS["step"], line)
     return StepSpec(**{**vars(parsed), "on_change": OnChange(parsed.on_change)})
 
 
 def parse_approve(line: str) -> StepSpec:
-    """The spec on an ``%%approve`` line; raises `UsageError` or `HelpAsked`."""
+    """The spec on an ``%%approve`` line; raises `UsageError` or `HelpRequested`."""
     parsed = parse_line(HEADERS["approve"], line)
     request = ApprovalRequest(
         parsed.title,
@@ -29,5 +29,5 @@ def parse_approve(line: str) -> StepSpec:
 
 
 def parse_setup(line: str) -> str:
-    """The name on a ``%%setup`` line; raises `UsageError` or `HelpAsked`."""
+    """The name on a ``%%setup`` line; raises `UsageError` or `HelpRequested`."""
     return str(parse_line(HEADERS["setup"], line).name)

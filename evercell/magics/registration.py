@@ -1,4 +1,4 @@
-"""Our magics in a live shell: from a line to the function that does it, and what came of it on the page."""
+"""Our magics in a live shell: each parses its line, calls its function, and shows what that returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from IPython.display import display
 
 from evercell.core.errors import MisplacedStep, UsageError
 from evercell.core.vocabulary import MAGICS, Kind, Magic
-from evercell.engine.magic_lines import HelpAsked, parse_line, parser_of
+from evercell.engine.magic_lines import HelpRequested, parse_line, parser_of
 from evercell.engine.session import Session
 from evercell.magics import commands
 from evercell.magics.commands import Notebook, Outcome, set_notebook
@@ -88,8 +88,8 @@ def _command(magic: Magic) -> Callable[..., None]:
     def run(line: str) -> None:
         try:
             arguments = vars(parse_line(magic, line))
-        except HelpAsked as asked:
-            print(asked)  # noqa: T201
+        except HelpRequested as requested:
+            print(requested)  # noqa: T201
             return
         name = dict(magic.verbs)[arguments.pop(magic.arguments[0].name)] if magic.verbs else magic.name
         outcome = getattr(commands, name)(**arguments)

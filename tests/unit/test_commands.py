@@ -10,7 +10,7 @@ import pytest
 
 import evercell
 from evercell.core.errors import RunNotFound, UsageError
-from evercell.core.vocabulary import COMMANDS, HEADERS, MAGICS, Completion, Magic, Value
+from evercell.core.vocabulary import COMMANDS, HEADERS, MAGICS, Magic, NameKind, Value
 from evercell.engine.magic_lines import parse_line
 from evercell.engine.workspace import Workspace
 from evercell.magics import commands
@@ -179,12 +179,12 @@ def test_what_a_command_returned_can_be_kept(notebook: Notebook, workspace: Work
 class Known:
     """Names of no store."""
 
-    def like(self, kind: Completion, fragment: str) -> Sequence[str]:
+    def like(self, kind: NameKind, fragment: str) -> Sequence[str]:
         return {
-            Completion.RUN: ["nb-1", "nb-2"],
-            Completion.STEP: ["load", "plan"],
-            Completion.PLACE: ["nb-1", "nb-2", "@load"],
-            Completion.CHECKPOINT: ["load", "plan", "nb-1"],
+            NameKind.RUN: ["nb-1", "nb-2"],
+            NameKind.STEP: ["load", "plan"],
+            NameKind.PLACE: ["nb-1", "nb-2", "@load"],
+            NameKind.CHECKPOINT: ["load", "plan", "nb-1"],
         }[kind]
 
 
@@ -249,7 +249,7 @@ def test_arguments_that_name_something_say_what() -> None:
     for magic in COMMANDS.values():
         for argument in magic.arguments:
             text = argument.value is Value.TEXT and not argument.choices
-            assert (argument.completion is not None) is (text and argument.name != "name"), argument
+            assert (argument.names is not None) is (text and argument.name != "name"), argument
 
 
 def test_runs_steps_versions_and_places_of_a_store_complete(notebook: Notebook) -> None:

@@ -20,11 +20,11 @@ from evercell.core.errors import UsageError
 from evercell.core.vocabulary import COMMANDS, HEADERS, MAGICS, Argument, Kind, Magic, Value
 from evercell.engine.approvals.request import OnTimeout
 from evercell.engine.calls.policy import OnChange
-from evercell.engine.magic_lines import HelpAsked, header_of, parse_line, parser_of, split_words
+from evercell.engine.magic_lines import HelpRequested, header_of, parse_line, parser_of, split_words
 from evercell.engine.spec import StepSpec
 from evercell.engine.step_names import check_notebook, declared_name, declared_steps
 from evercell.headless.cell_steps import cell_requests
-from evercell.kernel_ext.cell_source import HeaderTransform
+from evercell.kernel_ext.cell_source import HeaderTransform, analysable
 from evercell.magics.headers import parse_approve, parse_setup, parse_step
 from evercell.state.code.analysis import analyse
 from evercell.views.listings import overview
@@ -212,7 +212,7 @@ def test_a_cell_without_a_header_on_top_is_none_of_ours_anywhere(source: str) ->
 )
 def test_a_header_that_is_refused_names_nothing_and_is_no_step_of_another_name(line: str) -> None:
     source = f"%%step {line}\nx = 1"
-    with pytest.raises((UsageError, HelpAsked)):
+    with pytest.raises((UsageError, HelpRequested)):
         parse_step(line)
     assert declared_name(source) is None
     assert cell_requests([cell(source)]) == [{}], "the kernel says what is wrong with it"
@@ -244,6 +244,30 @@ def test_a_command_touches_what_the_table_says(magic: Magic) -> None:
     assert magic.harmless is (magic.name not in moves), "state is put back, or code of the user runs"
 
 
+@pytest.mark.parametrize(
+    ("line", "reads"),
+    [
+        ("%cd {folder}", True),
+        ("%env KEY=$key", True),
+        ("%inspect {step}", True),
+        ("%cd data", False),
+        ("%config InlineBackend.rc = {'figure.figsize': (6, 4)}", False),
+        ("%env PRICE=5$", False),
+    ],
+)
+def test_a_variable_in_the_line_of_a_harmless_magic_counts(line: str, reads: bool) -> None:
+    assert analyse(as_run(f"{line}\nx = 1")).dynamic is reads
+
+
+@pytest.mark.parametrize(
+    "line", ["out", "--no-stderr out", "out --no-stdout", "out --no-stdout --no-display"]
+)
+def test_what_a_capture_binds_is_known_wherever_its_options_stand(line: str) -> None:
+    code = analyse(analysable(as_run(f"%%capture {line}\nx = 1"), as_run))
+    assert code.binds == {"x", "out"}
+    assert analyse(analysable(as_run("%%capture --no-stderr\nx = 1"), as_run)).binds == {"x"}
+
+
 @pytest.mark.parametrize("magic", COMMANDS.values(), ids=lambda magic: magic.written)
 def test_a_cell_with_a_command_is_no_step_headless(magic: Magic) -> None:
     sources = [f"%{magic.name}", f"x = 1\n  %{magic.name} -h", f"%%time\n%{magic.name}"]
@@ -253,7 +277,7 @@ def test_a_cell_with_a_command_is_no_step_headless(magic: Magic) -> None:
 
 @pytest.mark.parametrize("magic", MAGICS, ids=lambda magic: magic.written)
 def test_help_shows_every_argument(magic: Magic) -> None:
-    with pytest.raises(HelpAsked) as asked:
+    with pytest.raises(HelpRequested) as asked:
         parse_line(magic, "-h")
     shown = str(asked.value)
     assert shown == parser_of(magic).format_help()

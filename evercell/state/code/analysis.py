@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,9 @@ HARMLESS_MAGICS = frozenset(
     | {magic.name for magic in COMMANDS.values() if magic.harmless}
 )
 """Line magics that read and bind no variable of the notebook."""
+
+_INTERPOLATED = re.compile(r"[{$]\s*[^\W\d]")
+"""A variable in the line of a magic, which IPython puts in. (``{'figure.figsize': (6, 4)}`` is none.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +331,7 @@ class _Flow(ast.NodeVisitor):
 
 
 def _is_harmless_magic(node: ast.Call) -> bool:
-    """``get_ipython().system("…")`` without interpolation, or a magic that only configures the shell."""
+    """``get_ipython().system("…")``, or a magic that only configures; neither with ``{name}`` or ``$name``."""
     call = node.func
     if not (isinstance(call, ast.Attribute) and ast.unparse(call.value) == "get_ipython()"):
         return False
@@ -336,7 +340,8 @@ def _is_harmless_magic(node: ast.Call) -> bool:
     words = [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)]
     if call.attr in ("system", "getoutput"):
         return not any(c in word for word in words for c in "{$")
-    return call.attr == "run_line_magic" and words[0] in HARMLESS_MAGICS
+    is_harmless = call.attr == "run_line_magic" and words[0] in HARMLESS_MAGICS
+    return is_harmless and not any(_INTERPOLATED.search(word) for word in words)
 
 
 def _annotations(args: ast.arguments) -> list[ast.expr]:
