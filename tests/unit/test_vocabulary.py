@@ -230,7 +230,9 @@ def test_options_are_the_words_that_the_engine_knows() -> None:
     choices = {a.flag: a.choices for m in HEADERS.values() for a in m.options if a.choices}
     assert choices["--on-change"] == tuple(OnChange)
     assert choices["--on-timeout"] == get_args(OnTimeout)
-    assert parse_step("a") == StepSpec("a")
+    assert parse_step("a") == parse_step("a --retries 0") == StepSpec("a"), (
+        "and mean the same where they are left out"
+    )
 
 
 # -- commands ------------------------------------------------------------------------------------
