@@ -117,12 +117,25 @@ class Durable:
             if left == 0 and name == place:
                 raise Died(place)
 
-        with faults.watched(die), pytest.raises(Died):
-            yield
+        try:
+            with faults.watched(die):
+                yield
+        except BaseException as error:
+            if not _has_died(error):
+                raise
+        else:
+            pytest.fail(f"It came to its end without dying at {place} for the time number {number}.")
 
     def send(self, signal: str, payload: Any = None) -> None:
         """A signal from outside."""
         send_signal(self.workspace, self.run.id, signal, payload)
+
+
+def _has_died(error: BaseException) -> bool:
+    """Whether the process died: in a task of a group, say, which raises what its tasks did together."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_has_died(inner) for inner in error.exceptions)
+    return isinstance(error, Died)
 
 
 @contextmanager

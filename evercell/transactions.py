@@ -20,6 +20,7 @@ from evercell.engine.calls.heartbeat import idempotency_key
 from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import CallPolicy, Errors
 from evercell.engine.calls.scope import CallScope
+from evercell.engine.calls.tracebacks import passes_on
 from evercell.persisted import DECORATED
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,6 +71,7 @@ def transaction(
     def decorate(function: F) -> F:
         called = name or function.__name__
 
+        @passes_on
         @functools.wraps(function)
         def durable(*args: Any, **kwargs: Any) -> Any:
             scope = current_scope()
@@ -90,6 +92,7 @@ def transaction(
     return decorate
 
 
+@passes_on
 def commit_once(
     engine: sa.Engine, scope: CallScope, function: Callable[..., Any], args: Any, kwargs: Any
 ) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from time import perf_counter
 
-from evercell.core.errors import LeaseLost
+from evercell.core.errors import LeaseLost, StoreError
 from evercell.core.records import Attempt
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.approvals.gate import ApprovalGate
@@ -36,7 +36,8 @@ async def execute_step(
         )  # fmt: skip
         began = perf_counter()
         with session.executing_step(spec.name), calls_of(_context(session, spec, plan, executor)) as calls:
-            result = await executor.run_body(timeout=spec.timeout, is_last=is_last)
+            what_follows = None if is_last else _after_failure(spec, number)
+            result = await executor.run_body(timeout=spec.timeout, after_failure=what_follows)
         seconds = perf_counter() - began
         with executor.uninterrupted():
             if result.is_ok:
@@ -45,9 +46,11 @@ async def execute_step(
             if is_last or result.interrupted:
                 session.namespace.observe(plan, label=spec.name, completed=False)
                 session.unfinished[spec.name] = UnfinishedStep(plan.source_hash, plan.inputs, calls.step.key)
+                _note_kept_calls(session, spec, executor, result, calls)
                 return StepOutcome(Ending.INTERRUPTED if result.interrupted else Ending.FAILED)
             not_undone = session.namespace.roll_back(savepoint) if savepoint is not None else []
-        executor.note(_retry_note(spec, number + 1, result, not_undone))
+        if not_undone:
+            executor.note(f"{', '.join(not_undone)} could not be put back as before step {spec.name}")
         await executor.pause(spec.backoff * 2**number)
     raise AssertionError("the last attempt returns")
 
@@ -128,10 +131,21 @@ def _record_failure(
         executor.note(str(error))  # the user's own error is on the page already and matters more
 
 
-def _retry_note(spec: StepSpec, number: int, result: BodyResult, not_undone: Sequence[str]) -> str:
-    error = f": {result.error.ename}" if result.error else ""
-    note = f"step {spec.name}: attempt {number} of {spec.retries + 1} failed{error}; "
-    note += "trying again from the state before the step"
-    if not_undone:
-        note += f" (except {', '.join(not_undone)}, which cannot be put back)"
-    return note
+def _after_failure(spec: StepSpec, number: int) -> str:
+    pause = spec.backoff * 2**number
+    again = f"trying again in {pause:g} s from the state before the step"
+    return f"attempt {number + 1} of {spec.retries + 1} failed, {again}"
+
+
+def _note_kept_calls(
+    session: Session, spec: StepSpec, executor: Executor, result: BodyResult, calls: CallScope
+) -> None:
+    """Say what the next attempt need not do again. A run that waits, or is cancelled, has no such attempt."""
+    asks_first = spec.once and result.interrupted
+    if result.suspended or asks_first or session.cancelled_by is not None:
+        return
+    with suppress(StoreError):  # out of reach: what is kept is kept all the same
+        kept = calls.log.count_kept()
+        if kept:
+            are = "is" if kept == 1 else "are"
+            executor.note(f"{kept} of its calls {are} kept; run the cell again to go on at call {kept + 1}")

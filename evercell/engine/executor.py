@@ -18,6 +18,8 @@ class BodyResult:
     error: ErrorRecord | None = None
     interrupted: bool = False
     """The user interrupted it: not a failure to try again."""
+    suspended: bool = False
+    """It ended in the middle of a wait, for the run waits without a kernel: no error to the user."""
     value: object = None
     """Of the last expression, where the cell shows one."""
 
@@ -77,8 +79,12 @@ class Executor(Protocol):
     def variables(self) -> Mapping[str, object]:
         """The namespace that the cell runs in."""
 
-    async def run_body(self, *, timeout: float | None, is_last: bool) -> BodyResult:
-        """Execute the body once. ``timeout`` in seconds; ``is_last``: no further attempt follows a failure."""
+    async def run_body(self, *, timeout: float | None, after_failure: str | None) -> BodyResult:
+        """Execute the body once. ``timeout`` in seconds.
+
+        ``after_failure`` says that another attempt follows a failure: it is shown with the error's name and message,
+        in the place of the traceback. None: it is the last attempt.
+        """
 
     def recorded(self) -> Sequence[Output]:
         """All that the cell showed since it began, over all attempts."""

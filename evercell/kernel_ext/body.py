@@ -48,9 +48,9 @@ class KernelExecutor:
         self.result: Any = None
         """IPython's ExecutionResult of the last attempt."""
 
-    async def run_body(self, *, timeout: float | None, is_last: bool) -> BodyResult:
-        """Execute the cell once. A failure that is not the last is shown as text, not as the cell's error."""
-        self._recording.soften_errors = not is_last
+    async def run_body(self, *, timeout: float | None, after_failure: str | None) -> BodyResult:
+        """Execute the cell once. A failure that is not the last is one line of text, not the cell's error."""
+        self._recording.after_failure = after_failure
         again = {"store_history": False} if self._times_run else {}
         self._times_run += 1
         unsent = UnsentText()
@@ -119,8 +119,10 @@ class KernelExecutor:
         if error is None:
             return BodyResult(value=result.result)
         lines = shown_traceback(self._shell, error)
-        interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError | Suspended)
-        return BodyResult(ErrorRecord(type(error).__name__, str(error), lines), interrupted)
+        record = ErrorRecord(type(error).__name__, str(error), lines)
+        suspended = isinstance(error, Suspended)
+        interrupted = suspended or isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+        return BodyResult(record, interrupted, suspended)
 
     def recorded(self) -> Sequence[Output]:
         """What the cell showed so far, over all attempts."""

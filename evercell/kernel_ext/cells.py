@@ -30,6 +30,7 @@ from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import Recorder
 from evercell.kernel_ext.time_limits import LIMITS
+from evercell.kernel_ext.tracebacks import Tracebacks
 from evercell.kernel_ext.wrapper import Wrapper
 
 RunCell = Callable[..., Awaitable[Any]]
@@ -43,6 +44,7 @@ class CellRunner:
         self._shell = shell
         self._session = session
         self._recorder = Recorder(shell.kernel)
+        self._tracebacks = Tracebacks(shell)
         self._inside_cell = False
         session.interrupt, session.limits = self._interrupt, LIMITS
         self._original = shell.run_cell_async
@@ -58,6 +60,7 @@ class CellRunner:
         )
         self._is_installed = True
         self._recorder.install()
+        self._tracebacks.install()
         self._shell.user_ns[GATE] = require_cell_approval
         self._shell.input_transformer_manager.cleanup_transforms.insert(0, self._transform)
 
@@ -90,6 +93,7 @@ class CellRunner:
             del self._shell.user_ns[GATE]
         with suppress(ValueError):  # somebody put another in its place
             self._shell.input_transformer_manager.cleanup_transforms.remove(self._transform)
+        self._tracebacks.uninstall()
         self._recorder.uninstall()
 
     async def _run_cell_async(self, raw_cell: str, *args: Any, **kwargs: Any) -> Any:

@@ -23,6 +23,15 @@ def shown_traceback(shell: Any, error: BaseException) -> tuple[str, ...]:
     return tuple(map(str, lines))
 
 
+def show_traceback_lines(shell: Any, error: BaseException, lines: list[str]) -> bool:
+    """Show an error as the cell's own, with these lines; says whether it did. Otherwise: show it in another way."""
+    show = getattr(shell, "_showtraceback", None)
+    if show is None:
+        return False
+    show(type(error), error, lines)
+    return True
+
+
 def wake_loop(kernel: Any) -> None:
     """Let the kernel's event loop see at once what a signal handler did, from another thread.
 

@@ -17,6 +17,12 @@ from evercell.kernel_ext.wrapper import Wrapper
 _KINDS = frozenset(
     {"stream", "display_data", "update_display_data", "clear_output", "execute_result", "error"}
 )
+_INTERRUPTS = frozenset({"KeyboardInterrupt", "CancelledError"})
+"""Errors that no further attempt follows."""
+
+_LONGEST_MESSAGE = 300
+"""Characters of an error that is shown on one line."""
+
 NOTE = {"evercell": {"note": True}}
 """Metadata of our own remarks: shown, but no part of what the cell showed."""
 
@@ -26,8 +32,8 @@ class Recording:
 
     def __init__(self) -> None:
         self.outputs: list[Output] = []
-        self.soften_errors = False
-        """Show an error as text on stderr: the attempt that raised it is not the last."""
+        self.after_failure: str | None = None
+        """What follows an error that is not the last: shown with its message, as one line on stderr."""
         self.drop_errors = False
         """Show no error: a clearer one follows."""
 
@@ -94,9 +100,18 @@ class Recorder:
             if kind == "error" and recording.drop_errors:
                 return ()
             instead = None
-            if kind == "error" and recording.soften_errors:
-                text = "\n".join(content.get("traceback", ())) + "\n"
-                kind, content = "stream", {"name": "stderr", "text": text}
+            is_failure = kind == "error" and content["ename"] not in _INTERRUPTS
+            if is_failure and recording.after_failure is not None:
+                text = one_line(content["ename"], content["evalue"])
+                kind = "stream"
+                content = {"name": "stderr", "text": f"{text} ({recording.after_failure})\n"}
                 instead = (kind, content)
             recording.outputs.append(Output(kind, dict(content)))
             return instead
+
+
+def one_line(ename: str, evalue: str) -> str:
+    """An error by its name and the beginning of its message."""
+    first = evalue.strip().partition("\n")[0]
+    message = first if len(first) <= _LONGEST_MESSAGE else f"{first[:_LONGEST_MESSAGE]}…"
+    return f"{ename}: {message}" if message else ename

@@ -169,7 +169,7 @@ def test_a_retry_begins_from_the_state_before_the_step(new_kernel: NewKernel, co
     assert shown.status == "ok"
     assert counter.times("try") == 3
     assert kernel.value("data") == ["x"]
-    assert "attempt 2 of 3 failed: ValueError" in shown.notes
+    assert "ValueError: not yet (attempt 2 of 3 failed, trying again" in shown.text
     assert "error" not in shown.kinds, "only a step's last failure is the cell's error"
     kernel.run("data = []\ntries = [0]")
     again = kernel.run(flaky)

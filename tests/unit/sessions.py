@@ -37,7 +37,7 @@ class PlainExecutor:
         self.error = ""
         """What the body raised, as a kernel would show it."""
 
-    async def run_body(self, *, timeout: float | None, is_last: bool) -> BodyResult:
+    async def run_body(self, *, timeout: float | None, after_failure: str | None) -> BodyResult:
         self._variables["print"] = self._print
         try:
             value = self._execute()

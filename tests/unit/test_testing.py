@@ -50,6 +50,28 @@ def test_coroutines_too(durable: Durable) -> None:
     assert durable.step("agent", async_agent) == [0, 1, 4, 9, 16] and len(effects) == 5
 
 
+@pytest.mark.parametrize("place", ["before_call_commit", "after_call_commit"])
+def test_it_dies_in_a_task_of_a_group_too(durable: Durable, place: str) -> None:
+    effects.clear()
+    with durable.dies_at(place, 3):
+        durable.step("agent", async_agent)
+    assert durable.step("agent", async_agent) == [0, 1, 4, 9, 16]
+
+    async def nested() -> None:
+        async with asyncio.TaskGroup() as outer:
+            outer.create_task(async_agent())
+
+    with durable.dies_at(place, 3):
+        durable.step("nested", nested)
+
+
+def test_not_to_die_fails_the_test_and_another_error_is_raised_as_it_is(durable: Durable) -> None:
+    with pytest.raises(pytest.fail.Exception, match="without dying"), durable.dies_at(PLACES[0], 99):
+        durable.step("agent", agent)
+    with pytest.raises(KeyError), durable.dies_at(PLACES[0], 99):
+        raise KeyError
+
+
 def test_three_days_pass_in_an_instant_and_signals_come(durable: Durable) -> None:
     def nap() -> object:
         began = evercell.now()

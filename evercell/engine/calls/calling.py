@@ -15,11 +15,13 @@ from evercell.engine.calls.ownership import current_owner, enter_call, leave_cal
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.running_call import RunningCall
 from evercell.engine.calls.scope import CallScope
+from evercell.engine.calls.tracebacks import passes_on
 from evercell.engine.calls.tries import Describe, Tries
 
 Function = Callable[..., Any]
 
 
+@passes_on
 def call_sync(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
     policy: CallPolicy, describe: Describe | None = None, undo: Function | None = None,
@@ -50,6 +52,7 @@ def call_sync(
     return value
 
 
+@passes_on
 async def call_async(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
     policy: CallPolicy, describe: Describe | None = None, undo: Function | None = None,
@@ -68,7 +71,7 @@ async def call_async(
     with _inside(scope, identity, policy) as call:
         for pause in tries:
             if pause:
-                await asyncio.sleep(pause)
+                await _rest(pause)
             with tries.noted():
                 async with _limited_async(call):
                     value = await function(*args, **kwargs)
@@ -78,6 +81,10 @@ async def call_async(
     undoing = None if undo is None else (undo, value, args, kwargs)
     scope.log.record(identity, Result(value), tries.records(value, describe), undo=undoing)
     return value
+
+
+async def _rest(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
 def _fail(scope: CallScope, identity: CallIdentity, tries: Tries) -> Any:

@@ -89,6 +89,13 @@ class CallLog:
             return {}
         return {"calls": len(calls), "calls_digest": sha256(b"".join(c.mac for c in calls)).hexdigest()}
 
+    def count_kept(self) -> int:
+        """How many calls the next attempt is handed; those inside of another are a part of that one."""
+        self.load()
+        with self._lock:
+            kept = {key for key, call in (self._calls or {}).items() if call.ok or self._was_survived(call)}
+        return sum(not any(outer in kept for outer in _outer_keys(key)) for key in kept)
+
     # -- replay ----------------------------------------------------------------------------------
 
     def find(self, identity: CallIdentity) -> Result | None:

@@ -18,6 +18,7 @@ from evercell.engine.calls.durable_functions import DurableFunction, durable_fun
 from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.progress import Progress, silent
+from evercell.engine.calls.tracebacks import passes_on
 
 Function = Callable[..., Any]
 
@@ -187,5 +188,6 @@ async def gather(*calls: Awaitable[Any], return_exceptions: bool = False) -> lis
     return [task.result() for task in tasks]
 
 
+@passes_on
 async def _awaited(call: Awaitable[Any]) -> Any:
     return await call

@@ -14,6 +14,7 @@ from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.ownership import Owner, current_owner
 from evercell.engine.calls.policy import CallPolicy, Errors
 from evercell.engine.calls.scope import CallScope
+from evercell.engine.calls.tracebacks import passes_on
 from evercell.engine.calls.tries import Tries
 
 PATHS = (
@@ -71,6 +72,7 @@ class RecordedClient:
         return f"<recorded {self._evercell[0]!r}>"
 
 
+@passes_on
 def request_recorded(
     method: Callable[..., Any], path: str, prices: Prices, policy: CallPolicy, *args: Any, **kwargs: Any
 ) -> Any:
@@ -103,6 +105,7 @@ def _usage(value: Any, *, prices: Prices) -> dict[str, Any]:
 # -- streams -------------------------------------------------------------------------------------
 
 
+@passes_on
 def _stream(
     owner: Owner, method: Callable[..., Any], path: str, policy: CallPolicy, args: Any, kwargs: Any
 ) -> Iterator[Any]:
@@ -119,6 +122,7 @@ def _stream(
     raise tries.last_error
 
 
+@passes_on
 def _live(scope: CallScope, identity: CallIdentity, parts: Any) -> Iterator[Any]:
     began, seen = time.perf_counter(), []
     for part in parts:
@@ -127,6 +131,7 @@ def _live(scope: CallScope, identity: CallIdentity, parts: Any) -> Iterator[Any]
     scope.log.record(identity, Result(seen), [_read(began, len(seen))])
 
 
+@passes_on
 async def _astream(
     owner: Owner, method: Callable[..., Any], path: str, policy: CallPolicy, args: Any, kwargs: Any
 ) -> AsyncIterator[Any]:
@@ -148,6 +153,7 @@ async def _again(parts: list[Any]) -> AsyncIterator[Any]:
         yield part
 
 
+@passes_on
 async def _alive(scope: CallScope, identity: CallIdentity, parts: Any) -> AsyncIterator[Any]:
     began, seen = time.perf_counter(), []
     async for part in parts:

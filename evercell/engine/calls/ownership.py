@@ -26,6 +26,7 @@ from evercell.core.errors import UsageError
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.running_call import RunningCall
 from evercell.engine.calls.scope import CallScope
+from evercell.engine.calls.tracebacks import passes_on
 
 Function = Callable[..., Any]
 
@@ -125,6 +126,7 @@ def install() -> None:
             setattr(pools.ThreadPool, name, _take_work(getattr(pools.ThreadPool, name)))
 
 
+@passes_on
 def _run_as(owner: Owner | None, function: Function, /, *args: Any, **kwargs: Any) -> Any:
     token = _owner.set(owner)
     try:
