@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def durable_clock() -> SetClock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that stands still until ``advance()``."""
     from evercell.testing import SetClock
 
     return SetClock()

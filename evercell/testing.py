@@ -46,7 +46,7 @@ class Died(BaseException):
 
 
 class SetClock:
-    """A clock that goes on only when it is told to, and through durable sleeps."""
+    """A clock that stands still but for ``advance()`` and durable sleeps."""
 
     def __init__(self) -> None:
         self.moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -124,7 +124,7 @@ class Durable:
             if not _has_died(error):
                 raise
         else:
-            pytest.fail(f"It came to its end without dying at {place} for the time number {number}.")
+            pytest.fail(f"It ended without dying: {place} was not reached {number} times.")
 
     def send(self, signal: str, payload: Any = None) -> None:
         """A signal from outside."""

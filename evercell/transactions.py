@@ -79,8 +79,8 @@ def transaction(
                 with engine.begin() as connection:
                     return function(connection, *args, **kwargs)
 
-            def body(*given: Any, **named: Any) -> Any:
-                return commit_once(engine, scope, function, given, named)
+            def body(*args: Any, **kwargs: Any) -> Any:
+                return commit_once(engine, scope, function, args, kwargs)
 
             own_key = key(*args, **kwargs) if key is not None else None
             return call_sync(body, args, kwargs, name=called, key=own_key, policy=policy)

@@ -13,8 +13,7 @@ from papermill.utils import merge_kwargs, remove_args
 from evercell.core.errors import KernelDied
 from evercell.core.records import EventKind, Run
 from evercell.core.statuses import RunStatus
-from evercell.engine.approvals.deciding import waiting_for
-from evercell.engine.approvals.wording import where_to_answer
+from evercell.engine.approvals.deciding import waiting_for, where_to_answer
 from evercell.engine.leasing import take_lease
 from evercell.engine.settings import resolve_settings
 from evercell.engine.step_names import check_notebook

@@ -163,7 +163,7 @@ class CellRunner:
                 return self._with_error(executor.result, error)
         if outcome.ending is Ending.REPLAYED:
             return await run_cell(transformed_cell=configuring_part(cell.transformed))
-        if executor.late.came and executor.result.success:
+        if executor.late.was_received and executor.result.success:
             return self._with_error(executor.result, KeyboardInterrupt())
         return executor.result
 

@@ -10,19 +10,19 @@ from types import FrameType
 
 
 class LateInterrupt:
-    """Remembers an interrupt that came while it had to wait."""
+    """An interrupt that had to wait, if there was one."""
 
-    came = False
+    was_received = False
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """Inside, SIGINT only sets ``came``."""
+        """Inside, SIGINT only sets ``was_received``."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def remember(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-            self.came = True
+            self.was_received = True
 
         former = signal.signal(signal.SIGINT, remember)
         try:

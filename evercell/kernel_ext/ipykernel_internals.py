@@ -106,7 +106,7 @@ def deliver_widget_messages(kernel: Any, comms: Collection[str]) -> None:
                 queue.put_nowait(item)
     for frames in for_widgets:
         _handle(kernel, frames)
-    if late.came:
+    if late.was_received:
         raise KeyboardInterrupt
 
 

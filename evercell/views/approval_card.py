@@ -8,7 +8,7 @@ from typing import Any
 
 from evercell.core.approvals import Approval
 from evercell.core.clock import utc_text
-from evercell.engine.approvals.wording import where_to_answer
+from evercell.engine.approvals.deciding import where_to_answer
 from evercell.views.form_fields import fields_of
 from evercell.views.text import escaped, one_line
 

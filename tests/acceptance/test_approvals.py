@@ -131,7 +131,7 @@ def test_an_interrupt_leaves_it_pending_and_the_next_run_asks_for_the_same(
     assert kernel.value("d.choice") == "Reject"
 
 
-def test_a_cell_under_approve_runs_with_leave_only(
+def test_a_cell_under_approve_runs_only_when_approved(
     new_kernel: NewKernel, command: Command, counter: Counter
 ) -> None:
     kernel = new_kernel()
@@ -263,7 +263,7 @@ def test_timers_and_signals_that_last_hold_no_kernel_either(tmp_path: Path, comm
     assert "got 5" in (tmp_path / "nb.out.ipynb").read_text()
 
 
-def test_the_notebook_that_asks_first_sends_after_leave_only(tmp_path: Path, command: Command) -> None:
+def test_the_notebook_that_asks_first_sends_only_when_approved(tmp_path: Path, command: Command) -> None:
     shutil.copy(shipped_notebook("ask_first.ipynb"), tmp_path)
     assert command("run", "ask_first.ipynb", "--wait-grace", "0").returncode == 75
     assert not (tmp_path / "sent.txt").exists()

@@ -17,7 +17,7 @@ from evercell.core.errors import ApprovalTimeout
 from evercell.core.ids import new_id
 from evercell.engine.approvals.deciding import TIMEOUT, answer, settled
 from evercell.engine.approvals.decision import Decision
-from evercell.engine.approvals.forms import remade, schema_of
+from evercell.engine.approvals.forms import rebuild, schema_of
 from evercell.engine.approvals.notifications import notify
 from evercell.engine.approvals.request import APPROVE_OR_REJECT, ApprovalRequest, OnTimeout
 from evercell.engine.calls.blocking import refuse_in_coroutine
@@ -32,7 +32,7 @@ from evercell.engine.holder import this_user
 from evercell.engine.spec import parse_duration
 
 _POLL = 0.2
-"""Seconds between two looks at the store; an answer given on this page is seen at once."""
+"""Seconds between two looks at the store; an answer on this page is seen at once."""
 
 _GLANCE = 0.05
 """Seconds between two looks at the page."""
@@ -66,7 +66,7 @@ def request_of(
     title: str, details: Any, choices: Sequence[str], form: Any, timeout: float | str | timedelta | None,
     on_timeout: OnTimeout, approvers: Sequence[str] | None, quorum: int,
 ) -> ApprovalRequest:  # fmt: skip
-    """The request that ``approve()`` was given; raises `UsageError`."""
+    """The request that the arguments of ``approve()`` make; raises `UsageError`."""
     return ApprovalRequest(
         title, details, tuple(choices), form, _seconds(timeout), on_timeout,
         tuple(approvers) if approvers is not None else None, quorum,
@@ -90,7 +90,7 @@ async def approve_async(request: ApprovalRequest, key: str | None) -> Decision:
 
 def _with_form(request: ApprovalRequest, decision: Decision) -> Decision:
     """The decision with its values of the form's own type."""
-    return replace(decision, values=remade(request.form, decision.values))
+    return replace(decision, values=rebuild(request.form, decision.values))
 
 
 # -- waiting -------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ class PendingApproval:
         return self
 
     def _answer(self, choice: str, comment: str, values: dict[str, Any] | None) -> Approval:
-        """An answer given on the page; what it raises is shown there."""
+        """An answer from the page; what it raises is shown there."""
         try:
             return answer(
                 self._step.workspace, self._approval.id, choice, by=this_user(), via="notebook", comment=comment,

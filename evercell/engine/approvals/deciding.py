@@ -1,4 +1,4 @@
-"""Answering approvals: who may, what counts, and what a timeout does. Every view and command comes here."""
+"""Answering approvals: who may, what counts, and what a timeout does. Every view and command ends here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import ApprovalNotFound, NotAnApprover, UsageError
-from evercell.engine.approvals.forms import filled
+from evercell.engine.approvals.forms import fill
 from evercell.engine.workspace import Workspace
 
 LONGEST_COMMENT = 10_000
@@ -44,7 +44,7 @@ def answer(
             hint="Nothing was decided. Write less, or link to it.",
         )
     chosen = _choice(approval, choice)
-    edited = filled(question.form, values) if approval.decision is None else None
+    edited = fill(question.form, values) if approval.decision is None else None
     vote = Vote(chosen, by, workspace.clock(), via, comment, edited)
     return workspace.store.approvals.vote(approval, vote)
 
@@ -94,4 +94,10 @@ def _timed_out(approval: Approval, at: datetime) -> Vote:
     choices = approval.question.choices
     choice = {"approve": choices[0], "reject": choices[-1]}.get(approval.question.on_timeout, TIMEOUT)
     form = approval.question.form
-    return Vote(choice, TIMEOUT, at, TIMEOUT, "", filled(form, None) if form is not None else None)
+    return Vote(choice, TIMEOUT, at, TIMEOUT, "", fill(form, None) if form is not None else None)
+
+
+def where_to_answer(approval: Approval, link: str | None = None) -> str:
+    """What to type or to open where no button can be pressed."""
+    page = f", or open {link}" if link else ", or open /evercell on your Jupyter server"
+    return f"evercell approve {approval.id}  |  evercell reject {approval.id} --comment WHY{page}"

@@ -1,6 +1,6 @@
 """What an approver may edit first: a dict, a dataclass or a Pydantic model, described as JSON Schema.
 
-Whoever decides needs the schema only, and so every answer is validated before it counts, wherever it is given.
+Whoever decides needs the schema only, and so every answer is validated before it counts, from wherever it comes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _TYPES: dict[type, str] = {
     bool: "boolean", int: "integer", float: "number", str: "string", list: "array", tuple: "array", dict: "object",
 }  # fmt: skip
 _TEXTS = {"string", None}
+_WORDS = dict.fromkeys(("true", "on", "yes", "1"), True) | dict.fromkeys(("false", "off", "no", "0"), False)
 
 
 def schema_of(form: Any) -> dict[str, Any] | None:
@@ -81,7 +82,7 @@ def _of_dataclass(form: Any) -> dict[str, Any]:
 
 def _of_model(form: Any) -> dict[str, Any]:
     schema: dict[str, Any] = dict(form.model_json_schema())
-    properties = {name: dict(told) for name, told in schema.get("properties", {}).items()}
+    properties = {name: dict(field) for name, field in schema.get("properties", {}).items()}
     if not isinstance(form, type):
         for name, value in form.model_dump(mode="json").items():
             if name in properties:
@@ -91,7 +92,7 @@ def _of_model(form: Any) -> dict[str, Any]:
 
 def defaults_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The fields as they are before anybody edited them."""
-    return {name: told["default"] for name, told in schema["properties"].items() if "default" in told}
+    return {name: field["default"] for name, field in schema["properties"].items() if "default" in field}
 
 
 def values_of(approval: Approval) -> dict[str, Any] | None:
@@ -107,42 +108,33 @@ def values_of(approval: Approval) -> dict[str, Any] | None:
 # -- answering -----------------------------------------------------------------------------------
 
 
-def filled(schema: Mapping[str, Any] | None, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The form with what the approver gave (text is read as the field's type); raises `UsageError`."""
+def fill(schema: Mapping[str, Any] | None, answers: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The form's values with the approver's answers (text is parsed as the field's type); raises `UsageError`."""
     if schema is None:
-        if given:
+        if answers:
             raise UsageError(
-                f"This approval has no form, so {', '.join(given)} cannot be set.", hint="Leave --set out."
+                f"This approval has no form, so {', '.join(answers)} cannot be set.", hint="Leave --set out."
             )
         return None
     fields = schema["properties"]
-    unknown = [name for name in given or {} if name not in fields]
+    unknown = [name for name in answers or {} if name not in fields]
     if unknown:
         raise UsageError(f"The form has no field {', '.join(unknown)}.", hint=f"It has: {', '.join(fields)}.")
     values = defaults_of(schema)
-    values |= {name: _read(name, value, fields[name]) for name, value in (given or {}).items()}
+    values |= {name: _parse(name, value, fields[name]) for name, value in (answers or {}).items()}
     _validate(values, schema)
     return values
 
 
-def _read(name: str, value: Any, told: Mapping[str, Any]) -> Any:
-    kind = told.get("type")
+def _parse(name: str, value: Any, field: Mapping[str, Any]) -> Any:
+    """The value as the field's type; a web page and a command line have text only."""
+    kind = field.get("type")
     if not isinstance(value, str) or kind in _TEXTS:
         return value
     text = value.strip()
-    words = {
-        "true": True,
-        "on": True,
-        "yes": True,
-        "1": True,
-        "false": False,
-        "off": False,
-        "no": False,
-        "0": False,
-    }
     try:
         if kind == "boolean":
-            return words[text.lower() or "false"]
+            return _WORDS[text.lower() or "false"]
         if kind == "integer":
             return int(text)
         number = float(text) if kind == "number" else None
@@ -153,12 +145,12 @@ def _read(name: str, value: Any, told: Mapping[str, Any]) -> Any:
     except (ValueError, KeyError):
         pass
     raise UsageError(
-        f"The form's field {name} takes {_called(kind)}, and {value[:80]!r} is none.",
+        f"The form's field {name} takes {_description(kind)}, and {value[:80]!r} is none.",
         hint="Nothing was decided.",
     )
 
 
-def _called(kind: Any) -> str:
+def _description(kind: Any) -> str:
     return {
         "integer": "a whole number", "number": "a number", "boolean": "yes or no", "array": "a JSON list",
         "object": "a JSON object",
@@ -177,8 +169,8 @@ def _validate(values: dict[str, Any], schema: Mapping[str, Any]) -> None:
         ) from None
 
 
-def remade(form: Any, values: Mapping[str, Any] | None) -> Any:
-    """The values as the notebook gave the form: a dict, or an object of its class."""
+def rebuild(form: Any, values: Mapping[str, Any] | None) -> Any:
+    """The values in the form's own type: a dict, or an object of its class."""
     if values is None or form is None or isinstance(form, Mapping):
         return dict(values) if values is not None else None
     kind = form if isinstance(form, type) else type(form)

@@ -77,7 +77,7 @@ class ApprovalGate:
 
     @contextmanager
     def _given_up_on_error(self, key: str) -> Iterator[None]:
-        """Who waits for the same answer is told of an error, and who comes later asks anew."""
+        """An error reaches all who wait for the same answer; who comes later asks anew."""
         try:
             yield
         except BaseException as error:

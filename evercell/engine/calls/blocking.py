@@ -27,7 +27,7 @@ _cell_awaits: ContextVar[Callable[[], bool]] = ContextVar("evercell_cell_awaits"
 @contextmanager
 def kernels_cell(awaits: Callable[[], bool]) -> Iterator[None]:
     """Inside, a kernel runs a cell. ``awaits`` says whether it has a top-level ``await``: the kernel compiles a
-    cell statement by statement, and so one statement's frame does not tell of another's.
+    cell statement by statement, so that one statement's frame says nothing about another's.
     """
     token = _cell_awaits.set(awaits)
     try:
@@ -39,8 +39,8 @@ def kernels_cell(awaits: Callable[[], bool]) -> Iterator[None]:
 def refuse_in_coroutine(verb: str, *, hint: str = "") -> None:
     """Raise `UsageError` where a coroutine waits for the caller, directly or not; a thread's code never is.
 
-    The frames around the caller tell, up to those of the kernel; a cell with a top-level ``await`` is a coroutine.
-    ``hint`` is what to do there: await the verb's twin.
+    The frames around the caller are looked at, up to those of the kernel. A cell with a top-level ``await`` is a
+    coroutine. ``hint`` is what to do there: await the verb's twin.
     """
     held_up = _what_is_held_up(inspect.currentframe())
     if held_up is not None:

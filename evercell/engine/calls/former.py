@@ -26,14 +26,14 @@ async def ask_leave_async(name: str, args: tuple[Any, ...], kwargs: dict[str, An
 
 
 def as_coroutine(
-    function: Callable[..., Any], leave: Callable[..., Awaitable[None]] | None
+    function: Callable[..., Any], gate: Callable[..., Awaitable[None]] | None
 ) -> Callable[..., Any]:
     """A durable coroutine function."""
 
     @functools.wraps(function)
     async def durable(*args: Any, **kwargs: Any) -> Any:
-        if leave is not None:
-            await leave(args, kwargs)
+        if gate is not None:
+            await gate(args, kwargs)
         return await function(*args, **kwargs)
 
     return durable

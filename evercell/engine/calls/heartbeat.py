@@ -9,7 +9,7 @@ from evercell.engine.calls.running_call import RunningCall
 
 
 def heartbeat(details: Any = None) -> None:
-    """Say that the durable call that this runs in goes on, and (as JSON) how far it came.
+    """Say that the durable call that this runs in goes on, and (as JSON) its progress.
 
     With ``@step(heartbeat_timeout=...)`` a try that says nothing for so long is given up, and tried again as
     its retries allow. Outside of a durable call nothing happens.
@@ -20,7 +20,7 @@ def heartbeat(details: Any = None) -> None:
 
 
 def last_heartbeat() -> Any:
-    """What an earlier try at this call said last with `heartbeat`, to go on from there; None if nothing."""
+    """The progress that an earlier try at this call reported last with `heartbeat`; None if it reported none."""
     call = _current_call()
     return call.last_details() if call is not None else None
 

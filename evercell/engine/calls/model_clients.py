@@ -89,7 +89,7 @@ def request_recorded(
 
 
 def _usage(value: Any, *, prices: Prices) -> dict[str, Any]:
-    """Tokens and cost of a response, as far as it tells."""
+    """Tokens and cost of a response, as far as it has them."""
     usage, model = getattr(value, "usage", None), getattr(value, "model", None)
     if usage is None:
         return {}

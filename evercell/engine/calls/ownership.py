@@ -73,7 +73,7 @@ def note_late_call(name: str) -> None:
         return
     owner.scope.late_call_noted = True
     step = owner.scope.step
-    with suppress(Exception):  # wherever that thread is now, it may have nobody to tell
+    with suppress(Exception):  # that thread may have no page any more
         step.note(
             f"{name}() is called by a thread or task that step {step.name} left behind: it is executed, not recorded"
         )
@@ -99,7 +99,7 @@ def enter_call(call: RunningCall) -> Token[Owner | None]:
 
 
 def leave_call(token: Token[Owner | None]) -> None:
-    """The call came to its end."""
+    """The call has ended."""
     _owner.reset(token)
 
 

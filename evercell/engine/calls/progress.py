@@ -1,4 +1,4 @@
-"""How far a map came: a bar in the notebook or the terminal, where tqdm is installed."""
+"""The progress of a map: a bar in the notebook or the terminal, where tqdm is installed."""
 
 from __future__ import annotations
 

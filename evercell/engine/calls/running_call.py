@@ -1,4 +1,4 @@
-"""A durable call under way: its signs of life, and how far it said it came."""
+"""A durable call under way: its time limits, its heartbeats, and the progress that it reported."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class RunningCall:
         )
 
     def last_details(self) -> Any:
-        """What an earlier try, in this kernel or a killed one, said last."""
+        """What an earlier try, in this kernel or a killed one, reported last."""
         if self._details is not None:
             return self._details
         step = self.scope.step

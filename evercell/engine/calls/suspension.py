@@ -24,7 +24,7 @@ class GracePeriod:
 
     scope: CallScope
     what: str
-    """What is waited for, as the user is told."""
+    """What is waited for, in the user's words."""
     _began: float = field(default_factory=time.monotonic)
 
     def check(self) -> None:
