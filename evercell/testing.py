@@ -34,6 +34,7 @@ from evercell.engine.calls.signals import send_signal
 from evercell.engine.leasing import take_lease
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
+from evercell.kernel_ext.interrupts import deferred_interrupts
 from evercell.kernel_ext.time_limits import LIMITS
 from evercell.state import Values
 
@@ -90,6 +91,7 @@ class Durable:
             note=self.notes.append,
             gate=ApprovalGate(),
             limits=LIMITS,
+            deferred_interrupts=deferred_interrupts,
             on_change=OnChange(on_change),
         )
         try:

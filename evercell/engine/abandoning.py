@@ -53,6 +53,7 @@ def _undo(session: Session, note: Callable[[str], None]) -> list[str]:
         note=note,
         gate=ApprovalGate(),
         limits=session.limits,
+        deferred_interrupts=session.deferred_interrupts,
     )
     undone = []
     with calls_of(step) as scope:

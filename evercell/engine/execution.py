@@ -68,6 +68,7 @@ def _context(session: Session, spec: StepSpec, plan: CellPlan, executor: Executo
         gate=ApprovalGate(spec.approval),
         page=executor.page,
         limits=session.limits,
+        deferred_interrupts=session.deferred_interrupts,
         on_change=spec.on_change,
     )
 

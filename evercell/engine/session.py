@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from evercell.core.errors import EvercellError, RunNotFound, StepNotFound, UsageError
@@ -62,6 +62,8 @@ class Session:
         """Steps of this session that failed or were interrupted, by name."""
         self.interrupt: Callable[[], bool] = bool
         """Interrupts the cell that runs; says whether one does."""
+        self.deferred_interrupts: Callable[[], AbstractContextManager[None]] = nullcontext
+        """While inside, an interrupt of this kernel waits."""
         self.limits: TimeLimits | None = None
         """Ends what takes too long in this kernel."""
         self.executing: str | None = None

@@ -26,6 +26,7 @@ from evercell.engine.steps import run_step
 from evercell.kernel_ext.body import KernelExecutor
 from evercell.kernel_ext.cell_request import CellRequest, read_request
 from evercell.kernel_ext.cell_source import GATE, HeaderTransform, analysable, configuring_part
+from evercell.kernel_ext.interrupts import deferred_interrupts
 from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import Recorder
@@ -46,7 +47,8 @@ class CellRunner:
         self._recorder = Recorder(shell.kernel)
         self._tracebacks = Tracebacks(shell)
         self._inside_cell = False
-        session.interrupt, session.limits = self._interrupt, LIMITS
+        session.interrupt, session.deferred_interrupts = self._interrupt, deferred_interrupts
+        session.limits = LIMITS
         self._original = shell.run_cell_async
         # of the shell's own method: a wrapper around it may take just anything
         self._signature = inspect.signature(type(shell).run_cell_async.__get__(shell))

@@ -29,3 +29,15 @@ class LateInterrupt:
             yield
         finally:
             signal.signal(signal.SIGINT, former)
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[None]:
+    """Inside, an interrupt waits; at the end it does what it would have done."""
+    late = LateInterrupt()
+    try:
+        with late.held_back():
+            yield
+    finally:
+        if late.was_received:
+            signal.raise_signal(signal.SIGINT)

@@ -17,6 +17,7 @@ from evercell.engine.settings import Settings
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.steps import run_step
 from evercell.engine.workspace import Workspace, open_workspace
+from evercell.kernel_ext.interrupts import deferred_interrupts
 from evercell.kernel_ext.time_limits import LIMITS
 from evercell.state.namespace import Namespace
 
@@ -92,7 +93,7 @@ class Notebook:
         namespace = Namespace(self.variables, hidden=lambda name: name.startswith("__"), folder=None)
         found = workspace.store.runs.find(run) if run else None
         self.session = Session(workspace, namespace, notebook=None, run=found)
-        self.session.limits = LIMITS
+        self.session.limits, self.session.deferred_interrupts = LIMITS, deferred_interrupts
 
     def step(self, name: str, source: str, **options: Any) -> tuple[StepOutcome, PlainExecutor]:
         """Run a cell as a step."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 
 import pytest
 
 import evercell
+from evercell.core import faults
 from evercell.core.errors import StepTimeout
 from evercell.testing import PLACES, Durable
 
@@ -29,6 +31,10 @@ async def aact(n: int) -> int:
 
 def agent() -> int:
     return sum(act(n) for n in range(5))
+
+
+async def in_turn() -> int:
+    return sum([await aact(n) for n in range(5)])
 
 
 async def async_agent() -> list[int]:
@@ -149,6 +155,24 @@ def test_a_call_that_hangs_for_good_says_so(durable: Durable) -> None:
 
     with pytest.raises(StepTimeout, match=r"no sign of life for 0\.05 s"):
         durable.step("hang", hangs)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_an_interrupt_while_a_result_is_recorded_comes_when_it_is(durable: Durable, is_async: bool) -> None:
+    effects.clear()
+    left = [3]
+
+    def interrupt(place: str) -> None:
+        left[0] -= place == "before_call_commit"
+        if left[0] == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    with faults.watched(interrupt), pytest.raises(KeyboardInterrupt):
+        durable.step("agent", in_turn if is_async else agent)
+    assert len(durable.workspace.store.calls.tries(durable.run.id, "agent")) == 3
+    left[0] = 0
+    durable.step("agent", in_turn if is_async else agent)
+    assert len(effects) == 5, "none is repeated"
 
 
 def test_outside_of_a_durable_call_a_heartbeat_is_nothing() -> None:

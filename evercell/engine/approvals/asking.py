@@ -167,7 +167,8 @@ class PendingApproval:
         self._next_look = time.monotonic() + _POLL
         workspace = self._step.workspace
         if self._approval.decision is None:
-            self._approval = settled(workspace, workspace.store.approvals.find(self._approval.id))
+            with self._step.deferred_interrupts():
+                self._approval = settled(workspace, workspace.store.approvals.find(self._approval.id))
         if self._approval.decision is None:
             self._grace.check()
             return None
@@ -192,7 +193,8 @@ def _ask(scope: CallScope, request: ApprovalRequest) -> Approval:
         new_id(), step.run_id, step.name, step.key, owner.call_key, request.title, question,
         question_digest(request.title, question), now, this_user(), deadline,
     )  # fmt: skip
-    asked = step.workspace.store.approvals.ask(step.lease(), draft)
+    with step.deferred_interrupts():
+        asked = step.workspace.store.approvals.ask(step.lease(), draft)
     if asked.id == draft.id:
         notify(step.workspace, asked)
     return asked

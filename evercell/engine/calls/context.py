@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from evercell.core.records import Lease
@@ -34,3 +35,5 @@ class StepContext:
     on_change: OnChange = OnChange.FAIL
     limits: TimeLimits | None = None
     """Ends calls that take longer than their timeout; None: nothing does."""
+    deferred_interrupts: Callable[[], AbstractContextManager[None]] = nullcontext
+    """While inside, an interrupt waits: what the store is asked for or given comes to its end."""

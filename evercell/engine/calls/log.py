@@ -218,7 +218,8 @@ class CallLog:
         began, pause = time.monotonic(), _FIRST_PAUSE
         while True:
             try:
-                step.workspace.store.calls.record(step.lease(), call, chunks)
+                with step.deferred_interrupts():
+                    step.workspace.store.calls.record(step.lease(), call, chunks)
                 return
             except StoreUnavailable as error:
                 if time.monotonic() - began > LONGEST_OUTAGE:

@@ -173,7 +173,11 @@ def _submit(submit: Function) -> Function:
         owner = _owner.get()
         if owner is None or not args or _is_of_interpreters(pool):
             return submit(pool, *args, **kwargs)
-        return _run_as(None, submit, pool, partial(_run_as, owner, args[0]), *args[1:], **kwargs)
+        token = _owner.set(None)
+        try:
+            return submit(pool, partial(_run_as, owner, args[0]), *args[1:], **kwargs)
+        finally:
+            _owner.reset(token)
 
     return submit_as_owner
 

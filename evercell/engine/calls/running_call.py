@@ -66,9 +66,10 @@ class RunningCall:
                 return
             self._written = now
         step = self.scope.step
-        step.workspace.store.calls.record_heartbeat(
-            step.lease(), step.name, step.key, self.identity.key, details
-        )
+        with step.deferred_interrupts():
+            step.workspace.store.calls.record_heartbeat(
+                step.lease(), step.name, step.key, self.identity.key, details
+            )
 
     def last_details(self) -> Any:
         """What an earlier try, in this kernel or a killed one, reported last."""

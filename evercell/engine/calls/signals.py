@@ -61,7 +61,8 @@ async def _poll_async(scope: CallScope, name: str, deadline: datetime.datetime |
 def _received(scope: CallScope, name: str, deadline: datetime.datetime | None) -> Signal | None:
     """The signal if it is there by now. Raises `SignalTimeout`, `Tampered`."""
     workspace, run_id = scope.step.workspace, scope.step.run_id
-    found = workspace.store.signals.get(run_id, name)
+    with scope.step.deferred_interrupts():
+        found = workspace.store.signals.get(run_id, name)
     if found is not None:
         if workspace.signer.sign(_signed_part(found)) != found.mac:
             raise Tampered(
