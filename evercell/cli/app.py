@@ -17,6 +17,7 @@ from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show
 from evercell.cli.send import send
 from evercell.cli.terminal import warn
+from evercell.cli.verify import verify
 from evercell.core.errors import EvercellError, UsageError
 
 
@@ -54,6 +55,7 @@ for command in (
     pause,
     unpause,
     cancel,
+    verify,
     demo,
 ):
     app.add_command(command)

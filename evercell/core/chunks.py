@@ -101,7 +101,8 @@ def blob_from_json(stored: Any) -> Blob:
         size, levels, digests = stored["size"], 0, stored["digests"]
     else:
         size, levels, *digests = stored
-    if type(size) is not int or type(levels) is not int or size < 0 or not 0 <= levels <= _DEEPEST:
+    are_numbers = type(size) is int and type(levels) is int and size >= 0
+    if not are_numbers or not 0 <= levels <= (_DEEPEST if digests else 0):
         raise ValueError(f"{size!r} bytes with {levels!r} levels are no blob")
     return Blob(size, tuple(map(bytes.fromhex, digests)), levels)
 

@@ -76,6 +76,8 @@ class Step:
     """Grows in the order of first execution in the run."""
     cell_id: str | None
     """The front end's id of its cell, None where it sends none."""
+    attempts: int
+    """How many were begun."""
 
 
 @dataclass(frozen=True, slots=True)

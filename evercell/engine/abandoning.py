@@ -7,7 +7,6 @@ import inspect
 import threading
 from collections.abc import Callable
 from hashlib import sha256
-from hmac import compare_digest
 from typing import Any
 
 from evercell.core.errors import Tampered
@@ -16,6 +15,7 @@ from evercell.core.statuses import RunStatus
 from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.calling import call_sync
 from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.log import verify_call
 from evercell.engine.calls.ownership import calls_of
 from evercell.engine.calls.policy import ONCE
 from evercell.engine.calls.scope import CallScope
@@ -66,16 +66,16 @@ def _undo(session: Session, note: Callable[[str], None]) -> list[str]:
 
 
 def _checked(scope: CallScope, call: Call) -> bytes:
-    content = (
-        call.value
-        if isinstance(call.value, bytes)
-        else bytes(join(call.value, scope.step.workspace.store.chunks))
-    )
-    if call.undo is None or not compare_digest(scope.log.signature(call, content), call.mac):
+    workspace = scope.step.workspace
+    content = call.value if isinstance(call.value, bytes) else bytes(join(call.value, workspace.store.chunks))
+    try:
+        verify_call(call, content, workspace.signer)
+    except Tampered as error:
         raise Tampered(
             f"The recorded call {call.key} of step {call.step} is not what was signed; nothing was undone.",
             hint="Do not trust it: undo by hand what it did.",
-        )
+        ) from error
+    assert call.undo is not None, "the store was asked for calls that can be undone"
     return call.undo
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from evercell.core.chunks import Blob, Supply
 from evercell.core.ids import new_id
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
+from evercell.engine.facts import facts_of
 from evercell.engine.session import Session
 from evercell.state import Missing
 
@@ -73,11 +74,9 @@ def commit_step(
 
 
 def _facts(completion: Completion) -> dict[str, object]:
-    facts: dict[str, object] = {
-        "step": completion.step,
-        "key": completion.key.hex(),
-        "outputs": [digest.hex() for digest in completion.outputs.digests],
-    }
+    facts: dict[str, object] = facts_of(
+        step=completion.step, slot=completion.slot, key=completion.key, outputs=completion.outputs
+    )
     return facts if completion.result is None else facts | {RESULT: dict(completion.result)}
 
 

@@ -9,6 +9,7 @@ from evercell.core.records import Checkpoint
 from evercell.engine.cell_results import recover_result
 from evercell.engine.commit import RESULT, carried, commit_step
 from evercell.engine.executor import Executor
+from evercell.engine.facts import altered_columns
 from evercell.engine.outcome import Ending, StepOutcome
 from evercell.engine.outputs import decode_outputs, shorten
 from evercell.engine.session import Session
@@ -19,9 +20,10 @@ def replay_step(session: Session, spec: StepSpec, checkpoint_id: str, executor: 
     """Show a completed step's outputs again and put its state back; its body does not execute."""
     checkpoint = session.store.checkpoints.get(checkpoint_id)
     manifest = session.verified_manifest(checkpoint)
-    if list(manifest.facts["outputs"]) != [digest.hex() for digest in checkpoint.outputs.digests]:
+    if altered := altered_columns(checkpoint, manifest.facts):
         raise Tampered(
-            f"The outputs of step {checkpoint.step} (checkpoint {checkpoint.id}) are not those that were signed.",
+            f"The {' and '.join(altered)} of step {checkpoint.step} (checkpoint {checkpoint.id}) are not what was "
+            "signed.",
             hint=f"Do not trust them. Execute the step anew: %%step {spec.name} --rerun",
         )
     outputs = decode_outputs(checkpoint.outputs, session.store.chunks)

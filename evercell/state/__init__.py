@@ -21,11 +21,18 @@ from __future__ import annotations
 
 from evercell.state.changes.process_state import STATES
 from evercell.state.code.definitions import is_definition_node
-from evercell.state.code.provenance import CellPlan
-from evercell.state.content.chunk_reader import content_digests, join
+from evercell.state.code.provenance import CellPlan, cell_key
+from evercell.state.content.chunk_reader import content_digests, index_digests, join, read_content
 from evercell.state.content.chunking import split
-from evercell.state.content.manifest import Group, Variable, VerifiedManifest, verify
-from evercell.state.content.signing import Signer, load_key
+from evercell.state.content.manifest import (
+    Group,
+    OwnContent,
+    Variable,
+    VerifiedManifest,
+    read_own,
+    verify,
+)
+from evercell.state.content.signing import Signer, find_key, load_key
 from evercell.state.namespace import Namespace, Restored
 from evercell.state.pickling.values import Values
 from evercell.state.proxies.placeholder import Missing
@@ -35,16 +42,22 @@ __all__ = [
     "Group",
     "Missing",
     "Namespace",
+    "OwnContent",
     "Restored",
     "STATES",
     "Signer",
     "Values",
     "Variable",
     "VerifiedManifest",
+    "cell_key",
     "content_digests",
+    "find_key",
+    "index_digests",
     "is_definition_node",
     "join",
     "load_key",
+    "read_content",
+    "read_own",
     "split",
     "verify",
 ]

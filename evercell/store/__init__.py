@@ -6,6 +6,7 @@ from types import TracebackType
 
 from evercell.core.clock import Clock, system_clock
 from evercell.store.approvals import Approvals
+from evercell.store.audit import Audit
 from evercell.store.calls import Calls
 from evercell.store.checkpoints import Checkpoints
 from evercell.store.chunks import Chunks
@@ -37,6 +38,7 @@ class Store:
         self.calls = Calls(database, packs)
         self.signals = Signals(database)
         self.approvals = Approvals(database)
+        self.audit = Audit(database)
         self.store_id = database.store_id
         """What the manifests of this store are bound to."""
         self.url = database.url

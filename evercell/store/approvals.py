@@ -26,6 +26,7 @@ from evercell.store.rows import row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import approvals, votes
 
+_LONGEST_VOTER = 200
 _CALL = ("run_id", "step", "step_key", "key")
 
 
@@ -50,8 +51,11 @@ class Approvals:
             data = {
                 "approval": asked.id,
                 "step": asked.step,
+                "step_key": asked.step_key.hex(),
+                "call": asked.key,
                 "title": asked.title,
                 "digest": asked.digest.hex(),
+                "deadline": asked.deadline_at.isoformat() if asked.deadline_at else None,
             }
             transaction.append_event(EventKind.APPROVAL_ASKED, data)
         return asked
@@ -59,7 +63,7 @@ class Approvals:
     def _of_call(self, transaction: RunTransaction[Connection], asked: Approval) -> Approval | None:
         query = sa.select(approvals).where(*(approvals.c[name] == getattr(asked, name) for name in _CALL))
         row = transaction.connection.execute(query).first()
-        return _approval(row) if row is not None else None
+        return read_approval(row) if row is not None else None
 
     # -- finding ---------------------------------------------------------------------------------
 
@@ -75,7 +79,7 @@ class Approvals:
             raise ApprovalNotFound(
                 f"There is no approval {ref!r} in {self._database.url}.", hint="`evercell inbox` lists them."
             )
-        return _approval(found[0])
+        return read_approval(found[0])
 
     def pending(self, *, run_id: str | None = None, limit: int | None = None) -> list[Approval]:
         """Approvals (of a run) that nobody decided yet, the oldest first."""
@@ -87,13 +91,13 @@ class Approvals:
 
     def _select(self, query: sa.Select[Any]) -> list[Approval]:
         with self._database.reading() as connection:
-            return [_approval(row) for row in connection.execute(query).all()]
+            return [read_approval(row) for row in connection.execute(query).all()]
 
     def votes(self, approval_id: str) -> list[Vote]:
         """Who said what so far, the earliest first."""
         query = sa.select(votes).where(votes.c.approval_id == approval_id).order_by(votes.c.at)
         with self._database.reading() as connection:
-            return [_vote(row) for row in connection.execute(query).all()]
+            return [read_vote(row) for row in connection.execute(query).all()]
 
     # -- deciding --------------------------------------------------------------------------------
 
@@ -129,13 +133,13 @@ class Approvals:
                 row = transaction.connection.execute(
                     sa.select(approvals).where(approvals.c.id == approval.id)
                 ).one()
-                return _approval(row)
+                return read_approval(row)
             _decide(transaction, current, vote)
         return replace(current, decision=vote)
 
     def _pending(self, transaction: RunTransaction[Connection], approval: Approval) -> Approval:
         row = transaction.connection.execute(sa.select(approvals).where(approvals.c.id == approval.id)).one()
-        current = _approval(row)
+        current = read_approval(row)
         if current.decision is not None:
             raise already_decided(current)
         return current
@@ -173,7 +177,12 @@ def _decide(transaction: RunTransaction[Connection], approval: Approval, vote: V
 
 
 def _vote_row(approval: Approval, vote: Vote) -> dict[str, Any]:
-    return {"approval_id": approval.id, "voter": vote.by[:200], "vote": vote_to_json(vote), "at": vote.at}
+    return {
+        "approval_id": approval.id,
+        "voter": vote.by[:_LONGEST_VOTER],
+        "vote": vote_to_json(vote),
+        "at": vote.at,
+    }
 
 
 def _row(asked: Approval) -> dict[str, Any]:
@@ -182,12 +191,17 @@ def _row(asked: Approval) -> dict[str, Any]:
 
 
 @row_of(votes)
-def _vote(row: Row[Any]) -> Vote:
-    return vote_from_json(row.vote, row.at)
+def read_vote(row: Row[Any]) -> Vote:
+    """The record of a row."""
+    vote = vote_from_json(row.vote, row.at)
+    if vote.by[:_LONGEST_VOTER] != row.voter:
+        raise ValueError(f"it is the answer of {vote.by}")
+    return vote
 
 
 @row_of(approvals)
-def _approval(row: Row[Any]) -> Approval:
+def read_approval(row: Row[Any]) -> Approval:
+    """The record of a row."""
     decision = vote_from_json(row.decision, row.decided_at) if row.decision is not None else None
     return Approval(
         row.id, row.run_id, row.step, bytes(row.step_key), row.key, row.title,

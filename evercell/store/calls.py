@@ -79,7 +79,7 @@ class Calls:
         parameters = {"run": run_id, "step": step, "step_key": step_key}
         with self._database.reading() as connection:
             rows = connection.execute(_CALLS, parameters).all()
-        found = [_call(row, run_id, step, step_key) for row in rows]
+        found = [read_call(row, run_id, step, step_key) for row in rows]
         return sorted(found, key=lambda call: call.position)
 
     def undoable(self, run_id: str) -> list[Call]:
@@ -87,7 +87,7 @@ class Calls:
         query = sa.select(calls).where(calls.c.run_id == run_id, calls.c.undo.is_not(None), calls.c.ok)
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(calls.c.ended_at.desc(), calls.c.position.desc())).all()
-        return [_call(row, run_id, row.step, bytes(row.step_key)) for row in rows]
+        return [read_call(row, run_id, row.step, bytes(row.step_key)) for row in rows]
 
     def tries(self, run_id: str, step: str) -> dict[str, list[dict[str, Any]]]:
         """The tries of every call of a step, by the call's key."""
@@ -138,7 +138,8 @@ def _values(lease: Lease, call: Call) -> dict[str, Any]:
 
 
 @row_of(calls)
-def _call(row: Row[Any], run_id: str, step: str, step_key: bytes) -> Call:
+def read_call(row: Row[Any], run_id: str, step: str, step_key: bytes) -> Call:
+    """The record of a row, without its tries."""
     return Call(
         run_id=run_id,
         step=step,

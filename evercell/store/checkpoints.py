@@ -35,7 +35,7 @@ class Checkpoints:
                 f"There is no checkpoint {checkpoint_id} in {self._database.url}.",
                 hint="`evercell show RUN` lists the steps of a run.",
             )
-        return _checkpoint(row)
+        return read_checkpoint(row)
 
     def visible(self, lineage: Lineage) -> list[Checkpoint]:
         """All checkpoints that a run sees, oldest first, without their manifests (``b""``)."""
@@ -47,7 +47,7 @@ class Checkpoints:
                 if cut is not None:
                     query = query.where(checkpoints.c.seq <= cut)
                 for row in connection.execute(query.order_by(checkpoints.c.seq)).all():
-                    found.append(_checkpoint(row, manifest=b"", source=""))
+                    found.append(read_checkpoint(row, manifest=b"", source=""))
         return found
 
     def ancestors(self, checkpoint_id: str) -> list[str]:
@@ -91,5 +91,6 @@ def checkpoint_of(values: dict[str, Any]) -> Checkpoint:
 
 
 @row_of(checkpoints)
-def _checkpoint(row: Row[Any], **columns: Any) -> Checkpoint:
+def read_checkpoint(row: Row[Any], **columns: Any) -> Checkpoint:
+    """The record of a row; ``columns`` stand for those that were not selected."""
     return checkpoint_of({**row._mapping, **columns})

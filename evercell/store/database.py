@@ -12,7 +12,7 @@ from evercell.core.clock import Clock
 from evercell.core.errors import StoreUnavailable
 from evercell.core.records import Lease
 from evercell.store.direct import DirectConnection
-from evercell.store.opening import connect, driver_errors, parse_url, writing
+from evercell.store.opening import connect, driver_errors, parse_url, snapshots, writing
 from evercell.store.prepared import Direct
 from evercell.store.run_transaction import RunTransaction, begin_on_run, begin_under_lease
 from evercell.store.schema import meta
@@ -30,6 +30,7 @@ class Database:
         self.clock = clock
         self._engine = connect(url, create=create)
         self._writing_engine = writing(self._engine)
+        self._snapshot_engine = snapshots(self._engine)
         self.direct = DirectConnection(self._engine, self.url)
         try:
             self.store_id = self._read_store_id()
@@ -56,6 +57,12 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """A transaction that reads."""
         with driver_errors(self.url), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction whose queries all see the database as of one moment."""
+        with driver_errors(self.url), self._snapshot_engine.begin() as connection:
             yield connection
 
     @contextmanager

@@ -28,12 +28,12 @@ class Leases:
         """The run's lease as it stands, expired or not; None after it was given back."""
         with self._database.reading() as connection:
             row = connection.execute(sa.select(leases).where(leases.c.run_id == run_id)).first()
-            return _lease(row) if row else None
+            return read_lease(row) if row else None
 
     def all(self) -> dict[str, Lease]:
         """The leases that were not given back, expired or not, by run."""
         with self._database.reading() as connection:
-            return {row.run_id: _lease(row) for row in connection.execute(sa.select(leases)).all()}
+            return {row.run_id: read_lease(row) for row in connection.execute(sa.select(leases)).all()}
 
     def acquire(
         self,
@@ -127,6 +127,7 @@ def _holder_data(holder: Holder) -> dict[str, Any]:
 
 
 @row_of(leases)
-def _lease(row: Row[Any]) -> Lease:
+def read_lease(row: Row[Any]) -> Lease:
+    """The record of a row."""
     holder = Holder(row.host, row.boot, row.pid, row.started, row.owner)
     return Lease(row.run_id, row.session_id, row.token, holder, row.acquired_at, row.expires_at)

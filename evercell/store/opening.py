@@ -171,6 +171,13 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITES: True})
 
 
+def snapshots(engine: Engine) -> Engine:
+    """The same engine for transactions that see one moment, as those of SQLite do anyway."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ")
+
+
 def _ensure_schema(engine: Engine, shown: str) -> None:
     found = _revision(engine)
     if found is None:

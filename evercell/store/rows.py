@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -35,13 +35,15 @@ def row_of(table: sa.Table) -> Callable[[Callable[..., R]], Callable[..., R]]:
     return decorate
 
 
-def raw_columns(table: sa.Table) -> list[sa.ColumnElement[Any]]:
-    """All columns as the database has them: a value that means nothing is met row by row, by `decoded`."""
+def raw_columns(
+    table: sa.Table, columns: Iterable[sa.Column[Any]] | None = None
+) -> list[sa.ColumnElement[Any]]:
+    """Columns (all of a table) as the database has them: what means nothing is met row by row, by `decoded`."""
     return [
         sa.type_coerce(column, column.type.impl_instance).label(column.name)
         if isinstance(column.type, sa.TypeDecorator)
         else column
-        for column in table.c
+        for column in (table.c if columns is None else columns)
     ]
 
 
@@ -49,7 +51,7 @@ def decoded(table: sa.Table, row: Row[Any]) -> Any:
     """The row of `raw_columns` as an ordinary query gives it; raises `RowDamaged`."""
     values = dict(row._mapping)
     for column in table.c:
-        if isinstance(column.type, sa.TypeDecorator):
+        if column.name in values and isinstance(column.type, sa.TypeDecorator):
             try:
                 values[column.name] = column.type.process_result_value(values[column.name], _NO_DIALECT)
             except RowDamaged as error:

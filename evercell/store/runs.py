@@ -23,7 +23,7 @@ from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run
 from evercell.store.schema import checkpoints, leases, runs
 
 _NAME_TRIES = 20
-_RUN_COLUMNS = [
+RUN_COLUMNS = [
     runs.c[name]
     for name in (
         "id", "name", "notebook", "output", "status", "head", "parent", "branch_point", "branch_seq",
@@ -71,7 +71,7 @@ class Runs:
             head=new.branch_point, parent=new.parent, branch_point=new.branch_point, branch_seq=seq,
             params=dict(new.params), created_at=now, updated_at=now, created_by=new.created_by,
         )  # fmt: skip
-        values = {column.name: getattr(run, column.name) for column in _RUN_COLUMNS}
+        values = {column.name: getattr(run, column.name) for column in RUN_COLUMNS}
         values |= {"status": str(run.status), "fence": 0, "journal_seq": 0, "journal_digest": GENESIS}
         try:
             connection.execute(sa.insert(runs), values)
@@ -122,15 +122,15 @@ class Runs:
         """
         with self._database.reading() as connection:
             where = sa.or_(runs.c.id == ref, runs.c.name == ref)
-            found = connection.execute(sa.select(*_RUN_COLUMNS).where(where)).all()
+            found = connection.execute(sa.select(*RUN_COLUMNS).where(where)).all()
             if not found and 4 <= len(ref) < ID_LENGTH:
                 begins = runs.c.id.startswith(ref.lower(), autoescape=True)
-                found = connection.execute(sa.select(*_RUN_COLUMNS).where(begins).limit(2)).all()
+                found = connection.execute(sa.select(*RUN_COLUMNS).where(begins).limit(2)).all()
             if len(found) == 1:
-                return _run(found[0])
+                return read_run(found[0])
             by_id = [row for row in found if row.id == ref]
             if by_id:
-                return _run(by_id[0])
+                return read_run(by_id[0])
             names = list(connection.execute(sa.select(runs.c.name)).scalars())
         close = difflib.get_close_matches(ref, names, n=1)
         raise RunNotFound(
@@ -142,18 +142,18 @@ class Runs:
 
     def all(self, *, notebook: str | None = None, limit: int | None = None) -> list[Run]:
         """Runs (of one notebook), the newest first."""
-        query = sa.select(*_RUN_COLUMNS).order_by(runs.c.created_at.desc(), runs.c.id.desc())
+        query = sa.select(*RUN_COLUMNS).order_by(runs.c.created_at.desc(), runs.c.id.desc())
         if notebook is not None:
             query = query.where(runs.c.notebook == notebook)
         with self._database.reading() as connection:
-            return [_run(row) for row in connection.execute(query.limit(limit)).all()]
+            return [read_run(row) for row in connection.execute(query.limit(limit)).all()]
 
     def latest(self, notebook: str) -> Run | None:
         """The run of this notebook that was written to last."""
-        query = sa.select(*_RUN_COLUMNS).where(runs.c.notebook == notebook)
+        query = sa.select(*RUN_COLUMNS).where(runs.c.notebook == notebook)
         with self._database.reading() as connection:
             row = connection.execute(query.order_by(runs.c.updated_at.desc()).limit(1)).first()
-            return _run(row) if row else None
+            return read_run(row) if row else None
 
     def lineage(self, run_id: str) -> Lineage:
         """Which checkpoints the run sees, its own and inherited ones."""
@@ -220,7 +220,7 @@ class Runs:
         """What is wanted of a run from outside."""
         with self._database.reading() as connection:
             row = connection.execute(sa.select(runs.c.id, runs.c.asked).where(runs.c.id == run_id)).first()
-            return request_in(row) if row else None
+            return read_request(row) if row else None
 
 
 class _NameRace(Exception):
@@ -244,8 +244,10 @@ def change_status(transaction: RunTransaction[Any], status: RunStatus, *, reason
 
 
 @row_of(runs)
-def _run(row: Row[Any]) -> Run:
-    return Run(**{**row._mapping, "status": RunStatus(row.status)})
+def read_run(row: Row[Any]) -> Run:
+    """The record of a row with at least `RUN_COLUMNS`."""
+    values = {column.name: getattr(row, column.name) for column in RUN_COLUMNS}
+    return Run(**{**values, "status": RunStatus(row.status)})
 
 
 @row_of(runs)
@@ -254,7 +256,7 @@ def _status_in(row: Any) -> RunStatus:
 
 
 @row_of(runs)
-def request_in(row: Any) -> RunRequest | None:
+def read_request(row: Any) -> RunRequest | None:
     """What the row of a run says is wanted of it from outside."""
     stored = json.loads(row.asked) if isinstance(row.asked, str) else row.asked
     return RunRequest(stored["what"], stored["by"], stored["at"]) if stored else None

@@ -38,9 +38,10 @@ class Signals:
         query = sa.select(signals).where(signals.c.run_id == run_id, signals.c.name == name)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-        return _signal(row) if row is not None else None
+        return read_signal(row) if row is not None else None
 
 
 @row_of(signals)
-def _signal(row: Row[Any]) -> Signal:
+def read_signal(row: Row[Any]) -> Signal:
+    """The record of a row."""
     return Signal(row.run_id, row.name, bytes(row.value), bytes(row.mac), row.sent_at, row.sent_by)

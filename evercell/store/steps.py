@@ -29,7 +29,7 @@ from evercell.store.packs import PackWriter
 from evercell.store.prepared import Direct, Prepared, insert_into
 from evercell.store.rows import row_of
 from evercell.store.run_transaction import RunTransaction
-from evercell.store.runs import change_status, request_in
+from evercell.store.runs import change_status, read_request
 from evercell.store.schema import attempts, checkpoints, steps
 
 _NEW_STEP = {
@@ -224,7 +224,7 @@ class Steps:
         """The steps that were attempted in a run, in order of their first attempt."""
         query = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position)
         with self._database.reading() as connection:
-            return [Step(r.run_id, r.name, r.position, r.cell_id) for r in connection.execute(query).all()]
+            return [read_step(row) for row in connection.execute(query).all()]
 
     def attempts(self, run_id: str, *, step: str | None = None) -> list[Attempt]:
         """The attempts of a run (at one step), oldest first."""
@@ -232,12 +232,12 @@ class Steps:
         if step is not None:
             query = query.where(attempts.c.step == step)
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(attempts.c.started_at, attempts.c.number))
-            return [_attempt(row) for row in rows]
+            rows = connection.execute(query.order_by(attempts.c.started_at, attempts.c.number)).all()
+            return [read_attempt(row) for row in rows]
 
 
 def _refuse_paused(transaction: RunTransaction[Direct]) -> None:
-    request = request_in(transaction.row)
+    request = read_request(transaction.row)
     if request is not None and request.what == PAUSE:
         name = transaction.row.name
         raise RunPaused(
@@ -245,8 +245,15 @@ def _refuse_paused(transaction: RunTransaction[Direct]) -> None:
         )
 
 
+@row_of(steps)
+def read_step(row: Row[Any]) -> Step:
+    """The record of a row."""
+    return Step(row.run_id, row.name, row.position, row.cell_id, row.attempts)
+
+
 @row_of(attempts)
-def _attempt(row: Row[Any]) -> Attempt:
+def read_attempt(row: Row[Any]) -> Attempt:
+    """The record of a row."""
     error = row.error
     return Attempt(
         id=row.id, run_id=row.run_id, step=row.step, number=row.number, status=AttemptStatus(row.status),

@@ -11,7 +11,7 @@ from evercell.core.records import Event
 from evercell.views.table import Table
 
 _LONGEST = 160
-_HIDDEN = frozenset({"digest", "calls_digest", "key", "mac", "host", "pid", "token"})
+_HIDDEN = frozenset({"digest", "calls_digest", "key", "step_key", "mac", "host", "pid", "token"})
 """Of use to a program that verifies, and noise to a person."""
 
 

@@ -117,6 +117,20 @@ def test_what_was_changed_is_refused_and_never_unpickled(
     fresh.session.detach()
 
 
+@pytest.mark.parametrize("column", ["key", "slot", "step"])
+def test_a_checkpoint_does_not_pass_for_that_of_another_step(notebook: Notebook, column: str) -> None:
+    """Its state is signed, and so is what step it is the state of."""
+    notebook.step("one", "x = 1")
+    other = {"key": notebook.session.namespace.plan("x = 2").key, "slot": "two", "step": "two"}
+    _set(notebook.session.workspace, "checkpoints", column, lambda _: other[column])
+    fresh = again(notebook)
+    name, source = ("one", "x = 2") if column == "key" else ("two" if column == "slot" else "one", "x = 1")
+    with pytest.raises(Tampered, match=f"The {column} of step"):
+        fresh.step(name, source)
+    assert "x" not in fresh.variables
+    fresh.session.detach()
+
+
 def test_a_manifest_of_another_store_checkpoint_or_key_is_refused_by_name(
     notebook: Notebook, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
@@ -17,7 +17,7 @@ from evercell.core.records import Call
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.policy import OnChange
-from evercell.state import join, split
+from evercell.state import Signer, join, split
 
 LARGE_VALUE = 64 * 1024
 """Bytes beyond which a result goes into chunks."""
@@ -151,26 +151,8 @@ class CallLog:
         content = call.value
         if not isinstance(content, bytes):
             content = bytes(join(content, self._step.workspace.store.chunks))
-        if not compare_digest(self.signature(call, content), call.mac):
-            raise Tampered(
-                f"The recorded result of call {call.key} of step {call.step} is not what was signed.",
-                hint=f"Do not trust it. Execute the step anew: %%step {call.step} --rerun",
-            )
+        verify_call(call, content, self._step.workspace.signer)
         return self._step.values.loads(content)
-
-    # -- signing ---------------------------------------------------------------------------------
-
-    def signature(self, call: Call, content: bytes) -> bytes:
-        """The signature of a call and its pickles."""
-        identity = CallIdentity(call.key, call.name, call.position, call.arguments)
-        return self._sign(call.step, call.step_key, identity, call.ok, content, call.undo)
-
-    def _sign(
-        self, step: str, step_key: bytes, identity: CallIdentity, ok: bool, content: bytes, undo: bytes | None
-    ) -> bytes:
-        fields = f"call\0{self._step.run_id}\0{step}\0{identity.key}\0{identity.position}\0{ok}\0".encode()
-        pickles = sha256(content).digest() + (sha256(undo).digest() if undo is not None else b"")
-        return self._step.workspace.signer.sign(fields + step_key + identity.arguments + pickles)
 
     # -- recording -------------------------------------------------------------------------------
 
@@ -186,11 +168,11 @@ class CallLog:
         if len(content) > LARGE_VALUE:
             value, chunks = split(content)
         ok = result.error is None
-        mac = self._sign(step.name, step.key, identity, ok, content, undoing)
-        call = Call(
+        draft = Call(
             step.run_id, step.name, step.key, identity.key, identity.position, identity.name, identity.arguments,
-            ok, value, mac, tuple(tries), step.workspace.clock(), undoing,
+            ok, value, b"", tuple(tries), step.workspace.clock(), undoing,
         )  # fmt: skip
+        call = replace(draft, mac=step.workspace.signer.sign(_signed_part(draft, content)))
         self._commit(call, chunks)
         with self._lock:
             self.executed += 1
@@ -228,3 +210,21 @@ class CallLog:
                     step.note(f"waiting for the store to record {call.key}: {error.what}")
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+# -- signatures ----------------------------------------------------------------------------------
+
+
+def verify_call(call: Call, content: bytes, signer: Signer) -> None:
+    """Raise `Tampered` unless this key signed the call, with ``content`` for its value."""
+    if not compare_digest(signer.sign(_signed_part(call, content)), call.mac):
+        raise Tampered(
+            f"The recorded result of call {call.key} of step {call.step} is not what was signed.",
+            hint=f"Do not trust it. Execute the step anew: %%step {call.step} --rerun",
+        )
+
+
+def _signed_part(call: Call, content: bytes) -> bytes:
+    fields = f"call\0{call.run_id}\0{call.step}\0{call.key}\0{call.position}\0{call.ok}\0".encode()
+    pickles = sha256(content).digest() + (sha256(call.undo).digest() if call.undo is not None else b"")
+    return fields + call.step_key + call.arguments + pickles

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from functools import partial
+from hmac import compare_digest
 from typing import Any
 
 from evercell.core.errors import SignalTimeout, Tampered
@@ -17,7 +18,7 @@ from evercell.engine.calls.suspension import GracePeriod
 from evercell.engine.calls.timers import POLL, deadline_in, pause, pause_async
 from evercell.engine.holder import this_user
 from evercell.engine.workspace import Workspace
-from evercell.state import Values
+from evercell.state import Signer, Values
 
 # -- waiting -------------------------------------------------------------------------------------
 
@@ -64,11 +65,7 @@ def _received(scope: CallScope, name: str, deadline: datetime.datetime | None) -
     with scope.step.deferred_interrupts():
         found = workspace.store.signals.get(run_id, name)
     if found is not None:
-        if workspace.signer.sign(_signed_part(found)) != found.mac:
-            raise Tampered(
-                f"The signal {name!r} to run {run_id} was not signed with your key.",
-                hint="Whoever sends it needs the same key: set EVERCELL_KEY on both sides.",
-            )
+        verify_signal(found, workspace.signer)
         return found
     if deadline is not None and workspace.clock() >= deadline:
         raise SignalTimeout(
@@ -98,6 +95,15 @@ def send_signal(workspace: Workspace, run_ref: str, name: str, payload: Any = No
     draft = Signal(run.id, name, content, b"", workspace.clock(), this_user())
     mac = workspace.signer.sign(_signed_part(draft))
     return workspace.store.signals.send(Signal(run.id, name, content, mac, draft.sent_at, draft.sent_by))
+
+
+def verify_signal(signal: Signal, signer: Signer) -> None:
+    """Raise `Tampered` unless this key signed the signal."""
+    if not compare_digest(signer.sign(_signed_part(signal)), signal.mac):
+        raise Tampered(
+            f"The signal {signal.name!r} to run {signal.run_id} was not signed with your key, or was changed since.",
+            hint="Whoever sends it needs the same key: set EVERCELL_KEY on both sides.",
+        )
 
 
 def _signed_part(signal: Signal) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import zstandard
@@ -48,10 +48,12 @@ def fetch(blobs: Iterable[Blob], reader: ChunkReader) -> list[Memory]:
     wanted = list(blobs)
     lists = content_digests(wanted, reader)
     found = reader.find({digest for digests in lists for digest in digests})
+    chunks = [[found[digest] for digest in digests] for digests in lists]
+    for blob, own in zip(wanted, chunks, strict=True):
+        if sum(chunk.size for chunk in own) != blob.size:
+            raise _tampered(blob.digests[-1] if blob.digests else b"")
     contents = [_memory(blob.size) for blob in wanted]
-    places: list[_Place] = []
-    for blob, digests, content in zip(wanted, lists, contents, strict=True):
-        places += _places(blob, [found[digest] for digest in digests], content)
+    places = [place for own, content in zip(chunks, contents, strict=True) for place in _places(own, content)]
     for _ in in_threads(_fill, places, sum(map(len, contents))):
         pass
     return contents
@@ -63,23 +65,25 @@ def content_digests(blobs: list[Blob], reader: ChunkReader) -> list[list[bytes]]
     for blob in blobs:
         digests = list(blob.digests)
         for _ in range(blob.levels):
-            found = reader.find(digests)
-            index = b"".join(_decode(found[digest]) for digest in digests)
-            if len(index) % _DIGEST:
-                raise _tampered(blob.digests[0])
-            digests = [index[i : i + _DIGEST] for i in range(0, len(index), _DIGEST)]
+            digests = index_digests(digests, reader)
         flat.append(digests)
     return flat
 
 
-def _places(blob: Blob, chunks: list[StoredChunk], content: Memory) -> list[_Place]:
-    places, start = [], 0
+def index_digests(digests: Sequence[bytes], reader: ChunkReader) -> list[bytes]:
+    """The digests that are the content of chunks of an index."""
+    found = reader.find(digests)
+    index = b"".join(read_content(found[digest]) for digest in digests)
+    if len(index) % _DIGEST:
+        raise _tampered(digests[0])
+    return [index[i : i + _DIGEST] for i in range(0, len(index), _DIGEST)]
+
+
+def _places(chunks: list[StoredChunk], content: Memory) -> Iterator[_Place]:
+    start = 0
     for chunk in chunks:
-        places.append(_Place(chunk, content, start))
+        yield _Place(chunk, content, start)
         start += chunk.size
-    if start != blob.size:
-        raise _tampered(blob.digests[-1] if blob.digests else b"")
-    return places
 
 
 def _fill(place: _Place) -> None:
@@ -90,10 +94,11 @@ def _fill(place: _Place) -> None:
         if name(view) != chunk.digest:
             raise _tampered(chunk.digest)
     else:
-        view[:] = _decode(chunk)
+        view[:] = read_content(chunk)
 
 
-def _decode(chunk: StoredChunk) -> bytes | bytearray:
+def read_content(chunk: StoredChunk) -> bytes | bytearray:
+    """The content of a chunk, checked against its name. Raises `Tampered`, `ChunkMissing`."""
     data: bytes | bytearray = chunk.read()
     try:
         if chunk.codec is Codec.ZSTD:

@@ -147,6 +147,39 @@ def verify(
     return _merge(checkpoint, head_digest, chain, weight)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnContent:
+    """What a checkpoint's payload says by itself, without what it builds on. It may be unsigned: nothing is
+    loaded by it.
+    """
+
+    digest: bytes
+    """What a manifest built on it names."""
+    base: tuple[str, bytes] | None
+    """Checkpoint and digest of the manifest that it builds on."""
+    parent: str | None
+    facts: Mapping[str, Any]
+    blobs: tuple[Blob, ...]
+    """All content that it names anew."""
+
+
+def read_own(payload: bytes, checkpoint: str, store_id: str) -> OwnContent:
+    """A payload by itself; raises `Tampered`, `StateTooOld` or `StateTooNew`, as `verify` does."""
+    try:
+        content = _content(payload, checkpoint, store_id)
+        groups = [group_from_json(entry) for entry in content["groups"].values()]
+        base = content["base"]
+        return OwnContent(
+            digest=sha256(payload).digest(),
+            base=(base[0], bytes.fromhex(base[1])) if base else None,
+            parent=content.get("parent"),
+            facts=dict(content["facts"]),
+            blobs=tuple(blob for group in groups for blob in group.blobs),
+        )
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise _misplaced(checkpoint, "it is no manifest") from error
+
+
 def _content(payload: bytes, checkpoint: str, store_id: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(payload)
     _refuse_format(content["format"], checkpoint)

@@ -58,6 +58,11 @@ def load_key(path: Path, *, environ: Mapping[str, str] = os.environ) -> bytes:
         ) from error
 
 
+def find_key(path: Path, *, environ: Mapping[str, str] = os.environ) -> bytes | None:
+    """The key as `load_key` finds it, None where there is none: it makes none."""
+    return load_key(path, environ=environ) if environ.get("EVERCELL_KEY") or path.exists() else None
+
+
 def _make(path: Path) -> None:
     """Make the key whole or not at all; of two processes at once, the first one's stays."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

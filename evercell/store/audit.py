@@ -1,0 +1,190 @@
+"""The store as verification reads it: a run as of one moment, and every row that can be read beside one that cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from evercell.core.approvals import Approval, Vote
+from evercell.core.errors import JournalBroken, RowDamaged
+from evercell.core.records import Attempt, Call, Checkpoint, Event, Lease, Run, RunRequest, Signal, Step
+from evercell.store.approvals import read_approval, read_vote
+from evercell.store.calls import read_call
+from evercell.store.checkpoints import read_checkpoint
+from evercell.store.database import Database
+from evercell.store.journal import verified_events
+from evercell.store.leases import read_lease
+from evercell.store.rows import decoded, raw_columns
+from evercell.store.runs import RUN_COLUMNS, read_request, read_run
+from evercell.store.schema import (
+    approvals,
+    attempts,
+    calls,
+    checkpoints,
+    heartbeats,
+    leases,
+    metadata,
+    runs,
+    signals,
+    steps,
+    votes,
+)
+from evercell.store.signals import read_signal
+from evercell.store.steps import read_attempt, read_step
+
+R = TypeVar("R")
+
+_LARGE = ("manifest", "source")
+"""Columns of a checkpoint that are left out of a listing."""
+
+_QUICK_CHECK_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunSnapshot:
+    """All rows of a run as of one moment, except for the content of checkpoints and calls."""
+
+    run: Run
+    fence: int
+    """The newest fencing token that was given out."""
+    request: RunRequest | None
+    events: list[Event]
+    """The journal, up to its first bad entry."""
+    journal_error: JournalBroken | None
+    steps: list[Step]
+    attempts: list[Attempt]
+    checkpoints: list[Checkpoint]
+    """Without manifests and sources."""
+    approvals: list[Approval]
+    votes: list[tuple[str, Vote]]
+    """Each with the id of its approval."""
+    lease: Lease | None
+    damaged: list[RowDamaged]
+    """Rows of the run that cannot be read."""
+
+
+class Audit:
+    """What `evercell verify` reads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def run_names(self) -> dict[str, str]:
+        """The name of every run by its id, in the order of their creation."""
+        query = sa.select(runs.c.id, runs.c.name).order_by(sa.type_coerce(runs.c.created_at, sa.BigInteger))
+        with self._database.reading() as connection:
+            return {row.id: row.name for row in connection.execute(query).all()}
+
+    def snapshot(self, run_id: str) -> RunSnapshot:
+        """A run as of one moment. Raises `RowDamaged` where its own row cannot be read."""
+        with self._database.snapshot() as connection:
+            columns = (*RUN_COLUMNS, runs.c.fence, runs.c.asked)
+            own = runs.c.id == run_id
+            row = decoded(runs, connection.execute(sa.select(*raw_columns(runs, columns)).where(own)).one())
+            events, journal_error = _journal(connection, run_id)
+            damaged: list[RowDamaged] = []
+
+            def found(table: sa.Table, read: Callable[[Any], R], *, without: tuple[str, ...] = ()) -> list[R]:
+                here = table.c.run_id == run_id
+                return _keep(_rows(connection, table, here, read, without=without), damaged)
+
+            of_run = votes.c.approval_id.in_(sa.select(approvals.c.id).where(approvals.c.run_id == run_id))
+            cast = _rows(connection, votes, of_run, lambda row: (row.approval_id, read_vote(row)))
+            held = found(leases, read_lease)
+            found(heartbeats, lambda row: row.details)
+            return RunSnapshot(
+                run=read_run(row),
+                fence=row.fence,
+                request=read_request(row),
+                events=events,
+                journal_error=journal_error,
+                steps=found(steps, read_step),
+                attempts=found(attempts, read_attempt),
+                checkpoints=found(checkpoints, _read_listed_checkpoint, without=_LARGE),
+                approvals=found(approvals, read_approval),
+                votes=_keep(cast, damaged),
+                lease=held[0] if held else None,
+                damaged=damaged,
+            )
+
+    def calls(self, run_id: str) -> Iterator[Call | RowDamaged]:
+        """The recorded calls of a run, one after the other."""
+        with self._database.reading() as connection:
+            yield from _rows(connection, calls, calls.c.run_id == run_id, _read_whole_call)
+
+    def signals(self, run_id: str) -> list[Signal | RowDamaged]:
+        """The signals to a run."""
+        with self._database.reading() as connection:
+            return list(_rows(connection, signals, signals.c.run_id == run_id, read_signal))
+
+    def damage(self) -> list[str]:
+        """What is wrong with the database as a whole: pages, and rows that belong to nothing; empty if all is well."""
+        with self._database.reading() as connection:
+            return [*_broken_pages(connection), *_orphans(connection)]
+
+
+def _journal(connection: Connection, run_id: str) -> tuple[list[Event], JournalBroken | None]:
+    events: list[Event] = []
+    try:
+        for event in verified_events(connection, run_id):
+            events.append(event)
+    except JournalBroken as error:
+        return events, error
+    return events, None
+
+
+def _rows(
+    connection: Connection,
+    table: sa.Table,
+    where: sa.ColumnElement[bool],
+    read: Callable[[Any], R],
+    *,
+    without: tuple[str, ...] = (),
+) -> Iterator[R | RowDamaged]:
+    columns = [column for column in table.c if column.name not in without]
+    for row in connection.execute(sa.select(*raw_columns(table, columns)).where(where)):
+        try:
+            yield read(decoded(table, row))
+        except RowDamaged as error:
+            yield error
+
+
+def _keep(found: Iterator[R | RowDamaged], damaged: list[RowDamaged]) -> list[R]:
+    kept: list[R] = []
+    for item in found:
+        if isinstance(item, RowDamaged):
+            damaged.append(item)
+        else:
+            kept.append(item)
+    return kept
+
+
+def _read_listed_checkpoint(row: Any) -> Checkpoint:
+    return read_checkpoint(row, manifest=b"", source="")
+
+
+def _read_whole_call(row: Any) -> Call:
+    return read_call(row, row.run_id, row.step, bytes(row.step_key))
+
+
+def _broken_pages(connection: Connection) -> list[str]:
+    if connection.dialect.name != "sqlite":
+        return []
+    found = connection.exec_driver_sql(f"PRAGMA quick_check({_QUICK_CHECK_LINES})").scalars().all()
+    return [f"SQLite finds: {line}" for text in found if text != "ok" for line in str(text).splitlines()]
+
+
+def _orphans(connection: Connection) -> Iterator[str]:
+    for table in metadata.sorted_tables:
+        for key in table.foreign_keys:
+            known = sa.select(key.column)
+            query = (
+                sa.select(key.parent, sa.func.count()).where(key.parent.not_in(known)).group_by(key.parent)
+            )
+            for name, count in connection.execute(query).all():
+                parent = key.column.table.name
+                yield f"{count} rows of table {table.name} belong to {name} of table {parent}, which is not there"
