@@ -92,7 +92,8 @@ def _field(text: str) -> tuple[str, str]:
 def pause(context: click.Context, run: str) -> None:
     """Let RUN begin no further step; a step under way comes to its end."""
     with workspace_of(context, create=False) as workspace:
-        say(f"run {pause_run(workspace, run).name} is paused; to go on: evercell unpause {run}")
+        name = pause_run(workspace, run).name
+        say(f"run {name} is paused: it begins no further step; to go on: evercell unpause {name}")
 
 
 @click.command()
@@ -101,4 +102,5 @@ def pause(context: click.Context, run: str) -> None:
 def unpause(context: click.Context, run: str) -> None:
     """Let RUN go on."""
     with workspace_of(context, create=False) as workspace:
-        say(f"run {unpause_run(workspace, run).name} may go on: evercell resume {run}, or its notebook")
+        name = unpause_run(workspace, run).name
+        say(f"run {name} may go on: evercell resume {name}, or its notebook")

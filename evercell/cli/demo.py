@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evercell.cli.common import quiet_libraries
 from evercell.cli.terminal import print_table, say, warn
+from evercell.core.records import Run
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import open_workspace
+from evercell.views.quantities import duration_text
 from evercell.views.table import Table
+
+if TYPE_CHECKING:
+    from evercell.headless.demo import StepHistory
 
 
 @click.command()
@@ -41,24 +48,24 @@ def demo(folder: Path) -> None:
         say(f"evercell resume {run.name}: a new kernel goes on")
         report = execute_run(workspace, run, progress=False)
         histories = job.step_histories(workspace, report.run)
-    print_table(
-        Table(
-            f"run {report.run.name} {report.run.status}",
-            ("step", "body completed", "attempts", "replayed", "took"),
-            [
-                (
-                    h.name,
-                    "once" if h.completed == 1 else f"{h.completed} times",
-                    f"{h.attempts}" + (" (1 killed)" if h.attempts > h.completed else ""),
-                    "yes" if h.replayed else "",
-                    "" if h.seconds is None else f"{h.seconds:.1f} s",
-                )
-                for h in histories
-            ],
-        )
-    )
+    print_table(_histories_view(report.run, histories))
     if report.error:
         warn(f"evercell: {report.error}")
         sys.exit(1)
     say(f"report:   {folder / job.REPORT}")
     say(f"notebook: {report.run.output}")
+
+
+def _histories_view(run: Run, histories: Sequence[StepHistory]) -> Table:
+    rows = [
+        (
+            h.name,
+            "once" if h.completed == 1 else f"{h.completed} times",
+            f"{h.attempts}" + (" (1 killed)" if h.attempts > h.completed else ""),
+            "yes" if h.replayed else "",
+            "" if h.seconds is None else duration_text(h.seconds),
+        )
+        for h in histories
+    ]
+    headings = ("step", "body completed", "attempts", "replayed", "took")
+    return Table(f"run {run.name} {run.status}", headings, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +21,9 @@ from evercell.cli.terminal import print_json, say, warn
 from evercell.core.records import Run
 from evercell.engine.listing import run_row
 from evercell.engine.workspace import Workspace
+
+if TYPE_CHECKING:
+    from evercell.headless.runner import RunReport
 
 
 @click.command()
@@ -90,20 +94,7 @@ def finish(
         workspace, run, max_restarts=max_restarts, kernel_name=kernel_name, progress=sys.stderr.isatty(),
         wait_grace=wait_grace,
     )  # fmt: skip
-    if as_json:
-        steps = [row.as_json() for row in report.steps]
-        print_json(
-            {
-                **run_row(workspace, report.run).as_json(),
-                "output": report.run.output,
-                "error": report.error,
-                "waiting": report.waiting,
-                "steps": steps,
-            }
-        )
-    else:
-        done = sum(row.is_completed for row in report.steps)
-        say(f"run {report.run.name} {report.run.status}: {done} steps completed → {report.run.output}")
+    _print_report(workspace, report, as_json=as_json)
     if report.waiting:
         warn(f"evercell: {report.waiting}")
         sys.exit(EX_TEMPFAIL)
@@ -111,3 +102,14 @@ def finish(
         warn(f"evercell: {report.error}")
         warn(f"  → after mending it: evercell resume {report.run.name}")
         sys.exit(1)
+
+
+def _print_report(workspace: Workspace, report: RunReport, *, as_json: bool) -> None:
+    run = report.run
+    if not as_json:
+        done = sum(row.is_completed for row in report.steps)
+        say(f"run {run.name} {run.status}: {done} steps completed → {run.output}")
+        return
+    more = {"output": run.output, "error": report.error, "waiting": report.waiting}
+    steps = [row.as_json() for row in report.steps]
+    print_json({**run_row(workspace, run).as_json(), **more, "steps": steps})

@@ -80,47 +80,57 @@ def execute_run(
 ) -> RunReport:
     """Execute a run from its notebook: completed steps are replayed, the others executed.
 
-    The kernel works in the notebook's folder, as under JupyterLab. Raises `LeaseHeld` where another
-    session is on the run.
+    The kernel works in the notebook's folder, as under JupyterLab. Raises `RunPaused`, and `LeaseHeld` where
+    another session is on the run.
     """
+    notebook = _notebook_of(run)
+    kernel, language = _kernel_of(check_notebook_file(notebook))
+    _require_free(workspace, run)
+    output = run.output or str(notebook.with_suffix(".out.ipynb"))
+    if run.output is None:
+        workspace.store.runs.update(run.id, output=output)
+    error, waiting = _execute_notebook(
+        str(notebook),
+        output,
+        parameters=dict(run.params),
+        engine_name="evercell",
+        progress_bar=progress,
+        kernel_name=kernel_name or kernel,
+        language=language,
+        cwd=str(notebook.parent),
+        evercell_run=run.id,
+        evercell_store=workspace.settings.store_url,
+        max_restarts=max_restarts,
+        wait_grace=wait_grace,
+    )
+    run = workspace.store.runs.find(run.id)
+    return RunReport(run, list_steps(workspace, run), error, waiting)
+
+
+def _require_free(workspace: Workspace, run: Run) -> None:
+    """Raise `RunPaused` or `LeaseHeld` where the run may not be executed now."""
     request = workspace.store.runs.request(run.id)
     if request is not None and request.what == PAUSE:
         raise RunPaused(
             f"Run {run.name} was paused by {request.by}.", hint=f"To go on: evercell unpause {run.name}."
         )
-    notebook = _notebook_of(run)
-    kernel, language = _kernel_of(check_notebook_file(notebook))
     if other := foreign_lease(workspace, run.id):
         raise lease_held_error(run.name, other)
-    output = run.output or str(notebook.with_suffix(".out.ipynb"))
-    if run.output is None:
-        workspace.store.runs.update(run.id, output=output)
-    error = waiting = None
+
+
+def _execute_notebook(*paths: str, **options: Any) -> tuple[str | None, str | None]:
+    """Through papermill; returns the error that stopped it, and what the run waits for."""
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            output,
-            parameters=dict(run.params),
-            engine_name="evercell",
-            progress_bar=progress,
-            kernel_name=kernel_name or kernel,
-            language=language,
-            cwd=str(notebook.parent),
-            evercell_run=run.id,
-            evercell_store=workspace.settings.store_url,
-            max_restarts=max_restarts,
-            wait_grace=wait_grace,
-        )
+        papermill.execute_notebook(*paths, **options)
     except RunWaiting as suspended:
-        waiting = str(suspended)
+        return None, str(suspended)
     except PapermillExecutionError as failure:
-        error = f"{failure.ename}: {failure.evalue}"
+        return f"{failure.ename}: {failure.evalue}", None
     except LeaseHeld:
         raise
     except EvercellError as failure:
-        error = str(failure)
-    run = workspace.store.runs.find(run.id)
-    return RunReport(run, list_steps(workspace, run), error, waiting)
+        return str(failure), None
+    return None, None
 
 
 def check_notebook_file(path: Path) -> Any:

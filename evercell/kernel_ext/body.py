@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from evercell.kernel_ext.ipykernel_internals import UnsentText, shown_traceback
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import NOTE, Recording
 from evercell.kernel_ext.time_limits import LIMITS, Cancellation, StepLimit
+from evercell.views.text import escaped, printable
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -168,8 +168,8 @@ class KernelExecutor:
     def note(self, text: str) -> None:
         """Show a remark of ours. It is no part of what the cell showed, so no replay shows it again."""
         data = {
-            "text/plain": f"evercell: {text}",
-            "text/html": f"<pre style='opacity:.75;margin:0'>evercell: {html.escape(text)}</pre>",
+            "text/plain": f"evercell: {printable(text)}",
+            "text/html": f"<pre style='opacity:.75;margin:0'>evercell: {escaped(text)}</pre>",
         }
         self._shell.display_pub.publish(data, metadata=NOTE)
 

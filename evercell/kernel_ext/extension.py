@@ -22,6 +22,7 @@ from evercell.kernel_ext.identity import notebook_path
 from evercell.kernel_ext.names import is_hidden_in
 from evercell.magics.registration import Registration
 from evercell.state import Namespace
+from evercell.views.text import printable
 
 _LOADED = "evercell_extension"
 """Attribute of the shell that holds the loaded extension."""
@@ -85,7 +86,7 @@ def load_ipython_extension(shell: Any) -> None:
         return
     extension = attach(shell)
     extension.runner.note_loading_cell()
-    print(f"evercell: {greeting(extension.session)}")  # noqa: T201
+    print(f"evercell: {printable(greeting(extension.session))}")  # noqa: T201
 
 
 def attach(shell: Any, *, run: str | None = None) -> Extension:

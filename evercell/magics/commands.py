@@ -14,6 +14,7 @@ from evercell.engine.pausing import unpause as unpause_run
 from evercell.engine.session import Arrival, Session, SetupRunner
 from evercell.views.listings import overview, runs_view, steps_view, variables_view
 from evercell.views.table import Table
+from evercell.views.text import printable
 from evercell.widgets.inbox import show_pending
 
 
@@ -41,7 +42,7 @@ class Outcome:
     undone: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"evercell: {self.text}"
+        return f"evercell: {printable(self.text)}"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002
         printer.text(str(self))

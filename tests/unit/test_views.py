@@ -19,6 +19,7 @@ from evercell.core.statuses import RunStatus
 from evercell.engine.approvals.forms import schema_of
 from evercell.engine.listing import ApprovalRow, RunRow, StepRow
 from evercell.engine.standing import Standing
+from evercell.magics.commands import Outcome
 from evercell.views.approval_card import approval_card, outcome_text
 from evercell.views.form_fields import fields_of
 from evercell.views.listings import approvals_view, overview, runs_view, steps_view
@@ -141,10 +142,12 @@ def everything_shown() -> list[tuple[str, str]]:
         timeline_view([event]),
         Table(name, (name,), [(name,)], name),
     ]
+    outcome = str(Outcome(name))
     cards = [approval_card(a, f"http://host/{name}") for a in (asked, over)]
     return [
         *((str(table), table._repr_html_()) for table in tables),
         *((card["text/plain"], card["text/html"]) for card in cards),
+        (outcome, ""),
     ]
 
 
