@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import random
+import secrets
 import shutil
 import tempfile
 import uuid
@@ -13,34 +15,63 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
 from evercell.store import Store, open_store
 from tests.kernels import Kernel
+from tests.leaks import no_leases_left, no_processes_and_threads_left
+
+hypothesis.settings.register_profile(
+    "evercell",
+    deadline=None,  # other processes of the suite take their time
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.load_profile("evercell")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long form of tests that kill at random")
+    parser.addoption("--seed", type=int, help="what tests draw at random begins with it; printed by each run")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Another seed in each run, the same in all its processes (to which pytest-xdist hands the options)."""
+    if config.option.seed is None:
+        config.option.seed = secrets.randbelow(10**6)
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(config.option.seed)
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Draws what this test does in this run: other things than in the next one."""
+    return random.Random(f"{request.config.option.seed} {request.node.name}")
 
 
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Tells a figure that was measured; it is printed at the end, and judged by nobody but the reader."""
+    """Reports a figure that was measured; it is printed at the end, and judged by nobody but the reader."""
     return lambda text: record_property("figure", text)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    told = [
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(f"seed: {config.option.seed} (--seed {config.option.seed} repeats this run)")
+    figures = [
         value
         for report in terminalreporter.getreports("passed")
         for name, value in report.user_properties
         if name == "figure" and report.when == "call"
     ]
-    if told:
+    if figures:
         terminalreporter.section("figures")
-        terminalreporter.write_line("\n".join(map(str, told)))
+        terminalreporter.write_line("\n".join(map(str, figures)))
 
 
 @pytest.fixture(scope="session")
@@ -143,9 +174,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    """Kernels, servers and threads of a test end with it."""
+    with no_processes_and_threads_left():
+        yield
+
+
 @pytest.fixture
 def new_kernel(tmp_path: Path, store_url: str) -> Iterator[Callable[..., Kernel]]:
-    """Starts real kernels on the test's store, all as the notebook ``nb.ipynb``; none outlives the test."""
+    """Starts real kernels on the test's store, all as the notebook ``nb.ipynb``; none outlives the test, and none that
+    is shut down at its end keeps the lease.
+    """
     started: list[Kernel] = []
 
     def start(*, load: bool = True, **environ: str) -> Kernel:
@@ -157,8 +197,10 @@ def new_kernel(tmp_path: Path, store_url: str) -> Iterator[Callable[..., Kernel]
         return kernel
 
     yield start
+    ended = [kernel.pid for kernel in started if kernel.is_alive()]
     for kernel in started:
         kernel.shut_down()
+    no_leases_left(store_url, ended)
 
 
 class Counter:

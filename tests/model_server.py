@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,7 +38,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
         elif fault == "timeout":
-            time.sleep(2)
+            self.connection.settimeout(30)
+            self.rfile.read(1)  # the client hangs up
             self.close_connection = True
         elif isinstance(fault, int):
             self._send(fault, {"error": {"message": "slow down", "type": "rate_limit"}})

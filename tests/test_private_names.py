@@ -11,6 +11,7 @@ import pytest
 import evercell
 
 PACKAGE = Path(evercell.__file__).parent
+HERE = Path(__file__).parent
 
 INTERNALS = {
     "kernel_ext/ipykernel_internals.py": "ipykernel and IPython",
@@ -24,11 +25,6 @@ INTERNALS = {
 """Module → the libraries whose private names it may use, each with a test of what happens if one goes."""
 
 ALLOWED = {
-    (
-        "engine/approvals/asking.py",
-        "_getframe",
-    ): "documented; goes when `approve` no longer looks at its caller",
-    ("magics/headers.py", "_actions"): "goes with the table of options",
     ("store/prepared.py", "_bind_processors"): "moves to a module of SQLAlchemy's",
 }
 """Private names used elsewhere → why that is none of a library's."""
@@ -78,7 +74,7 @@ def names_defined_in(tree: ast.AST) -> set[str]:
 
 
 def private_names_used(tree: ast.AST, own: set[str], inherited: set[str]) -> Iterator[tuple[int, str]]:
-    """Line and name: attributes, names in ``getattr`` and its like, imports.
+    """Line and name: attributes, names in ``getattr`` and its like (or a test's ``monkeypatch``), imports.
 
     Through ``self`` what any of our classes defines is our own; of other objects, only what this module defines.
     """
@@ -90,7 +86,8 @@ def private_names_used(tree: ast.AST, own: set[str], inherited: set[str]) -> Ite
             case ast.Attribute(attr=name) if name in KNOWN_INTERNALS - own:
                 yield node.lineno, name
             case ast.Call(
-                func=ast.Name(id="getattr" | "hasattr" | "setattr" | "delattr"),
+                func=ast.Name(id="getattr" | "hasattr" | "setattr" | "delattr")
+                | ast.Attribute(attr="setattr" | "delattr" | "object"),
                 args=[_, ast.Constant(value=str(name)), *_],
             ) if (is_private(name) and name not in own) or name in KNOWN_INTERNALS - own:
                 yield node.lineno, name
@@ -112,10 +109,32 @@ TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 OURS = {name for tree in TREES.values() for name in names_defined_in(tree)}
 
 
+USED = {name: list(private_names_used(tree, names_defined_in(tree), OURS)) for name, tree in TREES.items()}
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_private_names_of_libraries_are_used_in_their_own_module_only(module: str) -> None:
-    if module in INTERNALS:
-        return
-    tree = TREES[module]
-    used = list(private_names_used(tree, names_defined_in(tree), OURS))
+    used = [] if module in INTERNALS else USED[module]
     assert [f"{module}:{line} {name}" for line, name in used if (module, name) not in ALLOWED] == []
+
+
+def _private_texts(tree: ast.AST) -> Iterator[str]:
+    """Private names that are looked up by a function of the module's own."""
+    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return (text for text in texts if isinstance(text, str) and text.isidentifier() and is_private(text))
+
+
+def test_what_may_use_private_names_does() -> None:
+    assert [module for module in INTERNALS if not (USED[module] or any(_private_texts(TREES[module])))] == []
+    assert [a for a in ALLOWED if a[1] not in (name for _, name in USED.get(a[0], ()))] == []
+
+
+TESTS = {str(path.relative_to(HERE)): path for path in sorted(HERE.rglob("*.py"))}
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_tests_go_through_public_names(test: str) -> None:
+    """What a test knows of the inside of a class or module holds up whoever wants to change it."""
+    tree = ast.parse(TESTS[test].read_text())
+    used = private_names_used(tree, names_defined_in(tree), OURS)
+    assert [f"{test}:{line} {name}" for line, name in used if name in OURS and is_private(name)] == []

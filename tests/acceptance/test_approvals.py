@@ -280,11 +280,14 @@ def test_the_notebook_that_asks_first_sends_only_when_approved(tmp_path: Path, c
 
 
 def test_a_run_with_three_approvals_killed_at_random_asks_each_once(
-    new_kernel: NewKernel, store_url: str, counter: Counter, request: pytest.FixtureRequest
+    new_kernel: NewKernel,
+    store_url: str,
+    counter: Counter,
+    chance: random.Random,
+    request: pytest.FixtureRequest,
 ) -> None:
     """Killed and restarted a hundred times with ``--long``; each approval is asked and answered once."""
     kills = 100 if request.config.getoption("--long") else 5
-    chance = random.Random(7)
     cells = [
         f"%%step ask{n}\n{counter.cell(f'before{n}')}\n"
         f"d{n} = {'await evercell.aio' if n % 2 else 'evercell'}.approve('Question {n}?')\n"

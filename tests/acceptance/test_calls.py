@@ -52,10 +52,9 @@ def kills(request: pytest.FixtureRequest) -> int:
 
 @pytest.mark.parametrize("body", [SYNC, ASYNC], ids=["sync", "async"])
 def test_an_agent_killed_at_random_repeats_no_completed_call(
-    new_kernel: NewKernel, counter: Counter, body: str, request: pytest.FixtureRequest
+    new_kernel: NewKernel, counter: Counter, body: str, chance: random.Random, request: pytest.FixtureRequest
 ) -> None:
     """The kernel is killed in the middle of a call, again and again, until the cell comes through."""
-    chance = random.Random(f"{request.node.name}")
     cell = f"%%step agent\n{body % CALLS}"
     total = kills(request)
     for _ in range(total):

@@ -74,7 +74,7 @@ def test_a_database_that_goes_away_is_waited_for(
     name = make_url(url).database
     environ = {"EVERCELL_STORE": url, "EVERCELL_NOTEBOOK": str(tmp_path / "nb.ipynb")}
     kernel = Kernel(cwd=tmp_path, environ=environ)
-    gone = threading.Event()
+    gone, file = threading.Event(), tmp_path / "gone"
 
     def take_away(kind: str, content: dict[str, Any]) -> None:
         """When the cell says that it is half way: no connection lives, none can be made; later they can."""
@@ -86,6 +86,7 @@ def test_a_database_that_goes_away_is_waited_for(
                 admin.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
                 )
+                file.touch()
             elif "waiting for the store" in text:
                 admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
@@ -93,8 +94,9 @@ def test_a_database_that_goes_away_is_waited_for(
         kernel.run("%load_ext evercell")
         kernel.run(f"import evercell\n@evercell.step\ndef act(n):\n    {counter.cell('act')}\n    return n")
         shown = kernel.run(
-            "%%step a\ntotal = 0\nfor n in range(20):\n    total += act(n)\n"
-            "    if n == 9: print('half way', flush=True); gone = input if False else __import__('time').sleep(1)",
+            "%%step a\nimport os, time\ntotal = 0\nfor n in range(20):\n    total += act(n)\n"
+            "    if n == 9:\n        print('half way', flush=True)\n"
+            f"        while not os.path.exists({str(file)!r}): time.sleep(0.01)",
             on_message=take_away,
         )
         assert shown.status == "ok", shown.error

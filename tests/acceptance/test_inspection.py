@@ -82,10 +82,12 @@ def test_what_a_comm_message_changes_is_saved_by_the_next_step(new_kernel: NewKe
 def test_what_a_task_changes_beside_the_cells_is_saved_by_the_next_step(new_kernel: NewKernel) -> None:
     kernel = new_kernel()
     kernel.run(
-        "%%step make\nimport asyncio\nlate, done = [], asyncio.Event()\nasync def work():\n"
-        "    await asyncio.sleep(0.05)\n    late.append(1)\n    done.set()\n_task = asyncio.create_task(work())"
+        "%%step make\nimport asyncio\nlate, go, done = [], [], asyncio.Event()\nasync def work():\n"
+        "    while not go:\n        await asyncio.sleep(0.01)\n"
+        "    late.append(1)\n    done.set()\n_task = asyncio.create_task(work())"
     )
-    kernel.run("flag = done")
+    assert kernel.value("late") == []
+    kernel.run("go.append(1)\nflag = done")
     kernel.run("await flag.wait()")
     kernel.run("%%step other\ny = 1")
     kernel.kill()

@@ -102,21 +102,26 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturb
 
 
 @pytest.fixture
-def alternating_url(request: pytest.FixtureRequest, tmp_path: Path, seed: int) -> Iterator[str]:
-    """SQLite for even seeds, PostgreSQL for odd ones."""
-    if seed % 2:
+def alternating_url(request: pytest.FixtureRequest, tmp_path: Path, number: int) -> Iterator[str]:
+    """SQLite for even numbers, PostgreSQL for odd ones."""
+    if number % 2:
         yield from postgres_database(request.getfixturevalue("postgres_server"))
     else:
         yield f"sqlite:///{tmp_path / 'store.db'}"
 
 
-@pytest.mark.parametrize("seed", range(KILLS))
+@pytest.mark.parametrize("number", range(KILLS))
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_killed_after_a_random_cell_ends_the_same(
-    name: str, seed: int, undisturbed: dict[str, Undisturbed], alternating_url: str, tmp_path: Path
+    name: str,
+    number: int,
+    undisturbed: dict[str, Undisturbed],
+    alternating_url: str,
+    chance: random.Random,
+    tmp_path: Path,
 ) -> None:
     cells = cells_of(name)
-    killed_after = random.Random(f"{name} {seed}").randrange(2, len(cells))
+    killed_after = chance.randrange(2, len(cells))
     session = Session(tmp_path, alternating_url)
     first = session.start()
     try:
@@ -129,7 +134,7 @@ def test_a_notebook_killed_after_a_random_cell_ends_the_same(
         session.run(second, cells[:1])
         if steps:
             assert "resumed" in second.run("%resume").text
-        run_all = seed % 4 < 2  # else only what comes after the last completed step
+        run_all = number % 4 < 2  # else only what comes after the last completed step
         session.run(second, cells[1:] if run_all or not steps else cells[steps[-1] + 1 :])
         assert variables_of(second) == undisturbed[name].variables
     finally:

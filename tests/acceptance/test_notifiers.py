@@ -38,7 +38,7 @@ def ask(
 def test_a_webhook_is_signed_and_tried_again(
     tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifications, "_PAUSE", 0.01)
+    monkeypatch.setattr(notifications, "FIRST_PAUSE", 0.01)
     with webhook(failures=2) as hook:
         monkeypatch.setenv("EVERCELL_WEBHOOK_URL", hook.url)
         monkeypatch.setenv("EVERCELL_WEBHOOK_SECRET", "s3cret")
@@ -56,7 +56,7 @@ def test_a_webhook_is_signed_and_tried_again(
 def test_a_webhook_that_stays_away_is_in_the_journal_and_holds_up_nobody(
     tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifications, "_PAUSE", 0.01)
+    monkeypatch.setattr(notifications, "FIRST_PAUSE", 0.01)
     with webhook(failures=99) as hook:
         monkeypatch.setenv("EVERCELL_WEBHOOK_URL", hook.url)
         ((kind, told),) = ask(tmp_path, store_url)

@@ -155,10 +155,12 @@ def test_a_manifest_of_another_store_checkpoint_or_key_is_refused_by_name(
         foreign.session.checkout("@one", lambda *_: None)
     foreign.session.detach()
     reopened.settings.key_path.write_text("00" * 32)
-    reopened._signer = None
+    reopened.close()
+    reopened = workspace_in(tmp_path)
+    keyless = Notebook(reopened, notebook.session.require_run().id)
     with pytest.raises(Tampered, match="not signed with your key"):
-        foreign.session.checkout("@one", lambda *_: None)
-    foreign.session.detach()
+        keyless.session.checkout("@one", lambda *_: None)
+    keyless.session.detach()
     reopened.close()
 
 

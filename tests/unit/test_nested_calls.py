@@ -58,7 +58,7 @@ def make_all(path: str, nodes: tuple[Node, ...]) -> list[str]:
     return results
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(nodes=cells, deaths=st.lists(st.integers(1, LONGEST), max_size=4))
 def test_calls_inside_calls_are_made_once_wherever_the_step_dies(
     nodes: list[Node], deaths: list[int]

@@ -21,7 +21,7 @@ from evercell.engine.workspace import Workspace
 GROUP = "evercell.notifiers"
 _THREAD = "evercell-notifiers"
 _TRIES = 3
-_PAUSE = 1.0
+FIRST_PAUSE = 1.0
 """Seconds before the second try, doubled before the third."""
 
 
@@ -88,7 +88,7 @@ def _try(notifier: Notifier, notice: Notice) -> tuple[EventKind | None, dict[str
         except Exception:
             if number == _TRIES:
                 raise
-            time.sleep(_PAUSE * 2 ** (number - 1))
+            time.sleep(FIRST_PAUSE * 2 ** (number - 1))
         else:
             return (EventKind.NOTIFICATION_SENT if to is not None else None), {"to": to, "tries": number}
     raise AssertionError("the last try returns or raises")

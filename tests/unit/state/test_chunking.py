@@ -77,7 +77,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(value=VALUES, copies=st.integers(1, 2000))
 def test_a_pickle_without_frames_is_the_same_pickle(value: Any, copies: int) -> None:
     whole = [value] * min(copies, 3) + [str(n) for n in range(copies)]

@@ -109,7 +109,7 @@ def test_a_manifest_of_another_format_is_refused_by_name(
     assert hint in refused.value.hint
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_whatever_is_changed_nothing_but_what_was_saved_is_loaded(data: st.DataObject) -> None:
     """Bytes flipped, cut, added, swapped between entries or taken from another checkpoint, anywhere."""

@@ -95,7 +95,7 @@ STEPS = st.tuples(CELLS, st.booleans(), st.sampled_from((True, False, False, Fal
 """A cell, whether it is a step, and whether the kernel is replaced after it."""
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 @given(cells=st.lists(STEPS, min_size=1, max_size=14), large=st.sampled_from((0, 300, pickled.LARGE)))
 def test_random_cells_resume_as_if_the_kernel_had_never_died(
     cells: list[tuple[str, bool, bool]], large: int

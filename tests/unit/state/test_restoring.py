@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evercell.engine.workspace import Workspace
@@ -231,7 +231,7 @@ def _shape(value: Any, seen: dict[int, int]) -> Any:
     return (type(value).__name__, [_shape(item, seen) for item in items])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(program=_programs())
 def test_any_web_of_shared_objects_comes_back_as_a_kernel_that_never_died_has_it(
     workspace: Workspace, program: list[str]
