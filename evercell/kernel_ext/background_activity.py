@@ -53,12 +53,12 @@ class BackgroundActivity:
         for wrapper in self._wrappers:
             wrapper.remove()
 
-    def came(self) -> bool:
+    def was_active(self) -> bool:
         """Whether there was something since the last time this was asked, or still is."""
         busy = self._has_threads() or self._has_tasks()
-        came = busy or self._was_busy or self._comms != self._seen
+        active = busy or self._was_busy or self._comms != self._seen
         self._was_busy, self._seen = busy, self._comms
-        return came
+        return active
 
     def _counting(self, handler: Any) -> Any:
         def handle(*args: Any, **kwargs: Any) -> Any:

@@ -18,8 +18,7 @@ from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.cells import CellRunner
-from evercell.kernel_ext.identity import notebook_path
-from evercell.kernel_ext.names import is_hidden_in
+from evercell.kernel_ext.surroundings import is_hidden_in, notebook_path
 from evercell.magics.registration import Registration
 from evercell.state import Namespace
 from evercell.views.text import printable
@@ -112,7 +111,7 @@ def attach(shell: Any, *, run: str | None = None) -> Extension:
             hidden=is_hidden_in(shell),
             folder=folder,
             environ=settings.environ,
-            background_active=background.came,
+            background_active=background.was_active,
         )
         found = workspace.store.runs.find(run) if run else None
         if found is None and notebook:

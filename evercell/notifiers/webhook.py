@@ -24,7 +24,7 @@ def notify(notice: Notice) -> str | None:
         return None
     if urlsplit(url).scheme not in ("http", "https"):
         raise UsageError("EVERCELL_WEBHOOK_URL is no http(s) address.", hint="https://host/path")
-    body = json.dumps(_told(notice)).encode()
+    body = json.dumps(_fields(notice)).encode()
     headers = {"Content-Type": "application/json"}
     secret = os.environ.get("EVERCELL_WEBHOOK_SECRET")
     if secret:
@@ -35,7 +35,7 @@ def notify(notice: Notice) -> str | None:
     return urlsplit(url).hostname  # the rest of an address like that is a secret
 
 
-def _told(notice: Notice) -> dict[str, object]:
+def _fields(notice: Notice) -> dict[str, object]:
     approval = notice.approval
     where = notice.link or f"evercell approve {approval.id}"
     return {

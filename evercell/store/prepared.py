@@ -14,6 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from evercell.core.errors import IncompatibleLibrary
+
 Parameters = Mapping[str, Any]
 
 
@@ -71,7 +73,7 @@ class Prepared:
             made: Any = self._statement.compile(dialect=dialect, column_keys=self._columns)  # type: ignore[attr-defined]
             constants = {name: value for name, value in made.params.items() if value is not None}
             order = list(made.positiontup) if made.positional else None
-            compiled = _Compiled(str(made), order, constants, dict(made._bind_processors))
+            compiled = _Compiled(str(made), order, constants, _conversions(made))
             self._compiled[dialect.name] = compiled
         return compiled
 
@@ -81,3 +83,17 @@ def _cursor(connection: Connection | Direct) -> Any:
         return connection.driver.cursor()
     driver: Any = connection.connection.driver_connection
     return driver.cursor()
+
+
+def _conversions(compiled: Any) -> dict[str, Callable[[Any], Any]]:
+    """What turns a parameter into what the driver takes (a moment into a number, JSON into text), by its name.
+
+    SQLAlchemy keeps it to itself. Without it rows would be written wrongly, so none is written.
+    """
+    found = getattr(compiled, "_bind_processors", None)
+    if found is None:
+        raise IncompatibleLibrary(
+            f"evercell does not know this SQLAlchemy, {sa.__version__}: its statements have no _bind_processors.",
+            hint="pip install 'sqlalchemy<2.2', or a newer evercell.",
+        )
+    return dict(found)

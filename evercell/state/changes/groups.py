@@ -77,7 +77,7 @@ class Groups:
         """Ids of groups that are no more, since `settled`."""
 
     def settled(self) -> None:
-        """Everything up to here is told: begin to gather anew what moves."""
+        """Everything up to here is committed: begin to gather anew what moves."""
         self.moved, self.retired = set(), set()
 
     def __contains__(self, node: str) -> bool:
