@@ -42,11 +42,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Another seed in each run, the same in all its processes (to which pytest-xdist hands the options)."""
+    """Another seed in each run, the same in all its processes."""
     if config.option.seed is None:
-        config.option.seed = secrets.randbelow(10**6)
+        config.option.seed = getattr(config, "workerinput", {}).get("seed", secrets.randbelow(10**6))
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(config.option.seed)
+
+
+def pytest_configure_node(node: Any) -> None:
+    """pytest-xdist starts a worker: it draws with the seed that is printed."""
+    node.workerinput["seed"] = node.config.option.seed
 
 
 @pytest.fixture

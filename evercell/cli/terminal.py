@@ -28,6 +28,12 @@ def warn(text: str) -> None:
     click.echo(printable(text), err=True)
 
 
+def show_progress(text: str) -> None:
+    """One line on standard error that the next one takes the place of, for whoever looks on; empty: none."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{printable(text)}", nl=False, err=True)
+
+
 def print_output(text: str) -> None:
     """What a cell showed, in its colours where there is a terminal to show them."""
     click.echo(printable_in_colour(text), nl=False)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from evercell.cli.common import json_option, workspace_of
-from evercell.cli.terminal import print_json, say
+from evercell.cli.terminal import print_json, say, show_progress
 from evercell.engine.verification import Problem, RunReport, StoreReport, verify_store
 from evercell.views.quantities import size_text
 
@@ -20,20 +20,14 @@ from evercell.views.quantities import size_text
 def verify(context: click.Context, run: str | None, as_json: bool) -> None:
     """Verify RUN, or all runs: journal, saved state, outputs, calls, signals, approvals. Exit code 1: a problem."""
     with workspace_of(context, create=False) as workspace:
-        report = verify_store(workspace, run, progress=_show_progress)
-    _show_progress("")
+        report = verify_store(workspace, run, progress=show_progress)
+    show_progress("")
     if as_json:
         print_json(report.as_json())
     else:
         say("\n".join(_lines(report)))
     if not report.is_whole:
         sys.exit(1)
-
-
-def _show_progress(text: str) -> None:
-    """One line that is written over, for whoever looks on."""
-    if sys.stderr.isatty():
-        click.echo(f"\r\x1b[K{text}", nl=False, err=True)
 
 
 def _lines(report: StoreReport) -> Iterator[str]:

@@ -83,9 +83,9 @@ def execute_run(
     The kernel works in the notebook's folder, as under JupyterLab. Raises `RunPaused`, and `LeaseHeld` where
     another session is on the run.
     """
+    _require_free(workspace, run)
     notebook = _notebook_of(run)
     kernel, language = _kernel_of(check_notebook_file(notebook))
-    _require_free(workspace, run)
     output = run.output or str(notebook.with_suffix(".out.ipynb"))
     if run.output is None:
         workspace.store.runs.update(run.id, output=output)

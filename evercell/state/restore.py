@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -79,7 +79,7 @@ class Restorer:
             for node in manifest.groups[manifest.variables[name].group].nodes:
                 if node in manifest.variables and self._same_provenance(node, manifest):
                     names.add(node)
-        loader = self._loader(manifest, reader)
+        loader = self._loader(manifest, reader, is_outdated=self._is_outdated_class(names, manifest))
         loader.fetch({manifest.variables[name].group for name in names})
         values = {name: loader.variable(name) for name in sorted(names)}
         for lost in loader.lost:
@@ -115,6 +115,24 @@ class Restorer:
             return not manifest.groups[group].missing  # a live lock is better than its placeholder
 
         return is_outdated
+
+    def _is_outdated_class(self, names: Set[str], manifest: VerifiedManifest) -> Callable[[str], bool]:
+        """A test for live classes that the variables ``names`` are, and that were changed in place since.
+
+        (Loading one makes the living class what it was; a function would come back as another object.)
+        """
+        live = self._live
+        is_outdated = self._is_outdated_in(manifest)
+        classes: set[str] = set()
+        for name in names:
+            group = manifest.groups[manifest.variables[name].group]
+            for node in group.refs:
+                if (
+                    isinstance(live.definitions.value(node), type)
+                    and live.groups.reference(node) == group.stream
+                ):
+                    classes.add(node)
+        return lambda node: node in classes and is_outdated(node)
 
     # -- which variables -------------------------------------------------------------------------
 

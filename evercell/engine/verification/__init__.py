@@ -35,7 +35,7 @@ def verify_store(
     """Verify a run, or (None) all runs of the store; nothing is changed, and nothing is unpickled.
 
     What is wrong is in the report. Raises `RunNotFound`, and `StoreError` where the store cannot be read at all.
-    ``progress`` is told what is being looked at.
+    ``progress`` is called with what is being looked at.
     """
     signer, why_not = _signer(workspace)
     report = StoreReport(workspace.store.url, why_not)

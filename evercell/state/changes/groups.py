@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+from evercell.core.chunks import Blob
 from evercell.core.ids import new_id
 from evercell.state.code.definitions import Definitions, is_definition_node
+from evercell.state.content.chunking import name as chunk_name
 from evercell.state.content.manifest import Group
 from evercell.state.pickling.pickled import Pickled, is_large
 from evercell.state.pickling.pickler import Serialiser
@@ -208,6 +210,11 @@ class Groups:
         value = self.value(node)
         members = [value] if is_definition_node(node) else []
         return self._serialiser.dumps(value, members, name=_called([(node, value)]))
+
+    def reference(self, node: str) -> Blob:
+        """The stream of a variable that is a live definition, and nothing else."""
+        stream = self._serialiser.dumps(self._definitions.value(node), [], name=node).stream
+        return Blob(len(stream), (chunk_name(stream),))
 
     def _what_can_be_kept(self, group: LiveGroup, whole: Pickled) -> Pickled:
         """A group of which a node cannot be serialised, with a placeholder for that."""

@@ -242,3 +242,29 @@ def test_a_folder_whose_name_begins_alike_is_not_beside(
     (far / "far_away.py").write_text("x = 1000\n")
     assert cells.key("far_away.x") == before
     monkeypatch.delitem(sys.modules, "far_away")
+
+
+@pytest.mark.parametrize("last", ["used", "end"])
+def test_a_class_that_a_plain_cell_changes_in_place_makes_nothing_stale_in_the_next_kernel(last: str) -> None:
+    """P1: Run All after a resume. The step that defines the class replays, so the cell changes it anew."""
+    source = {
+        "made": "class Memory:\n    limit = 50\nmemory = Memory()",
+        "limit": "Memory.limit = 10",
+        "used": "used = memory.limit",
+    }
+    cells = Cells()
+    keys = {}
+    for name in source:
+        keys[name] = cells.plain(source[name], name) if name == "limit" else cells.step(name, source[name])
+    if last == "end":
+        cells.step("end", "end = 1")
+    fresh = resumed(cells)
+    assert fresh["memory"].limit == 10
+    for name in source:
+        assert fresh.key(source[name], label=None if name == "limit" else name) == keys[name], name
+        if name == "limit":
+            fresh.plain(source[name], name)
+        else:
+            fresh.replay(name)
+        assert fresh["Memory"].limit == (50 if name == "made" else 10)
+        assert type(fresh["memory"]) is fresh["Memory"]
