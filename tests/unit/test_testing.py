@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -157,6 +158,15 @@ def test_a_call_that_hangs_for_good_says_so(durable: Durable) -> None:
         durable.step("hang", hangs)
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A process that is started in the background ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_an_interrupt_while_a_result_is_recorded_comes_when_it_is(durable: Durable, is_async: bool) -> None:
     effects.clear()
