@@ -251,6 +251,10 @@ def driver_errors(shown: str) -> Iterator[None]:
             f"A pack of the store {shown} could not be written or read: {os.strerror(error.errno or 0)}.",
             hint="Free some disk space or mend the folder; nothing was committed.",
         ) from error
+    except (
+        UnicodeDecodeError
+    ) as error:  # SQLite quotes the damaged text in its message, which the driver cannot read
+        raise _explained(shown, "database disk image is malformed") from error
     except Exception as error:
         if not isinstance(error, driver_error_types()):
             raise

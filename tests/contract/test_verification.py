@@ -22,7 +22,7 @@ from evercell.cli.app import app
 from evercell.core.approvals import Vote
 from evercell.core.chunks import Supply
 from evercell.core.clock import system_clock
-from evercell.core.errors import EvercellError, StoreError
+from evercell.core.errors import EvercellError, StoreError, StoreUnavailable
 from evercell.core.records import ErrorRecord, Lease, RunRequest
 from evercell.core.statuses import PAUSE, AttemptStatus
 from evercell.engine.branching import create_branch
@@ -308,6 +308,19 @@ def test_any_flipped_bit_in_the_file_of_an_sqlite_store_is_named_or_harmless(
         if not problems(report_of(settings)):
             with suppress(EvercellError):
                 assert content_of(settings) == before, seed
+
+
+def test_a_schema_that_is_no_text_any_more_is_a_damaged_file(tmp_path: Path) -> None:
+    settings = Settings(f"sqlite:///{tmp_path}/store.db", tmp_path / "key")
+    with open_workspace(settings) as workspace:
+        fill(workspace)
+    with open_database(settings.store_url) as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = tmp_path / "store.db"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"CREATE TABLE runs", b"CREATE TABLE r\xacns"))
+    with pytest.raises(StoreUnavailable, match="malformed"):
+        open_workspace(settings)
 
 
 # -- what is said --------------------------------------------------------------------------------
