@@ -201,6 +201,8 @@ class CheckpointDraft:
     mac: bytes
     seconds: float
     origin: str | None = None
+    late: bool = False
+    """It says what changed after its step had completed."""
     chunks: Supply = field(default_factory=Supply)
 
 
@@ -245,6 +247,7 @@ class EventKind(StrEnum):
     ATTEMPT_INTERRUPTED = "attempt.interrupted"
     STEP_COMPLETED = "step.completed"
     STEP_REPLAYED = "step.replayed"
+    STATE_CHANGED = "state.changed"
     KERNEL_DIED = "kernel.died"
     RUN_ASKED = "run.asked"
     APPROVAL_ASKED = "approval.asked"

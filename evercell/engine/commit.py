@@ -36,10 +36,15 @@ class Completion:
     """Where its last value is found again."""
     origin: str | None = None
     """Id of the checkpoint that it repeats, where it is a replay."""
+    late: bool = False
+    """It repeats the one that it follows, with what changed after the step."""
 
 
-def carried(checkpoint: Checkpoint, result: Mapping[str, str] | None) -> Completion:
-    """A completed step as it is committed once more, on another parent: a replay, not a version of it."""
+def carried(checkpoint: Checkpoint, result: Mapping[str, str] | None, *, late: bool = False) -> Completion:
+    """A completed step as it is committed once more, on another parent: a replay, not a version of it.
+
+    ``late``: on itself, with what changed since.
+    """
     return Completion(
         step=checkpoint.step,
         slot=checkpoint.slot,
@@ -51,6 +56,7 @@ def carried(checkpoint: Checkpoint, result: Mapping[str, str] | None) -> Complet
         outputs=checkpoint.outputs,
         result=result,
         origin=checkpoint.id,
+        late=late,
     )
 
 
@@ -104,6 +110,7 @@ def _draft(session: Session, completion: Completion) -> tuple[CheckpointDraft, S
         mac=manifest.mac,
         seconds=completion.seconds,
         origin=completion.origin,
+        late=completion.late,
         chunks=completion.chunks + manifest.chunks,
     )
     return draft, manifest.missing

@@ -38,6 +38,13 @@ def replay_step(session: Session, spec: StepSpec, checkpoint_id: str, executor: 
     return StepOutcome(Ending.REPLAYED, checkpoint)
 
 
+def _first_parent(session: Session, checkpoint: Checkpoint) -> str | None:
+    """What a step followed, before checkpoints with late changes came in between."""
+    while checkpoint.origin is not None and checkpoint.origin == checkpoint.parent:
+        checkpoint = session.store.checkpoints.get(checkpoint.parent)
+    return checkpoint.parent
+
+
 def _record_replay(
     session: Session, checkpoint: Checkpoint, result: Mapping[str, str] | None, *, changed: bool
 ) -> None:
@@ -46,7 +53,7 @@ def _record_replay(
     Going forward along the run's own history moves only our position. A replay that goes another way
     moves the head; one that lands beside the present position is carried there as a new checkpoint.
     """
-    follows = checkpoint.parent == session.position
+    follows = _first_parent(session, checkpoint) == session.position
     if changed and not follows:
         commit_step(session, carried(checkpoint, result), attempt=None)
         return

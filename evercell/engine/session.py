@@ -96,6 +96,11 @@ class Session:
             self.run = self.store.runs.find(self.run.id)
         return self.run
 
+    @property
+    def holds_lease(self) -> bool:
+        """Whether this session may write to its run."""
+        return self._lease is not None
+
     def ensure_lease(self, *, take_over: bool = False) -> HeldLease:
         """The lease of this session's run, taken (and the run made) where it is not held yet."""
         if self._lease is not None and not take_over:

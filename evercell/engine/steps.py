@@ -6,6 +6,7 @@ from evercell.core.errors import AttemptUnknown
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.execution import execute_step
 from evercell.engine.executor import Executor
+from evercell.engine.late_changes import look_at_everything
 from evercell.engine.outcome import StepOutcome
 from evercell.engine.replay import replay_step
 from evercell.engine.session import Session
@@ -25,6 +26,9 @@ async def run_step(
     session.places.claim(spec.name, place)
     session.ensure_lease()
     plan = session.namespace.plan(source, label=spec.name)
+    if _may_be_hidden(session, spec, plan):
+        look_at_everything(session)
+        plan = session.namespace.plan(source, label=spec.name)
     match decide(session, spec, plan):
         case Replay(checkpoint_id):
             return replay_step(session, spec, checkpoint_id, executor)
@@ -33,6 +37,18 @@ async def run_step(
             if reason is not None:
                 executor.note(f"step {spec.name} executes again: {reason}")
             return await execute_step(session, spec, place, plan, executor)
+
+
+def _may_be_hidden(session: Session, spec: StepSpec, plan: CellPlan) -> bool:
+    """Whether a completed step would execute again for other inputs, and not all that happened was looked at yet:
+    what the cell before changed unseen may be among them.
+    """
+    previous = session.history.latest(spec.name)
+    if previous is None or spec.rerun or session.namespace.saw_everything:
+        return False
+    if session.history.find(spec.replay_slot, plan.key):
+        return False
+    return session.store.checkpoints.get(previous).source_hash == plan.source_hash
 
 
 def decide(session: Session, spec: StepSpec, plan: CellPlan) -> Replay | Execute:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from evercell.kernel_ext.wrapper import Wrapper
@@ -38,6 +39,8 @@ class BackgroundActivity:
         self._seen = 0
         self._was_busy = False
         self._wrappers: list[Wrapper] = []
+        self.on_message: Callable[[], None] = lambda: None
+        """Called after each message of a widget."""
 
     def install(self) -> None:
         """Count the messages of widgets."""
@@ -60,10 +63,17 @@ class BackgroundActivity:
         self._was_busy, self._seen = busy, self._comms
         return active
 
+    def is_active(self) -> bool:
+        """Whether something runs beside the cells now."""
+        return self._has_threads() or self._has_tasks()
+
     def _counting(self, handler: Any) -> Any:
         def handle(*args: Any, **kwargs: Any) -> Any:
             self._comms += 1
-            return handler(*args, **kwargs)
+            try:
+                return handler(*args, **kwargs)
+            finally:
+                self.on_message()
 
         return handle
 

@@ -23,9 +23,11 @@ from evercell.engine.outcome import Ending
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.steps import run_step
+from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.body import KernelExecutor
 from evercell.kernel_ext.cell_request import CellRequest, read_request
 from evercell.kernel_ext.cell_source import GATE, HeaderTransform, analysable, configuring_part
+from evercell.kernel_ext.idle_look import IdleLook
 from evercell.kernel_ext.interrupts import deferred_interrupts
 from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
@@ -41,12 +43,16 @@ RunCell = Callable[..., Awaitable[Any]]
 class CellRunner:
     """Runs the shell's cells: steps through the engine, others as they are, with their changes noted."""
 
-    def __init__(self, shell: Any, session: Session) -> None:
+    def __init__(self, shell: Any, session: Session, background: BackgroundActivity) -> None:
         self._shell = shell
         self._session = session
         self._recorder = Recorder(shell.kernel)
         self._tracebacks = Tracebacks(shell)
         self._inside_cell = False
+        self._idle_look = IdleLook(
+            session, is_busy=lambda: self._inside_cell, is_background_active=background.is_active
+        )
+        background.on_message = self._idle_look.something_ran
         session.interrupt, session.deferred_interrupts = self._interrupt, deferred_interrupts
         session.limits = LIMITS
         self._original = shell.run_cell_async
@@ -90,6 +96,7 @@ class CellRunner:
     def uninstall(self) -> None:
         """Leave the shell as it was."""
         self._is_installed = False
+        self._idle_look.stop()
         self._wrapper.remove()
         if self._shell.user_ns.get(GATE) is require_cell_approval:
             del self._shell.user_ns[GATE]
@@ -118,6 +125,7 @@ class CellRunner:
             return await run_cell(preprocessing_exc_tuple=sys.exc_info())
         finally:
             self._inside_cell = False
+            self._idle_look.cell_ended()
             if self._session.cancelled_by is not None:
                 self._session.leave_if_cancelled()
 

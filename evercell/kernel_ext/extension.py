@@ -10,8 +10,9 @@ from typing import Any
 from traitlets import Float, List, Unicode
 from traitlets.config import Configurable
 
-from evercell.core.errors import StoreError, UsageError
+from evercell.core.errors import EvercellError, StoreError, UsageError
 from evercell.core.statuses import RunStatus
+from evercell.engine.late_changes import look_at_everything
 from evercell.engine.leasing import foreign_lease
 from evercell.engine.session import Session
 from evercell.engine.settings import resolve_settings
@@ -53,7 +54,7 @@ class Extension:
         self.workspace = workspace
         self.session = session
         self.background = background
-        self.runner = CellRunner(shell, session)
+        self.runner = CellRunner(shell, session, background)
         registration = Registration(shell, session)
         with ExitStack() as installed:
             background.install()
@@ -74,6 +75,8 @@ class Extension:
     def close(self) -> None:
         """Give the lease back and close the store. The run counts as paused until somebody resumes it."""
         self.session.namespace.stop_loading()
+        with suppress(EvercellError):  # out of reach, or lost: what no cell named stays unsaved
+            look_at_everything(self.session)
         with suppress(StoreError):  # out of reach: the lease ends by itself
             self.session.detach()
         self.workspace.close()

@@ -6,7 +6,7 @@ cell its source says what it could reach, and after it only that is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,38 @@ class Namespace:
     def observe(self, plan: CellPlan, *, label: str, completed: bool = True) -> None:
         """Note what a cell that ran made, changed and deleted. A cell that failed salts its provenance."""
         self._tracker.observe(plan, label=label, completed=completed)
+
+    # -- what no cell named ----------------------------------------------------------------------
+
+    @property
+    def saw_everything(self) -> bool:
+        """Whether everything was looked at since something ran."""
+        return self._tracker.saw_everything
+
+    def something_ran(self) -> None:
+        """A callback or a thread may have changed anything."""
+        self._tracker.something_ran()
+
+    def look_in_slices(self) -> Iterator[bool]:
+        """Look at what no cell named, a few milliseconds at a time; says each time whether something changed.
+
+        For an idle kernel. It is to be begun anew when something ran.
+        """
+        return self._tracker.look_in_slices()
+
+    def look_at_everything(self) -> bool:
+        """Look at once at all that was not looked at; says whether something changed."""
+        return self._tracker.look_at_everything()
+
+    def goes_on_from(self, key: bytes) -> bool:
+        """Whether no other cell ran since the cell with this key completed, or since its state was put back."""
+        return self._tracker.goes_on_from(key)
+
+    def repeat_step(self, manifest: VerifiedManifest) -> None:
+        """The next manifest is of the same step as this one: what it made and deleted counts to it, too."""
+        cell = self._live.since_cell
+        cell.gone |= set(manifest.deleted) - cell.made
+        cell.made |= set(manifest.wrote) - cell.gone
 
     def mark_setup(self, name: str, plan: CellPlan) -> None:
         """The cell was a ``%%setup`` cell: what it bound is made anew in every kernel, and not saved."""
@@ -137,6 +169,7 @@ class Namespace:
     def restore(self, manifest: VerifiedManifest, reader: ChunkReader) -> Restored:
         """Make the namespace what it was at a checkpoint; large values are loaded when they are needed."""
         restored = self._restorer.restore(manifest, reader)
+        self._tracker.forget_last_cell()
         self._base.start_from(manifest)
         self._settle()
         self.setup = list(manifest.setup)
@@ -144,6 +177,7 @@ class Namespace:
 
     def replay(self, manifest: VerifiedManifest, reader: ChunkReader) -> Restored:
         """Put back what a step made, changed and deleted; also what it read, where that was made again."""
+        self._tracker.forget_last_cell()
         return self._restorer.replay(manifest, reader)
 
     def load_everything(self) -> None:

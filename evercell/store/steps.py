@@ -164,8 +164,8 @@ class Steps:
         ``calls`` goes into the journal's entry: how many durable calls the step made, and a digest of them.
 
         The chunks are on disk before it begins to commit; without the commit nothing names them.
-        Without an attempt the checkpoint repeats ``draft.origin``: a replay carried onto this head. The run counts
-        as running from here on.
+        Without an attempt the checkpoint repeats ``draft.origin``: a replay carried onto this head (the run counts
+        as running from here on), or what changed after the step.
         Raises `LeaseLost` with nothing changed where another session took the run over.
         """
         packed = self._packs.pack(draft.chunks)
@@ -173,11 +173,11 @@ class Steps:
             self._packs.insert(transaction, packed)
             if attempt is not None:
                 self._end_attempt(transaction, attempt, AttemptStatus.COMPLETED)
-            kind = EventKind.STEP_COMPLETED if attempt else EventKind.STEP_REPLAYED
+            kind = _kind(attempt, draft)
             data: dict[str, Any] = {"step": draft.step, "checkpoint": draft.id, "mac": draft.mac.hex()}
             data |= {"attempt": attempt.number} if attempt else {"carried": draft.origin}
             data |= calls or {}
-            if attempt is None:
+            if kind is EventKind.STEP_REPLAYED:
                 change_status(transaction, RunStatus.RUNNING)
             seq = transaction.append_event(kind, data)
             values = checkpoint_values(draft, transaction, seq, attempt)
@@ -234,6 +234,12 @@ class Steps:
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(attempts.c.started_at, attempts.c.number)).all()
             return [read_attempt(row) for row in rows]
+
+
+def _kind(attempt: Attempt | None, draft: CheckpointDraft) -> EventKind:
+    if attempt is not None:
+        return EventKind.STEP_COMPLETED
+    return EventKind.STATE_CHANGED if draft.late else EventKind.STEP_REPLAYED
 
 
 def _refuse_paused(transaction: RunTransaction[Direct]) -> None:

@@ -29,12 +29,16 @@ and the edge counts if both picklers, which keep their objects alive meanwhile, 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from time import perf_counter
 
 from evercell.state.changes.groups import GONE, Fresh, Groups, LiveGroup, Snapshot
 from evercell.state.changes.partition import components
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.pickling.pickled import Pickled
 from evercell.state.typerules.shareable import is_scalar
+
+_WORTH_SETTLING = 1 << 20
+"""Bytes of a value up to which it is serialised twice, where types of its objects are met for the first time."""
 
 _NOTHING: frozenset[int] = frozenset()
 
@@ -45,8 +49,9 @@ def find_changes(groups: Groups, nodes: Iterable[str]) -> tuple[set[str], Fresh]
     Returns the nodes whose content changed, new ones included, and what was serialised on the way. Groups
     that changed lose their ``saved``.
     """
-    comparison = _Comparison(groups)
-    comparison.run(set(nodes))
+    comparison, candidates, began = _Comparison(groups), set(nodes), perf_counter()
+    comparison.run(candidates)
+    groups.record_cost(candidates | {n for node in comparison.fresh for n in node}, perf_counter() - began)
     return comparison.changed, comparison.fresh
 
 
@@ -237,9 +242,24 @@ class _Comparison:
                 is_changed = node not in self._unchanged and former.fingerprint != new.fingerprint
             if is_changed:
                 self.changed.add(node)
+            if is_changed or former is None:
+                new = self._settled(node, new)
             ids, notes = shared.get(node, _NOTHING), new.notes
-            groups.record(node, Snapshot(new.fingerprint, ids, notes.refs, notes.reads, len(new.stream)))
+            size, buffered = len(new.stream), new.size - len(new.stream)
+            groups.record(node, Snapshot(new.fingerprint, ids, notes.refs, notes.reads, size, buffered))
             self.fresh[frozenset((node,))] = new
+
+    def _settled(self, node: str, new: Pickled) -> Pickled:
+        """A node as it will be serialised from here on. Being serialised for the first time changes some objects,
+        which must not look like a change of the user's later.
+        """
+        kinds = new.notes.kinds - self._groups.settled_kinds
+        if not kinds or new.size > _WORTH_SETTLING:
+            return new
+        again = self._groups.alone(node)
+        if again.fingerprint == new.fingerprint:
+            self._groups.settled_kinds |= kinds
+        return again
 
     def _regroup(self, alone: dict[str, Pickled], shared: dict[str, frozenset[int]]) -> None:
         groups = self._groups

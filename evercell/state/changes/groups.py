@@ -5,8 +5,10 @@ A node is a variable's name or a definition's id. How groups are found, `diff` s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import is_
 from typing import Any
 
 from evercell.core.chunks import Blob
@@ -16,9 +18,16 @@ from evercell.state.content.chunking import name as chunk_name
 from evercell.state.content.manifest import Group
 from evercell.state.pickling.pickled import Pickled, is_large
 from evercell.state.pickling.pickler import Serialiser
+from evercell.state.typerules.shareable import is_scalar
 
 Fresh = Mapping[frozenset[str], Pickled]
 """What was serialised a moment ago: nodes taken together → their stream and buffers."""
+
+_SLOWEST = 0.2e-6
+"""Seconds for each byte of a stream that a comparison takes at most, but for imports and the like."""
+
+_SMALL_SCALAR = 4096
+"""Bytes of a scalar's stream up to which it is held to tell whether it is still the same."""
 
 GONE = object()
 """The value of a node that is not there any more."""
@@ -52,6 +61,13 @@ class Snapshot:
     reads: Set[str]
     size: int
     """Bytes of its stream."""
+    buffered: int = 0
+    """Bytes of its buffers."""
+
+    @property
+    def weight(self) -> int:
+        """What a comparison costs beside others: a byte of a stream as much as twenty of a buffer."""
+        return 500 + self.size + self.buffered // 20
 
 
 class Groups:
@@ -73,6 +89,11 @@ class Groups:
         self._group: dict[str, LiveGroup] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._owner: dict[int, str] = {}
+        self.settled_kinds: set[type] = set()
+        """Types whose objects were the same when they were serialised a second time."""
+        self._scalars: dict[str, Any] = {}
+        """Values of those nodes that only an assignment can change."""
+        self._seconds: dict[str, float] = {}
         self.moved: set[str] = set()
         """Nodes that moved to another group since `settled`."""
         self.retired: set[str] = set()
@@ -126,11 +147,40 @@ class Groups:
 
     def record(self, node: str, snapshot: Snapshot) -> None:
         """Remember what a node is like now."""
+        self._scalars.pop(node, None)
+        if snapshot.size <= _SMALL_SCALAR and is_scalar(value := self.value(node)):
+            self._scalars[node] = value
         former = self._snapshots.get(node)
         known = former.identities if former is not None else frozenset()
         self._disown(known - snapshot.identities, node)
         self._owner.update(dict.fromkeys(snapshot.identities - known, node))
         self._snapshots[node] = snapshot
+
+    def nodes(self) -> Set[str]:
+        """All nodes."""
+        return self._group.keys()
+
+    def same_scalars(self, variables: Mapping[str, Any]) -> Set[str]:
+        """Nodes that surely are what they were when they were compared: small numbers and texts, not assigned anew."""
+        return set(
+            compress(self._scalars, map(is_, map(variables.get, self._scalars), self._scalars.values()))
+        )
+
+    def record_cost(self, nodes: Collection[str], seconds: float) -> None:
+        """Comparing these nodes took so long."""
+        known = {node: found.weight for node in nodes if (found := self._snapshots.get(node))}
+        total = sum(known.values())
+        for node, weight in known.items():
+            self._seconds[node] = weight * min(seconds / total, _SLOWEST)
+
+    def cost(self, node: str) -> float | None:
+        """Seconds that the last comparison of a node took, about; None where it is not known."""
+        return self._seconds.get(node)
+
+    def is_mostly_buffers(self, node: str) -> bool:
+        """Whether comparing a node is mostly hashing its buffers."""
+        found = self._snapshots.get(node)
+        return found is not None and found.buffered // 20 > found.size
 
     def owners(self, ids: Set[int]) -> set[str]:
         """Nodes that owned an object of one of these ids. (Ids are used again: a suspicion, no proof.)"""
@@ -177,6 +227,8 @@ class Groups:
         """Forget a node; what was tied to it is to be saved anew."""
         group = self._group.pop(node, None)
         snapshot = self._snapshots.pop(node, None)
+        self._scalars.pop(node, None)
+        self._seconds.pop(node, None)
         if snapshot is not None:
             self._disown(snapshot.identities, node)
         if group is None:

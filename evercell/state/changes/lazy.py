@@ -6,7 +6,7 @@ user's runs in a thread that it does not know of, and nobody sees a value that i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from functools import partial
 from threading import Event, RLock, Thread
 from typing import Any, Protocol
@@ -101,6 +101,10 @@ class LazyVariables:
                 for other in together:
                     del self._source[other]
             return self._variables[name]
+
+    def names(self) -> Set[str]:
+        """Those that wait."""
+        return self._source.keys()
 
     def __contains__(self, name: str) -> bool:
         return name in self._source

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import Fresh
+from evercell.state.changes.process_state import STATES
+from evercell.state.changes.scan import Scan
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
 from evercell.state.code.analysis import CellCode, analyse
-from evercell.state.code.definitions import EVERYTHING
+from evercell.state.code.definitions import EVERYTHING, is_definition_node
 from evercell.state.code.provenance import CellPlan, cell_key, variable_provenance
 from evercell.state.code.statements import OwnStatement
 
 _KNOWN_IN_A_ROW = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A cell that ran: what is noted of it at what it made."""
+
+    key: bytes
+    label: str
+    maker: str
 
 
 class Tracker:
@@ -25,6 +37,9 @@ class Tracker:
         self._background_active = background_active
         self._own_names: set[str] = set()
         """IPython's names met so far."""
+        self._scan = Scan(live)
+        self._last_cell: _Cell | None = None
+        """The one that ran last; None where it was a replay, or none did."""
         self.fresh: Fresh = {}
         """What was serialised in looking for changes, to be saved as it is."""
 
@@ -128,17 +143,28 @@ class Tracker:
         background_active = self._background_active()
         looked = live.names() if plan.code.dynamic or background_active else set(cell)
         live.forget(name for name in [*plan.touched, *plan.code.deletes] if name not in live.variables)
+        live.forget(self._deleted_names())
         nodes = self.with_definitions(n for n in looked if n not in live.lazy)
         changed, self.fresh = find_changes(live.groups, nodes)
-        made = {node for node in changed if node in live.variables}  # what is tied to them, too
-        made |= bound | unknown | self._rebound_definitions(changed, looked)
+        self._scan.begin(nodes)
+        hidden, fresh = self._scan.look()
+        self.fresh = {**self.fresh, **fresh}
+        made = self._variables_of(changed | hidden, looked) | bound | unknown
         made -= live.setup_names - plan.code.binds  # made anew in every kernel, whatever is in it by now
         if background_active and not plan.code.dynamic:
             beside = {n for n in made if n in live.origins and n not in self._reached_by(cell)}
             self._note_outside(beside)
             made -= beside
         self._note_made(made, plan, key, label, completed)
+        self._last_cell = _Cell(key, label, plan.maker)
         self._observe_states(plan, key, label)
+
+    def _variables_of(self, changed: set[str], looked: set[str]) -> set[str]:
+        """Variables among the nodes that changed, and those whose own definitions did."""
+        live = self._live
+        names = {node for node in changed if node in live.variables}  # what is tied to them, too
+        hidden = any(is_definition_node(node) for node in changed)
+        return names | self._rebound_definitions(changed, looked | (live.names() if hidden else set()))
 
     def _reached_by(self, names: Iterable[str]) -> set[str]:
         """These names and all that is tied to them."""
@@ -177,6 +203,48 @@ class Tracker:
         groups = self._live.groups
         return {name for name in looked if len(refs := groups.refs(name)) == 1 and refs & changed}
 
+    # -- late ------------------------------------------------------------------------------------
+
+    @property
+    def saw_everything(self) -> bool:
+        """Whether everything was looked at since something ran."""
+        return self._scan.is_complete
+
+    def something_ran(self) -> None:
+        """Something changed variables that was no cell of the user's: all may have changed."""
+        self._scan.begin()
+
+    def goes_on_from(self, key: bytes) -> bool:
+        """Whether nothing ran since the cell with this key completed, or since its state was put back."""
+        return self._last_cell is None or self._last_cell.key == key
+
+    def forget_last_cell(self) -> None:
+        """What is found from here on was not done by the cell that ran last."""
+        self._last_cell = None
+
+    def look_in_slices(self) -> Iterator[bool]:
+        """Look at what no cell named, a few milliseconds at a time; says each time whether something changed."""
+        for changed, _ in self._scan.slices():
+            yield self._note_late(changed)
+
+    def look_at_everything(self) -> bool:
+        """Look at all that was not looked at; says whether something changed."""
+        changed, _ = self._scan.look_at_everything()
+        return self._note_late(changed)
+
+    def _note_late(self, changed: set[str]) -> bool:
+        """What is found after a cell ended was most likely done by it, or by what it began."""
+        live, cell = self._live, self._last_cell
+        names = self._variables_of(changed, set()) & live.origins.keys() - live.setup_names
+        gone = self._deleted_names()
+        live.forget(gone)
+        if cell is None:
+            self._note_outside(names)
+        else:
+            for name in names:
+                live.note(name, Origin(variable_provenance(cell.key, name), cell.label, cell.maker))
+        return bool(names or gone)
+
     def _observe_states(self, plan: CellPlan, key: bytes, label: str) -> None:
         live = self._live
         states = live.process.read(sets_environment=plan.code.names_environment)
@@ -209,6 +277,11 @@ class Tracker:
                 found.add(name)
                 known = 0
         return found
+
+    def _deleted_names(self) -> set[str]:
+        """Variables that are gone though no cell named them."""
+        live = self._live
+        return live.origins.keys() - live.variables.keys() - set(STATES)
 
     def _adopt(self, names: Iterable[str]) -> None:
         """Variables that no observed cell made: a widget's callback, a thread, code before %load_ext.

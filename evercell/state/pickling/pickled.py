@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pickle import PickleBuffer
@@ -13,6 +13,9 @@ import xxhash
 from evercell.state.content.chunking import cut, view_of
 from evercell.state.pickling.object_ids import met_ids, mutable_ids, shareable_ids
 from evercell.state.proxies.placeholder import Missing
+
+_PARTS_AT_ONCE = 16
+"""Chunks of a buffer that are hashed in a few milliseconds."""
 
 LARGE = 1 << 20
 """Bytes of a stream from which on a look at every object in it is dear."""
@@ -36,6 +39,8 @@ class Notes:
     """Types of what is made anew from a description."""
     libraries: set[str] = field(default_factory=set)
     """Packages whose objects are in it."""
+    kinds: set[type] = field(default_factory=set)
+    """Types of its objects, but for plain containers and texts and numbers, functions and classes."""
     inlined: set[int] = field(default_factory=set)
     """Ids of functions that are in it rather than beside it."""
 
@@ -60,6 +65,11 @@ class Pickled:
         return is_large(len(self.stream))
 
     @property
+    def size(self) -> int:
+        """Bytes, those of the buffers included."""
+        return len(self.stream) + sum(view.nbytes for view in self.views)
+
+    @property
     def mutable(self) -> frozenset[int]:
         """Ids of the mutable objects in it."""
         return mutable_ids(self.pickler, self.notes.inlined) if self.pickler is not None else frozenset()
@@ -78,6 +88,17 @@ class Pickled:
     def forget_objects(self) -> None:
         """Hold them no longer: how they are tied to others is known."""
         self.pickler = None
+
+    def hash_by_parts(self) -> Iterator[None]:
+        """Find the `marks` a few milliseconds at a time."""
+        marks: list[list[bytes]] = []
+        for view in self.views:
+            marks.append([])
+            for number, part in enumerate(cut(view), 1):
+                marks[-1].append(xxhash.xxh3_128_digest(part))
+                if number % _PARTS_AT_ONCE == 0:
+                    yield
+        self.marks = marks
 
     @cached_property
     def marks(self) -> list[list[bytes]]:

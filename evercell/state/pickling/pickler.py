@@ -128,6 +128,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is CodeOfCell:
             return self._code(value)
         self._note_library(kind.__module__)
+        self.notes.kinds.add(kind)
         known = reduce_known(value, kind)
         if known is not None:
             return known

@@ -1,0 +1,89 @@
+"""P3: what changed after a step, or by a way that no cell names, is there after a kill."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evercell.core.records import EventKind
+from evercell.store import Store
+from tests.kernels import Kernel
+
+pytestmark = pytest.mark.kernel
+NewKernel = Callable[..., Kernel]
+
+LARGE = "many = {f'k{n}': [n, {'a': n}] for n in range(5_000)}"
+"""So much that the end of a short cell has no time to look at it."""
+
+
+def wait_for_late_checkpoint(store: Store, count: int = 1) -> None:
+    """Until what changed late is committed."""
+    deadline = time.monotonic() + 30
+    (run,) = store.runs.all()
+    while True:
+        events = [e for e in store.journal.events(run.id) if e.kind is EventKind.STATE_CHANGED]
+        if len(events) >= count:
+            return
+        assert time.monotonic() < deadline, "no late checkpoint came"
+        time.sleep(0.05)
+
+
+def test_what_the_cells_end_had_no_time_for_is_found_while_the_kernel_is_idle(
+    new_kernel: NewKernel, store: Store
+) -> None:
+    kernel = new_kernel()
+    kernel.run(f"%%step make\n{LARGE}\nrows = []\nput = many['k7'].append\nput_row = rows.append")
+    kernel.run("%%step change\nput('unseen')")
+    wait_for_late_checkpoint(store)
+    kernel.run("%%step read\nlast = many['k7'][-1]")
+    kernel.kill()
+    other = new_kernel()
+    other.run("%resume")
+    assert other.value("(many['k7'][-1], last)") == ("unseen", "unseen")
+    for cell in (
+        f"%%step make\n{LARGE}\nrows = []\nput = many['k7'].append\nput_row = rows.append",
+        "%%step change\nput('unseen')",
+        "%%step read\nlast = many['k7'][-1]",
+    ):
+        other.run(cell)
+    (run,) = store.runs.all()
+    assert len(store.steps.attempts(run.id)) == 3
+    assert other.value("(many['k7'][-1], len(many['k7']))") == ("unseen", 3)
+
+
+def test_what_a_thread_adds_after_its_step_is_kept(
+    new_kernel: NewKernel, store: Store, tmp_path: Path
+) -> None:
+    kernel = new_kernel()
+    step = (
+        "%%step watch\nimport threading\nfrom pathlib import Path\nrows, pause = [], threading.Event()\n"
+        "def work():\n    while not Path('go').exists():\n        pause.wait(0.01)\n"
+        "    rows.append('late')\n    pause.wait(60)\n"
+        "threading.Thread(target=work, daemon=True).start()"
+    )
+    kernel.run(step)
+    (tmp_path / "go").touch()
+    wait_for_late_checkpoint(store)
+    kernel.kill()
+    other = new_kernel()
+    other.run("%resume")
+    other.run(step)
+    assert other.value("rows") == ["late"]
+    (run,) = store.runs.all()
+    assert len(store.steps.attempts(run.id)) == 1
+
+
+def test_an_idle_look_leaves_a_kernel_at_rest(new_kernel: NewKernel, store: Store) -> None:
+    kernel = new_kernel()
+    kernel.run(f"%%step make\n{LARGE}\nimport numpy as np\nbig = np.zeros(3_000_000)")
+    kernel.run("%%step other\nx = 1")
+    deadline = time.monotonic() + 30
+    while not kernel.value("get_ipython().evercell_extension.session.namespace.saw_everything"):
+        assert time.monotonic() < deadline, "it never saw everything"
+        time.sleep(0.2)
+    kernel.kill()
+    (run,) = store.runs.all()
+    assert not [e for e in store.journal.events(run.id) if e.kind is EventKind.STATE_CHANGED]
