@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -23,7 +23,9 @@ from evercell.state.content.manifest import (
     group_to_json,
 )
 from evercell.state.content.signing import Signer
-from evercell.state.pickling.pickled import Pickled
+from evercell.state.pickling.pickled import Notes, Pickled
+from evercell.state.proxies.paths import find_paths
+from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules.description import shape_of, type_of
 from evercell.state.typerules.packages import version_of
 
@@ -124,7 +126,7 @@ def draft_manifest(
     names = {n for n in nodes if n in origins and n not in unsaved and n in groups}
     wanted = _needed_groups(names if full else [n for n in nodes if n in groups and n not in unsaved], groups)
     packer = Packer(reader, base.chunk_names)
-    entries, saving = _save_groups(wanted, live, fresh, packer)
+    entries, saving, doubts = _save_groups(wanted, live, fresh, packer)
     gone = set() if full else {n for n in changed.forgotten if n in base.names}
     dropped = set() if full else groups.retired & base.groups
     new = entries.keys() if full else entries.keys() - base.groups
@@ -144,7 +146,7 @@ def draft_manifest(
     # what plain cells and definitions left out is named, too: here it is saved for the first time
     written = {groups.group(n).id for n in changed.wrote & names} | {group.id for group, _ in saving}
     missing = [m for name in sorted(written) for m in entries[name].missing]
-    return ManifestDraft(payload, signer.sign(payload), packer.supply(), missing)
+    return ManifestDraft(payload, signer.sign(payload), packer.supply(), [*missing, *doubts])
 
 
 def _variable(name: str, groups: Groups, origin: Origin) -> list[str]:
@@ -155,16 +157,19 @@ def _variable(name: str, groups: Groups, origin: Origin) -> list[str]:
 
 def _save_groups(
     wanted: Mapping[str, LiveGroup], live: LiveVariables, fresh: Fresh, packer: Packer
-) -> tuple[dict[str, Group], list[tuple[LiveGroup, Group]]]:
+) -> tuple[dict[str, Group], list[tuple[LiveGroup, Group]], list[Missing]]:
     entries: dict[str, Group] = {}
+    doubts: list[Missing] = []
     saving: list[tuple[LiveGroup, Group]] = []
     for name, group in wanted.items():
         if group.saved is None:
-            entries[name] = _save(group, live, live.groups.serialise(group, fresh), packer)
+            pickled = live.groups.serialise(group, fresh)
+            entries[name] = _save(group, live, pickled, packer)
+            doubts += pickled.notes.doubts
             saving.append((group, entries[name]))
         else:
             entries[name] = group.saved
-    return entries, saving
+    return entries, saving, doubts
 
 
 def _save(group: LiveGroup, live: LiveVariables, pickled: Pickled, packer: Packer) -> Group:
@@ -178,11 +183,25 @@ def _save(group: LiveGroup, live: LiveVariables, pickled: Pickled, packer: Packe
         buffers=tuple(packer.add_buffer(view, marks) for view, marks in buffers),
         refs=tuple(sorted(notes.refs)),
         reads=tuple(sorted(notes.reads)),
-        missing=tuple(notes.left_out),
+        missing=_named(group, live, notes),
         rebuilt=tuple(sorted(notes.rebuilt)),
         made_with=(f"python {python_version()}", *made_with),
         held={n: place for n in group.nodes if (place := live.modules.holder_of(live.groups.value(n)))},
     )
+
+
+def _named(group: LiveGroup, live: LiveVariables, notes: Notes) -> tuple[Missing, ...]:
+    """What was left out, each with what a user would type to reach it."""
+    if not notes.left_out:
+        return ()
+    variables = {n: live.groups.value(n) for n in group.nodes if not is_definition_node(n)}
+    paths = find_paths(variables, notes.left_objects)
+    objects = [*notes.left_objects, *[None] * len(notes.left_out)]
+    named = []
+    for missing, value in zip(notes.left_out, objects, strict=False):
+        path = missing.part or paths.get(id(value), "")
+        named.append(replace(missing, part="" if path == missing.name else path))
+    return tuple(named)
 
 
 def _needed_groups(nodes: Iterable[str], groups: Groups) -> dict[str, LiveGroup]:

@@ -284,7 +284,8 @@ class Groups:
 
     def _together(self, values: Mapping[str, Any]) -> Pickled:
         members = [value for node, value in values.items() if is_definition_node(node)]
-        return self._serialiser.dumps(values, members, name=_called(values.items()))
+        variables = {node: value for node, value in values.items() if not is_definition_node(node)}
+        return self._serialiser.dumps(values, members, name=_called(values.items()), variables=variables)
 
 
 def _called(nodes: Iterable[tuple[str, Any]]) -> str:

@@ -251,7 +251,7 @@ def group_to_json(group: Group) -> dict[str, Any]:
         "buffers": [blob_to_json(blob) for blob in group.buffers],
         "refs": list(group.refs),
         "reads": list(group.reads),
-        "missing": [[m.name, m.type, m.why, m.advice] for m in group.missing],
+        "missing": [[m.name, m.type, m.why, m.advice, m.part] for m in group.missing],
         "rebuilt": list(group.rebuilt),
         "with": list(group.made_with),
         "held": {name: list(place) for name, place in group.held.items()},

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import copyreg
 import os
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 _SLOT_NAMES: Callable[[type], object] | None = getattr(copyreg, "_slotnames", None)
+
+
+PythonUnpickler: Any = pickle._Unpickler
+"""The unpickler that is written in Python, whose steps can be replaced one by one."""
 
 
 def fill_slot_names(kind: type) -> None:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import io
 import pickle
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evercell import persisted
 from evercell.core.chunks import ChunkReader
-from evercell.core.errors import ChunkMissing, NotKept, StateError, Tampered
+from evercell.core.errors import ChunkMissing, StateError, Tampered
 from evercell.state.code.definitions import Definitions, is_definition_node
 from evercell.state.content.chunk_reader import Memory, fetch
 from evercell.state.content.manifest import Group, VerifiedManifest
 from evercell.state.pickling import former_names
+from evercell.state.proxies.paths import find_paths, named
 from evercell.state.proxies.placeholder import Missing, Placeholder
 from evercell.state.typerules import factories
 from evercell.state.typerules.packages import made_otherwise
+
+if TYPE_CHECKING:
+    from evercell.state.pickling.salvage import Unloadable
 
 
 class _FormerUnpickler(pickle.Unpickler):
     """Finds what a stream of 0.1.0 names, wherever it is now."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.startswith("evercell.") and module != persisted.__name__:
-            return former_names.find(module, name)
-        return super().find_class(module, name)
+        return former_names.find_class(super().find_class, module, name)
 
 
 class Loading:
@@ -36,7 +36,7 @@ class Loading:
         self.variables = variables
         self.definition = definition
 
-    def loads(self, stream: bytes | Memory, buffers: Sequence[Memory] | Sequence[pickle.PickleBuffer]) -> Any:
+    def loads(self, stream: bytes | Memory, buffers: Sequence[Any]) -> Any:
         """The value of a stream. Only for content whose manifest was verified."""
         token = factories.resolver.set(self)
         try:
@@ -50,25 +50,16 @@ class Loading:
         finally:
             factories.resolver.reset(token)
 
+    def salvage(self, stream: bytes | Memory, buffers: Sequence[Any]) -> tuple[Any, list[Unloadable]]:
+        """The value without those of its objects that cannot be put together, and these."""
+        from evercell.state.pickling.salvage import SalvagingUnpickler  # only where something is lost
 
-def load_failure(loading: Loading, stream: bytes, buffers: Sequence[pickle.PickleBuffer]) -> Exception | None:
-    """Why a value that holds placeholders cannot be put together (``map`` asks its argument for an
-    iterator), None if it can. Definitions are not tried: loading a class changes the living one.
-    """
-    usual = sys.unraisablehook
-
-    def about_others(unraisable: Any) -> None:
-        if not isinstance(unraisable.exc_value, NotKept):  # from a __del__ that meets a placeholder
-            usual(unraisable)
-
-    sys.unraisablehook = about_others
-    try:
-        loading.loads(stream, buffers)
-    except Exception as error:  # noqa: BLE001  user code runs while it loads
-        return error
-    finally:
-        sys.unraisablehook = usual
-    return None
+        token = factories.resolver.set(self)
+        try:
+            unpickler = SalvagingUnpickler(bytes(stream), buffers)
+            return unpickler.load(), unpickler.lost
+        finally:
+            factories.resolver.reset(token)
 
 
 class Loader:
@@ -164,7 +155,7 @@ class Loader:
         except (Tampered, ChunkMissing):
             raise  # of a definition that it refers to
         except Exception as error:  # noqa: BLE001  user code runs in __setstate__
-            self._give_up(group, error)
+            self._salvage(group, error, stream, buffers)
         finally:
             self._under_way.discard(group_id)
         self._loaded.add(group_id)
@@ -191,23 +182,62 @@ class Loader:
                 variables.pop(name, None)
 
     def _unpack(self, nodes: list[str], stream: bytes | Memory, buffers: Sequence[Memory]) -> dict[str, Any]:
-        content = self._loading.loads(stream, buffers)
+        return self._as_nodes(nodes, self._loading.loads(stream, buffers))
+
+    def _as_nodes(self, nodes: list[str], content: Any) -> dict[str, Any]:
         values = {nodes[0]: content} if len(nodes) == 1 else content
         for node, value in values.items():
             if is_definition_node(node) and not isinstance(value, Placeholder):
                 self._definitions.register(node, value)
         return dict(values)
 
+    def _salvage(
+        self, group: Group, error: Exception, stream: bytes | Memory, buffers: Sequence[Memory]
+    ) -> None:
+        """Load what can be loaded of a group that raised ``error``."""
+        nodes = list(group.nodes)
+        try:
+            content, lost = self._loading.salvage(stream, buffers)
+            values = self._as_nodes(nodes, content)
+        except (Tampered, ChunkMissing):
+            raise
+        except Exception:  # noqa: BLE001  nothing of it can be
+            self._give_up(group, error)
+            return
+        variables = {n: values[n] for n in nodes if not is_definition_node(n)}
+        is_whole_lost = not lost and all(type(value) is Placeholder for value in variables.values())
+        if is_whole_lost or any(type(values[n]) is Placeholder for n in values.keys() - variables.keys()):
+            self._give_up(group, error)
+            return
+        paths = find_paths(variables, [one.placeholder for one in lost])
+        for one in lost:
+            path = paths.get(id(one.placeholder), "")
+            advice = _advice(group, one.is_absent)
+            self.lost.append(named(variables, path, one.type, _why(one.why, group), advice))
+            if path in variables:
+                values[path] = self.lost[-1].placeholder()
+        self._values.update(values)
+
     def _give_up(self, group: Group, error: Exception) -> None:
         reason = error.what if isinstance(error, StateError) else f"{type(error).__name__}: {error}"
         self._reasons.update(dict.fromkeys(group.nodes, reason))
-        why = f"it is stored, but cannot be loaded here ({reason})"
-        if others := made_otherwise(group):
-            why += f"; it was made with {', '.join(others)}"
+        is_absent = isinstance(error, ImportError | AttributeError)
         for name in group.nodes:
             if not is_definition_node(name):
-                missing = Missing(
-                    name, "saved value", why[:300], "install what it was made with and resume anew"
-                )
+                missing = Missing(name, "saved value", _why(reason, group), _advice(group, is_absent))
                 self.lost.append(missing)
                 self._values[name] = missing.placeholder()
+
+
+def _why(reason: str, group: Group) -> str:
+    why = f"it is stored, but cannot be loaded here ({reason})"
+    if others := made_otherwise(group):
+        why += f"; it was made with {', '.join(others)}"
+    return why[:300]
+
+
+def _advice(group: Group, is_absent: bool) -> str:
+    """What helps: the package, where it is not there or is another one."""
+    if is_absent or made_otherwise(group):
+        return "install what it was made with and resume anew"
+    return "run its cell again"

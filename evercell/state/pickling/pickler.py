@@ -6,7 +6,7 @@ import copyreg
 import io
 import pickle
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cloudpickle
@@ -17,8 +17,9 @@ from evercell.state.code.sources import Sources
 from evercell.state.internals.standard_library import fill_slot_names
 from evercell.state.pickling.code_objects import CodeOfCell, reduce_cell, reduce_code
 from evercell.state.pickling.framing import without_frames
-from evercell.state.pickling.loader import Loading, load_failure
+from evercell.state.pickling.loader import Loading
 from evercell.state.pickling.pickled import Notes, Pickled
+from evercell.state.pickling.proof import prove
 from evercell.state.pickling.recursion import is_too_deep, with_room
 from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules import factories
@@ -27,6 +28,9 @@ from evercell.state.typerules.packages import library_of
 from evercell.state.typerules.rebuilding import CannotRebuild, rebuilder_of
 from evercell.state.typerules.reducers import held_by_its_module, reduce_known, without_own_access
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, type_name
+
+_WORTH_PROVING = 16 << 20
+"""Bytes of a value up to which it is loaded for a trial."""
 
 SMALL_BUFFER = 16 * 1024
 """Bytes up to which a buffer stays in the stream."""
@@ -39,16 +43,20 @@ class Serialiser:
         self._variables = variables
         self._definitions = definitions
         self._sources = Sources()
+        self._proved_kinds: set[type] = set()
+        """Types whose objects came back as they were when they were loaded for a trial."""
 
-    def dumps(self, value: Any, members: Sequence[Any], *, name: str) -> Pickled:
-        """Serialise the value of the variable ``name``.
+    def dumps(
+        self, value: Any, members: Sequence[Any], *, name: str, variables: Mapping[str, Any] | None = None
+    ) -> Pickled:
+        """Serialise the value of the variable ``name``, or (as a dict) of several ``variables``.
 
         ``members`` are the definitions that belong into it rather than beside it.
 
         What cannot be kept is left out, a placeholder in its place; the rest is kept.
         """
         if value is self._variables:
-            return self._as_placeholder(name, value, ValueError("it is the notebook's own namespace"))
+            return self._without_value(name, value, ValueError("it is the notebook's own namespace"))
         inside = {id(member) for member in members}
         try:
             try:
@@ -60,15 +68,37 @@ class Serialiser:
         except Exception as error:  # noqa: BLE001  user code runs in __reduce__; whatever it raises costs this value only
             if is_too_deep(error):
                 error = RecursionError("its objects nest too deeply")
-            return self._as_placeholder(name, value, error)
+            return self._without_value(name, value, error)
         notes = pickler.notes
-        if notes.left_out and not members and not notes.rebuilt:  # to rebuild has effects: not for a trial
-            loading = Loading(self._variables, self._definitions.value)
-            if failure := load_failure(loading, pickler.stream.getvalue(), pickler.buffers):
-                return self._as_placeholder(name, value, failure, notes.left_out[0])
-        return Pickled(
+        new = Pickled(
             without_frames(pickler.stream.getvalue()), pickler.buffers, notes, root=id(value), pickler=pickler
         )
+        if not members and self._is_unproved(new):
+            return self._proved(new, value, name, variables or {name: value})
+        return new
+
+    def _is_unproved(self, new: Pickled) -> bool:
+        """Whether it is to be loaded once before it is relied on."""
+        notes = new.notes
+        if notes.rebuilt or new.size > _WORTH_PROVING:  # to rebuild has effects: not for a trial
+            return False
+        unproved = notes.kinds - self._proved_kinds
+        if any(hasattr(kind, "__del__") for kind in unproved):
+            return False  # neither has the end of the copy
+        return bool(notes.left_out or unproved)
+
+    def _proved(self, new: Pickled, value: Any, name: str, variables: Mapping[str, Any]) -> Pickled:
+        notes = new.notes
+        loading = Loading(self._variables, self._definitions.value)
+        compared = not notes.kinds <= self._proved_kinds
+        proof = prove(loading, variables, value, new.stream, new.buffers, compared=compared)
+        if proof.is_in_vain and notes.left_out:
+            cause = notes.left_out[0]
+            return self._as_placeholder(name, value, f"it depends on {cause.type}: {cause.why}", cause.advice)
+        notes.doubts += proof.doubts
+        if not proof.doubts:
+            self._proved_kinds |= notes.kinds
+        return new
 
     def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
         pickler = NotebookPickler(
@@ -77,12 +107,11 @@ class Serialiser:
         pickler.dump(value)
         return pickler
 
-    def _as_placeholder(
-        self, name: str, value: Any, error: Exception, cause: Missing | None = None
-    ) -> Pickled:
-        why, advice = f"it cannot be serialised ({type(error).__name__}: {error})", UNKNOWN_ADVICE
-        if cause is not None:
-            why, advice = f"it depends on {cause.type}: {cause.why}", cause.advice
+    def _without_value(self, name: str, value: Any, error: Exception) -> Pickled:
+        why = f"it cannot be serialised ({type(error).__name__}: {error})"
+        return self._as_placeholder(name, value, why, UNKNOWN_ADVICE)
+
+    def _as_placeholder(self, name: str, value: Any, why: str, advice: str) -> Pickled:
         note = Missing(name, type_name(type(value)), why[:300], advice)
         stream = self._take_apart(note.placeholder(), set(), name).stream.getvalue()
         return Pickled(stream, notes=Notes(left_out=[note]), is_placeholder=True)
@@ -189,6 +218,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         kind = type_name(type(value)) if called is None else "str"
         note = Missing(called or self._name, kind, why[:300], advice)
         self.notes.left_out.append(note)
+        self.notes.left_objects.append(value)
         return note.placeholder().__reduce__()
 
     # -- code ------------------------------------------------------------------------------------

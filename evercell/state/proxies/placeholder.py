@@ -134,11 +134,13 @@ class Missing:
     type: str
     why: str
     advice: str
+    part: str = ""
+    """What a user would type to reach it, where it is not the whole variable."""
 
     @property
     def what(self) -> str:
-        """The variable and the reason."""
-        return f"{self.name} ({self.type}) was not kept: {self.why}."
+        """The variable or the part of it, and the reason."""
+        return f"{self.part or self.name} ({self.type}) was not kept: {self.why}."
 
     @property
     def hint(self) -> str:

@@ -68,6 +68,12 @@ def all_made_otherwise(groups: Iterable[Group]) -> list[str]:
     return sorted({text for group in groups for text in made_otherwise(group)})
 
 
+def is_users_own_class(kind: type) -> bool:
+    """Whether a class is the notebook's, or one of the user's own modules."""
+    module = sys.modules.get(kind.__module__)
+    return kind.__module__ == "__main__" or (module is not None and is_users_own(module))
+
+
 def is_users_own(module: types.ModuleType) -> bool:
     """Whether a module is the user's code rather than an installed package's or Python's."""
     path = getattr(module, "__file__", None)
