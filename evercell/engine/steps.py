@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evercell.core.errors import AttemptUnknown
+from evercell.core.records import Checkpoint
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.execution import execute_step
 from evercell.engine.executor import Executor
@@ -61,14 +62,28 @@ def decide(session: Session, spec: StepSpec, plan: CellPlan) -> Replay | Execute
         return Replay(found)
     if previous is None:
         return Execute()
+    checkpoint = session.store.checkpoints.get(previous)
+    if _saw_the_same(checkpoint, spec, plan):
+        return Replay(previous)
     return Execute(
         why_stale(
-            session.store.checkpoints.get(previous),
+            checkpoint,
             source_hash=plan.source_hash,
             inputs=plan.inputs_hex,
             made_by=session.namespace.made_by,
         )
     )
+
+
+def _saw_the_same(checkpoint: Checkpoint, spec: StepSpec, plan: CellPlan) -> bool:
+    """Whether all that a step could read when it completed is there as it was.
+
+    What it could read beside that now (``def f(): return a`` above the cell that makes ``a``, an ``exec``) was not
+    there when it completed without it: later cells made it.
+    """
+    if checkpoint.slot != spec.replay_slot or checkpoint.source_hash != plan.source_hash:
+        return False
+    return checkpoint.inputs.items() <= plan.inputs_hex.items()
 
 
 def _require_known_effect(session: Session, spec: StepSpec, plan: CellPlan) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from evercell.core.chunks import ChunkReader
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.lazy import WORTH_DEFERRING
-from evercell.state.changes.process_state import FOLDER, IMPORT_PATH, STATES, TITLES
+from evercell.state.changes.process_state import FOLDER, IMPORT_PATH, SEEN, STATES, TITLES
 from evercell.state.changes.variables import LiveVariables, Origin
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.content.manifest import VerifiedManifest
@@ -194,6 +194,9 @@ class Restorer:
     def _write_states(self, states: dict[str, Any]) -> list[Missing]:
         lost = []
         for name, state in states.items():
+            if name == SEEN:
+                self._live.seen = {**state, **self._live.seen}
+                continue
             try:
                 self._live.process.write(name, state)
             except OSError as error:

@@ -20,7 +20,9 @@ NUMPY_RANDOM = ":numpy.random"
 FOLDER = ":cwd"
 IMPORT_PATH = ":sys.path"
 ENVIRON = ":os.environ"
-STATES = (FOLDER, IMPORT_PATH, ENVIRON, PYTHON_RANDOM, NUMPY_RANDOM)
+SEEN = ":seen"
+"""No state of the process: what plain cells that may read everything could see (`LiveVariables.seen`)."""
+STATES = (FOLDER, IMPORT_PATH, ENVIRON, PYTHON_RANDOM, NUMPY_RANDOM, SEEN)
 
 TITLES = {FOLDER: "the working directory", IMPORT_PATH: "sys.path", ENVIRON: "os.environ"}
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import Fresh
-from evercell.state.changes.process_state import STATES
+from evercell.state.changes.process_state import SEEN, STATES
 from evercell.state.changes.scan import Scan
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
 from evercell.state.code.analysis import CellCode, analyse
@@ -56,10 +56,12 @@ class Tracker:
         reached = self._reach(code.names, everything=code.dynamic)
         live.lazy.load(reached - ((code.binds | code.deletes) - code.uses))
         self._adopt(name for name in reached if name not in live.origins)
-        inputs = self._inputs(code, reached, label)
+        inputs, sees_everything = self._inputs(code, reached, label)
+        if sees_everything and label is None:
+            inputs = self._first_seen(code, inputs)
         touched = frozenset(n for n in reached if n in live.origins and n not in live.lazy)
         find_changes(live.groups, [n for n in self.with_definitions(touched) if not live.groups.is_known(n)])
-        return CellPlan(source, code, cell_key(code.digest, inputs), inputs, touched)
+        return CellPlan(source, code, cell_key(code.digest, inputs), inputs, touched, sees_everything)
 
     def _look_everywhere(self) -> None:
         """Find what was changed by no cell: a widget's callback, a thread, a task."""
@@ -107,8 +109,10 @@ class Tracker:
             waiting += self._live.groups.refs(current)
         return reads
 
-    def _inputs(self, code: CellCode, reached: set[str], label: str | None) -> dict[str, bytes]:
-        """Provenance of what the cell reads. What only this very cell made is no input of it.
+    def _inputs(self, code: CellCode, reached: set[str], label: str | None) -> tuple[dict[str, bytes], bool]:
+        """Provenance of what the cell reads, and whether that is everything that there is.
+
+        What only this very cell made is no input of it.
 
         (Unless it surely reads the name before it binds it: ``n += 1`` depends on its former self.)
         """
@@ -126,7 +130,17 @@ class Tracker:
             inputs[name] = live.provenance(name)
         for module, digest in live.modules.imported(code.modules).items():
             inputs[f"{module}.py"] = digest
-        return inputs
+        return inputs, code.dynamic or (through_code >= live.names() and self._read_everything(read))
+
+    def _first_seen(self, code: CellCode, inputs: dict[str, bytes]) -> dict[str, bytes]:
+        """Those inputs of a plain cell that were there when it ran for the first time."""
+        seen = self._live.seen.setdefault(code.digest[:8].hex(), sorted(inputs))
+        return {name: inputs[name] for name in seen if name in inputs}
+
+    def _read_everything(self, names: Iterable[str]) -> bool:
+        """Whether a function that is reached from these names may read any variable."""
+        nodes: set[str] = set()
+        return any(EVERYTHING in self._reads_of(name, nodes) for name in self._reach(names, everything=False))
 
     # -- after a cell ----------------------------------------------------------------------------
 
@@ -248,6 +262,8 @@ class Tracker:
     def _observe_states(self, plan: CellPlan, key: bytes, label: str) -> None:
         live = self._live
         states = live.process.read(sets_environment=plan.code.names_environment)
+        if live.seen:
+            states[SEEN] = dict(live.seen)
         for name, state in states.items():
             if state != live.states.get(name) or name not in live.origins:
                 live.states[name] = state

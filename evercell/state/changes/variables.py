@@ -71,6 +71,11 @@ class LiveVariables:
         self.process = ProcessState(environ)
         self.states = self.process.read()
         self.origins: dict[str, Origin] = {}
+        self.seen: dict[str, list[str]] = {}
+        """Plain cells that may read everything (by `CellPlan.maker`) → the variables that were there at first.
+
+        When such a cell runs again there are those of later cells, too: they are no inputs of it.
+        """
         self.setup_names: set[str] = set()
         """Variables that a ``%%setup`` cell makes anew in every kernel: they are not saved."""
         self.since_cell = Changes()

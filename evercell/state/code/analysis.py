@@ -22,6 +22,34 @@ HARMLESS_MAGICS = frozenset(
 )
 """Line magics that read and bind no variable of the notebook."""
 
+HARMLESS_CELL_MAGICS = frozenset(
+    [
+        "bash",
+        "sh",
+        "script",
+        "perl",
+        "ruby",
+        "python",
+        "python2",
+        "python3",
+        "pypy",
+        "html",
+        "HTML",
+        "javascript",
+        "js",
+        "latex",
+        "markdown",
+        "svg",
+        "SVG",
+        "writefile",
+        "file",
+    ]
+)
+"""Cell magics whose body is no code of the notebook's: it is shown, written or run in a process of its own."""
+
+_BINDING_OPTIONS = ("--out", "--err", "--proc")
+"""Options by which such a magic binds a variable."""
+
 _INTERPOLATED = re.compile(r"[{$]\s*[^\W\d]")
 """A variable in the line of a magic, which IPython puts in. (``{'figure.figsize': (6, 4)}`` is none.)"""
 
@@ -340,6 +368,9 @@ def _is_harmless_magic(node: ast.Call) -> bool:
     words = [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)]
     if call.attr in ("system", "getoutput"):
         return not any(c in word for word in words for c in "{$")
+    if call.attr == "run_cell_magic" and words[0] in HARMLESS_CELL_MAGICS:
+        words = words[:2]  # nothing is put into the body
+        return not any(option in words[1] or _INTERPOLATED.search(words[1]) for option in _BINDING_OPTIONS)
     is_harmless = call.attr == "run_line_magic" and words[0] in HARMLESS_MAGICS
     return is_harmless and not any(_INTERPOLATED.search(word) for word in words)
 

@@ -34,6 +34,8 @@ class CellPlan:
     """Input name → provenance."""
     touched: frozenset[str]
     """Variables, present before the cell, that it could reach."""
+    sees_everything: bool = False
+    """Its inputs are all variables that there are: nothing tells which of them it reads."""
 
     @property
     def source_hash(self) -> bytes:
