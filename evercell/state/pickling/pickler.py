@@ -6,7 +6,7 @@ import copyreg
 import io
 import pickle
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
@@ -16,82 +16,30 @@ from evercell.state.code.definitions import Definitions, code_names
 from evercell.state.code.sources import Sources
 from evercell.state.internals.standard_library import fill_slot_names
 from evercell.state.pickling.code_objects import CodeOfCell, reduce_cell, reduce_code
-from evercell.state.pickling.framing import without_frames
-from evercell.state.pickling.loader import Loading, load_failure
-from evercell.state.pickling.pickled import Notes, Pickled
-from evercell.state.pickling.recursion import is_too_deep, with_room
+from evercell.state.pickling.pickled import Notes
+from evercell.state.pickling.recursion import is_too_deep
+from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules import factories
 from evercell.state.typerules.classes import reduce_class
+from evercell.state.typerules.instances import reduce_quietly
 from evercell.state.typerules.packages import library_of
 from evercell.state.typerules.rebuilding import CannotRebuild, rebuilder_of
-from evercell.state.typerules.reducers import held_by_its_module, reduce_known, without_own_access
+from evercell.state.typerules.reducers import reduce_known
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, type_name
+from evercell.state.typerules.sentinels import reduce_held
+from evercell.state.typerules.shareable import is_number
 
 SMALL_BUFFER = 16 * 1024
 """Bytes up to which a buffer stays in the stream."""
-
-
-class Serialiser:
-    """Serialises nodes of one live namespace."""
-
-    def __init__(self, variables: dict[str, Any], definitions: Definitions) -> None:
-        self._variables = variables
-        self._definitions = definitions
-        self._sources = Sources()
-
-    def dumps(self, value: Any, members: Sequence[Any], *, name: str) -> Pickled:
-        """Serialise the value of the variable ``name``.
-
-        ``members`` are the definitions that belong into it rather than beside it.
-
-        What cannot be kept is left out, a placeholder in its place; the rest is kept.
-        """
-        if value is self._variables:
-            return self._as_placeholder(name, value, ValueError("it is the notebook's own namespace"))
-        inside = {id(member) for member in members}
-        try:
-            try:
-                pickler = self._take_apart(value, inside, name)
-            except Exception as error:
-                if not is_too_deep(error):
-                    raise
-                pickler = with_room(lambda: self._take_apart(value, inside, name))
-        except Exception as error:  # noqa: BLE001  user code runs in __reduce__; whatever it raises costs this value only
-            if is_too_deep(error):
-                error = RecursionError("its objects nest too deeply")
-            return self._as_placeholder(name, value, error)
-        notes = pickler.notes
-        if notes.left_out and not members and not notes.rebuilt:  # to rebuild has effects: not for a trial
-            loading = Loading(self._variables, self._definitions.value)
-            if failure := load_failure(loading, pickler.stream.getvalue(), pickler.buffers):
-                return self._as_placeholder(name, value, failure, notes.left_out[0])
-        return Pickled(
-            without_frames(pickler.stream.getvalue()), pickler.buffers, notes, root=id(value), pickler=pickler
-        )
-
-    def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
-        pickler = NotebookPickler(
-            io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name
-        )
-        pickler.dump(value)
-        return pickler
-
-    def _as_placeholder(
-        self, name: str, value: Any, error: Exception, cause: Missing | None = None
-    ) -> Pickled:
-        why, advice = f"it cannot be serialised ({type(error).__name__}: {error})", UNKNOWN_ADVICE
-        if cause is not None:
-            why, advice = f"it depends on {cause.type}: {cause.why}", cause.advice
-        note = Missing(name, type_name(type(value)), why[:300], advice)
-        stream = self._take_apart(note.placeholder(), set(), name).stream.getvalue()
-        return Pickled(stream, notes=Notes(left_out=[note]), is_placeholder=True)
 
 
 class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Takes values apart as the tables say, and notes what came up."""
 
     keeps_buffers_apart = True
+    setup: SetupParts | None = None
+    """What setup cells made, where it is referred to."""
 
     def __init__(
         self,
@@ -156,12 +104,14 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         refused = refusal(value)
         if refused is not None:
             return self._leave_out(value, f"it is {refused.kind}", refused.advice)
-        held = held_by_its_module(value, kind)
+        held = reduce_held(value, kind)
         return held if held is not None else self._other(value, kind)
 
     def _other(self, value: Any, kind: type) -> Any:
         if persisted.is_ours(kind) and persisted.name_of(kind) is None:
             return self._leave_out_ours(value)
+        if is_number(kind) and value != value:
+            self.notes.identities.add(id(value))
         if kind in self.dispatch_table or kind in copyreg.dispatch_table:
             return super().reducer_override(value)
         try:
@@ -172,7 +122,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._leave_out(value, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
         if isinstance(reduced, str):
             return self._by_its_name(value, reduced, kind)
-        return without_own_access(reduced, kind)
+        return reduce_quietly(reduced, value, kind)
 
     def _by_its_name(self, value: Any, name: str, kind: type) -> Any:
         """An object that says that its module holds it under this name."""
@@ -269,7 +219,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def _reference(self, definition: Any) -> Any:
         node = self._definitions.node(definition)
         self.notes.refs.add(node)
-        return factories.definition, (node,)
+        name = self.setup.name_of(definition) if self.setup is not None else None
+        return (factories.definition, (node,)) if name is None else (factories.made_by_setup, (name, node))
 
 
 def _keeper(buffers: list[pickle.PickleBuffer]) -> Callable[[pickle.PickleBuffer], bool]:

@@ -13,7 +13,14 @@ from typing import Any, Protocol
 from evercell.core.errors import StateError
 from evercell.state.code.sources import python_version, recompiled, show_again
 from evercell.state.internals import pandas
-from evercell.state.internals.cloudpickle import known_as, make_skeleton
+from evercell.state.internals.cloudpickle import (
+    known_as,
+    make_skeleton,
+    make_skeleton_as,
+    make_skeleton_of_enum,
+    set_state,
+)
+from evercell.state.typerules.packages import is_users
 
 
 class Resolver(Protocol):
@@ -31,6 +38,12 @@ resolver: ContextVar[Resolver] = ContextVar("resolver")
 def definition(node: str) -> Any:
     """A function or class of the notebook, saved beside what refers to it."""
     return resolver.get().definition(node)
+
+
+def made_by_setup(name: str, node: str) -> Any:
+    """A function or class that a setup cell defines in each kernel; the saved one where it does no more."""
+    found = resolver.get().variables.get(name)
+    return found if isinstance(found, type | types.FunctionType) else resolver.get().definition(node)
 
 
 def named_in_notebook(qualname: str) -> Any:
@@ -56,6 +69,14 @@ def find_in(variables: dict[str, Any], qualname: str) -> Any:
 def attribute_of_module(module: str, name: str) -> Any:
     """An object that a module holds."""
     return getattr(importlib.import_module(module), name)
+
+
+def sentinel_of_module(module: str, name: str, kind: Any) -> Any:
+    """An object that a module (or a class in it) holds to be compared with; another one where it is no more."""
+    try:
+        return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError):
+        return object.__new__(kind)
 
 
 # -- functions -----------------------------------------------------------------------------------
@@ -105,11 +126,31 @@ def make_class(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) 
     for base in hooks:
         base.__init_subclass__ = quiet
     try:
-        skeleton: type = make_skeleton(metaclass, name, bases, *rest)
+        if not is_users(metaclass):
+            return make_skeleton(metaclass, name, bases, *rest)
+        base = next(kind for kind in metaclass.__mro__ if not is_users(kind))
+        return make_skeleton_as(base, metaclass, name, bases, *rest)
     finally:
         for base, hook in hooks.items():
             base.__init_subclass__ = hook
-    return skeleton
+
+
+def fill_class(made: type, state: tuple[dict[str, Any], Any]) -> None:
+    """Attributes of a class whose metaclass would note or refuse them."""
+    set_state(made, state, put=type.__setattr__)
+
+
+def make_enum(*arguments: Any) -> Any:
+    """An enumeration with its members, without their attributes."""
+    return make_skeleton_of_enum(*arguments)
+
+
+def fill_enum(made: Any, state: tuple[dict[str, Any], Any, dict[str, dict[str, Any]]]) -> None:
+    """What an enumeration and its members have beside their values."""
+    attributes, slotstate, beside = state
+    set_state(made, (attributes, slotstate))
+    for name, found in beside.items():
+        vars(made.__members__[name]).update(found)
 
 
 def _registered_before(_: type[Any], /, **options: Any) -> None:
@@ -127,7 +168,7 @@ def fill_object(made: Any, state: Any) -> None:
     """Attributes of an object whose class would answer for those that it does not have yet."""
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     if attributes:
-        made.__dict__.update(attributes)
+        object.__getattribute__(made, "__dict__").update(attributes)
     for name, value in (slots or {}).items():
         object.__setattr__(made, name, value)
 

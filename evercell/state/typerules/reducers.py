@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import gc
-import sys
 import types
 import weakref
 from collections.abc import Callable
@@ -14,8 +12,8 @@ from evercell.state.internals.cloudpickle import tracker_of
 from evercell.state.internals.matplotlib import interpolation_steps, undo_counting
 from evercell.state.proxies import is_lazy_proxy
 from evercell.state.typerules import factories
+from evercell.state.typerules.exceptions import reduce_exception
 from evercell.state.typerules.numpy import reduce_array
-from evercell.state.typerules.packages import is_users_own
 from evercell.state.typerules.pandas import reduce_table
 
 Reduced = tuple[Any, ...]
@@ -29,7 +27,7 @@ def reduce_known(value: Any, kind: type) -> Reduced | None:
         return factories.make_resource, (factory_of(value),)
     reducer = _REDUCERS.get(f"{kind.__module__}.{kind.__qualname__}")
     if reducer is None and issubclass(kind, BaseException):
-        reducer = _exception
+        reducer = reduce_exception
     if reducer is None:
         reducer = reduce_table if kind.__module__.partition(".")[0] == "pandas" else reduce_array
     return reducer(value)
@@ -73,19 +71,6 @@ def _new_type(value: Any) -> Reduced | None:
     return factories.make_new_type, arguments
 
 
-# -- objects that answer for attributes which they do not have -------------------------------------
-
-
-def without_own_access(reduced: Any, kind: type) -> Any:
-    """Where a class has a ``__getattr__``, its objects' attributes are put in without asking it: it would
-    look for what is not there yet, without end.
-    """
-    has_state = isinstance(reduced, tuple) and len(reduced) > 2 and reduced[2] is not None
-    if not has_state or len(reduced) > 5 or not hasattr(kind, "__getattr__") or hasattr(kind, "__setstate__"):
-        return reduced
-    return (*(*reduced, None, None)[:5], factories.fill_object)
-
-
 # -- what libraries hold for all ------------------------------------------------------------------
 
 
@@ -115,50 +100,6 @@ def _callbacks(registry: Any) -> Reduced:
     reduced: Reduced = registry.__reduce_ex__(5)
     undo_counting(registry, reduced[2])
     return reduced
-
-
-# -- exceptions ----------------------------------------------------------------------------------
-
-
-def _exception(error: BaseException) -> Reduced | None:
-    """Without a call of its class: an ``__init__`` seldom takes what ``args`` holds."""
-    kind = type(error)
-    if kind.__reduce__ is not BaseException.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
-        return None
-    state = dict(error.__dict__)
-    if error.__context__ is not None or error.__cause__ is not None:
-        # the last one last: setting the cause sets it, too
-        state |= {"__context__": error.__context__, "__cause__": error.__cause__}
-        state["__suppress_context__"] = error.__suppress_context__
-    return factories.make_exception, (kind, error.args), state or None
-
-
-# -- objects that belong to a module -------------------------------------------------------------
-
-
-def held_by_its_module(value: Any, kind: type) -> Reduced | None:
-    """The one object of its module (``numpy.random``'s generator, a library's default settings), by name.
-
-    Saved by value it would come back as another one, and tie together all variables that hold it. Where
-    the module is the user's own, what the notebook changed in the object is put back into it.
-    """
-    module = sys.modules.get(kind.__module__)
-    if module is None or kind.__module__ == "__main__":
-        return None
-    name = _attributes(kind.__module__).get(id(value))
-    if name is None or module.__dict__.get(name) is not value:
-        return None
-    found = (factories.attribute_of_module, (kind.__module__, name))
-    if not is_users_own(module):
-        return found
-    reduced = value.__reduce_ex__(5)
-    return (*found, reduced[2]) if isinstance(reduced, tuple) and len(reduced) > 2 else found
-
-
-@functools.cache
-def _attributes(module: str) -> dict[int, str]:
-    """Names of a module's own objects, by id, as they were when it was first asked."""
-    return {id(value): name for name, value in vars(sys.modules[module]).items()}
 
 
 _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
