@@ -9,3 +9,7 @@ class Plugin:
     registry = []
     def __init_subclass__(cls, name=None, **k):
         super().__init_subclass__(**k); Plugin.registry.append((name, cls))
+CALLS = []
+def decorate(f):
+    def inner(*a): CALLS.append(a); return f(*a)
+    return inner

@@ -6,6 +6,7 @@ of the kind turned up. Such a stream ends with a mark.
 
 from __future__ import annotations
 
+import builtins
 import io
 import pickle
 import struct
@@ -31,7 +32,7 @@ _FEW = 1 << 18
 
 def needs_exactness(pickler: NotebookPickler, stream: bytes, setup: SetupParts) -> bool:
     """Whether something in a value is to be told from an equal one, and pickle does not tell."""
-    if any(stream.find(nan) >= 0 for nan in _NANS):
+    if b"__builtins__" in stream or any(stream.find(nan) >= 0 for nan in _NANS):
         return True
     if setup.ids and met_ids(pickler, setup.ids):
         return True
@@ -53,6 +54,8 @@ class ExactPickler(NotebookPickler):
         if kind is tuple:
             place = sentinels.place_of_value(value)
             return None if place is None else ["tuple", *place, *value]
+        if kind is dict and value is builtins.__dict__:
+            return ["builtins"]
         place_in_setup = self.setup.place(value)
         return None if place_in_setup is None else ["setup", *place_in_setup]
 
@@ -108,6 +111,8 @@ class ExactUnpickler(pickle.Unpickler):
             module, name, *items = rest
             found = sentinels.find(module, name, None)
             return found if type(found) is tuple and found == tuple(items) else tuple(items)
+        if kind == "builtins":
+            return builtins.__dict__
         return self._of_setup(*rest)
 
     def _nan(self, content: bytes, *place: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import functools
 import io
 import pickle
 import types
@@ -20,9 +21,11 @@ from evercell.state.pickling.pickled import Notes
 from evercell.state.pickling.recursion import is_too_deep
 from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.proxies.placeholder import Missing
-from evercell.state.typerules import factories
+from evercell.state.typerules import factories, sentinels
+from evercell.state.typerules.caches import reduce_cache
 from evercell.state.typerules.classes import reduce_class
 from evercell.state.typerules.instances import reduce_quietly
+from evercell.state.typerules.modules import home_of, reduce_module
 from evercell.state.typerules.packages import library_of
 from evercell.state.typerules.rebuilding import CannotRebuild, rebuilder_of
 from evercell.state.typerules.reducers import reduce_known
@@ -32,6 +35,9 @@ from evercell.state.typerules.shareable import is_number
 
 SMALL_BUFFER = 16 * 1024
 """Bytes up to which a buffer stays in the stream."""
+
+
+_CACHE = type(functools.lru_cache(int))
 
 
 class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -61,6 +67,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._inside = inside
         self._name = name
         self.notes = Notes()
+        self._trials: set[int] = set()
 
     def reducer_override(self, value: Any) -> Any:
         """How a value that is no plain container is taken apart."""
@@ -71,12 +78,14 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._class(value)
         if kind is types.CellType:
             return reduce_cell(value)
+        if kind is types.ModuleType:
+            return reduce_module(value) or super().reducer_override(value)
         if kind is types.CodeType:
             return self._code(CodeOfCell(value, None))
         if kind is CodeOfCell:
             return self._code(value)
         self._note_library(kind.__module__)
-        known = reduce_known(value, kind)
+        known = reduce_known(value, kind) if kind is not _CACHE else self._cache(value)
         if known is not None:
             return known
         return self._by_rule(value, kind)
@@ -140,6 +149,32 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.notes.left_out.append(note)
         return note.placeholder().__reduce__()
 
+    def _cache(self, cache: Any) -> Any:
+        """A cached function. (One that is met again in what it remembers itself needs no second look.)"""
+        if id(cache) in self._trials:
+            return reduce_cache(cache, lambda _: False)
+        self._trials.add(id(cache))
+        try:
+            return reduce_cache(cache, self._is_kept)
+        except ValueError as error:
+            return self._leave_out(cache, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
+        finally:
+            self._trials.discard(id(cache))
+
+    def _is_kept(self, value: Any) -> bool:
+        """Whether nothing has to be left out of a value."""
+        trial = type(self)(
+            io.BytesIO(), [], self._variables, self._definitions, self._sources, self._inside, self._name
+        )
+        trial.setup, trial._trials = self.setup, self._trials
+        try:
+            trial.dump(value)
+        except RecursionError:
+            raise
+        except Exception:  # noqa: BLE001  whatever the user's class raises
+            return False
+        return not trial.notes.left_out
+
     # -- code ------------------------------------------------------------------------------------
 
     def _function(self, function: types.FunctionType) -> Any:
@@ -161,7 +196,12 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._decorated(function, *made)
         if persisted.is_ours(function):
             return self._ours(function)
-        return super().reducer_override(function)
+        if sentinels.find(str(function.__module__), function.__qualname__, None) is function:
+            return super().reducer_override(function)
+        self.notes.inlined.add(id(function))
+        _, (code, name, closure), *rest = self._by_value(function)
+        where = home_of(function.__globals__)
+        return factories.make_function_in, (code, name, closure, where), *rest
 
     def _decorated(self, function: Any, decorator: str, plain: Any, options: dict[str, Any]) -> Any:
         """A function under a decorator of ours: kept as what is decorated and how, never as our code."""

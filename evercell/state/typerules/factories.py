@@ -106,6 +106,11 @@ def make_function(code: types.CodeType, name: str, closure: tuple[Any, ...] | No
     return types.FunctionType(code, resolver.get().variables, name, None, closure)
 
 
+def make_function_in(code: types.CodeType, name: str, closure: Any, where: Any) -> types.FunctionType:
+    """A function of another namespace, or of a module."""
+    return types.FunctionType(code, where if isinstance(where, dict) else vars(where), name, None, closure)
+
+
 def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     """What a function has beside its code."""
     function.__dict__.update(state.pop("__dict__"))

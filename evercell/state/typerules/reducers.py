@@ -36,12 +36,6 @@ def reduce_known(value: Any, kind: type) -> Reduced | None:
 # -- caches --------------------------------------------------------------------------------------
 
 
-def _lru_cache(value: Any) -> Reduced | None:
-    if getattr(value.__wrapped__, "__module__", None) != "__main__":
-        return None
-    return factories.make_cache, (value.__wrapped__, value.cache_parameters())
-
-
 def _cached_property(value: Any) -> Reduced:
     return factories.make_cached_property, (value.func, value.attrname)
 
@@ -106,7 +100,6 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "builtins.dict_keys": _dict_view,
     "builtins.dict_values": _dict_view,
     "builtins.dict_items": _dict_view,
-    "functools._lru_cache_wrapper": _lru_cache,
     "functools.cached_property": _cached_property,
     "builtins.mappingproxy": _mapping_proxy,
     "typing.NewType": _new_type,
