@@ -24,9 +24,10 @@ from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules import factories, sentinels
 from evercell.state.typerules.caches import reduce_cache
 from evercell.state.typerules.classes import reduce_class
-from evercell.state.typerules.instances import reduce_quietly
+from evercell.state.typerules.instances import forgotten, reduce_quietly
 from evercell.state.typerules.modules import home_of, reduce_module
 from evercell.state.typerules.packages import library_of
+from evercell.state.typerules.reach import reach_of
 from evercell.state.typerules.rebuilding import CannotRebuild, rebuilder_of
 from evercell.state.typerules.reducers import reduce_known
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, type_name
@@ -131,7 +132,15 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._leave_out(value, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
         if isinstance(reduced, str):
             return self._by_its_name(value, reduced, kind)
+        for name, left in forgotten(value, reduced, kind):
+            self._note_forgotten(name, left, kind)
         return reduce_quietly(reduced, value, kind)
+
+    def _note_forgotten(self, name: str, left: Any, kind: type) -> None:
+        what = f"{self._name} ({kind.__qualname__}.{name})"
+        why = f"the __getstate__ of {kind.__qualname__} leaves it out"
+        advice = "let __getstate__ keep it, or keep it in a variable of its own"
+        self.notes.left_out.append(Missing(what, type_name(type(left)), why, advice))
 
     def _by_its_name(self, value: Any, name: str, kind: type) -> Any:
         """An object that says that its module holds it under this name."""
@@ -147,6 +156,9 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         kind = type_name(type(value)) if called is None else "str"
         note = Missing(called or self._name, kind, why[:300], advice)
         self.notes.left_out.append(note)
+        reach = reach_of(value, self._variables)
+        self.notes.identities |= reach.ids
+        self.notes.reads |= reach.reads
         return note.placeholder().__reduce__()
 
     def _cache(self, cache: Any) -> Any:

@@ -183,6 +183,11 @@ def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
     cell.cell_contents = state[0]
 
 
+def match_again(pattern: Any, text: Any, start: int, end: int) -> Any:
+    """What a pattern finds at a place."""
+    return pattern.match(text, start, end)
+
+
 def make_dict_view(shown: dict[Any, Any], kind: str) -> Any:
     """``shown.keys()``, ``.values()`` or ``.items()``."""
     return getattr(shown, kind)()

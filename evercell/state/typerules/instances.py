@@ -16,6 +16,8 @@ from typing import Any
 
 from evercell.state.typerules import factories
 from evercell.state.typerules.packages import is_users
+from evercell.state.typerules.rebuilding import rebuilder_of
+from evercell.state.typerules.refused import refusal
 
 Reduced = tuple[Any, ...]
 
@@ -159,3 +161,31 @@ def _without_own_access(reduced: Reduced, kind: type) -> Reduced:
 
 def _guards(kind: type) -> bool:
     return kind.__setattr__ is not object.__setattr__ or kind.__getattribute__ is not object.__getattribute__  # type: ignore[comparison-overlap]
+
+
+def forgotten(value: Any, reduced: Any, kind: type) -> list[tuple[str, Any]]:
+    """Attributes with data in them that the ``__getstate__`` of a user's class leaves out.
+
+    Where the class has a ``__setstate__`` to make them anew, only filled containers count: what was put into those
+    is gone. Nothing that could not be kept anyway counts.
+    """
+    if not isinstance(reduced, tuple) or len(reduced) < 3 or not is_users(kind):
+        return []
+    plain: Any = object
+    if kind.__getstate__ is plain.__getstate__ or kind.__reduce_ex__ is not plain.__reduce_ex__:
+        return []
+    state = reduced[2][0] if isinstance(reduced[2], tuple) and reduced[2] else reduced[2]
+    attributes = getattr(value, "__dict__", None)
+    if not isinstance(state, dict) or not isinstance(attributes, dict):
+        return []
+    made_anew = hasattr(kind, "__setstate__")
+    out = [(name, attributes[name]) for name in attributes.keys() - state.keys()]
+    return [(name, left) for name, left in sorted(out) if _is_data(left, containers_only=made_anew)]
+
+
+def _is_data(value: Any, *, containers_only: bool) -> bool:
+    if isinstance(value, list | dict | set):
+        return len(value) > 0
+    if containers_only or value is None or value is False or callable(value):
+        return False
+    return refusal(value) is None and rebuilder_of(type(value)) is None

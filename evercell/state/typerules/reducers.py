@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gc
+import struct
 import types
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 from evercell.state.internals.cloudpickle import tracker_of
 from evercell.state.internals.matplotlib import interpolation_steps, undo_counting
 from evercell.state.proxies import is_lazy_proxy
-from evercell.state.typerules import factories
+from evercell.state.typerules import buffers, factories, weak
 from evercell.state.typerules.exceptions import reduce_exception
 from evercell.state.typerules.numpy import reduce_array
 from evercell.state.typerules.pandas import reduce_table
@@ -38,12 +38,6 @@ def reduce_known(value: Any, kind: type) -> Reduced | None:
 
 def _cached_property(value: Any) -> Reduced:
     return factories.make_cached_property, (value.func, value.attrname)
-
-
-def _weak_keys(value: Any) -> Reduced | None:
-    """Kept where the keys are classes (``functools.singledispatch``): those live on by themselves."""
-    items = dict(value)
-    return (weakref.WeakKeyDictionary, (items,)) if all(isinstance(key, type) for key in items) else None
 
 
 def _dict_view(value: Any) -> Reduced:
@@ -78,6 +72,18 @@ def _structure(dtype: Any) -> Reduced | None:
     )
 
 
+def _structure_of_bytes(value: Any) -> Reduced:
+    return struct.Struct, (value.format,)
+
+
+def _match(match: Any) -> Reduced | None:
+    """What a pattern found, by finding it again; None where it is not found so."""
+    again = match.re.match(match.string, match.start(), match.endpos)
+    if again is None or again.regs != match.regs:
+        return None
+    return factories.match_again, (match.re, match.string, match.start(), match.endpos)
+
+
 _SMALL_PATH = 64
 """Points of a path up to which it may be one of matplotlib's own markers, which all figures share."""
 
@@ -106,5 +112,15 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "numpy.dtypes.VoidDType": _structure,
     "matplotlib.path.Path": _path,
     "matplotlib.cbook.CallbackRegistry": _callbacks,
-    "weakref.WeakKeyDictionary": _weak_keys,
+    "weakref.WeakKeyDictionary": weak.reduce_keys,
+    "weakref.WeakValueDictionary": weak.reduce_values,
+    "_weakrefset.WeakSet": weak.reduce_set,
+    "weakref.WeakMethod": weak.reduce_method,
+    "weakref.ReferenceType": weak.reduce_reference,
+    "weakref.ProxyType": weak.reduce_proxy,
+    "weakref.CallableProxyType": weak.reduce_proxy,
+    "builtins.memoryview": buffers.reduce_window,
+    "_contextvars.ContextVar": buffers.reduce_context_variable,
+    "_struct.Struct": _structure_of_bytes,
+    "re.Match": _match,
 }
