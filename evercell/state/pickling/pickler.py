@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import functools
 import io
+import operator
 import pickle
 import types
 from collections.abc import Callable
@@ -258,6 +259,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         return owner if owner.__dict__.get(parts[-1]) is method else None
 
     def _class(self, kind: type) -> Any:
+        if type(kind).__name__ == "PyCArrayType":
+            return operator.mul, (vars(kind)["_type_"], vars(kind)["_length_"])  # ctypes has one such class
         if kind.__module__ == "__main__" and id(kind) not in self._inside:
             return self._reference(kind)
         if kind.__module__ == "__main__":

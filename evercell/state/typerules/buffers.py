@@ -67,6 +67,27 @@ def _strided(flat: memoryview, offset: int, form: Any, count: int, step: int, si
     return part if step == 1 else part[::step]
 
 
+def reduce_c_data(value: Any) -> Reduced | None:
+    """Data of ctypes in the memory of something else; None for what is none, or has memory of its own."""
+    ctypes = sys.modules.get("ctypes")
+    if ctypes is None or not isinstance(value, ctypes.Array | ctypes.Structure | ctypes.Union):
+        return None
+    held = gc.get_referents(value)
+    held += [one for part in held if type(part) is dict for one in part.values()]
+    windows = [one.obj if isinstance(one, memoryview) else one for one in held]
+    owners = [
+        one for one in windows if type(one) in (bytearray, array.array) or isinstance(one, ctypes.Array)
+    ]
+    if len(owners) != 1:
+        return None
+    return make_c_data, (type(value), owners[0], address_of(value) - address_of(owners[0]))
+
+
+def make_c_data(kind: Any, owner: Any, offset: int) -> Any:
+    """Data of ctypes in the memory of something else, which both go on to share."""
+    return kind.from_buffer(owner, offset)
+
+
 _UNSET = object()
 
 

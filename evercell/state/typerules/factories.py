@@ -6,7 +6,8 @@ import functools
 import importlib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -228,7 +229,10 @@ def make_array(memory: Any, dtype: Any, shape: Any, order: Any, writeable: bool)
     """An array on memory of its own."""
     import numpy
 
-    array = numpy.ndarray(shape, dtype, memory, order=order)
+    lent = (
+        bytearray(memory) if isinstance(memory, bytes) else memory
+    )  # a view of it may be made to be written to
+    array = numpy.ndarray(shape, dtype, lent, order=order)
     if array.flags.writeable != writeable:
         array.flags.writeable = writeable
     return array
@@ -240,11 +244,41 @@ def make_view(
     """A view of ``base`` (an array, or other memory), which both go on to share."""
     import numpy
 
-    is_flat = not isinstance(base, numpy.ndarray)
-    low = base if is_flat or not base.flags.c_contiguous else numpy.ndarray((base.nbytes,), "u1", base)
-    view = numpy.ndarray(shape, dtype, low, offset, strides)
-    view.flags.writeable = writeable
-    return view if kind is None else view.view(kind)
+    with _written(base, writeable):
+        view = numpy.ndarray(shape, dtype, _flat(base), offset, strides)
+        view.flags.writeable = writeable
+        return view if kind is None else view.view(kind)
+
+
+def make_row(base: Any, dtype: Any, offset: int) -> Any:
+    """A row of a structured array, or of other memory, which both go on to share."""
+    import numpy
+
+    return numpy.ndarray((1,), dtype, _flat(base), offset)[0]
+
+
+def _flat(base: Any) -> Any:
+    """The same memory in a row, as bytes, where that is needed."""
+    import numpy
+
+    if not isinstance(base, numpy.ndarray):
+        return base
+    return numpy.ndarray((base.nbytes,), "u1", base if base.flags.c_contiguous else base.T)
+
+
+@contextmanager
+def _written(base: Any, writeable: bool) -> Iterator[None]:
+    """A view may be older than the prohibition to write to its base."""
+    flags = getattr(base, "flags", None)
+    if not writeable or flags is None or flags.writeable:
+        yield
+        return
+    with suppress(ValueError):
+        flags.writeable = True
+    try:
+        yield
+    finally:
+        flags.writeable = False
 
 
 def make_array_of(kind: type, memory: Any, dtype: Any, shape: Any, order: Any, writeable: bool) -> Any:

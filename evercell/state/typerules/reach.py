@@ -63,7 +63,7 @@ def _is_followed(kind: type) -> bool:
         issubclass(kind, _FOLLOWED)
         or kind is types.FunctionType
         or kind.__module__ == "__main__"
-        or kind.__name__.endswith(("iterator", "managedbuffer"))
+        or kind.__name__.endswith(("iterator", "managedbuffer", "Buffer"))
     )
 
 

@@ -30,7 +30,7 @@ def reduce_known(value: Any, kind: type) -> Reduced | None:
         reducer = reduce_exception
     if reducer is None:
         reducer = reduce_table if kind.__module__.partition(".")[0] == "pandas" else reduce_array
-    return reducer(value)
+    return reducer(value) or (buffers.reduce_c_data(value) if reducer is reduce_array else None)
 
 
 # -- caches --------------------------------------------------------------------------------------
@@ -74,6 +74,11 @@ def _structure(dtype: Any) -> Reduced | None:
 
 def _structure_of_bytes(value: Any) -> Reduced:
     return struct.Struct, (value.format,)
+
+
+def _flat(iterator: Any) -> Reduced | None:
+    """An array's ``flat``, where it was not begun."""
+    return (getattr, (iterator.base, "flat")) if iterator.index == 0 else None
 
 
 def _match(match: Any) -> Reduced | None:
@@ -123,4 +128,5 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "_contextvars.ContextVar": buffers.reduce_context_variable,
     "_struct.Struct": _structure_of_bytes,
     "re.Match": _match,
+    "numpy.flatiter": _flat,
 }

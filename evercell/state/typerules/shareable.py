@@ -42,6 +42,9 @@ _ATOMS_BY_NAME = frozenset(
     }
 )
 
+_NO_ATOMS_BY_NAME = frozenset({"numpy.void"})
+"""Objects of those types that can be written to."""
+
 _ATOMS_BY_MODULE = frozenset({"typing", "dataclasses", "inspect"})
 """Modules whose objects are shared by everything that uses them (``Optional[int]`` is one object)."""
 
@@ -78,11 +81,12 @@ def is_atom_type(kind: type) -> bool:
     try:
         return _known[kind]
     except KeyError:
-        atom = (
+        names = {f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__}
+        atom = not names & _NO_ATOMS_BY_NAME and (
             issubclass(kind, _ATOMS)
             or kind.__module__ in _ATOMS_BY_MODULE
             or kind.__module__.startswith(_FUNCTIONS_OF_CYTHON)
-            or any(f"{base.__module__}.{base.__qualname__}" in _ATOMS_BY_NAME for base in kind.__mro__)
+            or bool(names & _ATOMS_BY_NAME)
         )
         _known[kind] = atom
         return atom
