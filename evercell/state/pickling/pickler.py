@@ -209,7 +209,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._decorated(function, *made)
         if persisted.is_ours(function):
             return self._ours(function)
-        if sentinels.find(str(function.__module__), function.__qualname__, None) is function:
+        module = str(function.__module__)
+        if module != "__main__" and sentinels.find(module, function.__qualname__, None) is function:
             return super().reducer_override(function)
         self.notes.inlined.add(id(function))
         _, (code, name, closure), *rest = self._by_value(function)
