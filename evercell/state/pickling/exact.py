@@ -24,7 +24,7 @@ from evercell.state.typerules import sentinels
 MARK = b"evercell-exact"
 """Behind the end of a stream whose objects are to be asked for."""
 
-_NANS = (b"G\x7f\xf8\0\0\0\0\0\0", b"G\xff\xf8\0\0\0\0\0\0")
+_NAN, _NEGATIVE_NAN = (b"G" + struct.pack(">d", value) for value in (float("nan"), -float("nan")))
 """How a stream says NaN."""
 _FEW = 1 << 18
 """Bytes of a stream up to which it pays to look for tuples of modules in it."""
@@ -32,7 +32,7 @@ _FEW = 1 << 18
 
 def needs_exactness(pickler: NotebookPickler, stream: bytes, setup: SetupParts) -> bool:
     """Whether something in a value is to be told from an equal one, and pickle does not tell."""
-    if b"__builtins__" in stream or any(stream.find(nan) >= 0 for nan in _NANS):
+    if _NAN in stream or _NEGATIVE_NAN in stream or b"__builtins__" in stream:
         return True
     if setup.ids and met_ids(pickler, setup.ids):
         return True

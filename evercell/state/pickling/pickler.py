@@ -26,7 +26,7 @@ from evercell.state.typerules import factories, sentinels
 from evercell.state.typerules.caches import reduce_cache
 from evercell.state.typerules.classes import reduce_class
 from evercell.state.typerules.instances import forgotten, reduce_quietly
-from evercell.state.typerules.modules import home_of, reduce_module
+from evercell.state.typerules.modules import home_of, is_place_of_code, reduce_module
 from evercell.state.typerules.packages import library_of
 from evercell.state.typerules.reach import reach_of
 from evercell.state.typerules.rebuilding import CannotRebuild, rebuilder_of
@@ -212,9 +212,11 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         module = str(function.__module__)
         if module != "__main__" and sentinels.find(module, function.__qualname__, None) is function:
             return super().reducer_override(function)
+        where = home_of(function.__globals__)
+        if where is function.__globals__ and not is_place_of_code(where, self._variables):
+            return super().reducer_override(function)
         self.notes.inlined.add(id(function))
         _, (code, name, closure), *rest = self._by_value(function)
-        where = home_of(function.__globals__)
         return factories.make_function_in, (code, name, closure, where), *rest
 
     def _decorated(self, function: Any, decorator: str, plain: Any, options: dict[str, Any]) -> Any:

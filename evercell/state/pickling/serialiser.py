@@ -61,7 +61,12 @@ class Serialiser:
         return Pickled(stream, pickler.buffers, notes, root=id(value), pickler=pickler)
 
     def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
-        pickler = self._with(NotebookPickler, value, inside, name)
+        try:
+            pickler = self._with(NotebookPickler, value, inside, name)
+        except Exception as error:
+            if is_too_deep(error):
+                raise
+            return self._with(ExactPickler, value, inside, name)  # may refer to what cannot be taken apart
         if needs_exactness(pickler, pickler.stream.getvalue(), self.setup):
             return self._with(ExactPickler, value, inside, name)
         return pickler

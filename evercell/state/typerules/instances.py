@@ -44,18 +44,26 @@ class _Plan:
     forgets: bool
     """Its base's way of being pickled leaves attributes out."""
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether its instances may be taken apart as they say."""
+        return self.base is None and not (self.fills_itself or self.guards_attributes or self.forgets)
+
 
 _plans: dict[type, _Plan | None] = {}
+_usual: set[type] = set()
+"""Classes whose instances may be taken apart as they say."""
 
 
 def reduce_quietly(reduced: Any, value: Any, kind: type) -> Any:
     """How an object is taken apart, given what its ``__reduce_ex__`` says."""
-    if not isinstance(reduced, tuple) or len(reduced) > 5:
+    if kind in _usual or not isinstance(reduced, tuple) or len(reduced) > 5:
         return reduced
-    try:
-        plan = _plans[kind]
-    except KeyError:
+    if kind not in _plans:
         plan = _plans[kind] = _plan(kind)
+        if plan.is_usual if plan is not None else not is_users(kind) and not hasattr(kind, "__getattr__"):
+            _usual.add(kind)
+    plan = _plans[kind]
     if plan is None or not (reduced[0] is kind or reduced[0] is copyreg.__newobj__):  # type: ignore[attr-defined]
         return _without_own_access(reduced, kind)
     make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
@@ -169,7 +177,7 @@ def forgotten(value: Any, reduced: Any, kind: type) -> list[tuple[str, Any]]:
     Where the class has a ``__setstate__`` to make them anew, only filled containers count: what was put into those
     is gone. Nothing that could not be kept anyway counts.
     """
-    if not isinstance(reduced, tuple) or len(reduced) < 3 or not is_users(kind):
+    if kind in _usual or not isinstance(reduced, tuple) or len(reduced) < 3 or not is_users(kind):
         return []
     plain: Any = object
     if kind.__getstate__ is plain.__getstate__ or kind.__reduce_ex__ is not plain.__reduce_ex__:

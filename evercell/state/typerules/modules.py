@@ -54,6 +54,27 @@ def home_of(namespace: dict[str, Any]) -> Any:
     return namespace if found is None else found
 
 
+def is_place_of_code(namespace: dict[str, Any], variables: dict[str, Any]) -> bool:
+    """Whether code ran in this namespace: it is a variable, or has functions of its own in it.
+
+    (A library that makes functions lends them a copy of what they may name, all variables among it. Of such a one
+    only that is kept which they do name.)
+    """
+    if any(value is namespace for value in list(variables.values())):
+        return True
+    return any(_is_of(value, namespace) for value in list(namespace.values()))
+
+
+def _is_of(value: Any, namespace: dict[str, Any]) -> bool:
+    if type(value) is types.FunctionType:
+        return value.__globals__ is namespace
+    if not isinstance(value, type) or value.__module__ != namespace.get("__name__", "builtins"):
+        return False
+    return any(
+        type(own) is types.FunctionType and own.__globals__ is namespace for own in list(vars(value).values())
+    )
+
+
 def _search(namespace: dict[str, Any]) -> types.ModuleType | None:
     """The module, asked of the collector: a namespace does not know whose it is."""
     holders = (one for one in gc.get_referrers(namespace) if isinstance(one, types.ModuleType))
