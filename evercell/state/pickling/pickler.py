@@ -155,7 +155,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _leave_out(self, value: Any, why: str, advice: str, called: str | None = None) -> Any:
         kind = type_name(type(value)) if called is None else "str"
-        note = Missing(called or self._name, kind, why[:300], advice)
+        note = Missing(called or self._called(value), kind, why[:300], advice)
         self.notes.left_out.append(note)
         reach = reach_of(value, self._variables)
         self.notes.identities |= reach.ids
@@ -187,6 +187,11 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         except Exception:  # noqa: BLE001  whatever the user's class raises
             return False
         return not trial.notes.left_out
+
+    def _called(self, value: Any) -> str:
+        """The variable that a value is, or those that it is in."""
+        names = [name for name in self._name.split(", ") if self._variables.get(name) is value]
+        return ", ".join(names) or self._name
 
     # -- code ------------------------------------------------------------------------------------
 
