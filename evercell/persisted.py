@@ -29,6 +29,7 @@ _TWINS = "approve sleep sleep_until wait_for map"
 
 _FACTORIES = (
     "definition named_in_notebook attribute_of_module make_code make_function fill_function make_class make_new_type "
+    "make_row match_again make_function_in made_by_setup sentinel_of_module fill_class make_enum fill_enum "
     "fill_object fill_cell make_dict_view make_cache make_cached_property make_exception make_array make_view "
     "make_array_of fill_beside fill_array make_path make_references make_block fill_column fill_index make_resource"
 )
@@ -43,6 +44,12 @@ _ERRORS = (
 
 _HOMES: dict[str, str] = {
     "evercell.state.typerules.factories": _FACTORIES,
+    "evercell.state.typerules.caches": "make_filled_cache fill_cache",
+    "evercell.state.typerules.exceptions": "fill_exception",
+    "evercell.state.typerules.modules": "fill_module",
+    "evercell.state.typerules.weak": "make_reference make_proxy make_method",
+    "evercell.state.typerules.buffers": "make_window make_c_data make_context_variable set_context_variable",
+    "evercell.state.typerules.instances": "make_instance fill_instance",
     "evercell.state.proxies.placeholder": "Placeholder",
     "evercell.core.errors": _ERRORS,
     "evercell.engine.approvals.decision": "Decision",

@@ -8,8 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-_HISTORY = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_(?:oh|ih|dh)|In|Out|__\w+__|__vsc_ipynb_file__")
-"""Output and input history, and the module's own dunders."""
+_OF_MODULES = re.compile(
+    r"__(?:name|doc|package|loader|spec|file|builtins?|annotations|annotate|conditional_annotations"
+    r"|warningregistry|(?:vsc|evercell)_\w+)__"
+)
+"""What a module has of its own, and what front ends put in."""
 
 
 def notebook_path(user_ns: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> str | None:
@@ -29,10 +32,43 @@ def notebook_path(user_ns: Mapping[str, Any], environ: Mapping[str, str] = os.en
 
 
 def is_hidden_in(shell: Any) -> Callable[[str], bool]:
-    """A test for names that IPython put there itself: they are no part of the user's state."""
-    own = frozenset(shell.user_ns_hidden) | {"exit", "quit", "get_ipython"}
+    """A test for names that are no part of the user's state: what IPython put there itself.
+
+    A name that the user bound anew (``exit = 5``, ``for _ in rows``) is the user's.
+    """
+    user_ns: dict[str, Any] = shell.user_ns
+    reserved = frozenset(shell.user_ns_hidden) | _ADDED
 
     def is_hidden(name: str) -> bool:
-        return name in own or _HISTORY.fullmatch(name) is not None
+        if name in reserved:
+            return _is_ipythons(name, user_ns.get(name))
+        if name[:1] != "_":
+            return False
+        if name[:2] == "__" and name[-2:] == "__" and len(name) > _UNDERSCORES:
+            return _OF_MODULES.fullmatch(name) is not None
+        return _is_history(name, user_ns.get(name))
+
+    def _is_ipythons(name: str, value: Any) -> bool:
+        if value is None or value is shell.user_ns_hidden.get(name, _NOTHING):
+            return True
+        owner = getattr(value, "__self__", value)  # get_ipython is a method of the shell
+        return name in _ADDED and str(type(owner).__module__).startswith(_MAKERS)
+
+    def _is_history(name: str, value: Any) -> bool:
+        if not (found := _HISTORY.fullmatch(name)):
+            return False
+        if found["last"]:
+            return value is getattr(shell.displayhook, name, _NOTHING)
+        if found["result"]:
+            return value is shell.history_manager.output_hist.get(int(found["result"]), _NOTHING)
+        return isinstance(value, str)
 
     return is_hidden
+
+
+_ADDED = frozenset({"exit", "quit", "get_ipython"})
+_MAKERS = ("IPython.", "ipykernel.")
+_UNDERSCORES = 3
+_NOTHING = object()
+_HISTORY = re.compile(r"(?P<last>_{1,3})|_(?P<result>\d+)|_i{1,3}|_i\d+")
+"""Names of the last results, of any result, of inputs."""

@@ -105,6 +105,8 @@ class Namespace:
         self.setup = [(n, s) for n, s in self.setup if n != name] + [(name, plan.source)]
         bound = {n for n in plan.code.binds if n in live.origins}
         live.setup_names |= bound
+        for name_bound in bound:
+            live.serialiser.setup.note(name_bound)
         live.since_commit.gone |= bound
         live.since_commit.made -= bound
         live.since_cell.made -= bound

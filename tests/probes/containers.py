@@ -112,10 +112,9 @@ PROBES = [  # one line a cell, however long: that is how they read best
     ),
     Probe("generator", "generator = (i for i in [1])", refuses="suspended code"),
     Probe("coroutine", "async def coroutine_f(): pass\ncoroutine = coroutine_f()", refuses="suspended code"),
-    Probe("memory_view", "memory_view = memoryview(b'abc')", refuses="a window into memory"),
     Probe(
         "weak",
-        "import weakref\nclass weak_C: pass\nweak_c = weak_C()\nweak = weakref.ref(weak_c)",
-        refuses="a weak reference",
+        "import weakref\nclass weak_C: pass\nweak_c = weak_C()\nweak = weakref.ref(weak_c, print)",
+        refuses="a function to be called when an object goes",
     ),
 ]

@@ -17,7 +17,7 @@ from evercell.state.code.definitions import Definitions, is_definition_node
 from evercell.state.content.chunking import name as chunk_name
 from evercell.state.content.manifest import Group
 from evercell.state.pickling.pickled import Pickled, is_large
-from evercell.state.pickling.pickler import Serialiser
+from evercell.state.pickling.serialiser import Serialiser
 from evercell.state.typerules.shareable import is_scalar
 
 Fresh = Mapping[frozenset[str], Pickled]

@@ -12,7 +12,7 @@ from evercell.state.changes.lazy import LazyVariables
 from evercell.state.changes.local_modules import LocalModules
 from evercell.state.changes.process_state import STATES, ProcessState
 from evercell.state.code.definitions import Definitions
-from evercell.state.pickling.pickler import Serialiser
+from evercell.state.pickling.serialiser import Serialiser
 
 OUTSIDE = "outside of any cell"
 """Who made a variable that no cell is known to have made."""
@@ -62,10 +62,13 @@ class LiveVariables:
         self.modules = LocalModules(folder)
         self.definitions = Definitions(variables)
         self.lazy = LazyVariables(variables)
+        self.setup_names: set[str] = set()
+        """Variables that a ``%%setup`` cell makes anew in every kernel: they are not saved."""
+        self.serialiser = Serialiser(variables, self.definitions, self.setup_names)
         self.groups = Groups(
             self.value,
             self.definitions,
-            Serialiser(variables, self.definitions),
+            self.serialiser,
             is_deferred=self.lazy.__contains__,
         )
         self.process = ProcessState(environ)
@@ -76,8 +79,6 @@ class LiveVariables:
 
         When such a cell runs again there are those of later cells, too: they are no inputs of it.
         """
-        self.setup_names: set[str] = set()
-        """Variables that a ``%%setup`` cell makes anew in every kernel: they are not saved."""
         self.since_cell = Changes()
         self.since_commit = Changes()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
@@ -22,6 +24,7 @@ def _required(name: str) -> Any:
 _SKELETON = _required("_make_skeleton_class")
 _SKELETON_OF_ENUM = _required("_make_skeleton_enum")
 _TRACKER_OF = _required("_get_or_create_tracker_id")
+_SET_STATE = _required("_class_setstate")
 _FIND_OR_TRACK = _required("_lookup_class_or_track")
 
 
@@ -39,6 +42,34 @@ def make_skeleton(metaclass: type, name: str, bases: tuple[type, ...], *rest: An
     """A class without its attributes; the one that was made before, where this process knows it."""
     made: type = _SKELETON(metaclass, name, bases, *rest)
     return made
+
+
+def make_skeleton_as(
+    base: Any, metaclass: Any, name: str, bases: Any, namespace: dict[str, Any], tracker: str, _: Any
+) -> type:
+    """The same without a call of the metaclass: made as this base of it makes a class."""
+    resolved = types.resolve_bases(bases)
+    namespace = namespace if resolved is bases else {**namespace, "__orig_bases__": bases}
+    made: type = base.__new__(metaclass, name, resolved, dict(namespace))
+    base.__init__(made, name, resolved, dict(namespace))
+    found: type = known_as(tracker, made)
+    return found
+
+
+def make_skeleton_of_enum(*arguments: Any) -> Any:
+    """An enumeration with its members; the one that was made before, where this process knows it."""
+    return _SKELETON_OF_ENUM(*arguments)
+
+
+def set_state(made: type, state: tuple[dict[str, Any], Any], put: Callable[..., None] = setattr) -> None:
+    """Attributes of a class, by way of ``put``."""
+    if put is setattr:
+        _SET_STATE(made, state)
+        return
+    attributes, slotstate = state
+    for name in attributes.keys() - {"_abc_impl"}:
+        put(made, name, attributes[name])
+    _SET_STATE(made, ({name: attributes[name] for name in attributes.keys() & {"_abc_impl"}}, slotstate))
 
 
 def tracker_of(definition: Any) -> str:

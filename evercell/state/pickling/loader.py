@@ -13,6 +13,7 @@ from evercell.state.code.definitions import Definitions, is_definition_node
 from evercell.state.content.chunk_reader import Memory, fetch
 from evercell.state.content.manifest import Group, VerifiedManifest
 from evercell.state.pickling import former_names
+from evercell.state.pickling.exact import MARK, ExactUnpickler
 from evercell.state.proxies.paths import find_paths, named
 from evercell.state.proxies.placeholder import Missing, Placeholder
 from evercell.state.typerules import factories
@@ -40,6 +41,8 @@ class Loading:
         """The value of a stream. Only for content whose manifest was verified."""
         token = factories.resolver.set(self)
         try:
+            if bytes(stream[-len(MARK) :]) == MARK:
+                return ExactUnpickler(stream, buffers=buffers, variables=self.variables).load()
             if any(stream.find(mark) >= 0 for mark in former_names.MARKS):
                 return _FormerUnpickler(io.BytesIO(stream), buffers=buffers).load()
             return pickle.loads(stream, buffers=buffers)
@@ -56,7 +59,8 @@ class Loading:
 
         token = factories.resolver.set(self)
         try:
-            unpickler = SalvagingUnpickler(bytes(stream), buffers)
+            exact = ExactUnpickler(b"", buffers=(), variables=self.variables)
+            unpickler = SalvagingUnpickler(bytes(stream), buffers, find=exact.persistent_load)
             return unpickler.load(), unpickler.lost
         finally:
             factories.resolver.reset(token)

@@ -47,6 +47,8 @@ class Notes:
     """Types of its objects, but for plain containers and texts and numbers, functions and classes."""
     inlined: set[int] = field(default_factory=set)
     """Ids of functions that are in it rather than beside it."""
+    identities: set[int] = field(default_factory=set)
+    """Ids of further objects by which it may be tied to others: what no pickler's memo tells."""
 
 
 @dataclass
@@ -76,18 +78,22 @@ class Pickled:
     @property
     def mutable(self) -> frozenset[int]:
         """Ids of the mutable objects in it."""
-        return mutable_ids(self.pickler, self.notes.inlined) if self.pickler is not None else frozenset()
+        if self.pickler is None:
+            return frozenset()
+        return mutable_ids(self.pickler, self.notes.inlined) | self.notes.identities
 
     @cached_property
     def shareable(self) -> frozenset[int]:
         """Ids of those that others may hold, too, as far as it is known."""
         if self.pickler is None:
             return frozenset()
-        return shareable_ids(self.pickler, self.notes.inlined, self.root)
+        return shareable_ids(self.pickler, self.notes.inlined, self.root) | self.notes.identities
 
     def met(self, ids: Set[int]) -> Set[int]:
         """Which of these (ids of mutable objects) are in it."""
-        return met_ids(self.pickler, ids) if ids and self.pickler is not None else set()
+        if not ids or self.pickler is None:
+            return set()
+        return met_ids(self.pickler, ids) | (ids & self.notes.identities)
 
     def forget_objects(self) -> None:
         """Hold them no longer: how they are tied to others is known."""

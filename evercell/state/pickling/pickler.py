@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copyreg
+import functools
 import io
+import operator
 import pickle
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
@@ -16,111 +18,36 @@ from evercell.state.code.definitions import Definitions, code_names
 from evercell.state.code.sources import Sources
 from evercell.state.internals.standard_library import fill_slot_names
 from evercell.state.pickling.code_objects import CodeOfCell, reduce_cell, reduce_code
-from evercell.state.pickling.framing import without_frames
-from evercell.state.pickling.loader import Loading
-from evercell.state.pickling.pickled import Notes, Pickled
-from evercell.state.pickling.proof import prove
-from evercell.state.pickling.recursion import is_too_deep, with_room
+from evercell.state.pickling.pickled import Notes
+from evercell.state.pickling.recursion import is_too_deep
+from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.proxies.placeholder import Missing
-from evercell.state.typerules import factories
+from evercell.state.typerules import factories, sentinels
+from evercell.state.typerules.caches import reduce_cache
 from evercell.state.typerules.classes import reduce_class
+from evercell.state.typerules.instances import forgotten, reduce_quietly
+from evercell.state.typerules.modules import home_of, is_place_of_code, reduce_module
 from evercell.state.typerules.packages import library_of
+from evercell.state.typerules.reach import reach_of
 from evercell.state.typerules.rebuilding import CannotRebuild, rebuilder_of
-from evercell.state.typerules.reducers import held_by_its_module, reduce_known, without_own_access
+from evercell.state.typerules.reducers import reduce_known
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, type_name
-
-_WORTH_PROVING = 16 << 20
-"""Bytes of a value up to which it is loaded for a trial."""
+from evercell.state.typerules.sentinels import reduce_held
+from evercell.state.typerules.shareable import is_number
 
 SMALL_BUFFER = 16 * 1024
 """Bytes up to which a buffer stays in the stream."""
 
 
-class Serialiser:
-    """Serialises nodes of one live namespace."""
-
-    def __init__(self, variables: dict[str, Any], definitions: Definitions) -> None:
-        self._variables = variables
-        self._definitions = definitions
-        self._sources = Sources()
-        self._proved_kinds: set[type] = set()
-        """Types whose objects came back as they were when they were loaded for a trial."""
-
-    def dumps(
-        self, value: Any, members: Sequence[Any], *, name: str, variables: Mapping[str, Any] | None = None
-    ) -> Pickled:
-        """Serialise the value of the variable ``name``, or (as a dict) of several ``variables``.
-
-        ``members`` are the definitions that belong into it rather than beside it.
-
-        What cannot be kept is left out, a placeholder in its place; the rest is kept.
-        """
-        if value is self._variables:
-            return self._without_value(name, value, ValueError("it is the notebook's own namespace"))
-        inside = {id(member) for member in members}
-        try:
-            try:
-                pickler = self._take_apart(value, inside, name)
-            except Exception as error:
-                if not is_too_deep(error):
-                    raise
-                pickler = with_room(lambda: self._take_apart(value, inside, name))
-        except Exception as error:  # noqa: BLE001  user code runs in __reduce__; whatever it raises costs this value only
-            if is_too_deep(error):
-                error = RecursionError("its objects nest too deeply")
-            return self._without_value(name, value, error)
-        notes = pickler.notes
-        new = Pickled(
-            without_frames(pickler.stream.getvalue()), pickler.buffers, notes, root=id(value), pickler=pickler
-        )
-        if not members and self._is_unproved(new):
-            return self._proved(new, value, name, variables or {name: value})
-        return new
-
-    def _is_unproved(self, new: Pickled) -> bool:
-        """Whether it is to be loaded once before it is relied on."""
-        notes = new.notes
-        if notes.rebuilt or new.size > _WORTH_PROVING:  # to rebuild has effects: not for a trial
-            return False
-        unproved = notes.kinds - self._proved_kinds
-        if any(hasattr(kind, "__del__") for kind in unproved):
-            return False  # neither has the end of the copy
-        return bool(notes.left_out or unproved)
-
-    def _proved(self, new: Pickled, value: Any, name: str, variables: Mapping[str, Any]) -> Pickled:
-        notes = new.notes
-        loading = Loading(self._variables, self._definitions.value)
-        compared = not notes.kinds <= self._proved_kinds
-        proof = prove(loading, variables, value, new.stream, new.buffers, compared=compared)
-        if proof.is_in_vain and notes.left_out:
-            cause = notes.left_out[0]
-            return self._as_placeholder(name, value, f"it depends on {cause.type}: {cause.why}", cause.advice)
-        notes.doubts += proof.doubts
-        if not proof.doubts:
-            self._proved_kinds |= notes.kinds
-        return new
-
-    def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
-        pickler = NotebookPickler(
-            io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name
-        )
-        pickler.dump(value)
-        return pickler
-
-    def _without_value(self, name: str, value: Any, error: Exception) -> Pickled:
-        why = f"it cannot be serialised ({type(error).__name__}: {error})"
-        return self._as_placeholder(name, value, why, UNKNOWN_ADVICE)
-
-    def _as_placeholder(self, name: str, value: Any, why: str, advice: str) -> Pickled:
-        note = Missing(name, type_name(type(value)), why[:300], advice)
-        stream = self._take_apart(note.placeholder(), set(), name).stream.getvalue()
-        return Pickled(stream, notes=Notes(left_out=[note]), is_placeholder=True)
+_CACHE = type(functools.lru_cache(int))
 
 
 class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Takes values apart as the tables say, and notes what came up."""
 
     keeps_buffers_apart = True
+    setup: SetupParts | None = None
+    """What setup cells made, where it is referred to."""
 
     def __init__(
         self,
@@ -142,6 +69,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._inside = inside
         self._name = name
         self.notes = Notes()
+        self._trials: set[int] = set()
 
     def reducer_override(self, value: Any) -> Any:
         """How a value that is no plain container is taken apart."""
@@ -152,13 +80,15 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._class(value)
         if kind is types.CellType:
             return reduce_cell(value)
+        if kind is types.ModuleType:
+            return reduce_module(value) or super().reducer_override(value)
         if kind is types.CodeType:
             return self._code(CodeOfCell(value, None))
         if kind is CodeOfCell:
             return self._code(value)
         self._note_library(kind.__module__)
         self.notes.kinds.add(kind)
-        known = reduce_known(value, kind)
+        known = reduce_known(value, kind) if kind is not _CACHE else self._cache(value)
         if known is not None:
             return known
         return self._by_rule(value, kind)
@@ -186,12 +116,14 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         refused = refusal(value)
         if refused is not None:
             return self._leave_out(value, f"it is {refused.kind}", refused.advice)
-        held = held_by_its_module(value, kind)
+        held = reduce_held(value, kind)
         return held if held is not None else self._other(value, kind)
 
     def _other(self, value: Any, kind: type) -> Any:
         if persisted.is_ours(kind) and persisted.name_of(kind) is None:
             return self._leave_out_ours(value)
+        if is_number(kind) and value != value:
+            self.notes.identities.add(id(value))
         if kind in self.dispatch_table or kind in copyreg.dispatch_table:
             return super().reducer_override(value)
         try:
@@ -202,7 +134,15 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._leave_out(value, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
         if isinstance(reduced, str):
             return self._by_its_name(value, reduced, kind)
-        return without_own_access(reduced, kind)
+        for name, left in forgotten(value, reduced, kind):
+            self._note_forgotten(name, left, kind)
+        return reduce_quietly(reduced, value, kind)
+
+    def _note_forgotten(self, name: str, left: Any, kind: type) -> None:
+        what = f"{self._name} ({kind.__qualname__}.{name})"
+        why = f"the __getstate__ of {kind.__qualname__} leaves it out"
+        advice = "let __getstate__ keep it, or keep it in a variable of its own"
+        self.notes.left_out.append(Missing(what, type_name(type(left)), why, advice))
 
     def _by_its_name(self, value: Any, name: str, kind: type) -> Any:
         """An object that says that its module holds it under this name."""
@@ -216,10 +156,44 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _leave_out(self, value: Any, why: str, advice: str, called: str | None = None) -> Any:
         kind = type_name(type(value)) if called is None else "str"
-        note = Missing(called or self._name, kind, why[:300], advice)
+        note = Missing(called or self._called(value), kind, why[:300], advice)
         self.notes.left_out.append(note)
         self.notes.left_objects.append(value)
+        reach = reach_of(value, self._variables)
+        self.notes.identities |= reach.ids
+        self.notes.reads |= reach.reads
         return note.placeholder().__reduce__()
+
+    def _cache(self, cache: Any) -> Any:
+        """A cached function. (One that is met again in what it remembers itself needs no second look.)"""
+        if id(cache) in self._trials:
+            return reduce_cache(cache, lambda _: False)
+        self._trials.add(id(cache))
+        try:
+            return reduce_cache(cache, self._is_kept)
+        except ValueError as error:
+            return self._leave_out(cache, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
+        finally:
+            self._trials.discard(id(cache))
+
+    def _is_kept(self, value: Any) -> bool:
+        """Whether nothing has to be left out of a value."""
+        trial = type(self)(
+            io.BytesIO(), [], self._variables, self._definitions, self._sources, self._inside, self._name
+        )
+        trial.setup, trial._trials = self.setup, self._trials
+        try:
+            trial.dump(value)
+        except RecursionError:
+            raise
+        except Exception:  # noqa: BLE001  whatever the user's class raises
+            return False
+        return not trial.notes.left_out
+
+    def _called(self, value: Any) -> str:
+        """The variable that a value is, or those that it is in."""
+        names = [name for name in self._name.split(", ") if self._variables.get(name) is value]
+        return ", ".join(names) or self._name
 
     # -- code ------------------------------------------------------------------------------------
 
@@ -242,7 +216,15 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._decorated(function, *made)
         if persisted.is_ours(function):
             return self._ours(function)
-        return super().reducer_override(function)
+        module = str(function.__module__)
+        if module != "__main__" and sentinels.find(module, function.__qualname__, None) is function:
+            return super().reducer_override(function)
+        where = home_of(function.__globals__)
+        if where is function.__globals__ and not is_place_of_code(where, self._variables):
+            return super().reducer_override(function)
+        self.notes.inlined.add(id(function))
+        _, (code, name, closure), *rest = self._by_value(function)
+        return factories.make_function_in, (code, name, closure, where), *rest
 
     def _decorated(self, function: Any, decorator: str, plain: Any, options: dict[str, Any]) -> Any:
         """A function under a decorator of ours: kept as what is decorated and how, never as our code."""
@@ -287,6 +269,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         return owner if owner.__dict__.get(parts[-1]) is method else None
 
     def _class(self, kind: type) -> Any:
+        if type(kind).__name__ == "PyCArrayType":
+            return operator.mul, (vars(kind)["_type_"], vars(kind)["_length_"])  # ctypes has one such class
         if kind.__module__ == "__main__" and id(kind) not in self._inside:
             return self._reference(kind)
         if kind.__module__ == "__main__":
@@ -300,7 +284,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def _reference(self, definition: Any) -> Any:
         node = self._definitions.node(definition)
         self.notes.refs.add(node)
-        return factories.definition, (node,)
+        name = self.setup.name_of(definition) if self.setup is not None else None
+        return (factories.definition, (node,)) if name is None else (factories.made_by_setup, (name, node))
 
 
 def _keeper(buffers: list[pickle.PickleBuffer]) -> Callable[[pickle.PickleBuffer], bool]:

@@ -39,8 +39,13 @@ class SalvagingUnpickler(PythonUnpickler):  # type: ignore[misc]
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(PythonUnpickler.dispatch)
 
-    def __init__(self, stream: bytes, buffers: Iterable[Any]) -> None:
+    def __init__(
+        self, stream: bytes, buffers: Iterable[Any], *, find: Callable[[Any], Any] | None = None
+    ) -> None:
+        """``find`` gives what the stream refers to beside classes and functions (`ExactUnpickler`)."""
         super().__init__(io.BytesIO(stream), buffers=buffers)
+        if find is not None:
+            self.persistent_load = find
         self.lost: list[Unloadable] = []
 
     def find_class(self, module: str, name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from evercell.state.internals.cloudpickle import is_skeleton, is_skeleton_of_enum
 from evercell.state.typerules import factories
+from evercell.state.typerules.packages import is_users
 
 
 def reduce_class(reduced: Any, kind: type) -> Any:
@@ -16,6 +17,8 @@ def reduce_class(reduced: Any, kind: type) -> Any:
     generic = kind.__dict__.get("__pydantic_generic_metadata__") or {}
     if generic.get("origin") is not None:  # there is one such class in a process, found in a cache
         return operator.getitem, (generic["origin"], generic["args"])
+    if isinstance(reduced, tuple) and is_skeleton_of_enum(reduced[0]):
+        return _enum(reduced, kind)
     if not isinstance(reduced, tuple) or not is_skeleton(reduced[0]):
         return reduced
     _, (metaclass, name, bases, namespace, tracker, extra), (attributes, slotstate), *rest = reduced
@@ -23,7 +26,31 @@ def reduce_class(reduced: Any, kind: type) -> Any:
         namespace = {**namespace, "__slots__": attributes["__slots__"]}
         attributes = {n: a for n, a in attributes.items() if not _is_slot(a, kind) and n != "__slots__"}
     arguments = (metaclass, name, bases, namespace, tracker, extra)
+    if is_users(metaclass) and metaclass.__setattr__ is not type.__setattr__:
+        rest = [None, None, factories.fill_class]
     return (factories.make_class, arguments, (attributes, slotstate), *rest)
+
+
+_SET_BY_ENUM = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
+
+
+def _enum(reduced: tuple[Any, ...], kind: Any) -> tuple[Any, ...]:
+    """With its aliases, and with what its members have beside their values."""
+    _, (bases, name, qualname, _, *rest), (attributes, slotstate), *_ = reduced
+    members = {n: vars(member)["_value_"] for n, member in kind.__members__.items()}
+    beside = {
+        n: {a: v for a, v in vars(m).items() if a not in _SET_BY_ENUM} for n, m in kind.__members__.items()
+    }
+    attributes = {n: a for n, a in attributes.items() if n not in members}
+    state = (attributes, slotstate, {n: found for n, found in beside.items() if found})
+    return (
+        factories.make_enum,
+        (bases, name, qualname, members, *rest),
+        state,
+        None,
+        None,
+        factories.fill_enum,
+    )
 
 
 _TRACKER = -2
@@ -36,11 +63,11 @@ _PLACE = "__firstlineno__"
 def anonymous(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     """A class taken apart, without what tells it from an equal one: where and when it was defined."""
     make = reduced[0]
-    if not (make is factories.make_class or is_skeleton(make) or is_skeleton_of_enum(make)):
+    if make not in (factories.make_class, factories.make_enum) and not is_skeleton(make):
         return reduced
-    _, arguments, (attributes, slotstate), *rest = reduced
+    _, arguments, (attributes, *others), *rest = reduced
     known = {name: value for name, value in attributes.items() if name != _PLACE}
-    return (make, (*arguments[:_TRACKER], None, *arguments[_TRACKER + 1 :]), (known, slotstate), *rest)
+    return (make, (*arguments[:_TRACKER], None, *arguments[_TRACKER + 1 :]), (known, *others), *rest)
 
 
 def _is_slot(attribute: Any, kind: type) -> bool:

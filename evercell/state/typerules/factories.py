@@ -6,14 +6,22 @@ import functools
 import importlib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 from evercell.core.errors import StateError
 from evercell.state.code.sources import python_version, recompiled, show_again
 from evercell.state.internals import pandas
-from evercell.state.internals.cloudpickle import known_as, make_skeleton
+from evercell.state.internals.cloudpickle import (
+    known_as,
+    make_skeleton,
+    make_skeleton_as,
+    make_skeleton_of_enum,
+    set_state,
+)
+from evercell.state.typerules.packages import is_users
 
 
 class Resolver(Protocol):
@@ -31,6 +39,12 @@ resolver: ContextVar[Resolver] = ContextVar("resolver")
 def definition(node: str) -> Any:
     """A function or class of the notebook, saved beside what refers to it."""
     return resolver.get().definition(node)
+
+
+def made_by_setup(name: str, node: str) -> Any:
+    """A function or class that a setup cell defines in each kernel; the saved one where it does no more."""
+    found = resolver.get().variables.get(name)
+    return found if isinstance(found, type | types.FunctionType) else resolver.get().definition(node)
 
 
 def named_in_notebook(qualname: str) -> Any:
@@ -56,6 +70,14 @@ def find_in(variables: dict[str, Any], qualname: str) -> Any:
 def attribute_of_module(module: str, name: str) -> Any:
     """An object that a module holds."""
     return getattr(importlib.import_module(module), name)
+
+
+def sentinel_of_module(module: str, name: str, kind: Any) -> Any:
+    """An object that a module (or a class in it) holds to be compared with; another one where it is no more."""
+    try:
+        return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError):
+        return object.__new__(kind)
 
 
 # -- functions -----------------------------------------------------------------------------------
@@ -85,6 +107,11 @@ def make_function(code: types.CodeType, name: str, closure: tuple[Any, ...] | No
     return types.FunctionType(code, resolver.get().variables, name, None, closure)
 
 
+def make_function_in(code: types.CodeType, name: str, closure: Any, where: Any) -> types.FunctionType:
+    """A function of another namespace, or of a module."""
+    return types.FunctionType(code, where if isinstance(where, dict) else vars(where), name, None, closure)
+
+
 def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     """What a function has beside its code."""
     function.__dict__.update(state.pop("__dict__"))
@@ -105,11 +132,31 @@ def make_class(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) 
     for base in hooks:
         base.__init_subclass__ = quiet
     try:
-        skeleton: type = make_skeleton(metaclass, name, bases, *rest)
+        if not is_users(metaclass):
+            return make_skeleton(metaclass, name, bases, *rest)
+        base = next(kind for kind in metaclass.__mro__ if not is_users(kind))
+        return make_skeleton_as(base, metaclass, name, bases, *rest)
     finally:
         for base, hook in hooks.items():
             base.__init_subclass__ = hook
-    return skeleton
+
+
+def fill_class(made: type, state: tuple[dict[str, Any], Any]) -> None:
+    """Attributes of a class whose metaclass would note or refuse them."""
+    set_state(made, state, put=type.__setattr__)
+
+
+def make_enum(*arguments: Any) -> Any:
+    """An enumeration with its members, without their attributes."""
+    return make_skeleton_of_enum(*arguments)
+
+
+def fill_enum(made: Any, state: tuple[dict[str, Any], Any, dict[str, dict[str, Any]]]) -> None:
+    """What an enumeration and its members have beside their values."""
+    attributes, slotstate, beside = state
+    set_state(made, (attributes, slotstate))
+    for name, found in beside.items():
+        vars(made.__members__[name]).update(found)
 
 
 def _registered_before(_: type[Any], /, **options: Any) -> None:
@@ -127,7 +174,7 @@ def fill_object(made: Any, state: Any) -> None:
     """Attributes of an object whose class would answer for those that it does not have yet."""
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     if attributes:
-        made.__dict__.update(attributes)
+        object.__getattribute__(made, "__dict__").update(attributes)
     for name, value in (slots or {}).items():
         object.__setattr__(made, name, value)
 
@@ -135,6 +182,11 @@ def fill_object(made: Any, state: Any) -> None:
 def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
     """The contents of a closure's cell, made before them."""
     cell.cell_contents = state[0]
+
+
+def match_again(pattern: Any, text: Any, start: int, end: int) -> Any:
+    """What a pattern finds at a place."""
+    return pattern.match(text, start, end)
 
 
 def make_dict_view(shown: dict[Any, Any], kind: str) -> Any:
@@ -177,7 +229,10 @@ def make_array(memory: Any, dtype: Any, shape: Any, order: Any, writeable: bool)
     """An array on memory of its own."""
     import numpy
 
-    array = numpy.ndarray(shape, dtype, memory, order=order)
+    lent = (
+        bytearray(memory) if isinstance(memory, bytes) else memory
+    )  # a view of it may be made to be written to
+    array = numpy.ndarray(shape, dtype, lent, order=order)
     if array.flags.writeable != writeable:
         array.flags.writeable = writeable
     return array
@@ -189,11 +244,41 @@ def make_view(
     """A view of ``base`` (an array, or other memory), which both go on to share."""
     import numpy
 
-    is_flat = not isinstance(base, numpy.ndarray)
-    low = base if is_flat or not base.flags.c_contiguous else numpy.ndarray((base.nbytes,), "u1", base)
-    view = numpy.ndarray(shape, dtype, low, offset, strides)
-    view.flags.writeable = writeable
-    return view if kind is None else view.view(kind)
+    with _written(base, writeable):
+        view = numpy.ndarray(shape, dtype, _flat(base), offset, strides)
+        view.flags.writeable = writeable
+        return view if kind is None else view.view(kind)
+
+
+def make_row(base: Any, dtype: Any, offset: int) -> Any:
+    """A row of a structured array, or of other memory, which both go on to share."""
+    import numpy
+
+    return numpy.ndarray((1,), dtype, _flat(base), offset)[0]
+
+
+def _flat(base: Any) -> Any:
+    """The same memory in a row, as bytes, where that is needed."""
+    import numpy
+
+    if not isinstance(base, numpy.ndarray):
+        return base
+    return numpy.ndarray((base.nbytes,), "u1", base if base.flags.c_contiguous else base.T)
+
+
+@contextmanager
+def _written(base: Any, writeable: bool) -> Iterator[None]:
+    """A view may be older than the prohibition to write to its base."""
+    flags = getattr(base, "flags", None)
+    if not writeable or flags is None or flags.writeable:
+        yield
+        return
+    with suppress(ValueError):
+        flags.writeable = True
+    try:
+        yield
+    finally:
+        flags.writeable = False
 
 
 def make_array_of(kind: type, memory: Any, dtype: Any, shape: Any, order: Any, writeable: bool) -> Any:

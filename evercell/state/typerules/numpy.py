@@ -1,14 +1,21 @@
-"""NumPy arrays: what they share comes back shared, and a subclass keeps what it has beside its numbers."""
+"""NumPy arrays: what shares memory comes back sharing it, and a subclass keeps what it has beside its numbers.
+
+Who shares memory is told by addresses: a view of any kind (a slice, a field, a window made with strides, a row of a
+structured array, a masked array's data) is kept as a place in the object that owns its memory.
+"""
 
 from __future__ import annotations
 
 import array as arrays
+import gc
 import mmap
 import pickle
 import sys
+from functools import cache
 from sys import getrefcount
 from typing import Any
 
+from evercell.state.internals.standard_library import address_of
 from evercell.state.typerules import factories
 
 _ANY_VIEW = 16 << 20
@@ -17,10 +24,10 @@ _ANY_VIEW = 16 << 20
 _WORTH_A_VIEW = 16
 """So are those of larger ones, if these are not more than so many times larger, or in use elsewhere, too."""
 
-_ONLY_THIS_VIEW = 3
-"""References to a base that nobody else has: the view's, `_base_of`'s, and getrefcount's argument."""
-
 _OWN_MEANS = ("__reduce__", "__reduce_ex__", "__setstate__")
+
+_MOST = 100
+"""Objects that are asked, where an array's memory belongs to something that is no array, for the array behind it."""
 
 Reduced = tuple[Any, ...]
 
@@ -28,7 +35,11 @@ Reduced = tuple[Any, ...]
 def reduce_array(value: Any) -> Reduced | None:
     """How an array is taken apart; None for what is none, or knows its own way."""
     numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(value, numpy.ndarray) or not _is_kept_here(type(value), numpy.ndarray):
+    if numpy is None:
+        return None
+    if isinstance(value, numpy.void):
+        return _row(value)
+    if not isinstance(value, numpy.ndarray) or not _is_kept_here(type(value)):
         return None
     if type(value) is numpy.ndarray:
         return _view(value, None) or _whole(value)
@@ -44,11 +55,13 @@ def _is_in_a_file(array: Any) -> bool:
     return isinstance(array, mmap.mmap)
 
 
-def _is_kept_here(kind: type, plain: type) -> bool:
+def _is_kept_here(kind: type) -> bool:
+    numpy = sys.modules["numpy"]
+    plain = numpy.ma.MaskedArray if issubclass(kind, numpy.ma.MaskedArray) else numpy.ndarray
     return all(getattr(kind, name) is getattr(plain, name) for name in _OWN_MEANS)
 
 
-def _of_subclass(value: Any, plain: type) -> Reduced:
+def _of_subclass(value: Any, plain: type) -> Reduced | None:
     kind, beside = type(value), dict(getattr(value, "__dict__", {}))
     view = _view(value, kind)
     if view is not None:
@@ -56,6 +69,8 @@ def _of_subclass(value: Any, plain: type) -> Reduced:
     whole = _whole(value.view(plain))
     if whole is not None:
         return factories.make_array_of, (kind, *whole[1]), beside, None, None, factories.fill_beside
+    if issubclass(kind, sys.modules["numpy"].ma.MaskedArray):
+        return None
     make, arguments, state = value.__reduce__()
     return make, arguments, (state, beside), None, None, factories.fill_array
 
@@ -73,39 +88,107 @@ def _whole(array: Any) -> Reduced | None:
     return factories.make_array, (memory, array.dtype, array.shape, order, flags.writeable)
 
 
+# -- views ---------------------------------------------------------------------------------------
+
+
 def _view(array: Any, kind: type | None) -> Reduced | None:
-    base = _base_of(array)
-    if base is None:
+    owner = _owner_of(array.base, array)
+    if owner is None or (_is_array(owner) and not _is_worth_a_view(array, owner)):
         return None
-    offset = array.__array_interface__["data"][0] - _address(base)
-    arguments = (base, array.dtype, array.shape, array.strides, int(offset), array.flags.writeable)
+    offset = array.__array_interface__["data"][0] - _address(owner)
+    arguments = (owner, array.dtype, array.shape, array.strides, int(offset), array.flags.writeable)
     return factories.make_view, arguments if kind is None else (*arguments, kind)
 
 
-def _address(base: Any) -> int:
-    if not hasattr(base, "__array_interface__"):
-        import numpy
-
-        base = numpy.frombuffer(base, "u1")
-    return int(base.__array_interface__["data"][0])
-
-
-def _base_of(array: Any) -> Any:
-    """The memory that this one is a view of, if it is worth keeping as one."""
-    base = array.base
-    if array.dtype.hasobject or base is None:
-        return None
-    if isinstance(base, memoryview):
-        return base.obj if type(base.obj) in (bytearray, arrays.array) else None
-    if not _is_array(base) or base.dtype.hasobject:
-        return None
-    if array.flags.writeable and not base.flags.writeable:
-        return None  # taken before its base was made read-only; none like it can be made of that base
-    if base.nbytes > max(_ANY_VIEW, _WORTH_A_VIEW * array.nbytes) and getrefcount(base) <= _ONLY_THIS_VIEW:
-        return None  # ten rows that are all that is left of gigabytes: nobody could tell from a copy
-    return base
+def _row(value: Any) -> Reduced:
+    """One element of a structured array, which goes on to be a part of it."""
+    owner = _owner_of(value.base, value) if value.base is not None else None
+    if owner is None:
+        return factories.make_row, (sys.modules["numpy"].array([value], value.dtype), value.dtype, 0)
+    offset = value.__array_interface__["data"][0] - _address(owner)
+    return factories.make_row, (owner, value.dtype, int(offset))
 
 
-def _is_array(base: Any) -> bool:
-    plain = sys.modules["numpy"].ndarray
-    return type(base) is plain or (isinstance(base, plain) and _is_kept_here(type(base), plain))
+def _is_worth_a_view(array: Any, owner: Any) -> bool:
+    """Not ten rows that are all that is left of gigabytes: nobody could tell from a copy."""
+    return owner.nbytes <= max(_ANY_VIEW, _WORTH_A_VIEW * array.nbytes) or _references(array) > _of_one_view()
+
+
+def _references(array: Any) -> int:
+    """References to the object that an array is a view of."""
+    return getrefcount(array.base)
+
+
+@cache
+def _of_one_view() -> int:
+    """What `_references` says where the view alone has it."""
+    return _references(sys.modules["numpy"].zeros(2)[1:])
+
+
+def _address(owner: Any) -> int:
+    if _is_array(owner):
+        return int(owner.__array_interface__["data"][0])
+    return address_of(owner)
+
+
+def _owner_of(base: Any, part: Any) -> Any:
+    """The object that owns the memory of an array or a row, None where that is itself (or cannot be kept).
+
+    Every array on the way there is one that shows at least the memory of the part.
+    """
+    owner = None
+    while base is not None:
+        if isinstance(base, memoryview):
+            base = base.obj
+        elif isinstance(base, sys.modules["numpy"].void):
+            base = base.base
+        elif _is_array(base):
+            if not _is_kept_here(type(base)) or not base.flags.forc:
+                base = base.base
+                continue
+            owner, base = base, base.base if not isinstance(base, sys.modules["numpy"].memmap) else None
+        elif _lends_memory(base):
+            return base
+        else:
+            found = _array_behind(base, part if owner is None else owner)
+            return found if found is not None else owner
+    return owner
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, sys.modules["numpy"].ndarray)
+
+
+def _lends_memory(value: Any) -> bool:
+    ctypes = sys.modules.get("ctypes")
+    return type(value) in (bytearray, arrays.array) or (
+        ctypes is not None and isinstance(value, ctypes.Array)
+    )
+
+
+def _array_behind(base: Any, part: Any) -> Any:
+    """An array whose memory another object lends (by ``__array_interface__``), found among what that one holds."""
+    low, high = _range(part)
+    waiting, seen = [base], {id(base)}
+    for one in waiting:
+        for inner in gc.get_referents(one):
+            if id(inner) in seen or isinstance(inner, type) or len(waiting) > _MOST:
+                continue
+            seen.add(id(inner))
+            if not _is_array(inner):
+                waiting.append(inner)
+                continue
+            start, end = _range(inner)
+            if start <= low and high <= end:
+                behind = _owner_of(inner.base, inner)
+                return inner if behind is None else behind
+    return None
+
+
+def _range(array: Any) -> tuple[int, int]:
+    """Addresses of an array's first byte and of the one after its last."""
+    low = high = int(array.__array_interface__["data"][0])
+    for extent, stride in zip(array.shape, array.strides, strict=True):
+        reach = (extent - 1) * stride
+        low, high = (low + reach, high) if reach < 0 else (low, high + reach)
+    return low, high + array.dtype.itemsize

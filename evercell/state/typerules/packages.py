@@ -80,3 +80,11 @@ def is_users_own(module: types.ModuleType) -> bool:
     if not isinstance(path, str) or any(part in INSTALLED for part in Path(path).parts):
         return False
     return not path.startswith(_STANDARD)
+
+
+def is_users(kind: type) -> bool:
+    """Whether a class is the notebook's, or of a module beside it."""
+    if kind.__module__ == "__main__":
+        return True
+    module = sys.modules.get(kind.__module__)
+    return module is None or is_users_own(module)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import gc
-import sys
+import struct
 import types
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 from evercell.state.internals.cloudpickle import tracker_of
 from evercell.state.internals.matplotlib import interpolation_steps, undo_counting
 from evercell.state.proxies import is_lazy_proxy
-from evercell.state.typerules import factories
+from evercell.state.typerules import buffers, factories, weak
+from evercell.state.typerules.exceptions import reduce_exception
 from evercell.state.typerules.numpy import reduce_array
-from evercell.state.typerules.packages import is_users_own
 from evercell.state.typerules.pandas import reduce_table
 
 Reduced = tuple[Any, ...]
@@ -29,29 +27,17 @@ def reduce_known(value: Any, kind: type) -> Reduced | None:
         return factories.make_resource, (factory_of(value),)
     reducer = _REDUCERS.get(f"{kind.__module__}.{kind.__qualname__}")
     if reducer is None and issubclass(kind, BaseException):
-        reducer = _exception
+        reducer = reduce_exception
     if reducer is None:
         reducer = reduce_table if kind.__module__.partition(".")[0] == "pandas" else reduce_array
-    return reducer(value)
+    return reducer(value) or (buffers.reduce_c_data(value) if reducer is reduce_array else None)
 
 
 # -- caches --------------------------------------------------------------------------------------
 
 
-def _lru_cache(value: Any) -> Reduced | None:
-    if getattr(value.__wrapped__, "__module__", None) != "__main__":
-        return None
-    return factories.make_cache, (value.__wrapped__, value.cache_parameters())
-
-
 def _cached_property(value: Any) -> Reduced:
     return factories.make_cached_property, (value.func, value.attrname)
-
-
-def _weak_keys(value: Any) -> Reduced | None:
-    """Kept where the keys are classes (``functools.singledispatch``): those live on by themselves."""
-    items = dict(value)
-    return (weakref.WeakKeyDictionary, (items,)) if all(isinstance(key, type) for key in items) else None
 
 
 def _dict_view(value: Any) -> Reduced:
@@ -73,19 +59,6 @@ def _new_type(value: Any) -> Reduced | None:
     return factories.make_new_type, arguments
 
 
-# -- objects that answer for attributes which they do not have -------------------------------------
-
-
-def without_own_access(reduced: Any, kind: type) -> Any:
-    """Where a class has a ``__getattr__``, its objects' attributes are put in without asking it: it would
-    look for what is not there yet, without end.
-    """
-    has_state = isinstance(reduced, tuple) and len(reduced) > 2 and reduced[2] is not None
-    if not has_state or len(reduced) > 5 or not hasattr(kind, "__getattr__") or hasattr(kind, "__setstate__"):
-        return reduced
-    return (*(*reduced, None, None)[:5], factories.fill_object)
-
-
 # -- what libraries hold for all ------------------------------------------------------------------
 
 
@@ -97,6 +70,23 @@ def _structure(dtype: Any) -> Reduced | None:
         arguments,
         tuple(dict(p) if isinstance(p, dict | types.MappingProxyType) else p for p in state),
     )
+
+
+def _structure_of_bytes(value: Any) -> Reduced:
+    return struct.Struct, (value.format,)
+
+
+def _flat(iterator: Any) -> Reduced | None:
+    """An array's ``flat``, where it was not begun."""
+    return (getattr, (iterator.base, "flat")) if iterator.index == 0 else None
+
+
+def _match(match: Any) -> Reduced | None:
+    """What a pattern found, by finding it again; None where it is not found so."""
+    again = match.re.match(match.string, match.start(), match.endpos)
+    if again is None or again.regs != match.regs:
+        return None
+    return factories.match_again, (match.re, match.string, match.start(), match.endpos)
 
 
 _SMALL_PATH = 64
@@ -117,60 +107,26 @@ def _callbacks(registry: Any) -> Reduced:
     return reduced
 
 
-# -- exceptions ----------------------------------------------------------------------------------
-
-
-def _exception(error: BaseException) -> Reduced | None:
-    """Without a call of its class: an ``__init__`` seldom takes what ``args`` holds."""
-    kind = type(error)
-    if kind.__reduce__ is not BaseException.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
-        return None
-    state = dict(error.__dict__)
-    if error.__context__ is not None or error.__cause__ is not None:
-        # the last one last: setting the cause sets it, too
-        state |= {"__context__": error.__context__, "__cause__": error.__cause__}
-        state["__suppress_context__"] = error.__suppress_context__
-    return factories.make_exception, (kind, error.args), state or None
-
-
-# -- objects that belong to a module -------------------------------------------------------------
-
-
-def held_by_its_module(value: Any, kind: type) -> Reduced | None:
-    """The one object of its module (``numpy.random``'s generator, a library's default settings), by name.
-
-    Saved by value it would come back as another one, and tie together all variables that hold it. Where
-    the module is the user's own, what the notebook changed in the object is put back into it.
-    """
-    module = sys.modules.get(kind.__module__)
-    if module is None or kind.__module__ == "__main__":
-        return None
-    name = _attributes(kind.__module__).get(id(value))
-    if name is None or module.__dict__.get(name) is not value:
-        return None
-    found = (factories.attribute_of_module, (kind.__module__, name))
-    if not is_users_own(module):
-        return found
-    reduced = value.__reduce_ex__(5)
-    return (*found, reduced[2]) if isinstance(reduced, tuple) and len(reduced) > 2 else found
-
-
-@functools.cache
-def _attributes(module: str) -> dict[int, str]:
-    """Names of a module's own objects, by id, as they were when it was first asked."""
-    return {id(value): name for name, value in vars(sys.modules[module]).items()}
-
-
 _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "builtins.dict_keys": _dict_view,
     "builtins.dict_values": _dict_view,
     "builtins.dict_items": _dict_view,
-    "functools._lru_cache_wrapper": _lru_cache,
     "functools.cached_property": _cached_property,
     "builtins.mappingproxy": _mapping_proxy,
     "typing.NewType": _new_type,
     "numpy.dtypes.VoidDType": _structure,
     "matplotlib.path.Path": _path,
     "matplotlib.cbook.CallbackRegistry": _callbacks,
-    "weakref.WeakKeyDictionary": _weak_keys,
+    "weakref.WeakKeyDictionary": weak.reduce_keys,
+    "weakref.WeakValueDictionary": weak.reduce_values,
+    "_weakrefset.WeakSet": weak.reduce_set,
+    "weakref.WeakMethod": weak.reduce_method,
+    "weakref.ReferenceType": weak.reduce_reference,
+    "weakref.ProxyType": weak.reduce_proxy,
+    "weakref.CallableProxyType": weak.reduce_proxy,
+    "builtins.memoryview": buffers.reduce_window,
+    "_contextvars.ContextVar": buffers.reduce_context_variable,
+    "_struct.Struct": _structure_of_bytes,
+    "re.Match": _match,
+    "numpy.flatiter": _flat,
 }

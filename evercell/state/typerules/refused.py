@@ -31,6 +31,7 @@ _PROCESS = Refusal("a process of this kernel", "wait for it inside the step, and
 _DISPLAY = Refusal("a part of the page that this kernel drives", "make it anew where it is shown")
 _SHELL = Refusal("this kernel itself", "get it where it is used: get_ipython()")
 _SUSPENDED = Refusal("suspended code", "keep a list of its values instead, or make it anew where it is used")
+_CALLS_BACK = Refusal("a function to be called when an object goes", "set it up anew where it is needed")
 _MEMORY = Refusal("a window into memory", "keep the bytes or the array itself")
 
 REFUSED: dict[str, Refusal] = {
@@ -92,12 +93,10 @@ REFUSED: dict[str, Refusal] = {
     "builtins.frame": _SUSPENDED,
     "builtins.traceback": _SUSPENDED,
     "builtins.memoryview": _MEMORY,
-    "weakref.ReferenceType": Refusal("a weak reference", "keep the object itself"),
-    "weakref.ProxyType": Refusal("a weak reference", "keep the object itself"),
-    "weakref.CallableProxyType": Refusal("a weak reference", "keep the object itself"),
-    "weakref.WeakMethod": Refusal("a weak reference", "keep the object itself"),
-    "weakref.WeakValueDictionary": Refusal("weak references", "keep the objects themselves"),
-    "weakref.WeakKeyDictionary": Refusal("weak references", "keep the objects themselves"),
+    "weakref.ReferenceType": _CALLS_BACK,
+    "weakref.ProxyType": _CALLS_BACK,
+    "weakref.CallableProxyType": _CALLS_BACK,
+    "weakref.finalize": _CALLS_BACK,
 }
 
 UNKNOWN_ADVICE = f"keep what it was made from, and {_SETUP}"

@@ -6,8 +6,11 @@ import datetime
 import decimal
 import enum
 import fractions
+import functools
+import numbers
 import pathlib
 import re
+import sys
 import types
 import uuid
 from typing import Any
@@ -39,21 +42,33 @@ _ATOMS_BY_NAME = frozenset(
     }
 )
 
+_NO_ATOMS_BY_NAME = frozenset({"numpy.void"})
+"""Objects of those types that can be written to."""
+
 _ATOMS_BY_MODULE = frozenset({"typing", "dataclasses", "inspect"})
 """Modules whose objects are shared by everything that uses them (``Optional[int]`` is one object)."""
 
 _FUNCTIONS_OF_CYTHON = "_cython_"
 
-_SCALARS: tuple[type, ...] = (
-    str, bytes, int, float, complex, bool, type(None), types.ModuleType, types.BuiltinFunctionType,
-)  # fmt: skip
+_SCALARS: tuple[type, ...] = (str, bytes, int, float, complex, bool, type(None))
 
 _known: dict[type, bool] = {}
 
 
 def is_scalar(value: Any) -> bool:
     """Whether a value surely holds no other object that could be shared."""
-    return type(value) in _SCALARS
+    kind = type(value)
+    if kind in _SCALARS:
+        return bool(value == value)  # which NaN it is can be told
+    if kind is types.ModuleType:
+        return sys.modules.get(value.__name__) is value
+    return kind is types.BuiltinFunctionType and isinstance(value.__self__, types.ModuleType | None)
+
+
+@functools.cache
+def is_number(kind: type) -> bool:
+    """Whether objects of this type are numbers: of NaN it can be told which one it is."""
+    return issubclass(kind, numbers.Number) and not issubclass(kind, enum.Enum)
 
 
 def is_atom(value: Any) -> bool:
@@ -66,11 +81,12 @@ def is_atom_type(kind: type) -> bool:
     try:
         return _known[kind]
     except KeyError:
-        atom = (
+        names = {f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__}
+        atom = not names & _NO_ATOMS_BY_NAME and (
             issubclass(kind, _ATOMS)
             or kind.__module__ in _ATOMS_BY_MODULE
             or kind.__module__.startswith(_FUNCTIONS_OF_CYTHON)
-            or any(f"{base.__module__}.{base.__qualname__}" in _ATOMS_BY_NAME for base in kind.__mro__)
+            or bool(names & _ATOMS_BY_NAME)
         )
         _known[kind] = atom
         return atom

@@ -119,7 +119,7 @@ PROBES = [
     Probe(
         "weak_values",
         "import weakref\nclass weak_values_C: pass\nwv_c = weak_values_C()\nweak_values = weakref.WeakValueDictionary(a=wv_c)",
-        refuses="weak references",
+        "assert weak_values['a'] is wv_c and len(weak_values) == 1",
     ),
     Probe(
         "trace_back",

@@ -31,7 +31,7 @@ PROBES = [
     Probe(
         "context_variable",
         "import contextvars\ncontext_variable = contextvars.ContextVar('cv', default=1)",
-        refuses="context_variable",
+        "assert context_variable.get() == 1",
     ),
     Probe(
         "thread_local",

@@ -1,0 +1,117 @@
+"""Nodes of a live namespace as streams."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+from evercell.state.code.definitions import Definitions
+from evercell.state.code.sources import Sources
+from evercell.state.pickling.exact import MARK, ExactPickler, needs_exactness
+from evercell.state.pickling.framing import without_frames
+from evercell.state.pickling.loader import Loading
+from evercell.state.pickling.pickled import Notes, Pickled
+from evercell.state.pickling.pickler import NotebookPickler
+from evercell.state.pickling.proof import prove
+from evercell.state.pickling.recursion import is_too_deep, with_room
+from evercell.state.pickling.setup_parts import SetupParts
+from evercell.state.proxies.placeholder import Missing
+from evercell.state.typerules.refused import UNKNOWN_ADVICE, type_name
+
+_WORTH_PROVING = 16 << 20
+"""Bytes of a value up to which it is loaded for a trial."""
+
+
+class Serialiser:
+    """Serialises nodes of one live namespace."""
+
+    def __init__(
+        self, variables: dict[str, Any], definitions: Definitions, setup_names: Set[str] = frozenset()
+    ) -> None:
+        """``setup_names``: variables that setup cells make anew in each kernel, as of the moment."""
+        self.setup = SetupParts(variables, setup_names)
+        self._variables = variables
+        self._definitions = definitions
+        self._sources = Sources()
+        self._proved_kinds: set[type] = set()
+        """Types whose objects came back as they were when they were loaded for a trial."""
+
+    def dumps(
+        self, value: Any, members: Sequence[Any], *, name: str, variables: Mapping[str, Any] | None = None
+    ) -> Pickled:
+        """Serialise the value of the variable ``name``, or (as a dict) of several ``variables``.
+
+        ``members`` are the definitions that belong into it rather than beside it.
+
+        What cannot be kept is left out, a placeholder in its place; the rest is kept.
+        """
+        if value is self._variables:
+            return self._without_value(name, value, ValueError("it is the notebook's own namespace"))
+        inside = {id(member) for member in members}
+        try:
+            try:
+                pickler = self._take_apart(value, inside, name)
+            except Exception as error:
+                if not is_too_deep(error):
+                    raise
+                pickler = with_room(lambda: self._take_apart(value, inside, name))
+        except Exception as error:  # noqa: BLE001  user code runs in __reduce__; whatever it raises costs this value only
+            if is_too_deep(error):
+                error = RecursionError("its objects nest too deeply")
+            return self._without_value(name, value, error)
+        mark = MARK if isinstance(pickler, ExactPickler) else b""
+        stream = without_frames(pickler.stream.getvalue()) + mark
+        new = Pickled(stream, pickler.buffers, pickler.notes, root=id(value), pickler=pickler)
+        if not members and self._is_unproved(new):
+            return self._proved(new, value, name, variables or {name: value})
+        return new
+
+    def _is_unproved(self, new: Pickled) -> bool:
+        """Whether it is to be loaded once before it is relied on."""
+        notes = new.notes
+        if notes.rebuilt or new.size > _WORTH_PROVING:  # to rebuild has effects: not for a trial
+            return False
+        unproved = notes.kinds - self._proved_kinds
+        if any(hasattr(kind, "__del__") for kind in unproved):
+            return False  # neither has the end of the copy
+        return bool(notes.left_out or unproved)
+
+    def _proved(self, new: Pickled, value: Any, name: str, variables: Mapping[str, Any]) -> Pickled:
+        notes = new.notes
+        loading = Loading(self._variables, self._definitions.value)
+        compared = not notes.kinds <= self._proved_kinds
+        proof = prove(loading, variables, value, new.stream, new.buffers, compared=compared)
+        if proof.is_in_vain and notes.left_out:
+            cause = notes.left_out[0]
+            return self._as_placeholder(name, value, f"it depends on {cause.type}: {cause.why}", cause.advice)
+        notes.doubts += proof.doubts
+        if not proof.doubts:
+            self._proved_kinds |= notes.kinds
+        return new
+
+    def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
+        try:
+            pickler = self._with(NotebookPickler, value, inside, name)
+        except Exception as error:
+            if is_too_deep(error):
+                raise
+            return self._with(ExactPickler, value, inside, name)  # may refer to what cannot be taken apart
+        if needs_exactness(pickler, pickler.stream.getvalue(), self.setup):
+            return self._with(ExactPickler, value, inside, name)
+        return pickler
+
+    def _with(self, kind: type[NotebookPickler], value: Any, inside: set[int], name: str) -> NotebookPickler:
+        pickler = kind(io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name)
+        pickler.setup = self.setup
+        pickler.dump(value)
+        return pickler
+
+    def _without_value(self, name: str, value: Any, error: Exception) -> Pickled:
+        why = f"it cannot be serialised ({type(error).__name__}: {error})"
+        return self._as_placeholder(name, value, why, UNKNOWN_ADVICE)
+
+    def _as_placeholder(self, name: str, value: Any, why: str, advice: str) -> Pickled:
+        note = Missing(name, type_name(type(value)), why[:300], advice)
+        stream = self._take_apart(note.placeholder(), set(), name).stream.getvalue()
+        return Pickled(stream, notes=Notes(left_out=[note]), is_placeholder=True)

@@ -1,0 +1,107 @@
+"""Exceptions: with their notes, causes and attributes, and a traceback that shows the same lines."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from evercell.state.typerules import factories
+
+Reduced = tuple[Any, ...]
+
+_LONGEST = 200
+"""Entries of a traceback from which on its middle is left out."""
+
+
+def reduce_exception(error: BaseException) -> Reduced | None:
+    """Without a call of its class: an ``__init__`` seldom takes what ``args`` holds. None: it knows its own way."""
+    kind: Any = type(error)
+    reducer = next(base for base in kind.__mro__ if "__reduce__" in vars(base))
+    if reducer.__module__ != "builtins" or kind.__reduce_ex__ is not object.__reduce_ex__:
+        return None
+    state: dict[str, Any] = {}
+    if (attributes := object.__getstate__(error)) is not None:
+        state["attributes"] = attributes
+    arguments: tuple[Any, ...] = error.__reduce__()[1]  # type: ignore[assignment]
+    if isinstance(error, BaseExceptionGroup):
+        state["arguments"], arguments = error.args, (error.message, error.exceptions)
+    known = {*map(id, error.args), *map(id, arguments), id(None)}
+    members = {name: getattr(error, name, None) for name in _members(kind)}
+    if found := {name: value for name, value in members.items() if id(value) not in known}:
+        state["members"] = found
+    if error.__context__ is not None or error.__cause__ is not None or error.__suppress_context__:
+        state["chain"] = (error.__context__, error.__cause__, error.__suppress_context__)
+    if error.__traceback__ is not None:
+        state["traceback"] = _entries(error.__traceback__)
+    return factories.make_exception, (kind, arguments), state or None, None, None, fill_exception
+
+
+@cache
+def _members(kind: Any) -> tuple[str, ...]:
+    """Attributes that built-in exceptions keep outside of ``__dict__`` (``OSError.filename``, ``NameError.name``)."""
+    kinds = (types.MemberDescriptorType, types.GetSetDescriptorType)
+    bases = [b for b in kind.__mro__ if b.__module__ == "builtins" and b not in (BaseException, object)]
+    return tuple(
+        n for base in bases for n, found in vars(base).items() if isinstance(found, kinds) and n[0] != "_"
+    )
+
+
+def _entries(traceback: types.TracebackType) -> tuple[tuple[str, str, str, int], ...]:
+    """File, name, qualified name and line of each entry."""
+    entries = []
+    for entry in _chain(traceback):
+        code = entry.tb_frame.f_code
+        entries.append((code.co_filename, code.co_name, code.co_qualname, entry.tb_lineno))
+    if len(entries) > _LONGEST:
+        entries[_LONGEST // 2 : -_LONGEST // 2] = []
+    return tuple(entries)
+
+
+def _chain(traceback: types.TracebackType | None) -> Iterator[types.TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def fill_exception(error: BaseException, state: dict[str, Any]) -> None:
+    """What an exception has beside its arguments."""
+    factories.fill_object(error, state.get("attributes"))
+    error.args = state.get("arguments", error.args)
+    for name, value in state.get("members", {}).items():
+        with suppress(AttributeError, TypeError):  # one that is made of the arguments
+            setattr(error, name, value)
+    if "chain" in state:
+        error.__context__, error.__cause__, error.__suppress_context__ = state["chain"]
+    if "traceback" in state:
+        error.__traceback__ = make_traceback(state["traceback"])
+
+
+_RAISES = compile("def raises():\n    raise StopAsyncIteration\n    yield", "", "exec").co_consts[0]
+"""Code of a generator: its frame knows nobody who called it, and so keeps nothing of ours alive."""
+
+
+def make_traceback(entries: tuple[tuple[str, str, str, int], ...]) -> types.TracebackType | None:
+    """A traceback of these lines. Its frames have no variables any more."""
+    made = None
+    for filename, name, qualname, line in reversed(entries):
+        code = _RAISES.replace(
+            co_filename=filename, co_name=name, co_qualname=qualname, co_firstlineno=line - 1
+        )
+        frame = _frame_of(types.FunctionType(code, {"__name__": "__main__", "__file__": filename}))
+        made = types.TracebackType(made, frame, frame.f_lasti, line)
+    return made
+
+
+def _frame_of(function: types.FunctionType) -> types.FrameType:
+    try:
+        next(function())
+    except StopAsyncIteration:
+        traceback = sys.exc_info()[2]
+    assert traceback is not None
+    entry = traceback.tb_next
+    assert entry is not None
+    return entry.tb_frame

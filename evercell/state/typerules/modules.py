@@ -1,0 +1,81 @@
+"""Modules and namespaces beside the notebook's own: of ``exec``, of ``%run``, made by hand."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import types
+import weakref
+from typing import Any
+
+Reduced = tuple[Any, ...]
+
+_homes: dict[int, weakref.ref[types.ModuleType] | None] = {}
+"""Modules by the ids of their namespaces; None for a namespace that is no module's."""
+
+
+def is_imported(module: types.ModuleType) -> bool:
+    """Whether another process finds this module by its name."""
+    attributes = object.__getattribute__(module, "__dict__")
+    name = attributes.get("__name__")
+    return sys.modules.get(str(name)) is module and (
+        attributes.get("__spec__") is not None or name in sys.builtin_module_names
+    )
+
+
+def reduce_module(module: types.ModuleType) -> Reduced | None:
+    """How a module that was made by hand is taken apart, None for one that can be imported."""
+    if is_imported(module):
+        return None
+    attributes = vars(module)
+    arguments = (str(attributes.get("__name__")), attributes.get("__doc__"))
+    return types.ModuleType, arguments, attributes, None, None, fill_module
+
+
+def fill_module(module: types.ModuleType, attributes: dict[str, Any]) -> None:
+    """What is in a module that was made by hand."""
+    vars(module).update(attributes)
+
+
+def home_of(namespace: dict[str, Any]) -> Any:
+    """The module that has this namespace, or the namespace itself."""
+    module = sys.modules.get(str(namespace.get("__name__")))
+    if module is not None and object.__getattribute__(module, "__dict__") is namespace:
+        return module
+    if "__spec__" not in namespace:
+        return namespace
+    known = _homes.get(id(namespace), _homes)
+    if known is None:
+        return namespace
+    found = known() if isinstance(known, weakref.ref) else None
+    if found is None or vars(found) is not namespace:
+        found = _search(namespace)
+        _homes[id(namespace)] = None if found is None else weakref.ref(found)
+    return namespace if found is None else found
+
+
+def is_place_of_code(namespace: dict[str, Any], variables: dict[str, Any]) -> bool:
+    """Whether code ran in this namespace: it is a variable, or has functions of its own in it.
+
+    (A library that makes functions lends them a copy of what they may name, all variables among it. Of such a one
+    only that is kept which they do name.)
+    """
+    if any(value is namespace for value in list(variables.values())):
+        return True
+    return any(_is_of(value, namespace) for value in list(namespace.values()))
+
+
+def _is_of(value: Any, namespace: dict[str, Any]) -> bool:
+    if type(value) is types.FunctionType:
+        return value.__globals__ is namespace
+    if not isinstance(value, type) or value.__module__ != namespace.get("__name__", "builtins"):
+        return False
+    return any(
+        type(own) is types.FunctionType and own.__globals__ is namespace for own in list(vars(value).values())
+    )
+
+
+def _search(namespace: dict[str, Any]) -> types.ModuleType | None:
+    """The module, asked of the collector: a namespace does not know whose it is."""
+    holders = (one for one in gc.get_referrers(namespace) if isinstance(one, types.ModuleType))
+    return next((one for one in holders if vars(one) is namespace), None)

@@ -1,0 +1,34 @@
+"""What probes take from a library: things to compare with, and functions that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Unset:
+    """Of which the library makes one."""
+
+
+MISSING = object()
+PAIR = (1, [2])
+UNSET = Unset()
+
+
+class Holder:
+    """Holds one of its own."""
+
+    NOT_SET = object()
+
+
+CALLS: list[Any] = []
+
+
+def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that notes in the library how it was called."""
+
+    def inner(*arguments: Any) -> Any:
+        CALLS.append(arguments)
+        return function(*arguments)
+
+    return inner
