@@ -45,6 +45,8 @@ class Notes:
     """Packages whose objects are in it."""
     kinds: set[type] = field(default_factory=set)
     """Types of its objects, but for plain containers and texts and numbers, functions and classes."""
+    defines: bool = False
+    """A class is in it by value: to load it changes the living one."""
     inlined: set[int] = field(default_factory=set)
     """Ids of functions that are in it rather than beside it."""
     identities: set[int] = field(default_factory=set)

@@ -279,7 +279,9 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return reduce_class(super().reducer_override(kind), kind)
         if persisted.is_ours(kind):
             return self._ours(kind)
-        return super().reducer_override(kind)
+        reduced = super().reducer_override(kind)
+        self.notes.defines |= isinstance(reduced, tuple)
+        return reduced
 
     def _reference(self, definition: Any) -> Any:
         node = self._definitions.node(definition)

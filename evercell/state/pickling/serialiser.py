@@ -70,7 +70,9 @@ class Serialiser:
     def _is_unproved(self, new: Pickled) -> bool:
         """Whether it is to be loaded once before it is relied on."""
         notes = new.notes
-        if notes.rebuilt or new.size > _WORTH_PROVING:  # to rebuild has effects: not for a trial
+        if (
+            notes.rebuilt or notes.defines or new.size > _WORTH_PROVING
+        ):  # to rebuild has effects: not for a trial
             return False
         unproved = notes.kinds - self._proved_kinds
         if any(hasattr(kind, "__del__") for kind in unproved):
@@ -85,7 +87,10 @@ class Serialiser:
         if proof.is_in_vain and notes.left_out:
             cause = notes.left_out[0]
             return self._as_placeholder(name, value, f"it depends on {cause.type}: {cause.why}", cause.advice)
-        notes.doubts += proof.doubts
+        known = [missing.name for missing in notes.left_out]
+        for doubt in proof.doubts:  # what a __getstate__ leaves out is named already
+            if not any(f"({doubt.type.rpartition('.')[2]}." in name for name in known):
+                notes.doubts.append(doubt)
         if not proof.doubts:
             self._proved_kinds |= notes.kinds
         return new

@@ -148,11 +148,25 @@ def _owner_of(base: Any, part: Any) -> Any:
                 continue
             owner, base = base, base.base if not isinstance(base, sys.modules["numpy"].memmap) else None
         elif _lends_memory(base):
-            return base
+            return base if _count(base) > _of_lender() else owner
         else:
             found = _array_behind(base, part if owner is None else owner)
             return found if found is not None else owner
     return owner
+
+
+def _count(lender: Any) -> int:
+    return getrefcount(lender)
+
+
+@cache
+def _of_lender() -> int:
+    """What `_count` says of memory that one array alone holds: nobody could tell whose memory that is. (An array that
+    was restored is on such a one.)
+    """
+    array = sys.modules["numpy"].ndarray(2, "u1", bytearray(2))
+    base = array.base
+    return _count(base)
 
 
 def _is_array(value: Any) -> bool:
