@@ -111,6 +111,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
                 why = f"it cannot be taken apart ({type(error).__name__}: {error})"
                 return self._leave_out(value, why, UNKNOWN_ADVICE)
             self.notes.rebuilt.add(type_name(kind))
+            self._note_reach(value)
             return reduced
         refused = refusal(value)
         if refused is not None:
@@ -125,6 +126,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.notes.identities.add(id(value))
         if kind in self.dispatch_table or kind in copyreg.dispatch_table:
             return super().reducer_override(value)
+        if type(kind) is not type and kind.__module__ == "__main__":
+            fill_slot_names(kind)
         try:
             reduced = value.__reduce_ex__(5)
         except RecursionError:
@@ -157,10 +160,14 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         kind = type_name(type(value)) if called is None else "str"
         note = Missing(called or self._called(value), kind, why[:300], advice)
         self.notes.left_out.append(note)
+        self._note_reach(value)
+        return note.placeholder().__reduce__()
+
+    def _note_reach(self, value: Any) -> None:
+        """What an object holds on to that is not kept with its content."""
         reach = reach_of(value, self._variables)
         self.notes.identities |= reach.ids
         self.notes.reads |= reach.reads
-        return note.placeholder().__reduce__()
 
     def _cache(self, cache: Any) -> Any:
         """A cached function. (One that is met again in what it remembers itself needs no second look.)"""
