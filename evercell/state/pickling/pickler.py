@@ -69,6 +69,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._inside = inside
         self._name = name
         self.notes = Notes()
+        self._own_dicts = self._dicts_of(name) if ", " in name else frozenset()
         self._trials: set[int] = set()
 
     def reducer_override(self, value: Any) -> Any:
@@ -138,7 +139,10 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._by_its_name(value, reduced, kind)
         for name, left in forgotten(value, reduced, kind):
             self._note_forgotten(name, left, kind)
-        return reduce_quietly(reduced, value, kind)
+        reduced = reduce_quietly(reduced, value, kind)
+        if self._own_dicts and 2 < len(reduced) < 6 and id(reduced[2]) in self._own_dicts:
+            return (*(*reduced, None, None)[:5], factories.fill_with_dict)
+        return reduced
 
     def _note_forgotten(self, name: str, left: Any, kind: type) -> None:
         what = f"{self._name} ({kind.__qualname__}.{name})"
@@ -194,6 +198,12 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         except Exception:  # noqa: BLE001  whatever the user's class raises
             return False
         return not trial.notes.left_out
+
+    def _dicts_of(self, names: str) -> frozenset[int]:
+        """Ids of the dicts among some variables: one may be that of an object's attributes."""
+        values = [self._variables.get(name) for name in names.split(", ")]
+        values += [v.__self__ for v in values if type(v) is types.BuiltinFunctionType]
+        return frozenset(id(value) for value in values if type(value) is dict)
 
     def _called(self, value: Any) -> str:
         """The variable that a value is, or those that it is in."""

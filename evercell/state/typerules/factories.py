@@ -189,6 +189,14 @@ def fill_object(made: Any, state: Any) -> None:
         object.__setattr__(made, name, value)
 
 
+def fill_with_dict(made: Any, attributes: dict[str, Any]) -> None:
+    """Attributes of an object whose dict is a variable, too: ``d = vars(made)``."""
+    if hasattr(type(made), "__setstate__"):
+        made.__setstate__(attributes)
+    else:
+        object.__setattr__(made, "__dict__", attributes)
+
+
 def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
     """The contents of a closure's cell, made before them."""
     cell.cell_contents = state[0]
