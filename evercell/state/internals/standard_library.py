@@ -5,7 +5,7 @@ from __future__ import annotations
 import copyreg
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _SLOT_NAMES: Callable[[type], object] | None = getattr(copyreg, "_slotnames", None)
@@ -20,8 +20,20 @@ def fill_slot_names(kind: type) -> None:
 
     Otherwise: the class seems to have changed when its first instance is saved, and is saved once more.
     """
-    if _SLOT_NAMES is not None:
+    if type(kind).__setattr__ is not type.__setattr__:
+        if "__slotnames__" not in vars(kind):  # the metaclass may note what is set: go past it
+            type.__setattr__(kind, "__slotnames__", list(_slots_of(kind)))
+    elif _SLOT_NAMES is not None:
         _SLOT_NAMES(kind)
+
+
+def _slots_of(kind: type) -> Iterator[str]:
+    for base in kind.__mro__:
+        names = vars(base).get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else names:
+            is_private = name.startswith("__") and not name.endswith("__")
+            if name not in ("__dict__", "__weakref__"):
+                yield f"_{base.__name__.lstrip('_')}{name}" if is_private else name
 
 
 def raw_environment() -> dict[Any, Any]:

@@ -74,7 +74,7 @@ class ExactPickler(NotebookPickler):
 
 
 class _Counter(pickle.Pickler):
-    """Notes what `getrefcount` says of an object that one list alone holds."""
+    """Notes what `getrefcount` says of an object that one tuple alone holds."""
 
     count = 0
 
@@ -90,7 +90,7 @@ class _Counter(pickle.Pickler):
 @cache
 def _references_to_one() -> int:
     counter = _Counter(io.BytesIO(), 5)
-    counter.dump([float("nan")])
+    counter.dump((float("nan"),))  # of all containers pickle holds on to a tuple's items least
     return counter.count
 
 

@@ -69,6 +69,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._inside = inside
         self._name = name
         self.notes = Notes()
+        self._own_dicts = self._dicts_of(name) if ", " in name else frozenset()
         self._trials: set[int] = set()
 
     def reducer_override(self, value: Any) -> Any:
@@ -112,6 +113,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
                 why = f"it cannot be taken apart ({type(error).__name__}: {error})"
                 return self._leave_out(value, why, UNKNOWN_ADVICE)
             self.notes.rebuilt.add(type_name(kind))
+            self._note_reach(value)
             return reduced
         refused = refusal(value)
         if refused is not None:
@@ -126,6 +128,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.notes.identities.add(id(value))
         if kind in self.dispatch_table or kind in copyreg.dispatch_table:
             return super().reducer_override(value)
+        if type(kind) is not type and kind.__module__ == "__main__":
+            fill_slot_names(kind)
         try:
             reduced = value.__reduce_ex__(5)
         except RecursionError:
@@ -136,7 +140,10 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._by_its_name(value, reduced, kind)
         for name, left in forgotten(value, reduced, kind):
             self._note_forgotten(name, left, kind)
-        return reduce_quietly(reduced, value, kind)
+        reduced = reduce_quietly(reduced, value, kind)
+        if self._own_dicts and 2 < len(reduced) < 6 and id(reduced[2]) in self._own_dicts:
+            return (*(*reduced, None, None)[:5], factories.fill_with_dict)
+        return reduced
 
     def _note_forgotten(self, name: str, left: Any, kind: type) -> None:
         what = f"{self._name} ({kind.__qualname__}.{name})"
@@ -159,10 +166,14 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         note = Missing(called or self._called(value), kind, why[:300], advice)
         self.notes.left_out.append(note)
         self.notes.left_objects.append(value)
+        self._note_reach(value)
+        return note.placeholder().__reduce__()
+
+    def _note_reach(self, value: Any) -> None:
+        """What an object holds on to that is not kept with its content."""
         reach = reach_of(value, self._variables)
         self.notes.identities |= reach.ids
         self.notes.reads |= reach.reads
-        return note.placeholder().__reduce__()
 
     def _cache(self, cache: Any) -> Any:
         """A cached function. (One that is met again in what it remembers itself needs no second look.)"""
@@ -189,6 +200,12 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         except Exception:  # noqa: BLE001  whatever the user's class raises
             return False
         return not trial.notes.left_out
+
+    def _dicts_of(self, names: str) -> frozenset[int]:
+        """Ids of the dicts among some variables: one may be that of an object's attributes."""
+        values = [self._variables.get(name) for name in names.split(", ")]
+        values += [v.__self__ for v in values if type(v) is types.BuiltinFunctionType]
+        return frozenset(id(value) for value in values if type(value) is dict)
 
     def _called(self, value: Any) -> str:
         """The variable that a value is, or those that it is in."""

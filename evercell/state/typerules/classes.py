@@ -36,7 +36,8 @@ _SET_BY_ENUM = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
 
 def _enum(reduced: tuple[Any, ...], kind: Any) -> tuple[Any, ...]:
     """With its aliases, and with what its members have beside their values."""
-    _, (bases, name, qualname, _, *rest), (attributes, slotstate), *_ = reduced
+    _, (bases, name, qualname, _, module, tracker, _), (attributes, slotstate), *_ = reduced
+    metaclass = type(kind) if type(kind) is not type(bases[-1]) else None
     members = {n: vars(member)["_value_"] for n, member in kind.__members__.items()}
     beside = {
         n: {a: v for a, v in vars(m).items() if a not in _SET_BY_ENUM} for n, m in kind.__members__.items()
@@ -45,7 +46,7 @@ def _enum(reduced: tuple[Any, ...], kind: Any) -> tuple[Any, ...]:
     state = (attributes, slotstate, {n: found for n, found in beside.items() if found})
     return (
         factories.make_enum,
-        (bases, name, qualname, members, *rest),
+        (bases, name, qualname, members, module, tracker, metaclass),
         state,
         None,
         None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import importlib
 import types
@@ -146,9 +147,18 @@ def fill_class(made: type, state: tuple[dict[str, Any], Any]) -> None:
     set_state(made, state, put=type.__setattr__)
 
 
-def make_enum(*arguments: Any) -> Any:
-    """An enumeration with its members, without their attributes."""
-    return make_skeleton_of_enum(*arguments)
+def make_enum(
+    bases: Any, name: str, qualname: str, members: Any, module: str, tracker: Any, metaclass: Any
+) -> Any:
+    """An enumeration with its members, without their attributes. No metaclass of the user's is called."""
+    if metaclass is None:
+        return make_skeleton_of_enum(bases, name, qualname, members, module, tracker, None)
+    namespace: Any = enum.EnumMeta.__prepare__(name, bases)
+    for member, value in members.items():
+        namespace[member] = value
+    made: Any = enum.EnumMeta.__new__(metaclass, name, bases, namespace)
+    made.__module__, made.__qualname__ = module, qualname
+    return known_as(tracker, made)
 
 
 def fill_enum(made: Any, state: tuple[dict[str, Any], Any, dict[str, dict[str, Any]]]) -> None:
@@ -177,6 +187,14 @@ def fill_object(made: Any, state: Any) -> None:
         object.__getattribute__(made, "__dict__").update(attributes)
     for name, value in (slots or {}).items():
         object.__setattr__(made, name, value)
+
+
+def fill_with_dict(made: Any, attributes: dict[str, Any]) -> None:
+    """Attributes of an object whose dict is a variable, too: ``d = vars(made)``."""
+    if hasattr(type(made), "__setstate__"):
+        made.__setstate__(attributes)
+    else:
+        object.__setattr__(made, "__dict__", attributes)
 
 
 def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:

@@ -180,7 +180,8 @@ def forgotten(value: Any, reduced: Any, kind: type) -> list[tuple[str, Any]]:
     if kind in _usual or not isinstance(reduced, tuple) or len(reduced) < 3 or not is_users(kind):
         return []
     plain: Any = object
-    if kind.__getstate__ is plain.__getstate__ or kind.__reduce_ex__ is not plain.__reduce_ex__:
+    owner = next(base for base in kind.__mro__ if "__getstate__" in vars(base))
+    if not is_users(owner) or kind.__reduce_ex__ is not plain.__reduce_ex__:
         return []
     state = reduced[2][0] if isinstance(reduced[2], tuple) and reduced[2] else reduced[2]
     attributes = getattr(value, "__dict__", None)
