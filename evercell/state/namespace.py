@@ -19,6 +19,7 @@ from evercell.state.changes.tracker import Tracker
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
 from evercell.state.code.provenance import CellPlan
 from evercell.state.content.manifest import ManifestDraft, VerifiedManifest
+from evercell.state.content.sealing import seal_with
 from evercell.state.content.signing import Signer
 from evercell.state.pickling.values import Values
 from evercell.state.restore import Restored, Restorer
@@ -31,9 +32,9 @@ class Namespace:
     """Wraps a live dict of variables, for whoever runs cells in it.
 
     ``hidden`` tells the names that are no part of the user's state, ``folder`` where modules of the
-    notebook lie, ``environ`` which of the environment's variables may be stored with their values,
-    ``background_active`` whether something may have run beside the cells since it was last asked: a callback, a
-    thread. Then everything is looked at.
+    notebook lie, ``environ`` which of the environment's variables may be stored as they are, ``signer`` whose key
+    seals all other secrets, ``background_active`` whether something may have run beside the cells since it was
+    last asked: a callback, a thread. Then everything is looked at.
     """
 
     def __init__(
@@ -43,8 +44,11 @@ class Namespace:
         hidden: Callable[[str], bool],
         folder: Path | None,
         environ: Sequence[str] = (),
+        signer: Callable[[], Signer] | None = None,
         background_active: Callable[[], bool] = lambda: False,
     ) -> None:
+        if signer is not None:
+            seal_with(signer)
         self._live = LiveVariables(variables, hidden=hidden, folder=folder, environ=environ)
         self._tracker = Tracker(self._live, background_active)
         self._restorer = Restorer(self._live)
@@ -142,9 +146,14 @@ class Namespace:
         self.setup = list(manifest.setup)
         return restored
 
-    def replay(self, manifest: VerifiedManifest, reader: ChunkReader) -> Restored:
-        """Put back what a step made, changed and deleted; also what it read, where that was made again."""
-        return self._restorer.replay(manifest, reader)
+    def replay(
+        self, manifest: VerifiedManifest, reader: ChunkReader, *, binds: frozenset[str] = frozenset()
+    ) -> Restored:
+        """Put back what a step made, changed and deleted; also what it read, where that was made again.
+
+        ``binds``: the names that the step's source binds.
+        """
+        return self._restorer.replay(manifest, reader, binds=binds)
 
     def load_everything(self) -> None:
         """Load what waits, before its store is closed."""

@@ -12,8 +12,10 @@ from collections.abc import MutableMapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from evercell.state.internals import tls
 from evercell.state.internals.standard_library import raw_environment
 from evercell.state.proxies.placeholder import Placeholder
+from evercell.state.typerules.secrets import Secret
 
 PYTHON_RANDOM = ":random"
 NUMPY_RANDOM = ":numpy.random"
@@ -25,24 +27,12 @@ STATES = (FOLDER, IMPORT_PATH, ENVIRON, PYTHON_RANDOM, NUMPY_RANDOM)
 TITLES = {FOLDER: "the working directory", IMPORT_PATH: "sys.path", ENVIRON: "os.environ"}
 
 
-class Withheld:
-    """A variable of the environment that a cell set, and whose value is not kept: it may be a secret."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Withheld) and other.name == self.name
-
-    def __hash__(self) -> int:
-        return hash(self.name)
-
-
 class ProcessState:
     """What a notebook changed around itself in this process. What it never changed has no state."""
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
-        """``allowed``: patterns (``WANDB_*``) of the environment's names whose values may be stored."""
+        """``allowed``: patterns (``WANDB_*``) of the environment's names whose values may be stored unsealed."""
+        tls.watch()
         self._allowed = allowed
         self._environ = dict(os.environ)
         self._last_seen = raw_environment()
@@ -86,7 +76,7 @@ class ProcessState:
         }
 
     def _environment(self, sets_environment: bool) -> dict[str, Any]:
-        """Names that cells set → value, `Withheld` or None (deleted)."""
+        """Names that cells set → value, `Secret` or None (deleted)."""
         raw = raw_environment()
         if raw != self._last_seen:
             self._last_seen, now = raw, dict(os.environ)
@@ -99,8 +89,8 @@ class ProcessState:
 
     def _kept_value(self, name: str) -> Any:
         value = os.environ.get(name)
-        is_allowed = value is None or any(fnmatchcase(name, pattern) for pattern in self._allowed)
-        return value if is_allowed else Withheld(name)
+        is_allowed = any(fnmatchcase(name, pattern) for pattern in self._allowed)
+        return value if is_allowed or value is None else Secret(value, f"os.environ[{name!r}]")
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -124,8 +114,8 @@ class ProcessState:
             _assign(os.environ, name, self._environ.get(name))
         self._chosen = set(state)
         for name, value in state.items():
-            if not isinstance(value, Placeholder | Withheld):
-                _assign(os.environ, name, value)
+            if not isinstance(value, Placeholder):
+                _assign(os.environ, name, value.text if isinstance(value, Secret) else value)
 
     def reset(self, name: str) -> None:
         """Put back what this process began with, where a checkpoint says nothing of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _SLOT_NAMES: Callable[[type], object] | None = getattr(copyreg, "_slotnames", None)
@@ -19,6 +19,12 @@ def fill_slot_names(kind: type) -> None:
         _SLOT_NAMES(kind)
 
 
-def raw_environment() -> dict[Any, Any]:
+def live_environment() -> Mapping[Any, Any]:
     """``os.environ`` as it can be compared soonest: to decode all of it takes long. Otherwise: decoded."""
-    return dict(getattr(os.environ, "_data", os.environ))
+    found: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
+    return found
+
+
+def raw_environment() -> dict[Any, Any]:
+    """A copy of `live_environment`."""
+    return dict(live_environment())

@@ -27,6 +27,7 @@ from evercell.state.typerules.packages import library_of
 from evercell.state.typerules.rebuilding import CannotRebuild, rebuilder_of
 from evercell.state.typerules.reducers import held_by_its_module, reduce_known, without_own_access
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, type_name
+from evercell.state.typerules.secrets import hide_secrets, refresh_environment
 
 SMALL_BUFFER = 16 * 1024
 """Bytes up to which a buffer stays in the stream."""
@@ -113,6 +114,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._inside = inside
         self._name = name
         self.notes = Notes()
+        refresh_environment()
 
     def reducer_override(self, value: Any) -> Any:
         """How a value that is no plain container is taken apart."""
@@ -152,7 +154,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
                 why = f"it cannot be taken apart ({type(error).__name__}: {error})"
                 return self._leave_out(value, why, UNKNOWN_ADVICE)
             self.notes.rebuilt.add(type_name(kind))
-            return reduced
+            return hide_secrets(reduced, kind)
         refused = refusal(value)
         if refused is not None:
             return self._leave_out(value, f"it is {refused.kind}", refused.advice)
@@ -172,7 +174,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._leave_out(value, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
         if isinstance(reduced, str):
             return self._by_its_name(value, reduced, kind)
-        return without_own_access(reduced, kind)
+        return without_own_access(hide_secrets(reduced, kind), kind)
 
     def _by_its_name(self, value: Any, name: str, kind: type) -> Any:
         """An object that says that its module holds it under this name."""

@@ -91,8 +91,28 @@ PROBES = [
     Probe("future", "from concurrent.futures import Future\nfuture = Future()", refuses="future"),
     Probe(
         "loop_parts",
-        "import asyncio\nloop_parts = asyncio.Queue()",
+        "import asyncio\nloop_parts = asyncio.ensure_future(asyncio.sleep(0))",
         refuses="a part of a running event loop",
+    ),
+    Probe(
+        "loop_idle",
+        "import asyncio\nli_q, li_e, li_l = asyncio.Queue(3), asyncio.Event(), asyncio.Lock(); li_q.put_nowait([1]); li_e.set(); li_same = li_q\nli_s = asyncio.BoundedSemaphore(2); await li_s.acquire(); li_c = asyncio.Condition(li_l)\nasync with li_l: pass",
+        "assert li_same is li_q and li_q.maxsize == 3 and await li_q.get() == [1] and li_e.is_set() and await li_e.wait()\nasync with li_c: assert li_l.locked()\nassert li_s._value == 1; li_s.release(); li_s.release() if li_s._value < 2 else None",
+    ),
+    Probe(
+        "loop_waiting",
+        "import asyncio\nloop_waiting = asyncio.Queue(); lw_t = asyncio.ensure_future(loop_waiting.get()); await asyncio.sleep(0)",
+        refuses="something that tasks wait for",
+    ),
+    Probe(
+        "loop_future",
+        "import asyncio\nlf = asyncio.get_running_loop().create_future(); lf.set_result([1]); lf_loop = asyncio.get_running_loop()",
+        "import asyncio\nassert lf.done() and await lf == [1] and lf_loop is asyncio.get_running_loop()",
+    ),
+    Probe(
+        "anyio_idle",
+        "import anyio\nai_s, ai_l, ai_e = anyio.Semaphore(2), anyio.CapacityLimiter(3), anyio.Event()\nai_tx, ai_rx = anyio.create_memory_object_stream(2); ai_tx.send_nowait(5)",
+        "assert ai_s.value == 2 and ai_l.total_tokens == 3 and not ai_e.is_set() and ai_rx.receive_nowait() == 5\nasync with ai_s, ai_l: pass",
     ),
     Probe(
         "resource_shared",
@@ -119,7 +139,7 @@ PROBES = [
     Probe(
         "weak_values",
         "import weakref\nclass weak_values_C: pass\nwv_c = weak_values_C()\nweak_values = weakref.WeakValueDictionary(a=wv_c)",
-        refuses="weak references",
+        "import gc\nassert weak_values['a'] is wv_c\ndel wv_c; gc.collect(); assert not weak_values",
     ),
     Probe(
         "trace_back",
