@@ -6,8 +6,9 @@ import os
 from typing import Any
 
 from evercell.state.content.sealing import CannotSeal, seal, unseal
+from evercell.state.typerules.hiding import hide_header
 from evercell.state.typerules.rebuilding import CannotRebuild, lose, rebuilds
-from evercell.state.typerules.secrets import Secret, hide_header, reference_to_environment
+from evercell.state.typerules.secrets import Secret, reference_to_environment
 
 _SETUP = "set it in a %%setup cell, which runs in every new kernel"
 
@@ -69,20 +70,12 @@ def _hide_in_raw(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, found: [(*rest, hide_header(rest[-1], value)) for *rest, value in state[found]]}
 
 
-@rebuilds("requests.structures.CaseInsensitiveDict", "urllib3._collections.HTTPHeaderDict", subclasses=True)
+@rebuilds("requests.structures.CaseInsensitiveDict", subclasses=True)
 def _case_insensitive(headers: Any) -> tuple[Any, ...]:
-    """A dict of a small name to the name and its value (or several)."""
+    """A dict of a name in small letters to the name and its value."""
 
     def hide(state: dict[str, Any]) -> dict[str, Any]:
-        return {
-            attribute: type(held)(
-                (key, type(pair)([pair[0], *(hide_header(pair[0], value) for value in pair[1:])]))
-                for key, pair in held.items()
-            )
-            if isinstance(held, dict)
-            else held
-            for attribute, held in state.items()
-        }
+        return {n: type(v)((k, hide_header(k, pair)) for k, pair in v.items()) for n, v in state.items()}
 
     return _with_state(headers.__reduce_ex__(5), hide)
 

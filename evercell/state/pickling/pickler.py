@@ -23,11 +23,12 @@ from evercell.state.pickling.recursion import is_too_deep, with_room
 from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules import factories
 from evercell.state.typerules.classes import reduce_class
+from evercell.state.typerules.hiding import hide_secrets
 from evercell.state.typerules.packages import library_of
 from evercell.state.typerules.rebuilding import CannotRebuild, rebuilder_of
 from evercell.state.typerules.reducers import held_by_its_module, reduce_known, without_own_access
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, type_name
-from evercell.state.typerules.secrets import hide_secrets, refresh_environment
+from evercell.state.typerules.secrets import is_exposed_in, refresh_environment
 
 SMALL_BUFFER = 16 * 1024
 """Bytes up to which a buffer stays in the stream."""
@@ -72,10 +73,14 @@ class Serialiser:
         )
 
     def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
-        pickler = NotebookPickler(
-            io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name
-        )
-        pickler.dump(value)
+        for thoroughly in (False, True):
+            pickler = NotebookPickler(
+                io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name
+            )
+            pickler.hides_thoroughly = thoroughly
+            pickler.dump(value)
+            if not is_exposed_in(pickler.stream.getvalue()):
+                break
         return pickler
 
     def _as_placeholder(
@@ -93,6 +98,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Takes values apart as the tables say, and notes what came up."""
 
     keeps_buffers_apart = True
+    hides_thoroughly = False
+    """Whether what the environment has under a name of secrets is hidden whatever its name in an object."""
 
     def __init__(
         self,
@@ -154,7 +161,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
                 why = f"it cannot be taken apart ({type(error).__name__}: {error})"
                 return self._leave_out(value, why, UNKNOWN_ADVICE)
             self.notes.rebuilt.add(type_name(kind))
-            return hide_secrets(reduced, kind)
+            return hide_secrets(reduced, kind, thoroughly=self.hides_thoroughly)
         refused = refusal(value)
         if refused is not None:
             return self._leave_out(value, f"it is {refused.kind}", refused.advice)
@@ -174,7 +181,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._leave_out(value, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
         if isinstance(reduced, str):
             return self._by_its_name(value, reduced, kind)
-        return without_own_access(hide_secrets(reduced, kind), kind)
+        return without_own_access(hide_secrets(reduced, kind, thoroughly=self.hides_thoroughly), kind)
 
     def _by_its_name(self, value: Any, name: str, kind: type) -> Any:
         """An object that says that its module holds it under this name."""

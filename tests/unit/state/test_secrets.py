@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +26,11 @@ def stored(cells: Cells) -> bytes:
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """A key in it, and a library whose client keeps what it was given."""
+    (tmp_path / "fake_client.py").write_text("class Client:\n    def __init__(self, o): self.options = o\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("TEST_API_KEY", KEY)
     return monkeypatch
 
@@ -68,6 +74,14 @@ HOLDERS = {
     "an engine's address": (
         "import sqlalchemy as sa\nc = sa.create_engine(f'postgresql+psycopg://me:{KEY}@localhost/x')", "c.url.password",
     ),
+    "settings of a library's client": (
+        "import fake_client\nc = fake_client.Client({'password': KEY, 'rest': {'headers': {'x-key': KEY}}})",
+        "c.options['password'] if c.options['rest']['headers']['x-key'] == c.options['password'] else 0",
+    ),
+    "headers of a class of the notebook": (
+        "class C:\n    def __init__(self): self.headers = {'Authorization': 'Bearer ' + KEY}\nc = C()",
+        "c.headers['Authorization'][7:]",
+    ),
     "an attribute that is a slot": (
         "class C:\n    __slots__ = ('token_', 'api_key')\nc = C()\nc.api_key = KEY", "c.api_key",
     ),
@@ -94,6 +108,13 @@ def test_a_key_comes_back_and_is_not_stored(make: str, get: str, source: str) ->
 
 def _named(make: str, source: str) -> str:
     return f"KEY = {source}\n{make}\ndel KEY"
+
+
+def test_a_dict_that_the_notebook_holds_elsewhere_stays_the_one_that_it_is() -> None:
+    cells = Cells()
+    cells.step("s", "class C: pass\nheaders = {'x-key': 'typed-in'}\nc = C()\nc.headers = headers")
+    fresh = resumed(cells)
+    assert fresh["c"].headers is fresh["headers"]
 
 
 def test_what_came_from_the_environment_is_what_it_has_now(environment: pytest.MonkeyPatch) -> None:
