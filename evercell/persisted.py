@@ -61,6 +61,7 @@ _HOMES: dict[str, str] = {
     "evercell.rebuilders.files": "reopen make_closed_file map_again",
     "evercell.rebuilders.network": "make_httpx make_requests_session make_whole fill_whole",
     "evercell.rebuilders.contexts": "make_context_variable set_context_variable make_local",
+    "evercell.rebuilders.logs": "standard_stream",
     "evercell.rebuilders.loops": "make_future current_loop make_bare fill_bare",
     "evercell.rebuilders.tls": "make_tls_context",
     "evercell.rebuilders.surroundings": "read_environment open_sealed",

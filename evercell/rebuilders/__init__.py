@@ -13,10 +13,16 @@ from evercell.rebuilders import (
     files as files,
 )
 from evercell.rebuilders import (
+    logs as logs,
+)
+from evercell.rebuilders import (
     loops as loops,
 )
 from evercell.rebuilders import (
     network as network,
+)
+from evercell.rebuilders import (
+    settings as settings,
 )
 from evercell.rebuilders import (
     surroundings as surroundings,

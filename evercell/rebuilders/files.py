@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
+from evercell.rebuilders.logs import standard_stream
 from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
 
 _ADVICE = "open it where it is used, or in a %%setup cell"
@@ -13,6 +15,9 @@ _ADVICE = "open it where it is used, or in a %%setup cell"
 
 @rebuilds("_io.TextIOWrapper")
 def _text(file: io.TextIOWrapper) -> tuple[Any, ...]:
+    for name in ("stdin", "stdout", "stderr"):
+        if file in (getattr(sys, name), getattr(sys, f"__{name}__")):
+            return standard_stream, (name,)
     if file.closed:
         return make_closed_file, ()
     file.flush()

@@ -7,13 +7,14 @@ cell its source says what it could reach, and after it only that is looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from evercell.core.chunks import ChunkReader
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import GONE
-from evercell.state.changes.process_state import STATES
+from evercell.state.changes.process_state import STATES, CannotEnter
 from evercell.state.changes.rollback import Savepoint, roll_back_groups, save_groups
 from evercell.state.changes.tracker import Tracker
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
@@ -181,7 +182,8 @@ class Namespace:
         for name in live.process.read().keys() - savepoint.states.keys():
             live.process.reset(name)
         for name, state in savepoint.states.items():
-            live.process.write(name, state)
+            with suppress(CannotEnter):
+                live.process.write(name, state)
         live.states = dict(savepoint.states)
         nodes = {node for group in savepoint.groups for node in group.nodes}
         find_changes(live.groups, [n for n in nodes if live.groups.value(n) is not GONE])

@@ -14,7 +14,7 @@ from typing import Any
 from evercell.core.chunks import ChunkReader
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.lazy import WORTH_DEFERRING
-from evercell.state.changes.process_state import ENVIRON, FOLDER, IMPORT_PATH, STATES, TITLES
+from evercell.state.changes.process_state import ENVIRON, FOLDER, IMPORT_PATH, STATES, CannotEnter
 from evercell.state.changes.variables import LiveVariables, Origin
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.content.manifest import VerifiedManifest
@@ -232,11 +232,8 @@ class Restorer:
         for name, state in states.items():
             try:
                 self._live.process.write(name, state)
-            except OSError as error:
-                why = f"{state} cannot be entered here ({error.strerror})"
-                lost.append(
-                    Missing(TITLES[name], "folder", why, "make that folder, or change to another one")
-                )
+            except CannotEnter as error:
+                lost.append(error.missing)
         return lost
 
     def _clear_others(self, manifest: VerifiedManifest) -> None:

@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Container, MutableMapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
+from evercell.state.changes import log_settings, python_settings
 from evercell.state.internals import tls
 from evercell.state.internals.standard_library import raw_environment
-from evercell.state.proxies.placeholder import Placeholder
+from evercell.state.proxies.placeholder import Missing, Placeholder
+from evercell.state.typerules import settings
+from evercell.state.typerules.rebuilding import load_all
 from evercell.state.typerules.secrets import Secret
 
 PYTHON_RANDOM = ":random"
@@ -22,9 +26,25 @@ NUMPY_RANDOM = ":numpy.random"
 FOLDER = ":cwd"
 IMPORT_PATH = ":sys.path"
 ENVIRON = ":os.environ"
-STATES = (FOLDER, IMPORT_PATH, ENVIRON, PYTHON_RANDOM, NUMPY_RANDOM)
+_STATES = frozenset({FOLDER, IMPORT_PATH, ENVIRON, PYTHON_RANDOM, NUMPY_RANDOM})
 
-TITLES = {FOLDER: "the working directory", IMPORT_PATH: "sys.path", ENVIRON: "os.environ"}
+
+class _States:
+    """The names of all states, those of settings included."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in _STATES or (isinstance(name, str) and name.startswith(settings.PREFIX))
+
+
+STATES: Container[str] = _States()
+
+
+class CannotEnter(Exception):
+    """This process does not take a state; ``missing`` says why."""
+
+    def __init__(self, missing: Missing) -> None:
+        super().__init__(missing.message)
+        self.missing = missing
 
 
 class ProcessState:
@@ -42,10 +62,17 @@ class ProcessState:
         """States that differed from what they were at the beginning."""
         self._chosen: set[str] = set()
         """Names of the environment that cells set."""
+        log_settings.begin()
+        ours = (*python_settings.SETTINGS, *log_settings.SETTINGS)
+        settings.keeps_settings(ours)
+        self._usual = {one.name: one.copy(one.read()) for one in ours}
+        """Settings as they were when the kernel began."""
+        self._spoken: set[str] = set()
+        """Settings that cells spoke of."""
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def read(self, *, sets_environment: bool = True) -> dict[str, Any]:
+    def read(self, *, sets_environment: bool = True, source: str = "") -> dict[str, Any]:
         """The present state of all that the notebook changed, and of what goes on by itself.
 
         What a cell changed in the environment without mentioning it (an import did) is no choice of the
@@ -62,6 +89,7 @@ class ProcessState:
             states[IMPORT_PATH] = self._path_change()
         if environment := self._environment(sets_environment):
             states[ENVIRON] = environment
+        states |= self._settings(source)
         self._changed |= states.keys()
         return states
 
@@ -92,22 +120,66 @@ class ProcessState:
         is_allowed = any(fnmatchcase(name, pattern) for pattern in self._allowed)
         return value if is_allowed or value is None else Secret(value, f"os.environ[{name!r}]")
 
+    def _settings(self, source: str) -> dict[str, Any]:
+        """Settings that are not what they were before a cell spoke of them; ``source`` is that of the last cell."""
+        found = {}
+        for one in settings.all_settings():
+            name = one.name
+            if not one.is_loaded:
+                continue
+            if one.words and name not in self._spoken:
+                if not any(word in source for word in one.words):
+                    continue
+                self._spoken.add(name)
+            try:
+                now = one.read()
+            except Exception:  # noqa: BLE001,S112  another version of the library tells it otherwise
+                continue
+            if now != self._usual.get(name, one.usual) or name in self._changed:
+                found[name] = one.copy(now)
+        return found
+
     # -- writing ---------------------------------------------------------------------------------
 
     def write(self, name: str, state: Any) -> None:
-        """Put a state back (NumPy is imported for its own). Raises `OSError` for a folder that is gone."""
+        """Put a state back (a library is imported for its own).
+
+        Raises `CannotEnter` with what to say where this process does not take it.
+        """
         self._changed.add(name)
+        if name.startswith(settings.PREFIX):
+            self._write_setting(name, state)
+            return
         if name == PYTHON_RANDOM:
             random.setstate(state)
         elif name == NUMPY_RANDOM:
             _seed_numpy(state)
         elif name == FOLDER:
-            os.chdir(state)
+            self._enter(state)
         elif name == IMPORT_PATH:
             kept = [entry for entry in self._path if entry not in state["removed"]]
             sys.path[:] = [*state["front"], *kept, *state["back"]]
         elif name == ENVIRON:
             self._write_environment(state)
+
+    def _enter(self, folder: str) -> None:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            why = f"{folder} cannot be entered here ({error.strerror})"
+            advice = "make that folder, or change to another one"
+            raise CannotEnter(Missing("the working directory", "folder", why, advice)) from error
+
+    def _write_setting(self, name: str, state: Any) -> None:
+        self._spoken.add(name)
+        load_all()  # those of libraries may not have been needed yet
+        try:
+            if (one := settings.setting(name)) is None:
+                raise LookupError("nothing here knows them")
+            one.write(state)
+        except Exception as error:
+            why = f"they are not taken here ({type(error).__name__}: {error})"
+            raise CannotEnter(Missing(name.lstrip(":"), "settings", why, "set them anew")) from error
 
     def _write_environment(self, state: dict[str, Any]) -> None:
         for name in self._chosen - state.keys():
@@ -120,7 +192,11 @@ class ProcessState:
     def reset(self, name: str) -> None:
         """Put back what this process began with, where a checkpoint says nothing of it."""
         self._changed.discard(name)
-        if name == FOLDER:
+        if (one := settings.setting(name)) is not None:
+            if one.is_loaded and (usual := self._usual.get(name, one.usual)) is not None:
+                with suppress(CannotEnter):
+                    self._write_setting(name, usual)
+        elif name == FOLDER:
             os.chdir(self._folder)
         elif name == IMPORT_PATH:
             sys.path[:] = self._path

@@ -179,7 +179,7 @@ class Tracker:
 
     def _observe_states(self, plan: CellPlan, key: bytes, label: str) -> None:
         live = self._live
-        states = live.process.read(sets_environment=plan.code.names_environment)
+        states = live.process.read(sets_environment=plan.code.names_environment, source=plan.code.normalised)
         for name, state in states.items():
             if state != live.states.get(name) or name not in live.origins:
                 live.states[name] = state

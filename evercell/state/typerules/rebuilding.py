@@ -94,7 +94,7 @@ def rebuilder_of(kind: type) -> Rebuilder | None:
     try:
         return _found[kind]
     except KeyError:
-        _load_all()
+        load_all()
         found = _registered.get(_name_of(kind))
         if found is None and _inherited:
             found = next((r for base in kind.__mro__ if (r := _inherited.get(_name_of(base)))), None)
@@ -112,7 +112,7 @@ def as_it_is(value: Any, **instead: Any) -> tuple[Any, ...]:
 
 
 @cache
-def _load_all() -> None:
+def load_all() -> None:
     """Import the modules that hold rebuilders: ours first, so that those of others win."""
     from importlib.metadata import entry_points
 

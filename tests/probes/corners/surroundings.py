@@ -48,4 +48,29 @@ PROBES = [
         "import threading\nclass tla_Own(threading.local):\n    def __init__(self, n): self.n = n\nthread_local_arguments = tla_Own(5)",
         refuses="made with arguments that it does not tell",
     ),
+    Probe(
+        "settings_of_libraries",
+        "import numpy as np, pandas as pd\nnp.set_printoptions(precision=2); pd.set_option('display.max_rows', 7); np.seterr(divide='ignore')",
+        "import numpy as np, pandas as pd\nassert np.get_printoptions()['precision'] == 2 and pd.get_option('display.max_rows') == 7 and np.geterr()['divide'] == 'ignore'",
+    ),
+    Probe(
+        "settings_of_figures",
+        "import matplotlib.pyplot as plt\nplt.rcParams['figure.dpi'] = 77",
+        "import matplotlib\nassert matplotlib.rcParams['figure.dpi'] == 77",
+    ),
+    Probe(
+        "settings_of_logging",
+        "import logging\nlogging.basicConfig(level=logging.INFO, format='>%(message)s', force=True)\nlogging.getLogger('sol.deep').setLevel('ERROR'); logging.getLogger('sol').addHandler(logging.FileHandler('sol.log'))\nlogging.getLogger('sol').warning('one')",
+        "import logging\nassert logging.getLogger().level == logging.INFO and logging.getLogger().handlers[-1].formatter._fmt == '>%(message)s'\nlogging.getLogger('sol').warning('two'); assert open('sol.log').read().split() == ['one', 'two'] and logging.getLogger('sol.deep').level == 40",
+    ),
+    Probe(
+        "settings_of_python",
+        "import warnings, decimal, sys, socket\nwarnings.filterwarnings('ignore', message='sop'); decimal.getcontext().prec = 33; socket.setdefaulttimeout(11)\ndef sop_helper():\n    sys.setrecursionlimit(4321)\n----\nsop_helper()",
+        "import warnings, decimal, sys, socket\nassert any(f[1] and f[1].pattern == 'sop' for f in warnings.filters) and decimal.getcontext().prec == 33\nassert sys.getrecursionlimit() == 4321 and socket.getdefaulttimeout() == 11",
+    ),
+    Probe(
+        "standard_streams",
+        "import sys\nclass sts_Log: pass\nsts = sts_Log(); sts.out = sys.stdout",
+        "import sys\nassert sts.out is sys.stdout",
+    ),
 ]
