@@ -25,6 +25,9 @@ from evercell.rebuilders import (
     settings as settings,
 )
 from evercell.rebuilders import (
+    sqlite as sqlite,
+)
+from evercell.rebuilders import (
     surroundings as surroundings,
 )
 from evercell.rebuilders import (

@@ -7,6 +7,7 @@ import io
 import pickle
 import types
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cloudpickle
@@ -25,7 +26,7 @@ from evercell.state.typerules import factories
 from evercell.state.typerules.classes import reduce_class
 from evercell.state.typerules.hiding import hide_secrets
 from evercell.state.typerules.packages import library_of
-from evercell.state.typerules.rebuilding import CannotRebuild, rebuilder_of
+from evercell.state.typerules.rebuilding import CannotRebuild, noting_losses, rebuilder_of
 from evercell.state.typerules.reducers import held_by_its_module, reduce_known, without_own_access
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, type_name
 from evercell.state.typerules.secrets import is_exposed_in, refresh_environment
@@ -152,7 +153,9 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         rebuild = rebuilder_of(kind)
         if rebuild is not None:
             try:
-                reduced = rebuild(value)
+                with noting_losses() as lost:
+                    reduced = rebuild(value)
+                self.notes.left_out += [replace(missing, name=self._name) for missing in lost]
             except CannotRebuild as error:
                 return self._leave_out(value, f"it is {error.kind}", error.advice, error.called)
             except Exception as error:

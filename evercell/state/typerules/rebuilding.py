@@ -50,13 +50,19 @@ _losses: ContextVar[list[Missing] | None] = ContextVar("losses", default=None)
 
 @contextmanager
 def noting_losses() -> Iterator[list[Missing]]:
-    """The list of what `lose` left out meanwhile."""
+    """The list of what `lose` and `name_loss` left out meanwhile."""
     noted: list[Missing] = []
     token = _losses.set(noted)
     try:
         yield noted
     finally:
         _losses.reset(token)
+
+
+def name_loss(part: str, why: str, advice: str) -> None:
+    """For a rebuilder: a part of the object (``its functions``) is not kept, the rest is. The step names it."""
+    if (noted := _losses.get()) is not None:
+        noted.append(Missing("", part, why[:300], advice))
 
 
 def lose(kind: str, why: str, advice: str, *, called: str = "") -> Placeholder:

@@ -42,7 +42,24 @@ PROBES = [
         refuses="csv_writer",
     ),
     Probe(
-        "cursor", "import sqlite3\ncursor = sqlite3.connect(':memory:').cursor()", refuses="a live connection"
+        "cursor",
+        "import sqlite3\ncursor = sqlite3.connect(':memory:').execute('select 1 union select 2'); cursor.fetchone()",
+        refuses="in the middle of its rows",
+    ),
+    Probe(
+        "cursor_idle",
+        "import sqlite3\ncui_c = sqlite3.connect(':memory:'); cui = cui_c.cursor(); cui.execute('create temp table t(x)'); cui.execute('insert into t values (3)'); cui_c.commit()",
+        "assert cui.connection is cui_c and cui.execute('select x from t').fetchone() == (3,); cui_c.close()",
+    ),
+    Probe(
+        "file_in_iteration",
+        "open('fii.txt', 'w').writelines(f'line {i}\\n' for i in range(9000))\nfii = open('fii.txt')\nfor fii_l in fii:\n    if fii_l == 'line 4000\\n': break",
+        "assert next(fii) == 'line 4001\\n' and sum(1 for _ in fii) == 4998; fii.close()",
+    ),
+    Probe(
+        "process_pool",
+        "from concurrent.futures import ProcessPoolExecutor\nimport multiprocessing as mp\npop = ProcessPoolExecutor(2, mp_context=mp.get_context('spawn'), max_tasks_per_child=3)",
+        "assert pop._mp_context.get_start_method() == 'spawn' and pop._max_tasks_per_child == 3; pop.shutdown()",
     ),
     Probe(
         "sqlite_settings",
