@@ -170,7 +170,9 @@ class Namespace:
         """Keep what the cell could touch, serialised in memory, for `roll_back`."""
         live = self._live
         nodes = self._tracker.with_definitions(plan.touched - live.setup_names)
-        return Savepoint(save_groups(nodes, live.groups), frozenset(live.names()), live.process.read())
+        # what the cell speaks of is looked at from here on, and so put back where the cell fails
+        states = live.process.read(sets_environment=plan.code.names_environment, source=plan.code.normalised)
+        return Savepoint(save_groups(nodes, live.groups), frozenset(live.names()), states)
 
     def roll_back(self, savepoint: Savepoint) -> list[str]:
         """Put everything back as it was at a savepoint; returns what could not be."""

@@ -259,7 +259,7 @@ class Restorer:
             self._hand_to_modules(group_id, values, manifest)
         states = {n: s for n, s in values.items() if n in STATES and not isinstance(s, Placeholder)}
         lost = self._write_states(states)
-        live.states = {**live.states, **live.process.read(sets_environment=False)}
+        live.states = {**live.states, **live.process.read()}
         return lost
 
     def _know(self, name: str, manifest: VerifiedManifest) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
-from evercell.state.changes import log_settings, python_settings
+from evercell.state.changes import log_settings, module_attributes, python_settings
 from evercell.state.internals import tls
 from evercell.state.internals.standard_library import raw_environment
 from evercell.state.proxies.placeholder import Missing, Placeholder
@@ -60,10 +60,12 @@ class ProcessState:
         self._path = list(sys.path)
         self._changed: set[str] = set()
         """States that differed from what they were at the beginning."""
+        self._speaks_of_environment = False
+        """Whether a cell spoke of the environment."""
         self._chosen: set[str] = set()
         """Names of the environment that cells set."""
         log_settings.begin()
-        ours = (*python_settings.SETTINGS, *log_settings.SETTINGS)
+        ours = (*python_settings.SETTINGS, *log_settings.SETTINGS, *module_attributes.SETTINGS)
         settings.keeps_settings(ours)
         self._usual = {one.name: one.copy(one.read()) for one in ours}
         """Settings as they were when the kernel began."""
@@ -72,7 +74,7 @@ class ProcessState:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def read(self, *, sets_environment: bool = True, source: str = "") -> dict[str, Any]:
+    def read(self, *, sets_environment: bool = False, source: str = "") -> dict[str, Any]:
         """The present state of all that the notebook changed, and of what goes on by itself.
 
         What a cell changed in the environment without mentioning it (an import did) is no choice of the
@@ -87,7 +89,8 @@ class ProcessState:
             states[FOLDER] = folder
         if sys.path != self._path or IMPORT_PATH in self._changed:
             states[IMPORT_PATH] = self._path_change()
-        if environment := self._environment(sets_environment):
+        self._speaks_of_environment |= sets_environment  # a function of the notebook may do so later
+        if environment := self._environment():
             states[ENVIRON] = environment
         states |= self._settings(source)
         self._changed |= states.keys()
@@ -103,13 +106,13 @@ class ProcessState:
             "removed": [entry for entry in self._path if entry not in sys.path],
         }
 
-    def _environment(self, sets_environment: bool) -> dict[str, Any]:
+    def _environment(self) -> dict[str, Any]:
         """Names that cells set → value, `Secret` or None (deleted)."""
         raw = raw_environment()
         if raw != self._last_seen:
             self._last_seen, now = raw, dict(os.environ)
             changed = {n for n in now.keys() | self._environ.keys() if now.get(n) != self._environ.get(n)}
-            if sets_environment:
+            if self._speaks_of_environment:
                 self._chosen |= changed
             for name in changed - self._chosen:
                 _assign(self._environ, name, now.get(name))

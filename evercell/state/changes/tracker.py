@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import Fresh
+from evercell.state.changes.module_attributes import note_assignments
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
 from evercell.state.code.analysis import CellCode, analyse
 from evercell.state.code.definitions import EVERYTHING
@@ -179,6 +180,7 @@ class Tracker:
 
     def _observe_states(self, plan: CellPlan, key: bytes, label: str) -> None:
         live = self._live
+        note_assignments(plan.code.normalised, live.variables)
         states = live.process.read(sets_environment=plan.code.names_environment, source=plan.code.normalised)
         for name, state in states.items():
             if state != live.states.get(name) or name not in live.origins:

@@ -82,12 +82,12 @@ def is_exposed_in(stream: bytes) -> bool:
 
 def reference_to_environment(text: str) -> tuple[str, str, str] | None:
     """Name of the variable that a secret came from, with what stands before and after it (``Bearer ``)."""
+    for name, value in os.environ.items():
+        if value == text and (len(text) >= SHORTEST or SECRET_WORD.search(name)):
+            return name, "", ""
     if len(text) >= SHORTEST:
         for value, name in _environment.secrets.items():
             if value in text:
                 before, _, after = text.partition(value)
                 return (name, before, after) if len(before + after) < len(value) else None
-        for name, value in os.environ.items():
-            if value == text:
-                return name, "", ""
     return None

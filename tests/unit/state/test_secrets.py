@@ -210,3 +210,14 @@ def test_without_the_library_secrets_are_named_and_nothing_is_stored(
     environment.delenv("TEST_MODE")
     fresh = resumed(cells)
     assert fresh["x"] == 1
+
+
+def test_what_a_function_of_the_notebook_sets_in_the_environment_comes_back(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.delenv("TEST_MODE", raising=False)
+    cells = Cells()
+    cells.plain("import os\ndef configure():\n    os.environ['TEST_MODE'] = 'fast'")
+    cells.step("s", "configure()")
+    environment.delenv("TEST_MODE")
+    assert in_a_new_process(cells, "__import__('os').environ.get('TEST_MODE')") == ("fast", [])

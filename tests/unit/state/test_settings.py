@@ -119,6 +119,14 @@ def test_what_no_cell_set_has_no_state() -> None:
     ) == [":numpy.random", ":random"]
 
 
+def test_an_attempt_that_failed_leaves_no_settings_behind() -> None:
+    cells = Cells()
+    cells.plain("x = 1")
+    cells.fail("s", "import decimal, os\ndecimal.getcontext().prec = 5\nos.environ['TEST_FAILED'] = '1'")
+    asked = "__import__('decimal').getcontext().prec, __import__('os').environ.get('TEST_FAILED')"
+    assert eval(asked) == (28, None)
+
+
 def test_a_log_file_goes_on_at_its_end(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     cells = Cells()
@@ -179,3 +187,34 @@ def in_a_kernel_of_its_own(script: str) -> list[str]:
         .stdout.replace(" :", "\n:")
         .split()
     )
+
+
+PATCHED: dict[str, tuple[str, str, object]] = {
+    "a value": ("import json\njson.mine = [1]", "__import__('json').mine", [1]),
+    "a function": (
+        "import json as j\ndef dumps(x): return 'mine'\nj.dumps = dumps", "__import__('json').dumps(5)", "mine",
+    ),
+    "a method of a class": (
+        "import textwrap\nfrom textwrap import TextWrapper as T\nT.fill = lambda self, text: text + '!'",
+        "__import__('textwrap').fill('a')", "a!",
+    ),
+    "of a module in a module": ("import xml.dom\nxml.dom.mine = 3", "__import__('xml.dom').dom.mine", 3),
+    "by its name": ("import json\nsetattr(json, 'mine', 5)", "__import__('json').mine", 5),
+    "a key": (
+        "import types, json\njson.api_key = 'typed-' + 'in-key'", "__import__('json').api_key", "typed-in-key",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "asked", "expected"), PATCHED.values(), ids=PATCHED)
+def test_an_attribute_of_a_module_that_a_cell_assigned_comes_back(
+    source: str, asked: str, expected: object
+) -> None:
+    script = (
+        f"c.step('s', {source!r})\nimport pickle, base64\nassert c.missing == [], c.missing\n"
+        "from tests.unit.state.memory import in_a_new_process\n"
+        f"print(repr(in_a_new_process(c, {asked!r})).replace(' ', '_'))\n"
+        "print(any(b'typed-in-key' in bytes(k.data) for k in c.memory.chunks.values()))"
+    )
+    told, is_exposed = in_a_kernel_of_its_own(script)
+    assert told == repr((expected, [])).replace(" ", "_") and is_exposed == "False"
