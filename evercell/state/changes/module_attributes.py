@@ -21,6 +21,8 @@ _SET = re.compile(r"\bsetattr\(([A-Za-z_]\w*(?:\.\w+)*), '(\w+)', ")
 Place = tuple[str, str, str]
 """Module, class in it or nothing, attribute."""
 
+_KEPT_OTHERWISE = {("sys", "", "path"), ("sys", "", "modules"), ("os", "", "environ")}
+
 _assigned: dict[Place, None] = {}
 """Places that cells of this process assigned to, in order."""
 
@@ -29,7 +31,8 @@ def note_assignments(source: str, variables: Mapping[str, Any]) -> None:
     """Remember what a cell that ran assigned to attributes of modules that it did not make itself."""
     for pattern in (_ASSIGNED, _SET):
         for owner, attribute in pattern.findall(source):
-            if (place := _place(owner.split("."), attribute, variables)) is not None:
+            place = _place(owner.split("."), attribute, variables)
+            if place is not None and place not in _KEPT_OTHERWISE:
                 _assigned[place] = None
 
 
@@ -79,4 +82,4 @@ def _write(state: dict[Place, Any]) -> None:
         _assigned[place] = None
 
 
-SETTINGS = (Setting("attributes of modules", "sys", _read, _write, usual={}),)
+SETTINGS = (Setting("modules", "sys", _read, _write, usual={}),)

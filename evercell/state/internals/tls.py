@@ -75,7 +75,7 @@ def _noting(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 def plain_kind() -> type[ssl.SSLContext]:
     """The class of Python's own, where truststore's stands in its place, too."""
-    return next(kind for kind in ssl.SSLContext.__mro__ if kind.__module__ == "ssl")
+    return next((kind for kind in ssl.SSLContext.__mro__ if kind.__module__ == "ssl"), ssl.SSLContext)
 
 
 def calls_of(context: Any) -> list[Call] | None:
