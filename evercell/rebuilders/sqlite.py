@@ -25,6 +25,8 @@ _PRAGMAS = """
 """.split()  # noqa: SIM905
 """Settings of a connection, which a database does not keep."""
 _LIMITS = range(12)
+_TAKEN = ("isolation_level", "row_factory", "text_factory")
+"""Attributes that it takes again."""
 _CACHE = type(lru_cache(int))
 """Of a connection's statements."""
 _FUNCTIONS = "select distinct name from pragma_function_list"
@@ -58,8 +60,13 @@ def _connection(connection: sqlite3.Connection) -> tuple[Any, ...]:
         "detects": _detected_types(connection),
         "one_thread": _is_for_one_thread(connection),
     }
-    taken = ("isolation_level", "row_factory", "text_factory")
-    return make_sqlite3, (content, settings, {name: getattr(connection, name) for name in taken})
+    names = (*_TAKEN, "autocommit") if _commits_by_attribute(connection) else _TAKEN
+    return make_sqlite3, (content, settings, {name: getattr(connection, name) for name in names})
+
+
+def _commits_by_attribute(connection: sqlite3.Connection) -> bool:
+    """Whether it was opened with ``autocommit``, which Python 3.12 has."""
+    return getattr(connection, "autocommit", -1) != -1
 
 
 @contextmanager
@@ -243,5 +250,4 @@ def _formerly(content: dict[str, Any], settings: tuple[Any, ...]) -> sqlite3.Con
         "detects": 0,
         "one_thread": True,
     }
-    taken = ("isolation_level", "row_factory", "text_factory")
-    return make_sqlite3(content, nothing, dict(zip(taken, settings, strict=True)))
+    return make_sqlite3(content, nothing, dict(zip(_TAKEN, settings, strict=True)))
