@@ -64,10 +64,16 @@ _HOMES: dict[str, str] = {
     "evercell.testing": "Died Durable SetClock",
     "evercell.magics.commands": "Outcome",
     "evercell.views.table": "Table",
-    "evercell.rebuilders.databases": "open_sqlite3 fill_sqlite3 create_engine create_async_engine",
+    "evercell.rebuilders.databases": "create_engine create_async_engine",
+    "evercell.rebuilders.sqlite": "open_sqlite3 fill_sqlite3 make_sqlite3 make_cursor",
     "evercell.rebuilders.displays": "make_bar",
     "evercell.rebuilders.files": "reopen make_closed_file map_again",
-    "evercell.rebuilders.network": "make_httpx make_requests_session",
+    "evercell.rebuilders.network": "make_httpx make_requests_session make_whole fill_whole",
+    "evercell.rebuilders.contexts": "make_context_variable set_context_variable make_local",
+    "evercell.rebuilders.logs": "standard_stream",
+    "evercell.rebuilders.loops": "make_future current_loop make_bare fill_bare",
+    "evercell.rebuilders.tls": "make_tls_context",
+    "evercell.rebuilders.surroundings": "read_environment open_sealed",
     "evercell.rebuilders.threads": (
         "make_event make_semaphore make_queue fill_queue make_thread_pool make_process_pool find_logger"
     ),

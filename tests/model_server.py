@@ -1,9 +1,10 @@
-"""A model on loopback that speaks the OpenAI chat protocol, and fails when it is told to."""
+"""A model on loopback that speaks the chat protocols of OpenAI and Anthropic, over TLS too, and fails when told to."""
 
 from __future__ import annotations
 
 import json
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,23 +17,40 @@ class ModelServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        """Of each request, by names in small letters."""
         self.faults: list[int | str] = []
+        self._scheme = "http"
+        if tls is not None:
+            self._scheme = "https"
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+        return f"{self._scheme}://127.0.0.1:{self.server_address[1]}/v1"
+
+    def handle_error(self, *_: object) -> None:
+        """A client that hung up, or a kernel that was killed, is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: ModelServer
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self) -> None:
+        self._note({"path": self.path})
+        self._send(200, {"path": self.path, "headers": self.server.headers[-1]})
+
+    def _note(self, asked: dict[str, Any]) -> None:
+        self.server.requests.append(asked)
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
+
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append(asked)
+        self._note(asked)
         fault = self.server.faults.pop(0) if self.server.faults else None
         if fault == "drop":
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -43,6 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif isinstance(fault, int):
             self._send(fault, {"error": {"message": "slow down", "type": "rate_limit"}})
+        elif self.path.endswith("/messages"):
+            self._send(200, _message(asked))
         elif asked.get("stream"):
             self._stream(asked)
         else:
@@ -87,10 +107,25 @@ def _completion(asked: dict[str, Any]) -> dict[str, Any]:
     return {**_head(asked, "chat.completion"), "choices": [choice], "usage": usage}
 
 
+def _message(asked: dict[str, Any]) -> dict[str, Any]:
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    said = [{"type": "text", "text": _answer(asked)}]
+    return {
+        "id": "m1",
+        "type": "message",
+        "role": "assistant",
+        "model": asked["model"],
+        "content": said,
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": usage,
+    }
+
+
 @contextmanager
-def model_server() -> Iterator[ModelServer]:
+def model_server(tls: ssl.SSLContext | None = None) -> Iterator[ModelServer]:
     """A server in a thread."""
-    server = ModelServer()
+    server = ModelServer(tls)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

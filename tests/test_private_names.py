@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 
 INTERNALS = {
     "kernel_ext/ipykernel_internals.py": "ipykernel and IPython",
+    "rebuilders/databases.py": "SQLAlchemy: pools, dialects and listeners of users' engines",
     "rebuilders/network.py": "httpx",
     "rebuilders/threads.py": "threading, queue and concurrent.futures",
     "state/internals/cloudpickle.py": "cloudpickle",

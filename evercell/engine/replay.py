@@ -14,9 +14,12 @@ from evercell.engine.outcome import Ending, StepOutcome
 from evercell.engine.outputs import decode_outputs, shorten
 from evercell.engine.session import Session
 from evercell.engine.spec import StepSpec
+from evercell.state import CellPlan
 
 
-def replay_step(session: Session, spec: StepSpec, checkpoint_id: str, executor: Executor) -> StepOutcome:
+def replay_step(
+    session: Session, spec: StepSpec, plan: CellPlan, checkpoint_id: str, executor: Executor
+) -> StepOutcome:
     """Show a completed step's outputs again and put its state back; its body does not execute."""
     checkpoint = session.store.checkpoints.get(checkpoint_id)
     manifest = session.verified_manifest(checkpoint)
@@ -28,7 +31,7 @@ def replay_step(session: Session, spec: StepSpec, checkpoint_id: str, executor: 
         )
     outputs = decode_outputs(checkpoint.outputs, session.store.chunks)
     with executor.uninterrupted():
-        restored = session.namespace.replay(manifest, session.store.chunks)
+        restored = session.namespace.replay(manifest, session.store.chunks, binds=plan.code.binds)
         _record_replay(session, checkpoint, manifest.facts.get(RESULT), changed=restored.changed)
     how = f"evercell show {session.require_run().name}@{spec.name}"
     executor.show([part for o in outputs for part in shorten(o, how_to_see=how)], step=spec.name)

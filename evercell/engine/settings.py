@@ -24,7 +24,7 @@ class Settings:
     key_path: Path
     lease_ttl: timedelta = DEFAULT_LEASE
     environ: tuple[str, ...] = ()
-    """Patterns of the names in the process's environment whose values may be stored."""
+    """Patterns of the names in the environment whose values are stored as they are; others are sealed."""
     wait_grace: float | None = None
     """Seconds that a wait may hold its kernel before the run is suspended; None: as long as it takes."""
     server_url: str | None = None

@@ -32,7 +32,7 @@ async def run_step(
         plan = session.namespace.plan(source, label=spec.name)
     match decide(session, spec, plan):
         case Replay(checkpoint_id):
-            return replay_step(session, spec, checkpoint_id, executor)
+            return replay_step(session, spec, plan, checkpoint_id, executor)
         case Execute(reason):
             _require_known_effect(session, spec, plan)
             if reason is not None:

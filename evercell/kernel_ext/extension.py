@@ -40,7 +40,8 @@ class Evercell(Configurable):
     ).tag(config=True)
     environ = List(
         Unicode(),
-        help="Patterns of names in os.environ whose values may be stored, beside those of EVERCELL_ENVIRON.",
+        help="Patterns of names in os.environ whose values are stored as they are, beside those of EVERCELL_ENVIRON; "
+        "all others are sealed.",
     ).tag(config=True)
 
 
@@ -114,6 +115,7 @@ def attach(shell: Any, *, run: str | None = None) -> Extension:
             hidden=is_hidden_in(shell),
             folder=folder,
             environ=settings.environ,
+            signer=lambda: workspace.signer,
             background_active=background.was_active,
         )
         found = workspace.store.runs.find(run) if run else None

@@ -1,88 +1,130 @@
-"""Connections and engines: made anew from their address. What a connection had not committed is not kept."""
+"""Engines of SQLAlchemy: made anew from their address, with the settings of their pool and their listeners.
+
+A pool keeps its settings to itself. Under an SQLAlchemy that has one of these names no longer, that setting is named.
+"""
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
-from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
+from evercell.state.typerules.hiding import SECRET_NAMES
+from evercell.state.typerules.rebuilding import CannotRebuild, name_loss, rebuilds
+from evercell.state.typerules.secrets import Secret
 
-_SETUP = "make it in a %%setup cell, which runs in every new kernel"
 _IN_MEMORY = "use a database file, or fill it in a %%setup cell"
+_AGAIN = "give it again in a %%setup cell"
 
-
-@rebuilds("sqlite3.Connection")
-def _sqlite3(connection: sqlite3.Connection) -> tuple[Any, ...]:
-    try:
-        rows = connection.execute("PRAGMA database_list").fetchall()
-        pending = connection.in_transaction
-    except sqlite3.ProgrammingError as error:  # closed, or another thread's
-        raise CannotRebuild(f"a connection that cannot be looked at ({error})", _SETUP) from error
-    if pending:
-        raise CannotRebuild("a connection in the middle of a transaction", "commit before the step ends")
-    files = {row[1]: row[2] for row in rows}
-    settings = (connection.isolation_level, connection.row_factory, connection.text_factory)
-    if not files["main"]:
-        return fill_sqlite3, (_content(connection), settings)
-    attached = {name: path for name, path in files.items() if name not in ("main", "temp")}
-    return open_sqlite3, (files["main"], attached, settings)
-
-
-def _content(connection: sqlite3.Connection) -> bytes:
-    """A database in memory as bytes; SQLite has none for one that nothing was ever written to."""
-    if not connection.execute("PRAGMA page_count").fetchone()[0]:
-        return b""
-    return connection.serialize()
-
-
-def open_sqlite3(path: str, attached: dict[str, str], settings: tuple[Any, ...]) -> sqlite3.Connection:
-    """A connection to a database file, which has to be there."""
-    from pathlib import Path
-
-    connection = sqlite3.connect(f"{Path(path).as_uri()}?mode=rw", uri=True)
-    for name, other in attached.items():
-        connection.execute(f'ATTACH ? AS "{name.replace(chr(34), chr(34) * 2)}"', (other,))
-    return _set_up(connection, settings)
-
-
-def fill_sqlite3(content: bytes, settings: tuple[Any, ...]) -> sqlite3.Connection:
-    """A database in memory with the content that it had."""
-    connection = sqlite3.connect(":memory:")
-    if content:
-        connection.deserialize(content)
-    return _set_up(connection, settings)
-
-
-def _set_up(connection: sqlite3.Connection, settings: tuple[Any, ...]) -> sqlite3.Connection:
-    connection.isolation_level, connection.row_factory, connection.text_factory = settings
-    return connection
+_OF_POOLS = {
+    "_max_overflow": "max_overflow",
+    "_timeout": "pool_timeout",
+    "_recycle": "pool_recycle",
+    "_pre_ping": "pool_pre_ping",
+    "_reset_on_return": "pool_reset_on_return",
+    "_orig_logging_name": "pool_logging_name",
+}
+_OF_DIALECTS = {
+    "_on_connect_isolation_level": "isolation_level",
+    "_json_serializer": "json_serializer",
+    "_json_deserializer": "json_deserializer",
+}
+_RETURNING = ("before_execute", "before_cursor_execute")
+"""Events whose listeners SQLAlchemy wraps, unless they say what is to be executed instead."""
+_OWN = ("create_engine.", "DefaultDialect.", "only_once.")
+"""Of SQLAlchemy's own listeners, which each engine has."""
 
 
 @rebuilds("sqlalchemy.engine.base.Engine")
 def _engine(engine: Any) -> tuple[Any, ...]:
     if engine.url.get_backend_name() == "sqlite" and engine.url.database in (None, "", ":memory:"):
         raise CannotRebuild("an engine on a database in memory", _IN_MEMORY)
-    pool = type(engine.pool)
-    options = dict(engine.get_execution_options())
-    return create_engine, (engine.url, {"echo": engine.echo, "poolclass": pool, "execution_options": options})
+    return create_engine, (engine.url, _options(engine), tuple(_listeners(engine)))
 
 
-def create_engine(url: Any, options: dict[str, Any]) -> Any:
+def _options(engine: Any) -> dict[str, Any]:
+    pool, dialect = engine.pool, engine.dialect
+    options = {"echo": engine.echo, "execution_options": dict(engine.get_execution_options())}
+    if engine.hide_parameters:
+        options["hide_parameters"] = True
+    if engine.logging_name:
+        options["logging_name"] = engine.logging_name
+    if type(pool) is not dialect.get_pool_class(engine.url):
+        options["poolclass"] = type(pool)
+    is_queue = "_overflow_lock" in vars(pool)
+    for attribute, option in _OF_POOLS.items():
+        if attribute in vars(pool) and (is_queue or attribute not in ("_max_overflow", "_timeout")):
+            options[option] = vars(pool)[attribute]
+    if is_queue:
+        options |= {"pool_size": pool.size(), "pool_use_lifo": bool(getattr(pool._pool, "use_lifo", False))}
+    options |= {
+        new: vars(dialect)[old] for old, new in _OF_DIALECTS.items() if vars(dialect).get(old) is not None
+    }
+    return {**options, **_connecting(engine)}
+
+
+def _connecting(engine: Any) -> dict[str, Any]:
+    """How it connects where that is not told by its address."""
+    creator = vars(engine.pool).get("_creator_arg")
+    inside = _closure(creator)
+    if creator is not None and "cparams" not in inside:
+        return {"creator": creator}
+    positions, names = engine.dialect.create_connect_args(engine.url)
+    given = {n: v for n, v in inside.get("cparams", names).items() if n not in names or names[n] != v}
+    if list(inside.get("cargs_tup", positions)) != list(positions):
+        name_loss("connection arguments of an engine", "they are not those of its address", _AGAIN)
+    hidden = {n: Secret(v) if n in SECRET_NAMES and isinstance(v, str) else v for n, v in given.items()}
+    return {"connect_args": hidden} if hidden else {}
+
+
+def _closure(function: Any) -> dict[str, Any]:
+    code = getattr(function, "__code__", None)
+    cells = getattr(function, "__closure__", None) or ()
+    return {} if code is None else {n: c.cell_contents for n, c in zip(code.co_freevars, cells, strict=True)}
+
+
+def _listeners(engine: Any) -> Iterator[tuple[str, Any, bool]]:
+    """Event, function and whether it says what is to be executed instead: of those that the user added."""
+    for target in (engine, engine.pool):
+        dispatch = target.dispatch
+        for event in dispatch._event_names:
+            for function in list(getattr(dispatch, event)):
+                yield from _listener(event, function)
+
+
+def _listener(event: str, function: Any) -> Iterator[tuple[str, Any, bool]]:
+    if not str(getattr(function, "__module__", "")).startswith("sqlalchemy."):
+        yield event, function, event in _RETURNING
+    elif (wrapped := _closure(function).get("orig_fn")) is not None:
+        yield event, wrapped, False
+    elif not str(getattr(function, "__qualname__", "")).startswith(_OWN):
+        name_loss(f"{event!r} listener of an engine", "it does not tell how it was added", _AGAIN)
+
+
+def create_engine(url: Any, options: dict[str, Any], listeners: tuple[Any, ...] = ()) -> Any:
     """An engine that connects when it is first used."""
     import sqlalchemy
 
-    return sqlalchemy.create_engine(url, **options)
+    return _listening(sqlalchemy.create_engine(url, **options), listeners)
+
+
+def _listening(engine: Any, listeners: tuple[Any, ...]) -> Any:
+    from sqlalchemy import event
+
+    for name, function, returns in listeners:
+        event.listen(engine, name, function, **({"retval": True} if returns else {}))
+    return engine
 
 
 @rebuilds("sqlalchemy.ext.asyncio.engine.AsyncEngine")
 def _async_engine(engine: Any) -> tuple[Any, ...]:
-    _, (url, options) = _engine(engine.sync_engine)
-    del options["poolclass"]  # the asynchronous ones are chosen by the dialect
-    return create_async_engine, (url, options)
+    _, (url, options, listeners) = _engine(engine.sync_engine)
+    return create_async_engine, (url, options, listeners)
 
 
-def create_async_engine(url: Any, options: dict[str, Any]) -> Any:
+def create_async_engine(url: Any, options: dict[str, Any], listeners: tuple[Any, ...] = ()) -> Any:
     """An asynchronous engine that connects when it is first used."""
     from sqlalchemy.ext.asyncio import create_async_engine as create
 
-    return create(url, **options)
+    engine = create(url, **options)
+    _listening(engine.sync_engine, listeners)
+    return engine

@@ -3,21 +3,88 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
+from evercell.rebuilders.logs import standard_stream
 from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
 
+_STATELESS = frozenset({"utf-8", "utf8", "ascii", "us-ascii", "latin-1", "iso8859-1", "iso-8859-1", "cp1252"})
+"""Encodings in which a part of a file says the same as alone."""
 _ADVICE = "open it where it is used, or in a %%setup cell"
 
 
 @rebuilds("_io.TextIOWrapper")
 def _text(file: io.TextIOWrapper) -> tuple[Any, ...]:
+    for name in ("stdin", "stdout", "stderr"):
+        if file in (getattr(sys, name), getattr(sys, f"__{name}__")):
+            return standard_stream, (name,)
     if file.closed:
         return make_closed_file, ()
-    file.flush()
     options = {"encoding": file.encoding, "errors": file.errors, "newline": None}
+    if _is_iterated(file):
+        return reopen, (_path(file), _mode(file), _start_of_line(file), options)
+    file.flush()
     return reopen, (_path(file), _mode(file), _position(file), options)
+
+
+def _is_iterated(file: io.TextIOWrapper) -> bool:
+    """Whether lines were taken from it by a loop, or by ``next``: until its end, it does not tell where it stands."""
+    if not file.readable() or not file.seekable():
+        return False
+    try:
+        file.tell()
+    except OSError:
+        return True
+    return False
+
+
+def _start_of_line(file: io.TextIOWrapper) -> int:
+    """Where the next line begins, of a file that iterates. It goes on from there, as it would have.
+
+    The next lines are read until more of the file has to be decoded for them, and looked for in its bytes: they begin
+    before the end of what was decoded, the last one ends behind it, and so there is one such place.
+    """
+    if file.encoding.lower().replace("_", "-") not in _STATELESS or isinstance(file.newlines, tuple):
+        raise CannotRebuild(
+            "an open file in the middle of its iteration, whose position is not known", _ADVICE
+        )
+    below: Any = file.buffer
+    decoded = below.tell()
+    lines = [file.readline()]
+    while lines[-1] and below.tell() == decoded:
+        lines.append(file.readline())
+    newline = file.newlines or "\n"
+    coded = [_as_in_file(line, str(newline)).encode(file.encoding, file.errors or "strict") for line in lines]
+    text, before_last = b"".join(coded), len(b"".join(coded[:-1]))
+    with Path(_path(file)).open("rb") as raw:
+        raw.seek(max(0, decoded - before_last - len(coded[-1]) - 1))
+        begin, around = raw.tell(), raw.read(2 * len(text) + 1)
+    if lines[-1]:
+        found = [p + begin for p in _occurrences(text, around)]
+        found = [p for p in found if p + before_last <= decoded < p + len(text)]
+    else:  # at its end
+        found = [decoded - len(text)]
+    if not found:
+        raise CannotRebuild(
+            "an open file in the middle of its iteration, whose position is not known", _ADVICE
+        )
+    file.seek(found[0])
+    return found[0]
+
+
+def _as_in_file(line: str, newline: str) -> str:
+    return line if line.endswith("\r\n") else line.replace("\n", newline)
+
+
+def _occurrences(part: bytes, whole: bytes) -> list[int]:
+    found, place = [], whole.find(part) if part else -1
+    while place >= 0:
+        if place == 0 or whole[place - 1 : place] in (b"\n", b"\r", b""):
+            found.append(place)
+        place = whole.find(part, place + 1)
+    return found
 
 
 @rebuilds("_io.BufferedReader", "_io.BufferedWriter", "_io.BufferedRandom", "_io.FileIO")

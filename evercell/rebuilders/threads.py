@@ -68,8 +68,8 @@ def make_semaphore(name: str, initial: int, value: int) -> Any:
 
 @rebuilds("threading.Barrier")
 def _barrier(barrier: Any) -> tuple[Any, ...]:
-    if barrier.n_waiting:
-        raise CannotRebuild("a barrier that threads wait at", _SETUP)
+    if barrier.n_waiting or barrier.broken:
+        raise CannotRebuild("a barrier that threads wait at, or that is broken", _SETUP)
     return threading.Barrier, (barrier.parties, barrier._action, barrier._timeout)
 
 
@@ -122,12 +122,27 @@ def make_thread_pool(workers: int, prefix: str, initializer: Any, arguments: tup
 def _process_pool(pool: Any) -> tuple[Any, ...]:
     if pool._pending_work_items or pool._shutdown_thread:
         raise CannotRebuild("a pool that is at work or was shut down", _WAIT)
-    return make_process_pool, (pool._max_workers, pool._initializer, pool._initargs)
+    settings = (pool._mp_context.get_start_method(), getattr(pool, "_max_tasks_per_child", None))
+    return make_process_pool, (pool._max_workers, pool._initializer, pool._initargs, *settings)
 
 
-def make_process_pool(workers: int, initializer: Any, arguments: tuple[Any, ...]) -> Any:
+def make_process_pool(
+    workers: int,
+    initializer: Any,
+    arguments: tuple[Any, ...],
+    start: str | None = None,
+    tasks_per_child: int | None = None,
+) -> Any:
     """A pool whose processes start with its work."""
-    return futures.ProcessPoolExecutor(workers, initializer=initializer, initargs=arguments)
+    from multiprocessing import get_context
+
+    return futures.ProcessPoolExecutor(
+        workers,
+        mp_context=get_context(start),
+        initializer=initializer,
+        initargs=arguments,
+        max_tasks_per_child=tasks_per_child,
+    )
 
 
 @rebuilds("logging.Logger")

@@ -7,18 +7,20 @@ cell its source says what it could reach, and after it only that is looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from evercell.core.chunks import ChunkReader
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import GONE
-from evercell.state.changes.process_state import STATES
+from evercell.state.changes.process_state import STATES, CannotEnter
 from evercell.state.changes.rollback import Savepoint, roll_back_groups, save_groups
 from evercell.state.changes.tracker import Tracker
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
 from evercell.state.code.provenance import CellPlan
 from evercell.state.content.manifest import ManifestDraft, VerifiedManifest
+from evercell.state.content.sealing import seal_with
 from evercell.state.content.signing import Signer
 from evercell.state.pickling.values import Values
 from evercell.state.restore import Restored, Restorer
@@ -31,9 +33,9 @@ class Namespace:
     """Wraps a live dict of variables, for whoever runs cells in it.
 
     ``hidden`` tells the names that are no part of the user's state, ``folder`` where modules of the
-    notebook lie, ``environ`` which of the environment's variables may be stored with their values,
-    ``background_active`` whether something may have run beside the cells since it was last asked: a callback, a
-    thread. Then everything is looked at.
+    notebook lie, ``environ`` which of the environment's variables may be stored as they are, ``signer`` whose key
+    seals all other secrets, ``background_active`` whether something may have run beside the cells since it was
+    last asked: a callback, a thread. Then everything is looked at.
     """
 
     def __init__(
@@ -43,8 +45,11 @@ class Namespace:
         hidden: Callable[[str], bool],
         folder: Path | None,
         environ: Sequence[str] = (),
+        signer: Callable[[], Signer] | None = None,
         background_active: Callable[[], bool] = lambda: False,
     ) -> None:
+        if signer is not None:
+            seal_with(signer)
         self._live = LiveVariables(variables, hidden=hidden, folder=folder, environ=environ)
         self._tracker = Tracker(self._live, background_active)
         self._restorer = Restorer(self._live)
@@ -177,10 +182,15 @@ class Namespace:
         self.setup = list(manifest.setup)
         return restored
 
-    def replay(self, manifest: VerifiedManifest, reader: ChunkReader) -> Restored:
-        """Put back what a step made, changed and deleted; also what it read, where that was made again."""
+    def replay(
+        self, manifest: VerifiedManifest, reader: ChunkReader, *, binds: frozenset[str] = frozenset()
+    ) -> Restored:
+        """Put back what a step made, changed and deleted; also what it read, where that was made again.
+
+        ``binds``: the names that the step's source binds.
+        """
         self._tracker.forget_last_cell()
-        return self._restorer.replay(manifest, reader)
+        return self._restorer.replay(manifest, reader, binds=binds)
 
     def load_everything(self) -> None:
         """Load what waits, before its store is closed."""
@@ -196,7 +206,9 @@ class Namespace:
         """Keep what the cell could touch, serialised in memory, for `roll_back`."""
         live = self._live
         nodes = self._tracker.with_definitions(plan.touched - live.setup_names)
-        return Savepoint(save_groups(nodes, live.groups), frozenset(live.names()), live.process.read())
+        # what the cell speaks of is looked at from here on, and so put back where the cell fails
+        states = live.process.read(sets_environment=plan.code.names_environment, source=plan.code.normalised)
+        return Savepoint(save_groups(nodes, live.groups), frozenset(live.names()), states)
 
     def roll_back(self, savepoint: Savepoint) -> list[str]:
         """Put everything back as it was at a savepoint; returns what could not be."""
@@ -208,7 +220,8 @@ class Namespace:
         for name in live.process.read().keys() - savepoint.states.keys():
             live.process.reset(name)
         for name, state in savepoint.states.items():
-            live.process.write(name, state)
+            with suppress(CannotEnter):
+                live.process.write(name, state)
         live.states = dict(savepoint.states)
         nodes = {node for group in savepoint.groups for node in group.nodes}
         find_changes(live.groups, [n for n in nodes if live.groups.value(n) is not GONE])

@@ -14,7 +14,7 @@ from typing import Any
 from evercell.core.chunks import ChunkReader
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.lazy import WORTH_DEFERRING
-from evercell.state.changes.process_state import FOLDER, IMPORT_PATH, SEEN, STATES, TITLES
+from evercell.state.changes.process_state import ENVIRON, FOLDER, IMPORT_PATH, SEEN, STATES, CannotEnter
 from evercell.state.changes.variables import LiveVariables, Origin
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.content.manifest import VerifiedManifest
@@ -51,9 +51,13 @@ class Restorer:
         loader = self._loader(manifest, reader, is_outdated=self._is_outdated_in(manifest))
         live.lazy.clear()
         lazy = self._worth_waiting(manifest)
-        names = [n for n in manifest.variables if manifest.variables[n].group not in lazy]
+        names = [
+            n
+            for n, variable in manifest.variables.items()
+            if variable.group not in lazy and not self._stays(n, None, manifest, frozenset())
+        ]
         loader.fetch({manifest.variables[n].group for n in names})
-        with self._import_path(manifest, loader):
+        with self._environment(names, loader), self._import_path(manifest, loader):
             values = {name: loader.variable(name) for name in names}
         self._clear_others(manifest)
         lost = self._put(values, manifest, loader)
@@ -65,12 +69,14 @@ class Restorer:
             tuple(all_made_otherwise(manifest.groups.values())),
         )
 
-    def replay(self, manifest: VerifiedManifest, reader: ChunkReader) -> Restored:
+    def replay(
+        self, manifest: VerifiedManifest, reader: ChunkReader, *, binds: Set[str] = frozenset()
+    ) -> Restored:
         """Put back what a step made, changed and deleted; also what it read, where that was made again.
 
         A variable that has the provenance it had at the checkpoint, but a value made anew since (``t =
         now()`` in a plain cell), gets the value that the step saw. One of other provenance is left alone,
-        and no live value gives way to a placeholder.
+        and no live value gives way to a placeholder, unless the step ``binds`` the name to another one.
         """
         live = self._live
         names = {n for n in manifest.wrote if self._must_come_back(n, manifest)}
@@ -81,10 +87,14 @@ class Restorer:
                     names.add(node)
         loader = self._loader(manifest, reader, is_outdated=self._is_outdated_class(names, manifest))
         loader.fetch({manifest.variables[name].group for name in names})
-        values = {name: loader.variable(name) for name in sorted(names)}
+        with self._environment(names, loader):
+            values = {name: loader.variable(name) for name in sorted(names)}
         for lost in loader.lost:
             if self._same_provenance(lost.name, manifest):
                 values.pop(lost.name, None)
+        for name in [n for n in values if self._stays(n, values[n], manifest, binds)]:
+            del values[name]
+            live.origins[name] = self._origin(name, manifest)
         gone = {n for n in manifest.deleted if n in live.origins}
         for name in gone:
             live.variables.pop(name, None)
@@ -161,6 +171,17 @@ class Restorer:
         missing = manifest.groups[manifest.variables[name].group].missing
         return not missing and not self._is_as_in(name, manifest)
 
+    def _stays(self, name: str, stored: Any, manifest: VerifiedManifest, binds: Set[str]) -> bool:
+        """Whether a live value stays, since the stored one is a placeholder, wholly or (where a ``%%setup`` cell made
+        the live one anew) in part. What the step itself bound comes back as it was.
+        """
+        live = self._live
+        if name not in live.variables or type(live.variables[name]) is Placeholder:
+            return False
+        if name in live.setup_names:
+            return bool(manifest.groups[manifest.variables[name].group].missing)
+        return type(stored) is Placeholder and name not in binds
+
     # -- putting in ------------------------------------------------------------------------------
 
     def _worth_waiting(self, manifest: VerifiedManifest) -> dict[str, int]:
@@ -172,6 +193,21 @@ class Restorer:
             and not group.held
             and not any(is_definition_node(node) or node in STATES for node in group.nodes)
         }
+
+    @contextmanager
+    def _environment(self, names: Iterable[str], loader: Loader) -> Iterator[None]:
+        """What is loaded meanwhile finds the environment that it is put back with: a client takes its key from it."""
+        state = loader.variable(ENVIRON) if ENVIRON in names else None
+        if not isinstance(state, dict):
+            yield
+            return
+        process, before = self._live.process, self._live.states.get(ENVIRON, {})
+        process.write(ENVIRON, state)
+        try:
+            yield
+        except BaseException:
+            process.write(ENVIRON, before)
+            raise
 
     @contextmanager
     def _import_path(self, manifest: VerifiedManifest, loader: Loader) -> Iterator[None]:
@@ -199,11 +235,8 @@ class Restorer:
                 continue
             try:
                 self._live.process.write(name, state)
-            except OSError as error:
-                why = f"{state} cannot be entered here ({error.strerror})"
-                lost.append(
-                    Missing(TITLES[name], "folder", why, "make that folder, or change to another one")
-                )
+            except CannotEnter as error:
+                lost.append(error.missing)
         return lost
 
     def _clear_others(self, manifest: VerifiedManifest) -> None:
@@ -229,13 +262,16 @@ class Restorer:
             self._hand_to_modules(group_id, values, manifest)
         states = {n: s for n, s in values.items() if n in STATES and not isinstance(s, Placeholder)}
         lost = self._write_states(states)
-        live.states = {**live.states, **live.process.read(sets_environment=False)}
+        live.states = {**live.states, **live.process.read()}
         return lost
 
     def _know(self, name: str, manifest: VerifiedManifest) -> None:
-        entry = manifest.variables[name]
-        self._live.origins[name] = Origin(entry.provenance, entry.made_by, entry.maker)
+        self._live.origins[name] = self._origin(name, manifest)
         self._live.setup_names.discard(name)
+
+    def _origin(self, name: str, manifest: VerifiedManifest) -> Origin:
+        entry = manifest.variables[name]
+        return Origin(entry.provenance, entry.made_by, entry.maker)
 
     def _adopt_group(self, group_id: str, values: Iterable[str], manifest: VerifiedManifest) -> None:
         groups, group = self._live.groups, manifest.groups[group_id]

@@ -195,11 +195,11 @@ def _named(group: LiveGroup, live: LiveVariables, notes: Notes) -> tuple[Missing
     if not notes.left_out:
         return ()
     variables = {n: live.groups.value(n) for n in group.nodes if not is_definition_node(n)}
-    paths = find_paths(variables, notes.left_objects)
-    objects = [*notes.left_objects, *[None] * len(notes.left_out)]
+    paths = find_paths(variables, [value for _, value in notes.left_objects])
+    objects = {id(missing): id(value) for missing, value in notes.left_objects}
     named = []
-    for missing, value in zip(notes.left_out, objects, strict=False):
-        path = missing.part or paths.get(id(value), "")
+    for missing in notes.left_out:
+        path = missing.part or paths.get(objects.get(id(missing), 0), "")
         named.append(replace(missing, part="" if path == missing.name else path))
     return tuple(named)
 

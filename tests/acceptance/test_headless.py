@@ -96,6 +96,37 @@ def test_a_killed_kernel_is_replaced_and_the_run_goes_on(
     assert texts(tmp_path / "in.out.ipynb") == ["one [1]\n", "two [1, 2]\n", "", "four 3\n"]
 
 
+def test_a_replaced_kernel_has_the_environment_and_settings_that_cells_set(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    cells = [
+        "import os, logging, sys\nos.environ['MODE'] = 'fast'\n"
+        "logging.basicConfig(level=logging.INFO, format='said: %(message)s', stream=sys.stdout, force=True)",
+        "import pathlib, signal\nif not pathlib.Path('flag').exists():\n"
+        "    pathlib.Path('flag').touch()\n    os.kill(os.getpid(), signal.SIGKILL)",
+        "print(os.environ.get('MODE'))\nlogging.info('hello')",
+    ]
+    write(tmp_path / "in.ipynb", cells)
+    assert command("evercell", "run", "in.ipynb").returncode == 0
+    assert texts(tmp_path / "in.out.ipynb")[2] == "fast\nsaid: hello\n"
+
+
+def test_a_cell_tagged_later_makes_its_client_anew(command: Callable[..., Any], tmp_path: Path) -> None:
+    """As the note at the step advises: what the step's checkpoint has instead of it is not put over it."""
+    cells = [
+        "class Agent: pass\nclient = Agent()\nclient.stream = iter(x for x in 'ab')",
+        "client.asked = 1\nprint('asked')",
+        "import pathlib\nif not pathlib.Path('flag').exists(): raise ValueError('not yet')\nprint(next(client.stream))",
+    ]
+    write(tmp_path / "in.ipynb", cells)
+    assert command("evercell", "run", "in.ipynb", "--name", "r").returncode != 0
+    (tmp_path / "flag").touch()
+    write(tmp_path / "in.ipynb", cells, {0: "evercell-setup"})
+    resumed = command("evercell", "resume", "r")
+    assert resumed.returncode == 0, resumed.stderr
+    assert texts(tmp_path / "in.out.ipynb")[2] == "a\n"
+
+
 def test_a_kernel_that_does_not_come_up_is_replaced_too(
     command: Callable[..., Any], counter: Counter, home: Path, tmp_path: Path
 ) -> None:

@@ -96,7 +96,5 @@ def test_state_is_as_it_was(killed: Killed, probe: Probe) -> None:
     assert checked.status == "ok", checked.error
 
 
-def test_values_of_the_environment_are_kept_only_where_they_are_allowed(killed: Killed) -> None:
-    assert "os.environ['HIDDEN_B'] (str) was not kept" in killed.resumed.text
-    assert "PROBE_A" not in killed.resumed.text
-    assert "secret'" not in killed.resumed.text
+def test_values_of_the_environment_are_not_spoken_of(killed: Killed) -> None:
+    assert "os.environ" not in killed.resumed.text and "secret'" not in killed.resumed.text

@@ -10,8 +10,8 @@ PROBES = [  # one line a cell, however long: that is how they read best
     ),
     Probe(
         "environ",
-        "import os\nos.environ['PROBE_A'] = 'yes'\nos.environ['HIDDEN_B'] = 'secret'\nenv_done = True",
-        "import os\nassert os.environ['PROBE_A'] == 'yes' and 'HIDDEN_B' not in os.environ",
+        "import os\nos.environ['PROBE_A'] = 'yes'\nos.environ['HIDDEN_B'] = 'secret'\nos.environ['MODE_OF_PROBE'] = 'fast'\nenv_done = True",
+        "import os\nassert os.environ['PROBE_A'] == 'yes' and os.environ['HIDDEN_B'] == 'secret' and os.environ['MODE_OF_PROBE'] == 'fast'",
     ),
     Probe(
         "sys_path",

@@ -291,5 +291,5 @@ class Groups:
 def _called(nodes: Iterable[tuple[str, Any]]) -> str:
     """What the user calls these nodes: variables by their names, only definitions by theirs."""
     pairs = list(nodes)
-    variables = [node for node, _ in pairs if not is_definition_node(node)]
+    variables = [node.lstrip(":") for node, _ in pairs if not is_definition_node(node)]
     return ", ".join(variables or [getattr(value, "__qualname__", "a definition") for _, value in pairs])

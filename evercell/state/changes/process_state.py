@@ -8,12 +8,18 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Container, MutableMapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
+from evercell.state.changes import log_settings, module_attributes, python_settings
+from evercell.state.internals import tls
 from evercell.state.internals.standard_library import raw_environment
-from evercell.state.proxies.placeholder import Placeholder
+from evercell.state.proxies.placeholder import Missing, Placeholder
+from evercell.state.typerules import settings
+from evercell.state.typerules.rebuilding import load_all
+from evercell.state.typerules.secrets import Secret
 
 PYTHON_RANDOM = ":random"
 NUMPY_RANDOM = ":numpy.random"
@@ -22,29 +28,33 @@ IMPORT_PATH = ":sys.path"
 ENVIRON = ":os.environ"
 SEEN = ":seen"
 """No state of the process: what plain cells that may read everything could see (`LiveVariables.seen`)."""
-STATES = (FOLDER, IMPORT_PATH, ENVIRON, PYTHON_RANDOM, NUMPY_RANDOM, SEEN)
-
-TITLES = {FOLDER: "the working directory", IMPORT_PATH: "sys.path", ENVIRON: "os.environ"}
+_STATES = frozenset({FOLDER, IMPORT_PATH, ENVIRON, PYTHON_RANDOM, NUMPY_RANDOM, SEEN})
 
 
-class Withheld:
-    """A variable of the environment that a cell set, and whose value is not kept: it may be a secret."""
+class _States:
+    """The names of all states, those of settings included."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __contains__(self, name: object) -> bool:
+        return name in _STATES or (isinstance(name, str) and name.startswith(settings.PREFIX))
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Withheld) and other.name == self.name
 
-    def __hash__(self) -> int:
-        return hash(self.name)
+STATES: Container[str] = _States()
+
+
+class CannotEnter(Exception):
+    """This process does not take a state; ``missing`` says why."""
+
+    def __init__(self, missing: Missing) -> None:
+        super().__init__(missing.message)
+        self.missing = missing
 
 
 class ProcessState:
     """What a notebook changed around itself in this process. What it never changed has no state."""
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
-        """``allowed``: patterns (``WANDB_*``) of the environment's names whose values may be stored."""
+        """``allowed``: patterns (``WANDB_*``) of the environment's names whose values may be stored unsealed."""
+        tls.watch()
         self._allowed = allowed
         self._environ = dict(os.environ)
         self._last_seen = raw_environment()
@@ -52,12 +62,21 @@ class ProcessState:
         self._path = list(sys.path)
         self._changed: set[str] = set()
         """States that differed from what they were at the beginning."""
+        self._speaks_of_environment = False
+        """Whether a cell spoke of the environment."""
         self._chosen: set[str] = set()
         """Names of the environment that cells set."""
+        log_settings.begin()
+        ours = (*python_settings.SETTINGS, *log_settings.SETTINGS, *module_attributes.SETTINGS)
+        settings.keeps_settings(ours)
+        self._usual = {one.name: one.copy(one.read()) for one in ours}
+        """Settings as they were when the kernel began."""
+        self._spoken: set[str] = set()
+        """Settings that cells spoke of."""
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def read(self, *, sets_environment: bool = True) -> dict[str, Any]:
+    def read(self, *, sets_environment: bool = False, source: str = "") -> dict[str, Any]:
         """The present state of all that the notebook changed, and of what goes on by itself.
 
         What a cell changed in the environment without mentioning it (an import did) is no choice of the
@@ -72,8 +91,10 @@ class ProcessState:
             states[FOLDER] = folder
         if sys.path != self._path or IMPORT_PATH in self._changed:
             states[IMPORT_PATH] = self._path_change()
-        if environment := self._environment(sets_environment):
+        self._speaks_of_environment |= sets_environment  # a function of the notebook may do so later
+        if environment := self._environment():
             states[ENVIRON] = environment
+        states |= self._settings(source)
         self._changed |= states.keys()
         return states
 
@@ -87,13 +108,13 @@ class ProcessState:
             "removed": [entry for entry in self._path if entry not in sys.path],
         }
 
-    def _environment(self, sets_environment: bool) -> dict[str, Any]:
-        """Names that cells set → value, `Withheld` or None (deleted)."""
+    def _environment(self) -> dict[str, Any]:
+        """Names that cells set → value, `Secret` or None (deleted)."""
         raw = raw_environment()
         if raw != self._last_seen:
             self._last_seen, now = raw, dict(os.environ)
             changed = {n for n in now.keys() | self._environ.keys() if now.get(n) != self._environ.get(n)}
-            if sets_environment:
+            if self._speaks_of_environment:
                 self._chosen |= changed
             for name in changed - self._chosen:
                 _assign(self._environ, name, now.get(name))
@@ -101,38 +122,86 @@ class ProcessState:
 
     def _kept_value(self, name: str) -> Any:
         value = os.environ.get(name)
-        is_allowed = value is None or any(fnmatchcase(name, pattern) for pattern in self._allowed)
-        return value if is_allowed else Withheld(name)
+        is_allowed = any(fnmatchcase(name, pattern) for pattern in self._allowed)
+        return value if is_allowed or value is None else Secret(value, f"os.environ[{name!r}]")
+
+    def _settings(self, source: str) -> dict[str, Any]:
+        """Settings that are not what they were before a cell spoke of them; ``source`` is that of the last cell."""
+        found = {}
+        for one in settings.all_settings():
+            name = one.name
+            if not one.is_loaded:
+                continue
+            if one.words and name not in self._spoken:
+                if not any(word in source for word in one.words):
+                    continue
+                self._spoken.add(name)
+            try:
+                now = one.read()
+            except Exception:  # noqa: BLE001,S112  another version of the library tells it otherwise
+                continue
+            if now != self._usual.get(name, one.usual) or name in self._changed:
+                found[name] = one.copy(now)
+        return found
 
     # -- writing ---------------------------------------------------------------------------------
 
     def write(self, name: str, state: Any) -> None:
-        """Put a state back (NumPy is imported for its own). Raises `OSError` for a folder that is gone."""
+        """Put a state back (a library is imported for its own).
+
+        Raises `CannotEnter` with what to say where this process does not take it.
+        """
         self._changed.add(name)
+        if name.startswith(settings.PREFIX):
+            self._write_setting(name, state)
+            return
         if name == PYTHON_RANDOM:
             random.setstate(state)
         elif name == NUMPY_RANDOM:
             _seed_numpy(state)
         elif name == FOLDER:
-            os.chdir(state)
+            self._enter(state)
         elif name == IMPORT_PATH:
             kept = [entry for entry in self._path if entry not in state["removed"]]
             sys.path[:] = [*state["front"], *kept, *state["back"]]
         elif name == ENVIRON:
             self._write_environment(state)
 
+    def _enter(self, folder: str) -> None:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            why = f"{folder} cannot be entered here ({error.strerror})"
+            advice = "make that folder, or change to another one"
+            raise CannotEnter(Missing("the working directory", "folder", why, advice)) from error
+
+    def _write_setting(self, name: str, state: Any) -> None:
+        self._spoken.add(name)
+        load_all()  # those of libraries may not have been needed yet
+        try:
+            if (one := settings.setting(name)) is None:
+                raise LookupError("nothing here knows them")
+            one.write(state)
+        except Exception as error:
+            why = f"they are not taken here ({type(error).__name__}: {error})"
+            raise CannotEnter(Missing(name.lstrip(":"), "settings", why, "set them anew")) from error
+
     def _write_environment(self, state: dict[str, Any]) -> None:
         for name in self._chosen - state.keys():
             _assign(os.environ, name, self._environ.get(name))
         self._chosen = set(state)
         for name, value in state.items():
-            if not isinstance(value, Placeholder | Withheld):
-                _assign(os.environ, name, value)
+            if not isinstance(value, Placeholder):
+                _assign(os.environ, name, value.text if isinstance(value, Secret) else value)
 
     def reset(self, name: str) -> None:
         """Put back what this process began with, where a checkpoint says nothing of it."""
         self._changed.discard(name)
-        if name == FOLDER:
+        if (one := settings.setting(name)) is not None:
+            if one.is_loaded and (usual := self._usual.get(name, one.usual)) is not None:
+                with suppress(CannotEnter):
+                    self._write_setting(name, usual)
+        elif name == FOLDER:
             os.chdir(self._folder)
         elif name == IMPORT_PATH:
             sys.path[:] = self._path

@@ -65,7 +65,8 @@ class Scan:
             return
         groups = self._live.groups
         unchanged = groups.same_scalars(self._live.variables)
-        nodes = groups.nodes() - self._seen - unchanged - self._live.lazy.names() - set(STATES)
+        nodes = groups.nodes() - self._seen - unchanged - self._live.lazy.names()
+        nodes -= {node for node in nodes if node in STATES}
         waiting = [node for node in self._due if node in nodes]
         self._due = dict.fromkeys([*waiting, *sorted(nodes)])
         self._seen = None

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import Fresh
+from evercell.state.changes.module_attributes import note_assignments
 from evercell.state.changes.process_state import SEEN, STATES
 from evercell.state.changes.scan import Scan
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
@@ -261,7 +262,8 @@ class Tracker:
 
     def _observe_states(self, plan: CellPlan, key: bytes, label: str) -> None:
         live = self._live
-        states = live.process.read(sets_environment=plan.code.names_environment)
+        note_assignments(plan.code.normalised, live.variables)
+        states = live.process.read(sets_environment=plan.code.names_environment, source=plan.code.normalised)
         if live.seen:
             states[SEEN] = dict(live.seen)
         for name, state in states.items():
@@ -297,7 +299,7 @@ class Tracker:
     def _deleted_names(self) -> set[str]:
         """Variables that are gone though no cell named them."""
         live = self._live
-        return live.origins.keys() - live.variables.keys() - set(STATES)
+        return {name for name in live.origins.keys() - live.variables.keys() if name not in STATES}
 
     def _adopt(self, names: Iterable[str]) -> None:
         """Variables that no observed cell made: a widget's callback, a thread, code before %load_ext.

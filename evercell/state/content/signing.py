@@ -25,6 +25,10 @@ class Signer:
         """The 32-byte mac of a payload."""
         return hmac.digest(self._key, payload, "sha256")
 
+    def derive(self, purpose: str, size: int) -> bytes:
+        """Up to 64 bytes for another purpose than signing: whoever has them knows nothing of the key."""
+        return hmac.digest(self._key, purpose.encode(), "sha512")[:size]
+
     def verify(self, payload: bytes, mac: bytes, *, what: str) -> None:
         """Raise `Tampered` unless this key signed the payload."""
         if not hmac.compare_digest(self.sign(payload), mac):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Iterator
+from copy import deepcopy
 from importlib import import_module
 from typing import Any
 
@@ -88,3 +90,25 @@ def share_index(index: Any, references: Any) -> None:
     """The same for an index that was made from a column."""
     index._references = references
     references.add_index_reference(index)
+
+
+_options: list[dict[str, Any]] = [{}, {}]
+"""All options as they were looked at last, and the differences found then."""
+
+
+def option_differences() -> dict[str, Any]:
+    """Options that are not what pandas begins with, by name. Otherwise: none, and what cells set is not kept."""
+    config = sys.modules.get("pandas._config.config")
+    values: dict[str, Any] = getattr(config, "_global_config", {})
+    if values != _options[0]:
+        _options[:] = [deepcopy(values), dict(_differing(values, getattr(config, "_registered_options", {})))]
+    return _options[1]
+
+
+def _differing(values: dict[str, Any], registered: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, option in registered.items():
+        value: Any = values
+        for part in name.split("."):
+            value = value.get(part, option.defval) if isinstance(value, dict) else option.defval
+        if value is not option.defval and value != option.defval:
+            yield name, value

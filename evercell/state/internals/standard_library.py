@@ -5,7 +5,7 @@ from __future__ import annotations
 import copyreg
 import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 _SLOT_NAMES: Callable[[type], object] | None = getattr(copyreg, "_slotnames", None)
@@ -36,9 +36,15 @@ def _slots_of(kind: type) -> Iterator[str]:
                 yield f"_{base.__name__.lstrip('_')}{name}" if is_private else name
 
 
-def raw_environment() -> dict[Any, Any]:
+def live_environment() -> Mapping[Any, Any]:
     """``os.environ`` as it can be compared soonest: to decode all of it takes long. Otherwise: decoded."""
-    return dict(getattr(os.environ, "_data", os.environ))
+    found: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
+    return found
+
+
+def raw_environment() -> dict[Any, Any]:
+    """A copy of `live_environment`."""
+    return dict(live_environment())
 
 
 def address_of(exporter: Any) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evercell.core.chunks import ChunkReader
@@ -18,6 +19,7 @@ from evercell.state.proxies.paths import find_paths, named
 from evercell.state.proxies.placeholder import Missing, Placeholder
 from evercell.state.typerules import factories
 from evercell.state.typerules.packages import made_otherwise
+from evercell.state.typerules.rebuilding import noting_losses
 
 if TYPE_CHECKING:
     from evercell.state.pickling.salvage import Unloadable
@@ -154,8 +156,11 @@ class Loader:
         self.fetch([group_id])
         stream, *buffers = self._contents.pop(group_id)
         self._under_way.add(group_id)
+        names = ", ".join(sorted(node for node in group.nodes if not is_definition_node(node)))
         try:
-            self._values.update(self._unpack_with_globals(list(group.nodes), stream, buffers))
+            with noting_losses() as lost:
+                self._values.update(self._unpack_with_globals(list(group.nodes), stream, buffers))
+            self.lost += [missing if missing.name else replace(missing, name=names) for missing in lost]
         except (Tampered, ChunkMissing):
             raise  # of a definition that it refers to
         except Exception as error:  # noqa: BLE001  user code runs in __setstate__

@@ -35,8 +35,8 @@ class Notes:
     reads: set[str] = field(default_factory=set)
     """Globals that functions inside it can touch."""
     left_out: list[Missing] = field(default_factory=list)
-    left_objects: list[Any] = field(default_factory=list)
-    """The objects of ``left_out``, as far as they are single ones, in the same order; None for others."""
+    left_objects: list[tuple[Missing, Any]] = field(default_factory=list)
+    """Of those of ``left_out`` that are one object: that object."""
     doubts: list[Missing] = field(default_factory=list)
     """What was otherwise when it was loaded for a trial. It is stored all the same."""
     rebuilt: set[str] = field(default_factory=set)

@@ -9,6 +9,7 @@ import operator
 import pickle
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import cloudpickle
@@ -25,13 +26,15 @@ from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules import factories, sentinels
 from evercell.state.typerules.caches import reduce_cache
 from evercell.state.typerules.classes import reduce_class
+from evercell.state.typerules.hiding import hide_secrets
 from evercell.state.typerules.instances import forgotten, reduce_quietly
 from evercell.state.typerules.modules import home_of, is_place_of_code, reduce_module
 from evercell.state.typerules.packages import library_of
 from evercell.state.typerules.reach import reach_of
-from evercell.state.typerules.rebuilding import CannotRebuild, rebuilder_of
+from evercell.state.typerules.rebuilding import CannotRebuild, noting_losses, rebuilder_of
 from evercell.state.typerules.reducers import reduce_known
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, type_name
+from evercell.state.typerules.secrets import refresh_environment
 from evercell.state.typerules.sentinels import reduce_held
 from evercell.state.typerules.shareable import is_number
 
@@ -48,6 +51,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
     keeps_buffers_apart = True
     setup: SetupParts | None = None
     """What setup cells made, where it is referred to."""
+    hides_thoroughly = False
+    """Whether what the environment has under a name of secrets is hidden whatever its name in an object."""
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.notes = Notes()
         self._own_dicts = self._dicts_of(name) if ", " in name else frozenset()
         self._trials: set[int] = set()
+        refresh_environment()
 
     def reducer_override(self, value: Any) -> Any:
         """How a value that is no plain container is taken apart."""
@@ -104,7 +110,9 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         rebuild = rebuilder_of(kind)
         if rebuild is not None:
             try:
-                reduced = rebuild(value)
+                with noting_losses() as lost:
+                    reduced = rebuild(value)
+                self.notes.left_out += [replace(missing, name=self._name) for missing in lost]
             except CannotRebuild as error:
                 return self._leave_out(value, f"it is {error.kind}", error.advice, error.called)
             except Exception as error:
@@ -114,7 +122,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
                 return self._leave_out(value, why, UNKNOWN_ADVICE)
             self.notes.rebuilt.add(type_name(kind))
             self._note_reach(value)
-            return reduced
+            return hide_secrets(reduced, kind, thoroughly=self.hides_thoroughly)
         refused = refusal(value)
         if refused is not None:
             return self._leave_out(value, f"it is {refused.kind}", refused.advice)
@@ -140,7 +148,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._by_its_name(value, reduced, kind)
         for name, left in forgotten(value, reduced, kind):
             self._note_forgotten(name, left, kind)
-        reduced = reduce_quietly(reduced, value, kind)
+        reduced = reduce_quietly(hide_secrets(reduced, kind, thoroughly=self.hides_thoroughly), value, kind)
         if self._own_dicts and 2 < len(reduced) < 6 and id(reduced[2]) in self._own_dicts:
             return (*(*reduced, None, None)[:5], factories.fill_with_dict)
         return reduced
@@ -165,7 +173,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         kind = type_name(type(value)) if called is None else "str"
         note = Missing(called or self._called(value), kind, why[:300], advice)
         self.notes.left_out.append(note)
-        self.notes.left_objects.append(value)
+        self.notes.left_objects.append((note, value))
         self._note_reach(value)
         return note.placeholder().__reduce__()
 

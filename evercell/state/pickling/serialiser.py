@@ -18,6 +18,7 @@ from evercell.state.pickling.recursion import is_too_deep, with_room
 from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, type_name
+from evercell.state.typerules.secrets import is_exposed_in
 
 _WORTH_PROVING = 16 << 20
 """Bytes of a value up to which it is loaded for a trial."""
@@ -96,19 +97,31 @@ class Serialiser:
         return new
 
     def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
+        pickler = self._exact_where_needed(value, inside, name, thoroughly=False)
+        if is_exposed_in(pickler.stream.getvalue()):
+            return self._exact_where_needed(value, inside, name, thoroughly=True)
+        return pickler
+
+    def _exact_where_needed(
+        self, value: Any, inside: set[int], name: str, *, thoroughly: bool
+    ) -> NotebookPickler:
         try:
-            pickler = self._with(NotebookPickler, value, inside, name)
+            pickler = self._with(NotebookPickler, value, inside, name, thoroughly)
         except Exception as error:
             if is_too_deep(error):
                 raise
-            return self._with(ExactPickler, value, inside, name)  # may refer to what cannot be taken apart
+            return self._with(
+                ExactPickler, value, inside, name, thoroughly
+            )  # may refer to what cannot be taken apart
         if needs_exactness(pickler, pickler.stream.getvalue(), self.setup):
-            return self._with(ExactPickler, value, inside, name)
+            return self._with(ExactPickler, value, inside, name, thoroughly)
         return pickler
 
-    def _with(self, kind: type[NotebookPickler], value: Any, inside: set[int], name: str) -> NotebookPickler:
+    def _with(
+        self, kind: type[NotebookPickler], value: Any, inside: set[int], name: str, thoroughly: bool
+    ) -> NotebookPickler:
         pickler = kind(io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name)
-        pickler.setup = self.setup
+        pickler.setup, pickler.hides_thoroughly = self.setup, thoroughly
         pickler.dump(value)
         return pickler
 

@@ -42,7 +42,24 @@ PROBES = [
         refuses="csv_writer",
     ),
     Probe(
-        "cursor", "import sqlite3\ncursor = sqlite3.connect(':memory:').cursor()", refuses="a live connection"
+        "cursor",
+        "import sqlite3\ncursor = sqlite3.connect(':memory:').execute('select 1 union select 2'); cursor.fetchone()",
+        refuses="in the middle of its rows",
+    ),
+    Probe(
+        "cursor_idle",
+        "import sqlite3\ncui_c = sqlite3.connect(':memory:'); cui = cui_c.cursor(); cui.execute('create temp table t(x)'); cui.execute('insert into t values (3)'); cui_c.commit()",
+        "assert cui.connection is cui_c and cui.execute('select x from t').fetchone() == (3,); cui_c.close()",
+    ),
+    Probe(
+        "file_in_iteration",
+        "open('fii.txt', 'w').writelines(f'line {i}\\n' for i in range(9000))\nfii = open('fii.txt')\nfor fii_l in fii:\n    if fii_l == 'line 4000\\n': break",
+        "assert next(fii) == 'line 4001\\n' and sum(1 for _ in fii) == 4998; fii.close()",
+    ),
+    Probe(
+        "process_pool",
+        "from concurrent.futures import ProcessPoolExecutor\nimport multiprocessing as mp\npop = ProcessPoolExecutor(2, mp_context=mp.get_context('spawn'), max_tasks_per_child=3)",
+        "assert pop._mp_context.get_start_method() == 'spawn' and pop._max_tasks_per_child == 3; pop.shutdown()",
     ),
     Probe(
         "sqlite_settings",
@@ -91,8 +108,28 @@ PROBES = [
     Probe("future", "from concurrent.futures import Future\nfuture = Future()", refuses="future"),
     Probe(
         "loop_parts",
-        "import asyncio\nloop_parts = asyncio.Queue()",
+        "import asyncio\nloop_parts = asyncio.ensure_future(asyncio.sleep(0))",
         refuses="a part of a running event loop",
+    ),
+    Probe(
+        "loop_idle",
+        "import asyncio\nli_q, li_e, li_l = asyncio.Queue(3), asyncio.Event(), asyncio.Lock(); li_q.put_nowait([1]); li_e.set(); li_same = li_q\nli_s = asyncio.BoundedSemaphore(2); await li_s.acquire(); li_c = asyncio.Condition(li_l)\nasync with li_l: pass",
+        "assert li_same is li_q and li_q.maxsize == 3 and await li_q.get() == [1] and li_e.is_set() and await li_e.wait()\nasync with li_c: assert li_l.locked()\nassert li_s._value == 1; li_s.release(); li_s.release() if li_s._value < 2 else None",
+    ),
+    Probe(
+        "loop_waiting",
+        "import asyncio\nloop_waiting = asyncio.Queue(); lw_t = asyncio.ensure_future(loop_waiting.get()); await asyncio.sleep(0)",
+        refuses="something that tasks wait for",
+    ),
+    Probe(
+        "loop_future",
+        "import asyncio\nlf = asyncio.get_running_loop().create_future(); lf.set_result([1]); lf_loop = asyncio.get_running_loop()",
+        "import asyncio\nassert lf.done() and await lf == [1] and lf_loop is asyncio.get_running_loop()",
+    ),
+    Probe(
+        "anyio_idle",
+        "import anyio\nai_s, ai_l, ai_e = anyio.Semaphore(2), anyio.CapacityLimiter(3), anyio.Event()\nai_tx, ai_rx = anyio.create_memory_object_stream(2); ai_tx.send_nowait(5)",
+        "assert ai_s.value == 2 and ai_l.total_tokens == 3 and not ai_e.is_set() and ai_rx.receive_nowait() == 5\nasync with ai_s, ai_l: pass",
     ),
     Probe(
         "resource_shared",

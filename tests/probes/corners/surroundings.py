@@ -30,12 +30,47 @@ PROBES = [
     ),
     Probe(
         "context_variable",
-        "import contextvars\ncontext_variable = contextvars.ContextVar('cv', default=1)",
-        "assert context_variable.get() == 1",
+        "import contextvars\ncv_d = contextvars.ContextVar('cv', default=[1]); cv_n = contextvars.ContextVar('cvn')\nclass cv_Agent:\n    def __init__(self): self.var = contextvars.ContextVar('cva', default=None)\ncv_a = cv_Agent()",
+        "assert cv_d.get() == [1] and cv_d.name == 'cv' and cv_a.var.get() is None and cv_n.get('none') == 'none'\ncv_t = cv_a.var.set(5); assert cv_a.var.get() == 5; cv_a.var.reset(cv_t)",
+    ),
+    Probe(
+        "context_variable_of_library",
+        "import anyio.from_thread, decimal, pydantic_core, anyio._core._eventloop as cvl_m\ncvl = [v for v in vars(cvl_m).values() if type(v).__name__ == 'ContextVar']",
+        "import anyio._core._eventloop as m\nassert cvl == [v for v in vars(m).values() if type(v).__name__ == 'ContextVar']",
     ),
     Probe(
         "thread_local",
-        "import threading\nthread_local = threading.local(); thread_local.x = 1",
-        refuses="thread_local",
+        "import threading\ntl = threading.local(); tl.x = [1]\nclass tl_Own(threading.local): n = 0\ntl_o = tl_Own(); tl_o.n += 5; tl_x = tl.x",
+        "import threading\nassert tl.x is tl_x and tl_o.n == 5 and type(tl_o) is tl_Own\ntl_s = []; tl_w = threading.Thread(target=lambda: tl_s.append(hasattr(tl, 'x'))); tl_w.start(); tl_w.join(); assert tl_s == [False]; del tl_w",
+    ),
+    Probe(
+        "thread_local_arguments",
+        "import threading\nclass tla_Own(threading.local):\n    def __init__(self, n): self.n = n\nthread_local_arguments = tla_Own(5)",
+        refuses="made with arguments that it does not tell",
+    ),
+    Probe(
+        "settings_of_libraries",
+        "import numpy as np, pandas as pd\nnp.set_printoptions(precision=2); pd.set_option('display.max_rows', 7); np.seterr(divide='ignore')",
+        "import numpy as np, pandas as pd\nassert np.get_printoptions()['precision'] == 2 and pd.get_option('display.max_rows') == 7 and np.geterr()['divide'] == 'ignore'",
+    ),
+    Probe(
+        "settings_of_figures",
+        "import matplotlib.pyplot as plt\nplt.rcParams['figure.dpi'] = 77",
+        "import matplotlib\nassert matplotlib.rcParams['figure.dpi'] == 77",
+    ),
+    Probe(
+        "settings_of_logging",
+        "import logging\nlogging.basicConfig(level=logging.INFO, format='>%(message)s', force=True)\nlogging.getLogger('sol.deep').setLevel('ERROR'); logging.getLogger('sol').addHandler(logging.FileHandler('sol.log'))\nlogging.getLogger('sol').warning('one')",
+        "import logging\nassert logging.getLogger().level == logging.INFO and logging.getLogger().handlers[-1].formatter._fmt == '>%(message)s'\nlogging.getLogger('sol').warning('two'); assert open('sol.log').read().split() == ['one', 'two'] and logging.getLogger('sol.deep').level == 40",
+    ),
+    Probe(
+        "settings_of_python",
+        "import warnings, decimal, sys, socket\nwarnings.filterwarnings('ignore', message='sop'); decimal.getcontext().prec = 33; socket.setdefaulttimeout(11)\ndef sop_helper():\n    sys.setrecursionlimit(4321)\n----\nsop_helper()",
+        "import warnings, decimal, sys, socket\nassert any(f[1] and f[1].pattern == 'sop' for f in warnings.filters) and decimal.getcontext().prec == 33\nassert sys.getrecursionlimit() == 4321 and socket.getdefaulttimeout() == 11",
+    ),
+    Probe(
+        "standard_streams",
+        "import sys\nclass sts_Log: pass\nsts = sts_Log(); sts.out = sys.stdout",
+        "import sys\nassert sts.out is sys.stdout",
     ),
 ]

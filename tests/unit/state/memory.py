@@ -58,7 +58,9 @@ class Cells:
 
     def __init__(self, memory: Memory | None = None, folder: Path | None = None) -> None:
         self.variables: dict[str, Any] = {"__name__": "__main__"}
-        self.namespace = Namespace(self.variables, hidden=lambda n: n.startswith("__"), folder=folder)
+        self.namespace = Namespace(
+            self.variables, hidden=lambda n: n.startswith("__"), folder=folder, signer=lambda: SIGNER
+        )
         self.memory = memory if memory is not None else Memory()
         self.head: str | None = None
         self.missing: list[str] = []
@@ -109,8 +111,14 @@ class Cells:
         self.head = name
         return restored
 
-    def replay(self, name: str) -> Restored:
-        return self.namespace.replay(self.memory.verified(name), self.memory)
+    def setup(self, name: str, source: str) -> None:
+        plan = self.namespace.plan(source)
+        exec(compile(source, name, "exec"), self.variables)
+        self.namespace.observe(plan, label=name)
+        self.namespace.mark_setup(name, plan)
+
+    def replay(self, name: str, *, binds: frozenset[str] = frozenset()) -> Restored:
+        return self.namespace.replay(self.memory.verified(name), self.memory, binds=binds)
 
 
 def resumed(cells: Cells) -> Cells:

@@ -137,15 +137,6 @@ def test_a_folder_that_is_gone_is_named_and_the_rest_is_there(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("surroundings")
-def test_no_value_of_the_environment_is_stored_that_was_not_allowed() -> None:
-    cells = watched()
-    cells.step("a", "import os\nos.environ['TOKEN'] = 'a-secret-of-mine'\nos.environ['OK_B'] = 'b'")
-    assert "os.environ['TOKEN']" in cells.missing[0] and "EVERCELL_ENVIRON=TOKEN" in cells.missing[0]
-    stored = b"".join(bytes(chunk.data) for chunk in cells.memory.chunks.values())
-    assert b"a-secret-of-mine" not in stored and b"a-secret-of-mine" not in cells.memory.manifests["a"][0]
-
-
-@pytest.mark.usefixtures("surroundings")
 def test_what_an_import_sets_is_no_choice_of_the_notebook() -> None:
     cells = watched()
     cells.variables["touch"] = lambda: os.environ.__setitem__("SET_BY_A_LIBRARY", "1")

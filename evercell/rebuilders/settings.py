@@ -1,0 +1,123 @@
+"""Settings of libraries: what differs from those that the library begins with."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from evercell.state.internals.pandas import option_differences
+from evercell.state.typerules.settings import Setting, keeps_settings
+
+
+def _library(name: str) -> Any:
+    """Loaded, where it is read; imported, where its settings are put back."""
+    return import_module(name)
+
+
+def _differences(now: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    return {} if now == usual else {n: v for n, v in now.items() if n not in usual or usual[n] != v}
+
+
+# -- NumPy -----------------------------------------------------------------------------------------
+
+_PRINTED = {
+    "edgeitems": 3, "threshold": 1000, "precision": 8, "linewidth": 75, "suppress": False, "nanstr": "nan",
+    "infstr": "inf", "sign": "-", "floatmode": "maxprec", "formatter": None, "legacy": False, "override_repr": None,
+}  # fmt: skip
+"""What NumPy prints by. (``legacy`` is told as False by the versions that know it so.)"""
+_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+
+
+def _read_numpy() -> dict[str, Any]:
+    numpy = _library("numpy")
+    found = {
+        "print": _differences(numpy.get_printoptions(), _PRINTED),
+        "errors": _differences(numpy.geterr(), _ERRORS),
+    }
+    if (call := numpy.geterrcall()) is not None:
+        found["call"] = call
+    return {name: value for name, value in found.items() if value}
+
+
+def _write_numpy(state: dict[str, Any]) -> None:
+    numpy = _library("numpy")
+
+    usual = {name: value for name, value in _PRINTED.items() if name in numpy.get_printoptions()}
+    numpy.set_printoptions(**{**usual, **state.get("print", {})})
+    numpy.seterr(**{**_ERRORS, **state.get("errors", {})})
+    numpy.seterrcall(state.get("call"))
+
+
+# -- pandas, Matplotlib ------------------------------------------------------------------------------
+
+
+def _write_pandas(state: dict[str, Any]) -> None:
+    pandas = _library("pandas")
+
+    for name in option_differences().keys() - state.keys():
+        pandas.reset_option(name)
+    for name, value in state.items():
+        pandas.set_option(name, value)
+
+
+_OF_THE_KERNEL = frozenset({"backend", "backend_fallback", "interactive", "toolbar"})
+"""What Matplotlib is told by the kernel that it draws in."""
+
+
+def _read_matplotlib() -> dict[str, Any]:
+    now, usual = _library("matplotlib").rcParams, _library("matplotlib").rcParamsOrig
+    if dict.__eq__(now, usual):
+        return {}
+    get = dict.__getitem__  # its own would import a backend
+    return {
+        n: get(now, n) for n in dict.keys(now) if n not in _OF_THE_KERNEL and get(now, n) != get(usual, n)
+    }
+
+
+def _write_matplotlib(state: dict[str, Any]) -> None:
+    matplotlib = _library("matplotlib")
+
+    usual = {name: matplotlib.rcParamsOrig[name] for name in _read_matplotlib().keys() - state.keys()}
+    matplotlib.rcParams.update({**usual, **state})
+
+
+# -- those that tell all that they are ---------------------------------------------------------------
+
+
+def _read_sklearn() -> dict[str, Any]:
+    return dict(_library("sklearn").get_config())
+
+
+def _write_sklearn(state: dict[str, Any]) -> None:
+    _library("sklearn").set_config(**state)
+
+
+def _read_xarray() -> dict[str, Any]:
+    return dict(_library("xarray").get_options())
+
+
+def _write_xarray(state: dict[str, Any]) -> None:
+    now = _read_xarray()
+    _library("xarray").set_options(**_differences(state, now))  # it warns of names that it no longer heeds
+
+
+def _read_plotly() -> dict[str, Any]:
+    io = _library("plotly.io")
+    return {"template": io.templates.default, "renderer": io.renderers.default}
+
+
+def _write_plotly(state: dict[str, Any]) -> None:
+    io = _library("plotly.io")
+    io.templates.default, io.renderers.default = state["template"], state["renderer"]
+
+
+keeps_settings(
+    [
+        Setting("NumPy", "numpy", _read_numpy, _write_numpy, usual={}),
+        Setting("pandas", "pandas", option_differences, _write_pandas, usual={}),
+        Setting("Matplotlib", "matplotlib", _read_matplotlib, _write_matplotlib, usual={}),
+        Setting("scikit-learn", "sklearn", _read_sklearn, _write_sklearn, ("set_config",)),
+        Setting("xarray", "xarray", _read_xarray, _write_xarray, ("set_options",)),
+        Setting("Plotly", "plotly.io", _read_plotly, _write_plotly, ("templates", "renderers")),
+    ]
+)

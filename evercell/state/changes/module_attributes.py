@@ -1,0 +1,85 @@
+"""Attributes of modules and of their classes that cells assigned: ``openai.api_key = …``, ``json.dumps = mine``."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from evercell.state.proxies.placeholder import Placeholder
+from evercell.state.typerules.hiding import SECRET_NAMES
+from evercell.state.typerules.secrets import Secret
+from evercell.state.typerules.settings import Setting
+
+_ASSIGNED = re.compile(
+    r"^\s*([A-Za-z_]\w*(?:\.\w+)*)\.(\w+)(?:: [^=\n]+)? (?:[-+*/|&^%@]|//|\*\*|<<|>>)?= ", re.MULTILINE
+)
+_SET = re.compile(r"\bsetattr\(([A-Za-z_]\w*(?:\.\w+)*), '(\w+)', ")
+
+Place = tuple[str, str, str]
+"""Module, class in it or nothing, attribute."""
+
+_KEPT_OTHERWISE = {("sys", "", "path"), ("sys", "", "modules"), ("os", "", "environ")}
+
+_assigned: dict[Place, None] = {}
+"""Places that cells of this process assigned to, in order."""
+
+
+def note_assignments(source: str, variables: Mapping[str, Any]) -> None:
+    """Remember what a cell that ran assigned to attributes of modules that it did not make itself."""
+    for pattern in (_ASSIGNED, _SET):
+        for owner, attribute in pattern.findall(source):
+            place = _place(owner.split("."), attribute, variables)
+            if place is not None and place not in _KEPT_OTHERWISE:
+                _assigned[place] = None
+
+
+def _place(path: list[str], attribute: str, variables: Mapping[str, Any]) -> Place | None:
+    found = variables.get(path[0])
+    for name in path[1:]:
+        if not isinstance(found, types.ModuleType | type):
+            return None
+        found = getattr(found, name, None)
+    if isinstance(found, types.ModuleType) and _is_others(found):
+        return found.__name__, "", attribute
+    if isinstance(found, type) and found.__module__ not in ("__main__", "builtins"):
+        return found.__module__, found.__qualname__, attribute
+    return None
+
+
+def _is_others(module: types.ModuleType) -> bool:
+    """Whether it is neither the notebook nor a part of evercell."""
+    return module.__name__ != "__main__" and module.__name__.partition(".")[0] != "evercell"
+
+
+def _read() -> dict[Place, Any]:
+    return dict(_values())
+
+
+def _values() -> Iterator[tuple[Place, Any]]:
+    for place in list(_assigned):
+        try:
+            value = getattr(_owner(place), place[2])
+        except (ImportError, AttributeError):  # it was deleted again
+            continue
+        is_secret = place[2] in SECRET_NAMES and isinstance(value, str) and value
+        yield place, Secret(value) if is_secret else value
+
+
+def _owner(place: Place) -> Any:
+    owner: Any = import_module(place[0])
+    for name in filter(None, place[1].split(".")):
+        owner = getattr(owner, name)
+    return owner
+
+
+def _write(state: dict[Place, Any]) -> None:
+    for place, value in state.items():
+        if type(value) is not Placeholder:
+            setattr(_owner(place), place[2], value.text if isinstance(value, Secret) else value)
+        _assigned[place] = None
+
+
+SETTINGS = (Setting("modules", "sys", _read, _write, usual={}),)

@@ -1,0 +1,65 @@
+"""Settings of a process that cells change and later cells rely on: those of Python, of logging, of libraries.
+
+Each tells what it is now, cheaply, and takes it again. Packages register theirs in a module of the entry-point group
+``evercell.rebuilders``; none is looked at before its library is loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+PREFIX = ":settings of "
+"""Of the names of their states: no variable of a user is called so."""
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting, or the settings of one library."""
+
+    title: str
+    """Completes "settings of …"."""
+    module: str
+    """Looked at only where this module is loaded."""
+    read: Callable[[], Any]
+    """What it is now: comparable, in microseconds, without effects."""
+    write: Callable[[Any], None]
+    words: tuple[str, ...] = ()
+    """It is looked at once a cell has one of these in its source. (): always."""
+    usual: Any = None
+    """What it is where nobody changed it. None: what it was when the kernel began, if its module was loaded then."""
+    copy: Callable[[Any], Any] = _same
+    """Of what was read, to compare with later."""
+
+    @property
+    def name(self) -> str:
+        """Of its state."""
+        return PREFIX + self.title
+
+    @property
+    def is_loaded(self) -> bool:
+        return self.module in sys.modules
+
+
+_registered: dict[str, Setting] = {}
+
+
+def keeps_settings(settings: Iterable[Setting]) -> None:
+    """Register settings. A later one of the same title replaces an earlier one."""
+    _registered.update({setting.name: setting for setting in settings})
+
+
+def all_settings() -> Iterable[Setting]:
+    """Those registered so far."""
+    return tuple(_registered.values())
+
+
+def setting(name: str) -> Setting | None:
+    """The one with this name of a state."""
+    return _registered.get(name)

@@ -1,0 +1,46 @@
+"""P3: an open text file goes on where it stood, wherever a loop over its lines was left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evercell.state.typerules.rebuilding import rebuilder_of
+
+LINES = st.one_of(
+    st.lists(st.sampled_from(["", "a", "b", "ab"]), max_size=60),
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=40), max_size=60),
+    st.builds(lambda line, n: [line] * n, st.text("xyäö€", max_size=9), st.integers(0, 4000)),
+    st.lists(st.integers(0, 20_000).map(lambda n: "x" * n), max_size=8),
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files") / "lines.txt"
+
+
+@given(
+    LINES, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.floats(0, 1), st.sampled_from([None, "", "\n"])
+)
+def test_a_loop_over_lines_goes_on(
+    path: Path, lines: list[str], newline: str, ends: bool, part: float, opened: str | None
+) -> None:
+    path.write_bytes((newline.join(lines) + (newline if ends else "")).encode())
+    taken = int(part * len(lines))
+    with (
+        path.open(encoding="utf-8", newline=opened) as file,
+        path.open(encoding="utf-8", newline=opened) as plain,
+    ):
+        for _ in range(taken):
+            assert next(file, "") == plain.readline()
+        rebuild = rebuilder_of(type(file))
+        assert rebuild is not None
+        make, arguments = rebuild(file)
+        rest = plain.read()
+        assert file.read() == rest
+    with make(*arguments) as again:
+        assert again.read() == (rest if opened is None else rest.replace("\r\n", "\n"))
