@@ -40,7 +40,8 @@ def fill_module(module: types.ModuleType, attributes: dict[str, Any]) -> None:
 def home_of(namespace: dict[str, Any]) -> Any:
     """The module that has this namespace, or the namespace itself."""
     module = sys.modules.get(str(namespace.get("__name__")))
-    if module is not None and object.__getattribute__(module, "__dict__") is namespace:
+    is_one = issubclass(type(module), types.ModuleType)  # a library of cffi says that it were one
+    if is_one and object.__getattribute__(module, "__dict__") is namespace:
         return module
     if "__spec__" not in namespace:
         return namespace

@@ -68,7 +68,7 @@ class _Index:
 
 def _attributes_of(module: Any) -> dict[str, Any]:
     """Without a question to the module, which may be a lazy one that would be imported."""
-    if not isinstance(module, types.ModuleType):
+    if not issubclass(type(module), types.ModuleType):  # a library of cffi says that it were one
         return {}
     found: dict[str, Any] = object.__getattribute__(module, "__dict__")
     return found if found.get("__spec__") is not None else {}

@@ -200,7 +200,7 @@ def test_no_placeholder_is_put_over_what_a_setup_cell_made_anew() -> None:
     cells = Cells()
     cells.plain(PARTLY)
     cells.step("ask", "client.asked = 1\nanswer = 2")
-    assert "client (builtins.generator)" in cells.missing[0]
+    assert "client.stream (builtins.generator)" in cells.missing[0]
     key = cells.key("after = client.asked")
     for restore in (False, True):
         fresh = Cells(cells.memory)
