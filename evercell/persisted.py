@@ -49,7 +49,7 @@ _HOMES: dict[str, str] = {
     "evercell.state.typerules.exceptions": "fill_exception",
     "evercell.state.typerules.modules": "fill_module",
     "evercell.state.typerules.weak": "make_reference make_proxy make_method",
-    "evercell.state.typerules.buffers": "make_window make_c_data make_context_variable set_context_variable",
+    "evercell.state.typerules.buffers": "make_window make_c_data",
     "evercell.state.typerules.instances": "make_instance fill_instance",
     "evercell.state.proxies.placeholder": "Placeholder",
     "evercell.core.errors": _ERRORS,

@@ -1,4 +1,4 @@
-"""Context variables and values of threads, with what they hold here and now; dictionaries of weak references."""
+"""Context variables and values of threads, with what they hold here and now."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextvars
 import inspect
 import sys
 import threading
-import weakref
 from contextvars import ContextVar
 from typing import Any
 
@@ -85,9 +84,3 @@ def _needs_arguments(kind: type) -> bool:
 def make_local(kind: type) -> Any:
     """Values of threads, none yet in this one."""
     return kind()
-
-
-@rebuilds("weakref.WeakValueDictionary")
-def _weak_values(values: Any) -> tuple[Any, ...]:
-    """Its entries live on where something else in the notebook holds them, as they did."""
-    return weakref.WeakValueDictionary, (), None, None, iter(list(values.items()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 import gc
 import sys
-from contextvars import ContextVar
 from typing import Any
 
 from evercell.state.internals.standard_library import address_of
@@ -86,24 +85,3 @@ def reduce_c_data(value: Any) -> Reduced | None:
 def make_c_data(kind: Any, owner: Any, offset: int) -> Any:
     """Data of ctypes in the memory of something else, which both go on to share."""
     return kind.from_buffer(owner, offset)
-
-
-_UNSET = object()
-
-
-def reduce_context_variable(variable: ContextVar[Any]) -> Reduced:
-    """A variable of the context, with its default and its present value."""
-    default = gc.get_referents(variable)[1:]
-    value = variable.get(_UNSET)
-    state = None if value is _UNSET else (value,)
-    return make_context_variable, (variable.name, tuple(default)), state, None, None, set_context_variable
-
-
-def make_context_variable(name: str, default: tuple[Any, ...]) -> ContextVar[Any]:
-    """A variable of the context without a value."""
-    return ContextVar(name, default=default[0]) if default else ContextVar(name)
-
-
-def set_context_variable(variable: ContextVar[Any], state: tuple[Any]) -> None:
-    """Its value in the present context."""
-    variable.set(state[0])

@@ -40,8 +40,8 @@ def fill_module(module: types.ModuleType, attributes: dict[str, Any]) -> None:
 def home_of(namespace: dict[str, Any]) -> Any:
     """The module that has this namespace, or the namespace itself."""
     module = sys.modules.get(str(namespace.get("__name__")))
-    is_module = issubclass(type(module), types.ModuleType)
-    if is_module and object.__getattribute__(module, "__dict__") is namespace:
+    is_one = issubclass(type(module), types.ModuleType)  # a library of cffi says that it were one
+    if is_one and object.__getattribute__(module, "__dict__") is namespace:
         return module
     if "__spec__" not in namespace:
         return namespace
@@ -78,5 +78,5 @@ def _is_of(value: Any, namespace: dict[str, Any]) -> bool:
 
 def _search(namespace: dict[str, Any]) -> types.ModuleType | None:
     """The module, asked of the collector: a namespace does not know whose it is."""
-    holders = (one for one in gc.get_referrers(namespace) if issubclass(type(one), types.ModuleType))
+    holders = (one for one in gc.get_referrers(namespace) if isinstance(one, types.ModuleType))
     return next((one for one in holders if vars(one) is namespace), None)

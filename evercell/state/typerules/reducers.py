@@ -125,7 +125,6 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "weakref.ProxyType": weak.reduce_proxy,
     "weakref.CallableProxyType": weak.reduce_proxy,
     "builtins.memoryview": buffers.reduce_window,
-    "_contextvars.ContextVar": buffers.reduce_context_variable,
     "_struct.Struct": _structure_of_bytes,
     "re.Match": _match,
     "numpy.flatiter": _flat,

@@ -68,7 +68,7 @@ class _Index:
 
 def _attributes_of(module: Any) -> dict[str, Any]:
     """Without a question to the module, which may be a lazy one that would be imported."""
-    if not issubclass(type(module), types.ModuleType):  # some only say that they are
+    if not issubclass(type(module), types.ModuleType):  # a library of cffi says that it were one
         return {}
     found: dict[str, Any] = object.__getattribute__(module, "__dict__")
     return found if found.get("__spec__") is not None else {}
@@ -118,7 +118,7 @@ def reduce_held(value: Any, kind: type) -> Reduced | None:
     if module is None or kind.__module__ == "__main__":
         return None
     name = _attributes(kind.__module__).get(id(value))
-    if name is None or vars(module).get(name) is not value:
+    if name is None or module.__dict__.get(name) is not value:
         return _held_elsewhere(value, kind)
     found = (factories.attribute_of_module, (kind.__module__, name))
     if not is_users_own(module):
@@ -158,6 +158,4 @@ def _is_bare(value: Any) -> bool:
 @functools.cache
 def _attributes(module: str) -> dict[int, str]:
     """Names of a module's own objects, by id, as they were when it was first asked."""
-    found = sys.modules[module]
-    attributes = vars(found) if issubclass(type(found), types.ModuleType) else {}
-    return {id(value): name for name, value in attributes.items()}
+    return {id(value): name for name, value in vars(sys.modules[module]).items()}

@@ -152,8 +152,7 @@ PROBES = [
     Probe(
         "local",
         "import threading\nt=threading.local(); t.x=[1]",
-        "",
-        "a running thread or pool",
+        "assert t.x == [1]",
     ),
     Probe(
         "etree",
