@@ -30,7 +30,7 @@ _TWINS = "approve sleep sleep_until wait_for map"
 _FACTORIES = (
     "definition named_in_notebook attribute_of_module make_code make_function fill_function make_class make_new_type "
     "fill_with_dict make_row match_again make_function_in made_by_setup sentinel_of_module fill_class "
-    "make_enum fill_enum "
+    "make_enum fill_enum item_of_attribute fill_with_listeners "
     "fill_object fill_cell make_dict_view make_cache make_cached_property make_exception make_array make_view "
     "make_array_of fill_beside fill_array make_path make_references make_block fill_column fill_index make_resource"
 )

@@ -22,6 +22,7 @@ INTERNALS = {
     "state/internals/matplotlib.py": "matplotlib",
     "state/internals/pandas.py": "pandas",
     "state/internals/standard_library.py": "os and copyreg",
+    "state/internals/traitlets.py": "traitlets",
     "store/prepared.py": "SQLAlchemy",
 }
 """Module → the libraries whose private names it may use, each with a test of what happens if one goes."""

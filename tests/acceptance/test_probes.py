@@ -10,11 +10,11 @@ import pytest
 
 from tests.conftest import isolated_home, postgres_database
 from tests.kernels import Kernel, Shown
-from tests.probes import Probe, code, containers, corners, libraries, resources, surroundings
+from tests.probes import Probe, code, containers, corners, libraries, resources, surroundings, unseen
 
 PROBES = [
     *surroundings.PROBES, *containers.PROBES, *code.PROBES, *libraries.PROBES, *resources.PROBES,
-    *corners.PROBES,
+    *corners.PROBES, *unseen.PROBES,
 ]  # fmt: skip
 
 MODULE = """

@@ -22,10 +22,8 @@ def reduce_exception(error: BaseException) -> Reduced | None:
     kind: Any = type(error)
     reducer = next(base for base in kind.__mro__ if "__reduce__" in vars(base))
     if reducer.__module__ != "builtins" or kind.__reduce_ex__ is not object.__reduce_ex__:
-        return None
-    state: dict[str, Any] = {}
-    if (attributes := object.__getstate__(error)) is not None:
-        state["attributes"] = attributes
+        return _in_its_own_way(error, kind)
+    state = _beside_arguments(error)
     arguments: tuple[Any, ...] = error.__reduce__()[1]  # type: ignore[assignment]
     if isinstance(error, BaseExceptionGroup):
         state["arguments"], arguments = error.args, (error.message, error.exceptions)
@@ -33,11 +31,35 @@ def reduce_exception(error: BaseException) -> Reduced | None:
     members = {name: getattr(error, name, None) for name in _members(kind)}
     if found := {name: value for name, value in members.items() if id(value) not in known}:
         state["members"] = found
+    return factories.make_exception, (kind, arguments), state or None, None, None, fill_exception
+
+
+def _in_its_own_way(error: BaseException, kind: Any) -> Reduced | None:
+    """One whose class says how it is made, with what that leaves out."""
+    try:
+        reduced = error.__reduce_ex__(5)
+    except Exception:  # noqa: BLE001  whatever the user's class raises is reported where it is asked again
+        return None
+    setter = getattr(kind, "__setstate__", None)
+    if not isinstance(reduced, tuple) or len(reduced) > 3 or setter is not BaseException.__setstate__:
+        return None
+    state = _beside_arguments(error)
+    if len(reduced) == 3 and reduced[2] is not None:
+        if not isinstance(reduced[2], dict):
+            return None
+        state["attributes"] = reduced[2]
+    return (*reduced[:2], state or None, None, None, fill_exception)
+
+
+def _beside_arguments(error: BaseException) -> dict[str, Any]:
+    state: dict[str, Any] = {}
+    if (attributes := object.__getstate__(error)) is not None:
+        state["attributes"] = attributes
     if error.__context__ is not None or error.__cause__ is not None or error.__suppress_context__:
         state["chain"] = (error.__context__, error.__cause__, error.__suppress_context__)
     if error.__traceback__ is not None:
         state["traceback"] = _entries(error.__traceback__)
-    return factories.make_exception, (kind, arguments), state or None, None, None, fill_exception
+    return state
 
 
 @cache

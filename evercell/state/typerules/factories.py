@@ -189,6 +189,18 @@ def fill_object(made: Any, state: Any) -> None:
         object.__setattr__(made, name, value)
 
 
+def item_of_attribute(owner: Any, name: str, number: int) -> Any:
+    """One of several parts that an object has under a name."""
+    return getattr(owner, name)[number]
+
+
+def fill_with_listeners(made: Any, state: tuple[Any, tuple[tuple[str | None, str, Any], ...]]) -> None:
+    """An object of traitlets, and those that listen to it."""
+    made.__setstate__(state[0])
+    for name, kind, listener in state[1]:
+        made.observe(listener, **({} if name is None else {"names": name}), type=kind)
+
+
 def fill_with_dict(made: Any, attributes: dict[str, Any]) -> None:
     """Attributes of an object whose dict is a variable, too: ``d = vars(made)``."""
     if hasattr(type(made), "__setstate__"):

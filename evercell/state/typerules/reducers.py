@@ -10,11 +10,13 @@ from typing import Any
 
 from evercell.state.internals.cloudpickle import tracker_of
 from evercell.state.internals.matplotlib import interpolation_steps, undo_counting
+from evercell.state.internals.traitlets import listeners_of
 from evercell.state.proxies import is_lazy_proxy
 from evercell.state.typerules import buffers, factories, weak
 from evercell.state.typerules.exceptions import reduce_exception
 from evercell.state.typerules.numpy import reduce_array
 from evercell.state.typerules.pandas import reduce_table
+from evercell.state.typerules.refused import refusal
 
 Reduced = tuple[Any, ...]
 
@@ -25,12 +27,30 @@ def reduce_known(value: Any, kind: type) -> Reduced | None:
         from evercell.state.proxies.lazy_proxy import factory_of
 
         return factories.make_resource, (factory_of(value),)
+    try:
+        reducer = _known[kind]
+    except KeyError:
+        reducer = _known[kind] = _reducer_of(kind)
+    return reducer(value)
+
+
+_known: dict[type, Callable[[Any], Reduced | None]] = {}
+
+
+def _reducer_of(kind: type) -> Callable[[Any], Reduced | None]:
     reducer = _REDUCERS.get(f"{kind.__module__}.{kind.__qualname__}")
+    bases = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
+    if reducer is None:
+        reducer = next((_REDUCERS_BY_BASE[base] for base in bases if base in _REDUCERS_BY_BASE), None)
     if reducer is None and issubclass(kind, BaseException):
         reducer = reduce_exception
     if reducer is None:
-        reducer = reduce_table if kind.__module__.partition(".")[0] == "pandas" else reduce_array
-    return reducer(value) or (buffers.reduce_c_data(value) if reducer is reduce_array else None)
+        reducer = reduce_table if kind.__module__.partition(".")[0] == "pandas" else _memory
+    return reducer
+
+
+def _memory(value: Any) -> Reduced | None:
+    return reduce_array(value) or buffers.reduce_c_data(value)
 
 
 # -- caches --------------------------------------------------------------------------------------
@@ -106,6 +126,42 @@ def _callbacks(registry: Any) -> Reduced:
     undo_counting(registry, reduced[2])
     return reduced
 
+
+# -- parts and listeners -------------------------------------------------------------------------
+
+
+def _part_of_figure(part: Any) -> Reduced | None:
+    """A trace or another part of a figure of plotly, found in it; None for one of its own."""
+    parent = part.parent
+    if parent is None:
+        return None
+    name = "data" if hasattr(parent, "data") and hasattr(parent, "layout") else part.plotly_name
+    names = (name, "layout") if name == "data" else (name,)
+    for name in names:
+        held = getattr(parent, name)
+        if held is part:
+            return getattr, (parent, name)
+        number = (
+            next((n for n, one in enumerate(held) if one is part), None) if isinstance(held, tuple) else None
+        )
+        if number is not None:
+            return factories.item_of_attribute, (parent, name, number)
+    return None
+
+
+def _with_listeners(value: Any) -> Reduced | None:
+    """An object of traitlets with those that listen to it."""
+    listeners = listeners_of(value) if refusal(value) is None else ()
+    reduced = value.__reduce_ex__(5) if listeners else None
+    if not isinstance(reduced, tuple) or len(reduced) < 3:
+        return None
+    return (*reduced[:2], (reduced[2], listeners), None, None, factories.fill_with_listeners)
+
+
+_REDUCERS_BY_BASE: dict[str, Callable[[Any], Reduced | None]] = {
+    "plotly.basedatatypes.BasePlotlyType": _part_of_figure,
+    "traitlets.traitlets.HasTraits": _with_listeners,
+}
 
 _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "builtins.dict_keys": _dict_view,

@@ -353,4 +353,93 @@ PROBES = [
         "class Meta(type):\n    def __setattr__(c,n,v): Meta.log.append(n); super().__setattr__(n,v)\n    log=[]\nclass A(metaclass=Meta):\n    __slots__=('x','__p')\n    y=5\na=A(); a.x=1; a._A__p=3\n----\nA.y=6\n----\nb=A()",
         "assert Meta.log==['y'] and a.x==1 and a._A__p==3 and A.y==6, Meta.log",
     ),
+    Probe(
+        "plotly_tr",
+        "import plotly.graph_objects as go\nfig=go.Figure(go.Scatter(y=[1,2])); tr=fig.data[0]; lay=fig.layout\n----\ntr.name='x'; lay.title.text='T'",
+        "assert fig.data[0].name=='x' and fig.layout.title.text=='T'\ntr.name='z'; assert fig.data[0].name=='z', fig.data[0].name",
+    ),
+    Probe(
+        "plotly_tr2",
+        "import plotly.graph_objects as go\nfig=go.Figure(go.Scatter(y=[1,2])); tr=fig.data[0]\n----\ntr.y=[5,6]",
+        "assert fig.data[0].y==(5,6), fig.data[0].y",
+    ),
+    Probe(
+        "mpl_art",
+        "import matplotlib; matplotlib.use('agg')\nimport matplotlib.pyplot as plt\nfig,ax=plt.subplots(); (line,)=ax.plot([1,2,3]); xs=line.get_ydata()\n----\nline.set_label('x')",
+        "assert ax.lines[0] is line and line.get_label()=='x' and line.figure is fig",
+    ),
+    Probe(
+        "traitlets",
+        "import traitlets\nlog=[]\nclass T(traitlets.HasTraits):\n    x=traitlets.Int(0)\nt=T(); t.observe(lambda ch: log.append(ch['new']),'x'); t.x=1\n----\nt.x=2",
+        "assert log==[1,2] and t.x==2, log; t.x=3; assert log==[1,2,3], log",
+    ),
+    Probe(
+        "sk_pipe",
+        "from sklearn.linear_model import LinearRegression\nm=LinearRegression().fit([[1],[2]],[1,2]); c=m.coef_\n----\nc[0]=5",
+        "assert m.coef_[0]==5 and m.coef_ is c",
+    ),
+    Probe(
+        "xr",
+        "import xarray as xr, numpy as np\na=np.arange(3.); d=xr.DataArray(a,dims='x'); v=d.values\n----\na[0]=5",
+        "assert float(d[0])==5; v[1]=6; assert a[1]==6",
+    ),
+    Probe(
+        "thread_target",
+        "import threading\nrows=[]\nt=threading.Thread(target=rows.append,args=(1,))\n----\nt.start(); t.join()",
+        "assert rows==[1]",
+        "a running thread",
+    ),
+    Probe(
+        "future",
+        "import concurrent.futures as cf\nrows=[]\nf=cf.Future(); f.add_done_callback(lambda f: rows.append(1))\n----\nf.set_result(2)",
+        "assert rows==[1]",
+        "a running thread or pool",
+    ),
+    Probe(
+        "local_t",
+        "import threading\nclass L(threading.local):\n    def __init__(self): self.rows=[]\nl=L(); r=l.rows\n----\nl.rows.append(1)",
+        "assert r==[1]",
+        "a running thread or pool",
+    ),
+    Probe(
+        "ctx_run",
+        "import contextvars\nrows=[]\nv=contextvars.ContextVar('v'); v.set(rows); ctx=contextvars.copy_context()\n----\nctx.run(lambda: v.get().append(1))",
+        "assert rows==[1]",
+        "cannot be serialised",
+    ),
+    Probe(
+        "async_q",
+        "import asyncio\nq=asyncio.Queue(); rows=[]; q.put_nowait(rows)\n----\nq.get_nowait().append(5)",
+        "assert rows==[5]",
+        "running event loop",
+    ),
+    Probe("atexit_", "import atexit\nrows=[]; f=atexit.register(rows.append,1)", "assert f.__self__ is rows"),
+    Probe(
+        "csv_reader",
+        "import csv\nsrc=['a,b','c,d']; r=csv.reader(src); next(r)\n----\nnext(r)",
+        "assert src==['a,b','c,d']",
+        "cannot be serialised",
+    ),
+    Probe("zipimp", "import zlib\nc=zlib.compressobj(); d=c.copy()", "", "cannot be serialised"),
+    Probe(
+        "dictview",
+        "d={'a':1}; it=d.items(); k=d.keys(); v=d.values(); rev=reversed(d)\n----\nd['b']=2",
+        "assert ('b',2) in it and 'b' in k and 2 in v",
+    ),
+    Probe(
+        "np_memory_pd",
+        "import numpy as np\nimport pandas as pd\na=np.arange(6.).reshape(3,2); df=pd.DataFrame(a,copy=False); s=df[0]; m=np.ma.masked_array(a)\n----\na[0,0]=9",
+        "assert df.iloc[0,0]==9 and m[0,0]==9; a[1,0]=7; assert m[1,0]==7 and df.iloc[1,0]==7",
+    ),
+    Probe(
+        "np_random",
+        "import numpy as np\ng=np.random.default_rng(3); s=g.spawn(1)[0]; rs=np.random.RandomState(2); f=rs.rand\n----\nf()",
+        "r=np.random.RandomState(2); r.rand(); assert rs.rand()==r.rand(); assert f()==r.rand()",
+    ),
+    Probe(
+        "np_ufunc_at",
+        "import numpy as np\na=np.zeros(3); at=np.add.at; put=a.put; fill=a.fill; it=np.nditer(a,op_flags=['readwrite'])\n----\nput([0],5)",
+        "fill(3); assert a[0]==3",
+        "cannot be serialised",
+    ),
 ]

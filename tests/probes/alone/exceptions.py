@@ -48,4 +48,9 @@ PROBES = [
         "class E(Exception):\n    def __init__(self, resp): super().__init__(f'bad {resp}'); self.resp=resp\n    def __str__(self): return 'E!'+self.args[0]\n    def __setattr__(self,n,v): object.__setattr__(self,n,v)\ne=E([1])\nw=UserWarning('x'); b=BaseException(1); k=KeyboardInterrupt()",
         "assert e.resp==[1] and str(e)=='E!bad [1]' and w.args==('x',)",
     ),
+    Probe(
+        "own_way",
+        "import json\nclass E(Exception):\n    def __init__(self, a, b): super().__init__(a); self.b = b\n    def __reduce__(self): return E, (self.args[0], self.b)\ntry: json.loads('{')\nexcept ValueError as e: je = e; je.add_note('n')\ntry: raise E(1, [2]) from je\nexcept E as e: err = e",
+        "assert je.__notes__ == ['n'] and je.pos == 1 and je.__traceback__ is not None and isinstance(je.__context__, StopIteration | None)\nassert err.b == [2] and err.__cause__ is je and err.__traceback__.tb_lineno == 7",
+    ),
 ]

@@ -12,6 +12,7 @@ import pytest
 
 from evercell.state.internals import pandas as pandas_internals
 from evercell.state.internals import standard_library
+from evercell.state.internals.traitlets import listeners_of
 from tests.unit.state.memory import Cells, resumed
 
 
@@ -101,3 +102,17 @@ def test_a_pool_of_an_unknown_python_is_named_and_what_is_beside_it_is_kept() ->
     (missing,) = cells.missing
     assert "ThreadPoolExecutor) was not kept" in missing and "has no attribute '_work_queue'" in missing
     assert resumed(cells)["x"][0] == 1
+
+
+def test_an_object_of_an_unknown_traitlets_is_kept_as_traitlets_pickles_it() -> None:
+    class Other:
+        """Keeps its listeners where nobody looks for them."""
+
+    assert listeners_of(Other()) == ()
+
+
+def test_an_address_is_where_numpy_says_it_is() -> None:
+    import numpy as np
+
+    array = np.arange(5)
+    assert standard_library.address_of(array) == array.ctypes.data
