@@ -60,9 +60,8 @@ def prove(
     with _quiet():
         try:
             copy = loading.loads(stream, views)
-        except Exception:  # noqa: BLE001  user code runs while it loads
-            copy, lost = loading.salvage(stream, [bytearray(view) for view in views])
-            return _failed(copy, lost, variables if copy is value else _as_in(variables, copy))
+        except Exception as error:  # noqa: BLE001  user code runs while it loads
+            return _salvaged(loading, variables, stream, [bytearray(view) for view in views], error)
         differences = list(_differences(value, copy)) if compared else []
     if not differences:
         return Proof()
@@ -73,6 +72,17 @@ def prove(
             for holder, why in differences
         )
     )
+
+
+def _salvaged(
+    loading: Loading, variables: Mapping[str, Any], stream: bytes, buffers: Sequence[Any], error: Exception
+) -> Proof:
+    try:
+        copy, lost = loading.salvage(stream, buffers)
+        return _failed(copy, lost, _as_in(variables, copy))
+    except Exception:  # noqa: BLE001  nothing of it can be loaded
+        why = f"it cannot be put together again ({type(error).__name__}: {error})"[:300]
+        return Proof(tuple(Missing(n, type_name(type(v)), why, _ADVICE) for n, v in variables.items()))
 
 
 def _as_in(variables: Mapping[str, Any], copy: Any) -> Mapping[str, Any]:
