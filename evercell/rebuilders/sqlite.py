@@ -6,10 +6,12 @@ What a connection does not tell (functions, collations, callbacks) is named; to 
 from __future__ import annotations
 
 import gc
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -59,6 +61,7 @@ def _connection(connection: sqlite3.Connection) -> tuple[Any, ...]:
         "rows": rows,
         "detects": _detected_types(connection),
         "one_thread": _is_for_one_thread(connection),
+        "read_only": _is_read_only(databases["main"]),
     }
     names = (*_TAKEN, "autocommit") if _commits_by_attribute(connection) else _TAKEN
     return make_sqlite3, (content, settings, {name: getattr(connection, name) for name in names})
@@ -161,14 +164,30 @@ def _is_for_one_thread(connection: sqlite3.Connection) -> bool:
     return bool(failed)
 
 
+def _is_read_only(path: str) -> bool:
+    """Whether this process has the file open for reading only, which Linux tells."""
+    table = Path("/proc/self/fd")
+    if not path or not table.is_dir():
+        return False
+    import fcntl
+
+    modes = set()
+    for entry in os.listdir(table):  # noqa: PTH208  of text, for it is done at each look
+        try:
+            if os.readlink(f"/proc/self/fd/{entry}") == path:  # noqa: PTH115
+                modes.add(fcntl.fcntl(int(entry), fcntl.F_GETFL) & os.O_ACCMODE)
+        except OSError:  # the one of this very look
+            continue
+    return modes == {os.O_RDONLY}
+
+
 def make_sqlite3(
     content: dict[str, str | bytes], settings: dict[str, Any], taken: dict[str, Any]
 ) -> sqlite3.Connection:
     """A connection to files, which have to be there, and to databases in memory with the content that they had."""
-    from pathlib import Path
-
     main = content["main"]
-    where = f"{Path(main).as_uri()}?mode=rw" if isinstance(main, str) else ":memory:"
+    mode = "ro" if settings.get("read_only") else "rw"
+    where = f"{Path(main).as_uri()}?mode={mode}" if isinstance(main, str) else ":memory:"
     connection = sqlite3.connect(
         where,
         uri=isinstance(main, str),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,18 @@ def test_it_is_what_it_was(
     assert cells.missing == []
     fresh = resumed(cells)
     assert eval(asked, fresh.variables) == eval(asked, cells.variables)
+    for one in (fresh, cells):
+        one["c"].close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux tells")
+def test_what_was_opened_for_reading_only_is_again(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "x.db").execute("create table t(x)").connection.close()
+    cells = Cells()
+    cells.step("s", f"import sqlite3\nc = sqlite3.connect('file:{tmp_path}/x.db?mode=ro', uri=True)")
+    fresh = resumed(cells)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        fresh["c"].execute("insert into t values (1)")
     for one in (fresh, cells):
         one["c"].close()
 
