@@ -237,8 +237,12 @@ class _Comparison:
                 is_changed = node not in self._unchanged and former.fingerprint != new.fingerprint
             if is_changed:
                 self.changed.add(node)
+            groups.only_remembered.discard(node)
+            if former is not None and is_changed and former.bare and former.bare == new.bare:
+                groups.only_remembered.add(node)
             ids, notes = shared.get(node, _NOTHING), new.notes
-            groups.record(node, Snapshot(new.fingerprint, ids, notes.refs, notes.reads, len(new.stream)))
+            size = len(new.stream)
+            groups.record(node, Snapshot(new.fingerprint, ids, notes.refs, notes.reads, size, new.bare))
             self.fresh[frozenset((node,))] = new
 
     def _regroup(self, alone: dict[str, Pickled], shared: dict[str, frozenset[int]]) -> None:

@@ -52,6 +52,8 @@ class Snapshot:
     reads: Set[str]
     size: int
     """Bytes of its stream."""
+    bare: bytes = b""
+    """Its fingerprint without what its caches remember."""
 
 
 class Groups:
@@ -75,6 +77,8 @@ class Groups:
         self._owner: dict[int, str] = {}
         self.moved: set[str] = set()
         """Nodes that moved to another group since `settled`."""
+        self.only_remembered: set[str] = set()
+        """Nodes of which nothing but what a cache remembers has changed, when they were last compared."""
         self.retired: set[str] = set()
         """Ids of groups that are no more, since `settled`."""
 

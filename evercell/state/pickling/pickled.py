@@ -34,6 +34,8 @@ class Notes:
     left_out: list[Missing] = field(default_factory=list)
     rebuilt: set[str] = field(default_factory=set)
     """Types of what is made anew from a description."""
+    has_caches: bool = False
+    """Something in it remembers what it was asked."""
     libraries: set[str] = field(default_factory=set)
     """Packages whose objects are in it."""
     inlined: set[int] = field(default_factory=set)
@@ -51,6 +53,8 @@ class Pickled:
     notes: Notes = field(default_factory=Notes)
     is_placeholder: bool = False
     """Nothing of it could be kept."""
+    bare: bytes = b""
+    """Its fingerprint without what its caches remember; empty where it has none."""
     root: int = 0
     """The id of what was pickled."""
     pickler: Any = None

@@ -58,7 +58,12 @@ class Serialiser:
             loading = Loading(self._variables, self._definitions.value)
             if failure := load_failure(loading, stream, pickler.buffers):
                 return self._as_placeholder(name, value, failure, notes.left_out[0])
-        return Pickled(stream, pickler.buffers, notes, root=id(value), pickler=pickler)
+        bare = self._bare_fingerprint(value, inside, name) if notes.has_caches else b""
+        return Pickled(stream, pickler.buffers, notes, bare=bare, root=id(value), pickler=pickler)
+
+    def _bare_fingerprint(self, value: Any, inside: set[int], name: str) -> bytes:
+        pickler = self._with(ExactPickler, value, inside, name, forgets_caches=True)
+        return Pickled(without_frames(pickler.stream.getvalue()), pickler.buffers).fingerprint
 
     def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
         try:
@@ -71,9 +76,17 @@ class Serialiser:
             return self._with(ExactPickler, value, inside, name)
         return pickler
 
-    def _with(self, kind: type[NotebookPickler], value: Any, inside: set[int], name: str) -> NotebookPickler:
+    def _with(
+        self,
+        kind: type[NotebookPickler],
+        value: Any,
+        inside: set[int],
+        name: str,
+        *,
+        forgets_caches: bool = False,
+    ) -> NotebookPickler:
         pickler = kind(io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name)
-        pickler.setup = self.setup
+        pickler.setup, pickler.forgets_caches = self.setup, forgets_caches
         pickler.dump(value)
         return pickler
 
