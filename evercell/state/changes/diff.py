@@ -244,9 +244,14 @@ class _Comparison:
                 self.changed.add(node)
             if is_changed or former is None:
                 new = self._settled(node, new)
+            groups.only_remembered.discard(node)
+            if former is not None and is_changed and former.bare and former.bare == new.bare:
+                groups.only_remembered.add(node)
             ids, notes = shared.get(node, _NOTHING), new.notes
             size, buffered = len(new.stream), new.size - len(new.stream)
-            groups.record(node, Snapshot(new.fingerprint, ids, notes.refs, notes.reads, size, buffered))
+            groups.record(
+                node, Snapshot(new.fingerprint, ids, notes.refs, notes.reads, size, buffered, new.bare)
+            )
             self.fresh[frozenset((node,))] = new
 
     def _settled(self, node: str, new: Pickled) -> Pickled:

@@ -63,6 +63,8 @@ class Snapshot:
     """Bytes of its stream."""
     buffered: int = 0
     """Bytes of its buffers."""
+    bare: bytes = b""
+    """Its fingerprint without what its caches remember."""
 
     @property
     def weight(self) -> int:
@@ -96,6 +98,8 @@ class Groups:
         self._seconds: dict[str, float] = {}
         self.moved: set[str] = set()
         """Nodes that moved to another group since `settled`."""
+        self.only_remembered: set[str] = set()
+        """Nodes of which nothing but what a cache remembers has changed, when they were last compared."""
         self.retired: set[str] = set()
         """Ids of groups that are no more, since `settled`."""
 

@@ -69,7 +69,10 @@ class Tracker:
         live = self._live
         names = live.names() & live.origins.keys()
         changed, _ = find_changes(live.groups, self.with_definitions(n for n in names if n not in live.lazy))
-        self._note_outside(changed & names)
+        remembered = {n for n in changed & names if self._only_remembers(n, changed)}
+        for name in remembered - live.setup_names:
+            live.note(name, live.origins[name])
+        self._note_outside(changed & names - remembered)
 
     def _note_outside(self, names: Iterable[str]) -> None:
         for name in set(names) - self._live.setup_names:
@@ -165,6 +168,10 @@ class Tracker:
         hidden, fresh = self._scan.look()
         self.fresh = {**self.fresh, **fresh}
         made = self._variables_of(changed | hidden, looked) | bound | unknown
+        remembered = {n for n in made - bound - unknown if self._only_remembers(n, changed | hidden)}
+        for name in remembered:  # to be saved, but what reads it is not stale: it was made by the same code
+            live.note(name, live.origins[name])
+        made -= remembered
         made -= live.setup_names - plan.code.binds  # made anew in every kernel, whatever is in it by now
         if background_active and not plan.code.dynamic:
             beside = {n for n in made if n in live.origins and n not in self._reached_by(cell)}
@@ -180,6 +187,12 @@ class Tracker:
         names = {node for node in changed if node in live.variables}  # what is tied to them, too
         hidden = any(is_definition_node(node) for node in changed)
         return names | self._rebound_definitions(changed, looked | (live.names() if hidden else set()))
+
+    def _only_remembers(self, name: str, changed: set[str]) -> bool:
+        """Whether nothing of a variable has changed but what a cached function in it remembers."""
+        groups = self._live.groups
+        nodes = ({name} | groups.refs(name)) & changed
+        return name in self._live.origins and bool(nodes) and nodes <= groups.only_remembered
 
     def _reached_by(self, names: Iterable[str]) -> set[str]:
         """These names and all that is tied to them."""

@@ -41,6 +41,8 @@ class Notes:
     """What was otherwise when it was loaded for a trial. It is stored all the same."""
     rebuilt: set[str] = field(default_factory=set)
     """Types of what is made anew from a description."""
+    has_caches: bool = False
+    """Something in it remembers what it was asked."""
     libraries: set[str] = field(default_factory=set)
     """Packages whose objects are in it."""
     kinds: set[type] = field(default_factory=set)
@@ -62,6 +64,8 @@ class Pickled:
     notes: Notes = field(default_factory=Notes)
     is_placeholder: bool = False
     """Nothing of it could be kept."""
+    bare: bytes = b""
+    """Its fingerprint without what its caches remember; empty where it has none."""
     root: int = 0
     """The id of what was pickled."""
     pickler: Any = None

@@ -49,6 +49,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Takes values apart as the tables say, and notes what came up."""
 
     keeps_buffers_apart = True
+    forgets_caches = False
     setup: SetupParts | None = None
     """What setup cells made, where it is referred to."""
     hides_thoroughly = False
@@ -185,8 +186,9 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _cache(self, cache: Any) -> Any:
         """A cached function. (One that is met again in what it remembers itself needs no second look.)"""
-        if id(cache) in self._trials:
-            return reduce_cache(cache, lambda _: False)
+        self.notes.has_caches = True
+        if id(cache) in self._trials or self.forgets_caches:
+            return reduce_cache(cache, None)
         self._trials.add(id(cache))
         try:
             return reduce_cache(cache, self._is_kept)

@@ -63,10 +63,15 @@ class Serialiser:
             return self._without_value(name, value, error)
         mark = MARK if isinstance(pickler, ExactPickler) else b""
         stream = without_frames(pickler.stream.getvalue()) + mark
-        new = Pickled(stream, pickler.buffers, pickler.notes, root=id(value), pickler=pickler)
+        bare = self._bare_fingerprint(value, inside, name) if pickler.notes.has_caches else b""
+        new = Pickled(stream, pickler.buffers, pickler.notes, bare=bare, root=id(value), pickler=pickler)
         if not members and self._is_unproved(new):
             return self._proved(new, value, name, variables or {name: value})
         return new
+
+    def _bare_fingerprint(self, value: Any, inside: set[int], name: str) -> bytes:
+        pickler = self._with(ExactPickler, value, inside, name, forgets_caches=True)
+        return Pickled(without_frames(pickler.stream.getvalue()), pickler.buffers).fingerprint
 
     def _is_unproved(self, new: Pickled) -> bool:
         """Whether it is to be loaded once before it is relied on."""
@@ -106,7 +111,7 @@ class Serialiser:
         self, value: Any, inside: set[int], name: str, *, thoroughly: bool
     ) -> NotebookPickler:
         try:
-            pickler = self._with(NotebookPickler, value, inside, name, thoroughly)
+            pickler = self._with(NotebookPickler, value, inside, name, thoroughly=thoroughly)
         except Exception as error:
             if is_too_deep(error):
                 raise
@@ -114,14 +119,22 @@ class Serialiser:
                 ExactPickler, value, inside, name, thoroughly
             )  # may refer to what cannot be taken apart
         if needs_exactness(pickler, pickler.stream.getvalue(), self.setup):
-            return self._with(ExactPickler, value, inside, name, thoroughly)
+            return self._with(ExactPickler, value, inside, name, thoroughly=thoroughly)
         return pickler
 
     def _with(
-        self, kind: type[NotebookPickler], value: Any, inside: set[int], name: str, thoroughly: bool
+        self,
+        kind: type[NotebookPickler],
+        value: Any,
+        inside: set[int],
+        name: str,
+        *,
+        thoroughly: bool = False,
+        forgets_caches: bool = False,
     ) -> NotebookPickler:
         pickler = kind(io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name)
-        pickler.setup, pickler.hides_thoroughly = self.setup, thoroughly
+        pickler.setup = self.setup
+        pickler.hides_thoroughly, pickler.forgets_caches = thoroughly, forgets_caches
         pickler.dump(value)
         return pickler
 

@@ -21,11 +21,11 @@ _MOST_COUNTED = 10_000
 """Hits and misses up to which they are counted again."""
 
 
-def reduce_cache(cache: Any, is_kept: Callable[[Any], bool]) -> Reduced | None:
+def reduce_cache(cache: Any, is_kept: Callable[[Any], bool] | None) -> Reduced | None:
     """How a cached function is taken apart; None for one that its module has.
 
     What was remembered of a call whose result cannot be kept (a client, a connection) is left out: the next
-    call makes it anew.
+    call makes it anew. ``is_kept`` None: all of it is left out.
     """
     if (
         cache.__module__ != "__main__"
@@ -38,8 +38,9 @@ def reduce_cache(cache: Any, is_kept: Callable[[Any], bool]) -> Reduced | None:
         raise ValueError("what this Python keeps in a cache is not known")
     pairs = list(table.items()) if info.maxsize is None else _in_order(found, len(table))
     entries = [(*_arguments(key, mark, parameters["typed"]), result) for key, result in pairs]
-    entries = [entry for entry in entries if is_kept(entry)]
+    entries = [entry for entry in entries if is_kept is not None and is_kept(entry)]
     counts = (min(info.hits, _MOST_COUNTED), min(info.misses - len(entries), _MOST_COUNTED))
+    counts = counts if is_kept is not None else (0, 0)
     function = beside.get("__wrapped__", function)
     own = {n: v for n, v in beside.items() if n not in _WRAPPED and getattr(function, n, _NOTHING) is not v}
     state = (tuple(entries), counts, own)

@@ -12,12 +12,12 @@ import types
 from dataclasses import dataclass, field
 from typing import Any
 
-from evercell.state.code.definitions import EVERYTHING, code_names
+from evercell.state.code.definitions import code_names
 from evercell.state.typerules.refused import refusal
 from evercell.state.typerules.shareable import is_atom_type
 
 _MOST = 2000
-"""Objects that are followed. Whoever holds more may change anything."""
+"""Objects that are followed, the nearest first: what lies deeper is mostly in a container that is tied already."""
 
 _SUSPENDED = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 _FOLLOWED: tuple[Any, ...] = (
@@ -25,6 +25,7 @@ _FOLLOWED: tuple[Any, ...] = (
     types.BuiltinFunctionType, types.MethodWrapperType, types.MappingProxyType, functools.partial, memoryview,
     *_SUSPENDED,
 )  # fmt: skip
+_PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
 _NOT_FOLLOWED = (type, types.ModuleType, types.CodeType, types.FrameType, types.TracebackType)
 
 
@@ -44,11 +45,10 @@ def reach_of(value: Any, variables: dict[str, Any]) -> Reach:
     waiting, seen = [value], {id(value), id(variables)}
     for part in waiting:
         if len(seen) > _MOST:
-            reach.reads.add(EVERYTHING)
             break
         for inner in _held_by(part, variables, reach):
             kind = type(inner)
-            if id(inner) in seen or issubclass(kind, _NOT_FOLLOWED):
+            if kind in _PLAIN or id(inner) in seen or issubclass(kind, _NOT_FOLLOWED):
                 continue
             seen.add(id(inner))
             if not is_atom_type(kind) and refusal(inner) is None:

@@ -399,7 +399,6 @@ PROBES = [
         "local_t",
         "import threading\nclass L(threading.local):\n    def __init__(self): self.rows=[]\nl=L(); r=l.rows\n----\nl.rows.append(1)",
         "assert r==[1]",
-        "a running thread or pool",
     ),
     Probe(
         "ctx_run",
@@ -411,7 +410,6 @@ PROBES = [
         "async_q",
         "import asyncio\nq=asyncio.Queue(); rows=[]; q.put_nowait(rows)\n----\nq.get_nowait().append(5)",
         "assert rows==[5]",
-        "running event loop",
     ),
     Probe("atexit_", "import atexit\nrows=[]; f=atexit.register(rows.append,1)", "assert f.__self__ is rows"),
     Probe(
@@ -425,6 +423,7 @@ PROBES = [
         "dictview",
         "d={'a':1}; it=d.items(); k=d.keys(); v=d.values(); rev=reversed(d)\n----\nd['b']=2",
         "assert ('b',2) in it and 'b' in k and 2 in v",
+        "dictionary changed size",
     ),
     Probe(
         "np_memory_pd",
