@@ -168,10 +168,7 @@ class Tracker:
         hidden, fresh = self._scan.look()
         self.fresh = {**self.fresh, **fresh}
         made = self._variables_of(changed | hidden, looked) | bound | unknown
-        remembered = {n for n in made - bound - unknown if self._only_remembers(n, changed | hidden)}
-        for name in remembered:  # to be saved, but what reads it is not stale: it was made by the same code
-            live.note(name, live.origins[name])
-        made -= remembered
+        made -= self._note_remembered(made - bound - unknown, changed | hidden)
         made -= live.setup_names - plan.code.binds  # made anew in every kernel, whatever is in it by now
         if background_active and not plan.code.dynamic:
             beside = {n for n in made if n in live.origins and n not in self._reached_by(cell)}
@@ -187,6 +184,13 @@ class Tracker:
         names = {node for node in changed if node in live.variables}  # what is tied to them, too
         hidden = any(is_definition_node(node) for node in changed)
         return names | self._rebound_definitions(changed, looked | (live.names() if hidden else set()))
+
+    def _note_remembered(self, names: set[str], changed: set[str]) -> set[str]:
+        """Those that only remember more. They are saved, but what reads them is not stale: the same code made them."""
+        remembered = {name for name in names if self._only_remembers(name, changed)}
+        for name in remembered:
+            self._live.note(name, self._live.origins[name])
+        return remembered
 
     def _only_remembers(self, name: str, changed: set[str]) -> bool:
         """Whether nothing of a variable has changed but what a cached function in it remembers."""
@@ -264,12 +268,13 @@ class Tracker:
         """What is found after a cell ended was most likely done by it, or by what it began."""
         live, cell = self._live, self._last_cell
         names = self._variables_of(changed, set()) & live.origins.keys() - live.setup_names
+        remembered = self._note_remembered(names, changed)
         gone = self._deleted_names()
         live.forget(gone)
         if cell is None:
-            self._note_outside(names)
+            self._note_outside(names - remembered)
         else:
-            for name in names:
+            for name in names - remembered:
                 live.note(name, Origin(variable_provenance(cell.key, name), cell.label, cell.maker))
         return bool(names or gone)
 

@@ -115,9 +115,8 @@ class Serialiser:
         except Exception as error:
             if is_too_deep(error):
                 raise
-            return self._with(
-                ExactPickler, value, inside, name, thoroughly
-            )  # may refer to what cannot be taken apart
+            # it may refer to what cannot be taken apart
+            return self._with(ExactPickler, value, inside, name, thoroughly=thoroughly)
         if needs_exactness(pickler, pickler.stream.getvalue(), self.setup):
             return self._with(ExactPickler, value, inside, name, thoroughly=thoroughly)
         return pickler
