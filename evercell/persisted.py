@@ -29,10 +29,10 @@ _TWINS = "approve sleep sleep_until wait_for map"
 
 _FACTORIES = (
     "definition named_in_notebook attribute_of_module make_code make_function fill_function make_class make_new_type "
-    "fill_with_dict make_row match_again make_function_in made_by_setup sentinel_of_module fill_class "
+    "fill_with_dict match_again make_function_in made_by_setup sentinel_of_module fill_class "
     "make_enum fill_enum item_of_attribute fill_with_listeners "
-    "fill_object fill_cell make_dict_view make_cache make_cached_property make_exception make_array make_view "
-    "make_array_of fill_beside fill_array make_path make_references make_block fill_column fill_index make_resource"
+    "fill_object fill_cell make_dict_view make_cache make_cached_property make_exception "
+    "make_path make_references make_block fill_column fill_index make_resource"
 )
 
 _ERRORS = (
@@ -45,6 +45,7 @@ _ERRORS = (
 
 _HOMES: dict[str, str] = {
     "evercell.state.typerules.factories": _FACTORIES,
+    "evercell.state.typerules.array_factories": "make_array make_view make_row make_array_of fill_beside fill_array",
     "evercell.state.typerules.caches": "make_filled_cache fill_cache",
     "evercell.state.typerules.exceptions": "fill_exception",
     "evercell.state.typerules.modules": "fill_module",

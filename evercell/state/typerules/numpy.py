@@ -16,7 +16,7 @@ from sys import getrefcount
 from typing import Any
 
 from evercell.state.internals.standard_library import address_of
-from evercell.state.typerules import factories
+from evercell.state.typerules import array_factories
 
 _ANY_VIEW = 16 << 20
 """Views of an array of up to so many bytes are kept as views, however small they are."""
@@ -65,14 +65,21 @@ def _of_subclass(value: Any, plain: type) -> Reduced | None:
     kind, beside = type(value), dict(getattr(value, "__dict__", {}))
     view = _view(value, kind)
     if view is not None:
-        return (*view, beside, None, None, factories.fill_beside)
+        return (*view, beside, None, None, array_factories.fill_beside)
     whole = _whole(value.view(plain))
     if whole is not None:
-        return factories.make_array_of, (kind, *whole[1]), beside, None, None, factories.fill_beside
+        return (
+            array_factories.make_array_of,
+            (kind, *whole[1]),
+            beside,
+            None,
+            None,
+            array_factories.fill_beside,
+        )
     if issubclass(kind, sys.modules["numpy"].ma.MaskedArray):
         return None
     make, arguments, state = value.__reduce__()
-    return make, arguments, (state, beside), None, None, factories.fill_array
+    return make, arguments, (state, beside), None, None, array_factories.fill_array
 
 
 def _whole(array: Any) -> Reduced | None:
@@ -85,7 +92,7 @@ def _whole(array: Any) -> Reduced | None:
     order = "C" if flags.c_contiguous else "F"
     flat = (array if order == "C" else array.T).reshape(-1).view("u1")
     memory = pickle.PickleBuffer(flat)
-    return factories.make_array, (memory, array.dtype, array.shape, order, flags.writeable)
+    return array_factories.make_array, (memory, array.dtype, array.shape, order, flags.writeable)
 
 
 # -- views ---------------------------------------------------------------------------------------
@@ -97,16 +104,16 @@ def _view(array: Any, kind: type | None) -> Reduced | None:
         return None
     offset = array.__array_interface__["data"][0] - _address(owner)
     arguments = (owner, array.dtype, array.shape, array.strides, int(offset), array.flags.writeable)
-    return factories.make_view, arguments if kind is None else (*arguments, kind)
+    return array_factories.make_view, arguments if kind is None else (*arguments, kind)
 
 
 def _row(value: Any) -> Reduced:
     """One element of a structured array, which goes on to be a part of it."""
     owner = _owner_of(value.base, value) if value.base is not None else None
     if owner is None:
-        return factories.make_row, (sys.modules["numpy"].array([value], value.dtype), value.dtype, 0)
+        return array_factories.make_row, (sys.modules["numpy"].array([value], value.dtype), value.dtype, 0)
     offset = value.__array_interface__["data"][0] - _address(owner)
-    return factories.make_row, (owner, value.dtype, int(offset))
+    return array_factories.make_row, (owner, value.dtype, int(offset))
 
 
 def _is_worth_a_view(array: Any, owner: Any) -> bool:
