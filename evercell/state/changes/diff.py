@@ -244,9 +244,9 @@ class _Comparison:
                 self.changed.add(node)
             if is_changed or former is None:
                 new = self._settled(node, new)
-            groups.only_remembered.discard(node)
-            if former is not None and is_changed and former.bare and former.bare == new.bare:
-                groups.only_remembered.add(node)
+            if is_changed:
+                only_remembers = former is not None and former.bare and former.bare == new.bare
+                (groups.only_remembered.add if only_remembers else groups.only_remembered.discard)(node)
             ids, notes = shared.get(node, _NOTHING), new.notes
             size, buffered = len(new.stream), new.size - len(new.stream)
             groups.record(

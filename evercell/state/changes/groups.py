@@ -99,7 +99,7 @@ class Groups:
         self.moved: set[str] = set()
         """Nodes that moved to another group since `settled`."""
         self.only_remembered: set[str] = set()
-        """Nodes of which nothing but what a cache remembers has changed, when they were last compared."""
+        """Nodes of which nothing but what a cache remembers has changed since the last cell began."""
         self.retired: set[str] = set()
         """Ids of groups that are no more, since `settled`."""
 

@@ -142,10 +142,7 @@ class Scan:
         self._done(nodes)
         groups = self._live.groups
         found, fresh = find_changes(groups, nodes)
-        remembered = groups.only_remembered & found
-        changed = {node for node in found if self._is_settled(node)}
-        groups.only_remembered |= remembered
-        return changed, fresh
+        return {node for node in found if self._is_settled(node)}, fresh
 
     def _done(self, nodes: Iterable[str]) -> None:
         for node in nodes:

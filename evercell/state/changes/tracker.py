@@ -51,6 +51,7 @@ class Tracker:
         live = self._live
         code = analyse(source)
         self.fresh = {}
+        live.groups.only_remembered.clear()
         self._adopt(self._unknown_names())
         if self._background_active():
             self._look_everywhere()
