@@ -27,6 +27,7 @@ from bench.state.agent import agent
 from bench.state.contest import Bench
 from bench.state.figures import Row, elsewhere_table, results_table
 from bench.state.large import cells, first_and_back
+from bench.state.looks import looks
 from bench.state.small import history, loop, trivial, variables
 from bench.steps import BenchError, temporary_home
 
@@ -38,6 +39,7 @@ SCENARIOS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "cells": cells,
     "first": first_and_back,
     "agent": agent,
+    "looks": looks,
 }
 
 

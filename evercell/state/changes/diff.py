@@ -187,7 +187,7 @@ class _Comparison:
             return
         if node in groups:
             self._compare_group_first(node)
-            waiting |= groups.group(node).nodes - alone.keys()
+            waiting |= groups.group(node).nodes.difference(alone)
         alone[node] = groups.alone(node)
         waiting |= {ref for ref in alone[node].notes.refs if ref not in groups and ref not in alone}
 

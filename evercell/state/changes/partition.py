@@ -36,7 +36,7 @@ def _pairs(pickled: Mapping[str, Pickled], shared: Mapping[str, frozenset[int]])
     for node, ids in shared.items():
         for other in {owners[key] for key in ids & owners.keys()}:
             yield node, other
-        owners.update(dict.fromkeys(ids - owners.keys(), node))
+        owners.update(dict.fromkeys(ids.difference(owners), node))
     if owners:
         for node in pickled.keys() - shared.keys():
             for other in {owners[key] for key in pickled[node].met(owners.keys())}:

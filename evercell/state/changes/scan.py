@@ -3,8 +3,7 @@
 A cell's names say what is looked at *first*. What it changed in another way (a bound method, another name of the same
 namespace, a callback) is found by looking at everything else, too. That is paid for by the time that passes:
 
-- at the end of a cell, as far as it costs less than 1 % of the time since everything was looked at, or less than a
-  millisecond;
+- at the end of a cell, as far as it costs less than 1 % of the time that passed, or less than a millisecond;
 - else in slices while the kernel is idle, what was not looked at for longest first;
 - whole, before a step would execute again, and before the kernel ends in good order.
 
@@ -22,7 +21,7 @@ from evercell.state.changes.process_state import STATES
 from evercell.state.changes.variables import LiveVariables
 
 SHARE = 0.01
-"""Of the time since everything was looked at, that a look may take."""
+"""Of the time that passes, that looking may take."""
 
 FREE = 0.001
 """Seconds that a look may take whatever the time."""
@@ -33,7 +32,7 @@ SLICE = 0.005
 LONGEST_SLICE = 0.1
 """Seconds that one group of very many small objects may take of an idle kernel at once."""
 
-_LISTING = 0.5e-6
+_LISTING = 1.5e-6
 """Seconds that it takes to see whether a node is due."""
 
 _UNKNOWN = 50e-6
@@ -49,6 +48,8 @@ class Scan:
         """Nodes to look at, those first that were not looked at for longest."""
         self._seen: Set[str] | None = frozenset()
         """What was looked at since something ran that could change all; None: ``_due`` says it."""
+        self._savings = 0.0
+        """Seconds that the time which passed has paid for, less those that were spent."""
         self._last = perf_counter()
 
     @property
@@ -70,18 +71,20 @@ class Scan:
         waiting = [node for node in self._due if node in nodes]
         self._due = dict.fromkeys([*waiting, *sorted(nodes)])
         self._seen = None
-        self._done(())
 
     def look(self) -> tuple[set[str], Fresh]:
         """Compare what is due, as far as the time since the last look pays for it.
 
         Returns the nodes that changed and what was serialised.
         """
-        budget = max(FREE, self._share())
+        began = perf_counter()
+        budget = max(FREE, self._earn())
         if self._seen is not None and len(self._live.groups.nodes()) * _LISTING > budget:
             return set(), {}
         self._list_due()
-        return self._compare(self._affordable(budget))
+        found = self._compare(self._affordable(budget - (perf_counter() - began)))
+        self._savings -= perf_counter() - began
+        return found
 
     def look_at_everything(self) -> tuple[set[str], Fresh]:
         """Compare all that is due."""
@@ -92,7 +95,7 @@ class Scan:
         """Compare what is due a slice at a time, for an idle kernel: between two of them it may answer.
 
         What is large is hashed part by part. A group of so many small objects that it takes longer than
-        `LONGEST_SLICE` at once waits until that is 1 % of the time since the last look.
+        `LONGEST_SLICE` at once waits until that is 1 % of the time that passed.
         """
         self._list_due()
         for node in list(self._due):
@@ -102,7 +105,8 @@ class Scan:
             if cost <= SLICE:
                 yield self._compare(self._affordable(SLICE))
             elif not self._live.groups.is_mostly_buffers(node):
-                if cost <= max(LONGEST_SLICE, self._share()):
+                if cost <= max(LONGEST_SLICE, self._earn()):
+                    self._savings -= cost
                     yield self._compare([node])
             elif (yield from self._is_unchanged(node)):
                 self._done([node])
@@ -119,8 +123,11 @@ class Scan:
             yield set(), {}
         return former.fingerprint == new.fingerprint
 
-    def _share(self) -> float:
-        return SHARE * (perf_counter() - self._last)
+    def _earn(self) -> float:
+        """Seconds that the time since the last look pays for, and what is left from before."""
+        now = perf_counter()
+        self._savings, self._last = self._savings + SHARE * (now - self._last), now
+        return self._savings
 
     def _affordable(self, budget: float) -> list[str]:
         """What is due for longest, as far as the budget (in seconds) goes."""
@@ -147,8 +154,6 @@ class Scan:
     def _done(self, nodes: Iterable[str]) -> None:
         for node in nodes:
             self._due.pop(node, None)
-        if not self._due:
-            self._last = perf_counter()
 
     def _is_settled(self, node: str) -> bool:
         """Whether a node that changed is the same when it is compared once more. Where it is not, its library writes
