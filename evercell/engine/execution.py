@@ -20,7 +20,7 @@ from evercell.engine.outcome import Ending, StepOutcome
 from evercell.engine.outputs import encode_outputs, merge_streams
 from evercell.engine.session import Session, UnfinishedStep
 from evercell.engine.spec import CellPlace, StepSpec
-from evercell.state import CellPlan
+from evercell.state import CellPlan, summarise
 
 
 async def execute_step(
@@ -113,8 +113,9 @@ def _complete(
         result=None if value is None else describe_result(value, plan.code.names, executor.variables),
     )
     checkpoint, missing = commit_step(session, completion, attempt=attempt)
-    if missing:
-        executor.note("\n".join(m.message for m in missing))
+    if new := [m for m in missing if m not in session.named_missing]:  # once in a kernel is enough
+        session.named_missing.update(new)
+        executor.note("\n".join(summarise(new)))
     return StepOutcome(Ending.COMPLETED, checkpoint, missing)
 
 

@@ -17,7 +17,7 @@ from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, take_lease
 from evercell.engine.step_names import StepPlaces
 from evercell.engine.workspace import Workspace
-from evercell.state import Namespace, Restored, VerifiedManifest
+from evercell.state import Missing, Namespace, Restored, VerifiedManifest
 
 _NOTIFY_TIMEOUT = 10.0
 """Seconds that the end of a session waits for notifications on their way."""
@@ -60,6 +60,8 @@ class Session:
         """Id of the checkpoint that the live namespace goes on from."""
         self.unfinished: dict[str, UnfinishedStep] = {}
         """Steps of this session that failed or were interrupted, by name."""
+        self.named_missing: set[Missing] = set()
+        """What could not be kept, and was named at a cell."""
         self.interrupt: Callable[[], bool] = bool
         """Interrupts the cell that runs; says whether one does."""
         self.deferred_interrupts: Callable[[], AbstractContextManager[None]] = nullcontext

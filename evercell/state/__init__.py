@@ -35,7 +35,7 @@ from evercell.state.content.manifest import (
 from evercell.state.content.signing import Signer, find_key, load_key
 from evercell.state.namespace import Namespace, Restored
 from evercell.state.pickling.values import Values
-from evercell.state.proxies.placeholder import Missing
+from evercell.state.proxies.placeholder import Missing, summarise
 
 __all__ = [
     "CellPlan",
@@ -59,5 +59,6 @@ __all__ = [
     "read_content",
     "read_own",
     "split",
+    "summarise",
     "verify",
 ]

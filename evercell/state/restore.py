@@ -19,7 +19,7 @@ from evercell.state.changes.variables import LiveVariables, Origin
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.content.manifest import VerifiedManifest
 from evercell.state.pickling.loader import Loader
-from evercell.state.proxies.placeholder import Missing, Placeholder
+from evercell.state.proxies.placeholder import Missing, Placeholder, summarise
 from evercell.state.typerules.packages import all_made_otherwise
 
 
@@ -32,6 +32,11 @@ class Restored:
     """Variables that could not be kept, wholly or in part."""
     made_otherwise: tuple[str, ...] = ()
     """Python or packages that have another version here than where the state was saved."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What is missing, a line for each reason."""
+        return summarise(self.missing)
 
     @property
     def changed(self) -> bool:

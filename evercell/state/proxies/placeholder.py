@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -155,3 +156,23 @@ class Missing:
     def placeholder(self) -> Placeholder:
         """What stands in its place after a restore."""
         return Placeholder(self.what, self.hint)
+
+
+_NAMED_AT_MOST = 5
+
+
+def summarise(missing: Iterable[Missing]) -> list[str]:
+    """A line for each reason: what was lost for it (with a count, where that is much), why, and what to do."""
+    reasons: dict[tuple[str, str, str], list[str]] = {}
+    for one in missing:
+        names = reasons.setdefault((one.type, one.why, one.advice), [])
+        if (name := one.part or one.name) not in names:
+            names.append(name)
+    lines = []
+    for (kind, why, advice), names in reasons.items():
+        names.sort()
+        shown = ", ".join(names[:_NAMED_AT_MOST])
+        more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
+        were = "was" if len(names) == 1 else "were"
+        lines.append(f"{shown}{more} ({kind}) {were} not kept: {why}. To have it after a restart, {advice}.")
+    return lines
