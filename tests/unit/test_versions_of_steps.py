@@ -134,3 +134,15 @@ def test_the_calls_of_an_interrupted_rerun_are_found_again_after_replays(
     assert effects.times("worked") == 2, "the interrupted rerun had made this call"
     notebook.step("make", source, rerun=True)
     assert effects.times("worked") == 3, "another rerun begins anew"
+
+
+def test_what_a_failed_attempt_left_is_no_input_that_a_new_kernel_lacks(notebook: Notebook) -> None:
+    cells = [("make", "items = [1]"), ("all", "exec('total = sum(items)')")]
+    notebook.step("make", "items = [1]")
+    notebook.step("broken", "left = 5\nraise ValueError")
+    assert notebook.step(*cells[1])[0].ending is Ending.COMPLETED
+    run = notebook.session.require_run().id
+    notebook.session.detach()
+    other = Notebook(notebook.session.workspace, run)
+    assert [other.step(*cell)[0].ending for cell in cells] == [Ending.REPLAYED] * 2
+    other.session.detach()
