@@ -18,6 +18,7 @@ that hold them.
 from __future__ import annotations
 
 import copyreg
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -123,4 +124,11 @@ def load_all() -> None:
     from importlib.metadata import entry_points
 
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: not entry.value.startswith("evercell.")):
-        entry.load()
+        try:
+            entry.load()
+        except Exception as error:  # noqa: BLE001  a broken package of others costs only what is its own
+            warnings.warn(
+                f"evercell: the rebuilders in {entry.value} cannot be loaded ({type(error).__name__}: {error}). "
+                f"What they are for is not kept; mend or uninstall {entry.dist.name if entry.dist else entry.value}.",
+                stacklevel=2,
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -142,3 +143,24 @@ def test_what_an_import_sets_is_no_choice_of_the_notebook() -> None:
     cells.variables["touch"] = lambda: os.environ.__setitem__("SET_BY_A_LIBRARY", "1")
     cells.step("a", "touch()")
     assert not any("SET_BY_A_LIBRARY" in m for m in cells.missing)
+
+
+def test_a_package_whose_rebuilders_cannot_be_loaded_costs_nothing_else(tmp_path: Path) -> None:
+    package = tmp_path / "broken_rebuilders-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-rebuilders\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[evercell.rebuilders]\nbroken = broken_rebuilders\n")
+    (tmp_path / "broken_rebuilders.py").write_text("raise ImportError('half installed')\n")
+    code = (
+        "from tests.unit.state.memory import Cells, resumed\ncells = Cells()\n"
+        "cells.step('s', 'import threading\\nlock = threading.Lock()\\nrows = [1]')\n"
+        "print(cells.missing, resumed(cells)['rows'], type(resumed(cells)['lock']).__name__)"
+    )
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
+        cwd=Path(__file__).parents[3], env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.stdout == "[] [1] lock\n"
+    assert "broken-rebuilders" in done.stderr
+    assert "half installed" in done.stderr
