@@ -18,6 +18,8 @@ NewKernel = Callable[..., Kernel]
 LARGE = "many = {f'k{n}': [n, {'a': n}] for n in range(5_000)}"
 """So much that the end of a short cell has no time to look at it."""
 
+CHANGE = "%%step change\nimport sys\nsys.modules['__main__'].many['k7'].append('unseen')"
+
 
 def wait_for_late_checkpoint(store: Store, count: int = 1) -> None:
     """Until what changed late is committed."""
@@ -35,8 +37,8 @@ def test_what_the_cells_end_had_no_time_for_is_found_while_the_kernel_is_idle(
     new_kernel: NewKernel, store: Store
 ) -> None:
     kernel = new_kernel()
-    kernel.run(f"%%step make\n{LARGE}\nrows = []\nput = many['k7'].append\nput_row = rows.append")
-    kernel.run("%%step change\nput('unseen')")
+    kernel.run(f"%%step make\n{LARGE}\nrows = []")
+    kernel.run(CHANGE)
     wait_for_late_checkpoint(store)
     kernel.run("%%step read\nlast = many['k7'][-1]")
     kernel.kill()
@@ -44,8 +46,8 @@ def test_what_the_cells_end_had_no_time_for_is_found_while_the_kernel_is_idle(
     other.run("%resume")
     assert other.value("(many['k7'][-1], last)") == ("unseen", "unseen")
     for cell in (
-        f"%%step make\n{LARGE}\nrows = []\nput = many['k7'].append\nput_row = rows.append",
-        "%%step change\nput('unseen')",
+        f"%%step make\n{LARGE}\nrows = []",
+        CHANGE,
         "%%step read\nlast = many['k7'][-1]",
     ):
         other.run(cell)
