@@ -39,8 +39,9 @@ class BackgroundActivity:
         self._seen = 0
         self._was_busy = False
         self._wrappers: list[Wrapper] = []
-        self.on_message: Callable[[], None] = lambda: None
-        """Called after each message of a widget."""
+        self.before_message: Callable[[], None] = lambda: None
+        self.after_message: Callable[[], None] = lambda: None
+        """Called around each message of a widget."""
 
     def install(self) -> None:
         """Count the messages of widgets."""
@@ -70,10 +71,11 @@ class BackgroundActivity:
     def _counting(self, handler: Any) -> Any:
         def handle(*args: Any, **kwargs: Any) -> Any:
             self._comms += 1
+            self.before_message()
             try:
                 return handler(*args, **kwargs)
             finally:
-                self.on_message()
+                self.after_message()
 
         return handle
 

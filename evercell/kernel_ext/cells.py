@@ -52,7 +52,8 @@ class CellRunner:
         self._idle_look = IdleLook(
             session, is_busy=lambda: self._inside_cell, is_background_active=background.is_active
         )
-        background.on_message = self._idle_look.something_ran
+        background.before_message = self._idle_look.stop
+        background.after_message = self._idle_look.something_ran
         session.interrupt, session.deferred_interrupts = self._interrupt, deferred_interrupts
         session.limits = LIMITS
         self._original = shell.run_cell_async
@@ -114,6 +115,7 @@ class CellRunner:
         options.pop("raw_cell")
         run_cell = partial(self._original, raw_cell, **options)
         self._inside_cell = True
+        self._idle_look.stop()
         try:
             return await self._run_request(raw_cell, options, run_cell)
         except EvercellError as error:

@@ -46,7 +46,7 @@ class IdleLook:
             self._begin()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more, and hold on to nothing: a buffer that is being looked at cannot be resized."""
         self._slices = None
         if self._timer is not None:
             self._timer.cancel()

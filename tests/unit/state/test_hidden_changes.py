@@ -84,6 +84,18 @@ def test_what_the_budget_does_not_reach_is_found_in_slices(monkeypatch: pytest.M
     assert cells.namespace.made_by("other") == "make"
 
 
+def test_a_look_that_is_given_up_holds_on_to_nothing() -> None:
+    cells = Cells()
+    cells.step("make", "import numpy as np\nbig = np.zeros(12_000_000)")
+    cells.namespace.something_ran()
+    slices = cells.namespace.look_in_slices()
+    assert not any(next(slices) for _ in range(2))
+    with pytest.raises(ValueError, match="cannot resize"):
+        cells.plain("big.resize(11_000_000)")
+    del slices
+    cells.plain("big.resize(11_000_000)")
+
+
 def test_a_look_at_everything_says_nothing_of_what_did_not_change() -> None:
     pytest.importorskip("matplotlib").use("agg")
     cells = Cells()
