@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Mapping, Sequence, Set
+from pickle import PickleBuffer
+from types import NoneType
 from typing import Any
 
 from evercell.state.code.definitions import Definitions
@@ -22,6 +25,41 @@ from evercell.state.typerules.secrets import is_exposed_in
 
 _WORTH_PROVING = 16 << 20
 """Bytes of a value up to which it is loaded for a trial."""
+
+
+_SHALLOW = 3
+_SHORT = 64
+
+
+def is_plain(value: Any, depth: int = _SHALLOW) -> bool:
+    """Whether a small value surely is nothing but lists, dicts, numbers and texts: no table needs to be asked."""
+    kind = type(value)
+    if kind in (str, int, bool, NoneType, bytes):
+        return True
+    if kind is float:
+        return bool(value == value)
+    if depth == 0 or kind not in (list, dict) or len(value) > _SHORT:
+        return False
+    if kind is dict:
+        return all(type(key) is str and is_plain(item, depth - 1) for key, item in value.items())
+    return all(is_plain(item, depth - 1) for item in value)
+
+
+def _plainly(value: Any) -> Pickled:
+    """What `NotebookPickler` would make of a plain value, much sooner."""
+    pickler = pickle.Pickler(stream := io.BytesIO(), 5)
+    pickler.dump(value)
+    return Pickled(without_frames(stream.getvalue()), root=id(value), pickler=_Plain(pickler))
+
+
+class _Plain:
+    """A pickler that put nothing beside its stream."""
+
+    buffers: tuple[PickleBuffer, ...] = ()
+
+    def __init__(self, pickler: pickle.Pickler) -> None:
+        self.memo: Any = pickler.memo
+        self._pickler = pickler
 
 
 class Serialiser:
@@ -49,6 +87,8 @@ class Serialiser:
         """
         if value is self._variables:
             return self._without_value(name, value, ValueError("it is the notebook's own namespace"))
+        if not self.setup.ids and is_plain(value):
+            return _plainly(value)
         inside = {id(member) for member in members}
         try:
             try:

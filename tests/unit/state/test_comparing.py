@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
+from unittest import mock
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evercell.state.code.definitions import Definitions
+from evercell.state.pickling import serialiser
+from evercell.state.pickling.serialiser import Serialiser, is_plain
 from tests.unit.state.memory import Cells
 
 VALUES = {
@@ -30,3 +38,28 @@ def test_a_cell_that_may_touch_everything_changes_nothing_that_it_did_not_touch(
     assert cells.namespace.made_by("value") == "make"
     assert cells.key("used = str(value)") == before
     getattr(cells["value"], "close", lambda: None)()
+
+
+_SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4) | st.binary()
+)
+_PLAIN = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(_PLAIN)
+def test_a_plain_value_is_serialised_as_any_other(value: Any) -> None:
+    shared = [value, value]
+    variables: dict[str, Any] = {"__name__": "__main__", "value": value, "shared": shared}
+    usual = Serialiser(variables, Definitions(variables))
+    for name in ("value", "shared"):
+        if not is_plain(variables[name]):
+            continue
+        quick = usual.dumps(variables[name], [], name=name)
+        with mock.patch.object(serialiser, "is_plain", return_value=False):
+            thorough = usual.dumps(variables[name], [], name=name)
+        assert (quick.stream, quick.mutable) == (thorough.stream, thorough.mutable)
+        assert quick.shareable == thorough.shareable

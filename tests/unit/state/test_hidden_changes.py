@@ -84,7 +84,8 @@ def test_what_the_budget_does_not_reach_is_found_in_slices(monkeypatch: pytest.M
     assert cells.namespace.made_by("other") == "make"
 
 
-def test_a_look_that_is_given_up_holds_on_to_nothing() -> None:
+def test_a_look_that_is_given_up_holds_on_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "SLICE", 1e-5)
     cells = Cells()
     cells.step("make", "import numpy as np\nbig = np.zeros(12_000_000)")
     cells.namespace.something_ran()
