@@ -195,11 +195,15 @@ def _named(group: LiveGroup, live: LiveVariables, notes: Notes) -> tuple[Missing
     if not notes.left_out:
         return ()
     variables = {n: live.groups.value(n) for n in group.nodes if not is_definition_node(n)}
-    paths = find_paths(variables, [value for _, value in notes.left_objects])
+    objects_left = [value for _, value in notes.left_objects]
+    paths: dict[int, list[str]] = {}
+    for name, value in variables.items():  # one object may be lost to several of them
+        for key, path in find_paths({name: value}, objects_left).items():
+            paths.setdefault(key, []).append(path)
     objects = {id(missing): id(value) for missing, value in notes.left_objects}
     named = []
     for missing in notes.left_out:
-        path = missing.part or paths.get(objects.get(id(missing), 0), "")
+        path = missing.part or ", ".join(paths.get(objects.get(id(missing), 0), []))
         named.append(replace(missing, part="" if path == missing.name else path))
     return tuple(named)
 

@@ -94,7 +94,7 @@ def test_what_cannot_be_kept_is_named_and_costs_only_itself(new_kernel: NewKerne
         "mixed = {'gen': gen, 'kept': [1, 2]}\nfine = 'fine'"
     )
     assert shown.status == "ok"
-    for name in ("lock", "sock", "gen", "file", "mixed"):
+    for name in ("lock", "sock", "gen", "file", "mixed['gen']"):
         assert f"{name} (" in shown.notes or f"{name}, " in shown.notes or f", {name}" in shown.notes
     assert "%%setup" in shown.notes
     kernel.run("sock.close(); file.close()")

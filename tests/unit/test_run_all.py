@@ -62,6 +62,10 @@ def notebooks(draw: st.DrawFn) -> list[Cell]:
         statement = draw(st.sampled_from(STATEMENTS))
         x, y = draw(st.sampled_from(NAMES)), draw(st.sampled_from(NAMES))
         source = statement.format(x=x, y=y, n=number)
+        if (
+            source == f"{x} = {x}"
+        ):  # makes nothing, and an exec above it cannot be seen to make the same again
+            continue
         try:
             exec(source, variables)
         except (NameError, KeyError, TypeError, AttributeError):

@@ -166,8 +166,7 @@ def summarise(missing: Iterable[Missing]) -> list[str]:
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for one in missing:
         names = reasons.setdefault((one.type, one.why, one.advice), [])
-        if (name := one.part or one.name) not in names:
-            names.append(name)
+        names += [name for name in (one.part or one.name).split(", ") if name not in names]
     lines = []
     for (kind, why, advice), names in reasons.items():
         names.sort()
