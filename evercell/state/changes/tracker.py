@@ -135,7 +135,8 @@ class Tracker:
             inputs[name] = live.provenance(name)
         for module, digest in live.modules.imported(code.modules).items():
             inputs[f"{module}.py"] = digest
-        return inputs, code.dynamic or (through_code >= live.names() and self._read_everything(read))
+        is_all = all(name in through_code or name in STATES for name in live.origins)
+        return inputs, code.dynamic or (is_all and self._read_everything(read))
 
     def _first_seen(self, code: CellCode, inputs: dict[str, bytes]) -> dict[str, bytes]:
         """Those inputs of a plain cell that were there when it ran for the first time."""
