@@ -43,7 +43,7 @@ def _gone(left: Callable[[], list[str]]) -> list[str]:
     """What is left, after it had time to go."""
     until = time.monotonic() + PATIENCE
     while (found := left()) and time.monotonic() < until:
-        time.sleep(0.02)
+        time.sleep(0.02)  # what ends by itself tells nobody: asked again
     return found
 
 

@@ -93,6 +93,7 @@ def test_a_database_that_goes_away_is_waited_for(
     try:
         kernel.run("%load_ext evercell")
         kernel.run(f"import evercell\n@evercell.step\ndef act(n):\n    {counter.cell('act')}\n    return n")
+        # the cell waits, no longer than `run` lets it, for the file that says that the store is gone
         shown = kernel.run(
             "%%step a\nimport os, time\ntotal = 0\nfor n in range(20):\n    total += act(n)\n"
             "    if n == 9:\n        print('half way', flush=True)\n"

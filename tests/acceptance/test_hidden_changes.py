@@ -21,16 +21,21 @@ LARGE = "many = {f'k{n}': [n, {'a': n}] for n in range(5_000)}"
 CHANGE = "%%step change\nimport sys\nsys.modules['__main__'].many['k7'].append('unseen')"
 
 
-def wait_for_late_checkpoint(store: Store, count: int = 1) -> None:
-    """Until what changed late is committed."""
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Until something came. An idle kernel sends no message of what it does: what it leaves outside is asked for."""
     deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.05)  # between two questions
+
+
+def wait_for_late_checkpoint(store: Store) -> None:
+    """Until what changed late is committed."""
     (run,) = store.runs.all()
-    while True:
-        events = [e for e in store.journal.events(run.id) if e.kind is EventKind.STATE_CHANGED]
-        if len(events) >= count:
-            return
-        assert time.monotonic() < deadline, "no late checkpoint came"
-        time.sleep(0.05)
+    wait_until(
+        lambda: any(e.kind is EventKind.STATE_CHANGED for e in store.journal.events(run.id)),
+        "a late checkpoint",
+    )
 
 
 def test_what_the_cells_end_had_no_time_for_is_found_while_the_kernel_is_idle(
@@ -78,14 +83,41 @@ def test_what_a_thread_adds_after_its_step_is_kept(
     assert len(store.steps.attempts(run.id)) == 1
 
 
+@pytest.mark.parametrize(
+    ("place", "is_kept"), [("after_chunks_before_commit", False), ("after_commit_before_reply", True)]
+)
+def test_a_kill_while_a_late_change_is_committed_leaves_it_kept_or_not_and_the_step_done(
+    new_kernel: NewKernel, store: Store, place: str, is_kept: bool
+) -> None:
+    kernel = new_kernel(EVERCELL_FAULT=f"{place}:3")  # the third commit, after those of the two steps
+    make = f"%%step make\n{LARGE}"
+    kernel.run(make)
+    kernel.run(CHANGE)
+    wait_until(lambda: not kernel.is_alive(), "the kill")
+    other = new_kernel()
+    other.run("%resume")
+    assert other.value("many['k7'][2:]") == (["unseen"] if is_kept else [])
+    for cell in (make, CHANGE):
+        other.run(cell)
+    (run,) = store.runs.all()
+    assert [attempt.step for attempt in store.steps.attempts(run.id)] == ["make", "change"], (
+        "each executed once"
+    )
+    assert store.journal.verify(run.id)
+    assert other.value("many['k7'][2:]") == (["unseen"] if is_kept else [])
+
+
 def test_an_idle_look_leaves_a_kernel_at_rest(new_kernel: NewKernel, store: Store) -> None:
     kernel = new_kernel()
     kernel.run(f"%%step make\n{LARGE}\nimport numpy as np\nbig = np.zeros(3_000_000)")
     kernel.run("%%step other\nx = 1")
-    deadline = time.monotonic() + 30
-    while not kernel.value("get_ipython().evercell_extension.session.namespace.saw_everything"):
-        assert time.monotonic() < deadline, "it never saw everything"
-        time.sleep(0.2)
+    namespace = "get_ipython().evercell_extension.session.namespace"
+    wait_until(lambda: bool(kernel.value(f"{namespace}.saw_everything")), "a look at everything")
+    assert kernel.value(f"[{namespace}.made_by(n) for n in ('many', 'big', 'x')]") == [
+        "make",
+        "make",
+        "other",
+    ]
     kernel.kill()
     (run,) = store.runs.all()
     assert not [e for e in store.journal.events(run.id) if e.kind is EventKind.STATE_CHANGED]

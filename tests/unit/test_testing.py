@@ -130,7 +130,9 @@ def test_a_call_that_gives_no_sign_of_life_is_tried_again(durable: Durable, is_a
     def hangs_once() -> int:
         tries.append("sync")
         for _ in range(12 if len(tries) > 1 else 1):
-            time.sleep(0.05)
+            time.sleep(
+                0.05
+            )  # the call's work: longer than the time limit in all, never without a sign of life
             evercell.heartbeat()
         if len(tries) == 1:
             time.sleep(30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib
 import pytest
 
 from evercell.state.changes import scan
@@ -98,7 +99,7 @@ def test_a_look_that_is_given_up_holds_on_to_nothing(monkeypatch: pytest.MonkeyP
 
 
 def test_a_look_at_everything_says_nothing_of_what_did_not_change() -> None:
-    pytest.importorskip("matplotlib").use("agg")
+    matplotlib.use("agg")
     cells = Cells()
     cells.step(
         "make",

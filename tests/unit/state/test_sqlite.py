@@ -72,7 +72,7 @@ def test_it_is_what_it_was(
         one["c"].close()
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux tells")
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="how a file is open is told by /proc alone")
 def test_what_was_opened_for_reading_only_is_again(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "x.db").execute("create table t(x)").connection.close()
     cells = Cells()
