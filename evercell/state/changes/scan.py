@@ -133,6 +133,8 @@ class Scan:
         """What is due for longest, as far as the budget (in seconds) goes."""
         found: list[str] = []
         for node in self._due:
+            if budget < _UNKNOWN:  # of ten thousand that are due, a slice need not ask all
+                break
             cost = self._cost(node)
             if cost <= budget:
                 budget -= cost
