@@ -212,10 +212,10 @@ class Holder:
 
     host: str
     boot: str
-    """The host's boot id: a process id means nothing after a reboot."""
+    """What its process id means something in: this boot of the host, and on it this PID namespace."""
     pid: int
     started: float
-    """The process's start, seconds since the epoch: process ids are used again."""
+    """The process's start, seconds since the boot: process ids are used again."""
     user: str
 
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import getpass
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from evercell.core.records import Holder
 
-_START_TOLERANCE = 1.0
-"""Seconds by which two readings of one process's start may differ (the clock may have been set)."""
+_START_FIELD = 19
+"""Of /proc/PID/stat, counted behind the command's name: when the process started, in ticks since the boot."""
+
+_TOLERANCE = 0.5
+"""Seconds by which two readings of one process's start may differ."""
 
 
 def this_holder() -> Holder:
     """The holder record of the current process."""
+    pid = os.getpid()
     return Holder(
-        host=socket.gethostname(),
-        boot=_boot_id(),
-        pid=os.getpid(),
-        started=psutil.Process().create_time(),
-        user=this_user(),
+        host=socket.gethostname(), boot=_pid_space(), pid=pid, started=_started(pid) or 0.0, user=this_user()
     )
 
 
@@ -35,27 +35,59 @@ def this_user() -> str:
         return f"uid {os.getuid()}"
 
 
+def is_this_process(holder: Holder) -> bool:
+    """Whether this very process is the holder."""
+    return (
+        holder.boot == _pid_space()
+        and holder.pid == os.getpid()
+        and _is_same(_started(holder.pid), holder.started)
+    )
+
+
 def is_gone(holder: Holder) -> bool:
-    """Whether the holder surely died. A holder on another host may live: only its lease's expiry tells."""
-    if holder.host != socket.gethostname():
+    """Whether the holder surely died. Where nobody here can know, it may live: only its lease's expiry tells.
+
+    That is so on another machine (two may have one name), in another container and after a reboot.
+    """
+    if holder.boot != _pid_space():
         return False
-    if holder.boot != _boot_id():
+    if not psutil.pid_exists(holder.pid):
         return True
-    try:
-        process = psutil.Process(holder.pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
+    with suppress(psutil.Error):  # another user's may be hidden from us
+        if psutil.Process(holder.pid).status() == psutil.STATUS_ZOMBIE:
             return True
-        started: float = process.create_time()
-        return abs(started - holder.started) > _START_TOLERANCE
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:
-        return False
+    started = _started(holder.pid)
+    return started is not None and not _is_same(started, holder.started)
 
 
-@functools.cache
-def _boot_id() -> str:
+def _is_same(started: float | None, recorded: float) -> bool:
+    return started is not None and abs(started - recorded) <= _TOLERANCE
+
+
+def _started(pid: int) -> float | None:
+    """When a process started, by a clock that nobody sets: in seconds since the boot. None where it cannot be told."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return _created(pid)
     except OSError:
-        return str(round(psutil.boot_time()))
+        return None
+    return int(stat.rpartition(")")[2].split()[_START_FIELD]) / os.sysconf("SC_CLK_TCK")
+
+
+def _created(pid: int) -> float | None:
+    """The same on a system without /proc, whose clock at the start the system remembers."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def _pid_space() -> str:
+    """What a process id and a start mean something in: this boot of this machine, and on it these namespaces."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        namespaces = (Path("/proc/self/ns") / kind for kind in ("pid", "time"))
+        return " ".join([boot, *(str(link.readlink()) for link in namespaces if link.exists())])
+    except OSError:
+        return f"{socket.gethostname()} {round(psutil.boot_time())}"

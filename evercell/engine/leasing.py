@@ -10,7 +10,7 @@ from evercell.core.errors import LeaseHeld, LeaseLost, StoreError
 from evercell.core.ids import new_id
 from evercell.core.records import Lease, RunRequest
 from evercell.core.statuses import CANCEL
-from evercell.engine.holder import is_gone, this_holder
+from evercell.engine.holder import is_gone, is_this_process, this_holder
 from evercell.engine.workspace import Workspace
 
 _POLL_SECONDS = 1.0
@@ -80,12 +80,11 @@ def take_lease(
     """
     store = workspace.store
     held = store.leases.get(run_id)
-    ours = this_holder()
     replacing = None
-    if held is not None and (take_over or is_gone(held.holder) or _same_process(held, ours.pid)):
-        replacing = held.token
+    if held is not None and (take_over or is_gone(held.holder) or is_this_process(held.holder)):
+        replacing = held.token  # (an extension that was reloaded meets the lease of its former self)
     lease = store.leases.acquire(
-        run_id, session_id=new_id(), holder=ours, ttl=workspace.lease_ttl, replacing=replacing
+        run_id, session_id=new_id(), holder=this_holder(), ttl=workspace.lease_ttl, replacing=replacing
     )
     return HeldLease(workspace, lease, on_cancel)
 
@@ -101,17 +100,12 @@ def is_live(workspace: Workspace, lease: Lease) -> bool:
     return lease.expires_at > workspace.clock() and not is_gone(lease.holder)
 
 
-def _same_process(held: Lease, pid: int) -> bool:
-    """An extension that was reloaded meets the lease of its former self."""
-    return held.holder.pid == pid and held.holder.host == this_holder().host
-
-
 def foreign_lease(workspace: Workspace, run_id: str) -> Lease | None:
     """The lease of another living session on this run, None where we could take it."""
     held = workspace.store.leases.get(run_id)
     if held is None or not is_live(workspace, held):
         return None
-    return None if _same_process(held, this_holder().pid) else held
+    return None if is_this_process(held.holder) else held
 
 
 def lease_held_error(run_name: str, held: Lease) -> LeaseHeld:

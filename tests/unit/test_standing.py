@@ -101,7 +101,7 @@ def test_a_run_whose_kernel_died_is_interrupted_and_so_is_its_step(workspace: Wo
 
 def test_an_expired_lease_of_another_machine_is_a_kernel_that_is_gone(workspace: Workspace) -> None:
     run = workspace.store.runs.create(NewRun(notebook=None, created_by="test"))
-    elsewhere = dataclasses.replace(this_holder(), host="elsewhere")
+    elsewhere = dataclasses.replace(this_holder(), boot="another boot")
     lease = workspace.store.leases.acquire(run.id, session_id="s", holder=elsewhere, ttl=timedelta(hours=1))
     workspace.store.steps.begin(lease, step="fit", cell_id=None, key=b"k" * 32)
     assert shown(workspace, run) == "running"
