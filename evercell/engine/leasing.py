@@ -97,7 +97,7 @@ def has_live_session(workspace: Workspace, run_id: str) -> bool:
 
 def is_live(workspace: Workspace, lease: Lease) -> bool:
     """Whether its holder may still write: it has not expired, and its process is not surely dead."""
-    return lease.expires_at > workspace.clock() and not is_gone(lease.holder)
+    return not is_gone(lease.holder) and lease.expires_at > workspace.store.leases.now()
 
 
 def foreign_lease(workspace: Workspace, run_id: str) -> Lease | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from evercell.core.errors import EvercellError, RunNotFound, StepNotFound, UsageError
+from evercell.core.errors import EvercellError, LeaseLost, RunNotFound, StepNotFound, UsageError
 from evercell.core.records import Checkpoint, EventKind, NewRun, Run, RunRequest
 from evercell.core.statuses import RunStatus
 from evercell.engine.approvals import notifications
@@ -107,6 +107,9 @@ class Session:
         """The lease of this session's run, taken (and the run made) where it is not held yet."""
         if self._lease is not None and not take_over:
             return self._lease
+        return self._take_lease(take_over=take_over)
+
+    def _take_lease(self, *, take_over: bool = False) -> HeldLease:
         if self.run is None:
             self.run = self.store.runs.create(NewRun(notebook=self.notebook, created_by=this_user()))
         elif not take_over and (other := foreign_lease(self.workspace, self.run.id)):
@@ -117,6 +120,13 @@ class Session:
         self._history = None
         self.refresh()
         return self._lease
+
+    def _ensure_lease_to_move(self) -> None:
+        """The lease, taken anew where it was lost: what is put back then is what the run has by now."""
+        try:
+            self.store.leases.renew(self.ensure_lease().lease, ttl=self.workspace.lease_ttl)
+        except LeaseLost:
+            self._take_lease()
 
     def start_afresh(self) -> None:
         """Leave the run; the next step starts a new one. The namespace stays, its provenance with it."""
@@ -174,7 +184,7 @@ class Session:
         if ref is not None:
             return self.checkout(ref, run_setup)
         run = self.require_run()
-        self.ensure_lease()
+        self._ensure_lease_to_move()
         run = self.refresh() or run
         return self._restore(run, run.head, run_setup, why="resume")
 
@@ -225,7 +235,7 @@ class Session:
 
     def _switch_to(self, run: Run) -> None:
         if self.run is not None and run.id == self.run.id:
-            self.ensure_lease()
+            self._ensure_lease_to_move()
             return
         if other := foreign_lease(self.workspace, run.id):
             raise lease_held_error(run.name, other)

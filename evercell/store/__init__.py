@@ -57,9 +57,12 @@ class Store:
         self.close()
 
 
-def open_store(url: str, *, clock: Clock = system_clock, create: bool = True) -> Store:
+def open_store(
+    url: str, *, clock: Clock = system_clock, create: bool = True, lease_clock: Clock | None = None
+) -> Store:
     """Open the store at an SQLAlchemy URL (SQLite or PostgreSQL), making it where it does not exist.
 
+    ``lease_clock`` is what leases expire by; without one the server's clock, and for SQLite ``clock``.
     Raises `StoreUnavailable`, `StoreTooNew` or `SqliteTooOld`, each with what to do.
     """
-    return Store(Database(url, clock=clock, create=create))
+    return Store(Database(url, clock=clock, create=create, lease_clock=lease_clock))

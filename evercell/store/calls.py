@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from evercell.core.chunks import Blob, Supply, blob_from_json, blob_to_json
-from evercell.core.errors import LeaseLost
+from evercell.core.errors import CallRecorded, LeaseLost
 from evercell.core.faults import reach
 from evercell.core.records import Call, Lease
 from evercell.store.database import Database
@@ -23,15 +23,20 @@ _KEY = (calls.c.run_id, calls.c.step, calls.c.step_key, calls.c.key)
 
 @cache
 def _record(dialect: str) -> Prepared:
-    """Insert a call where the lease is still held. A call that failed before may be recorded anew."""
+    """Insert a call where the lease is still held. One that failed, or is to be replaced, may be recorded anew.
+
+    On PostgreSQL the lease's row is locked against a take-over until the call is in: whichever comes first, holds.
+    """
+    held = sa.select(leases.c.token).where(
+        leases.c.run_id == sa.bindparam("run"), leases.c.token == sa.bindparam("token")
+    )
     values = sa.select(*(sa.bindparam(f"new_{c.name}", type_=c.type).label(c.name) for c in calls.c)).where(
-        sa.exists().where(leases.c.run_id == sa.bindparam("run"), leases.c.token == sa.bindparam("token"))
+        held.with_for_update(read=True, key_share=True).exists()
     )
     insert = insert_into(calls, dialect).from_select([c.name for c in calls.c], values)
     again = {c.name: insert.excluded[c.name] for c in calls.c if c not in _KEY}
-    return Prepared(
-        insert.on_conflict_do_update(index_elements=list(_KEY), set_=again, where=sa.not_(calls.c.ok))
-    )
+    may_change = sa.or_(sa.not_(calls.c.ok), calls.c.mac == sa.bindparam("replaced", type_=calls.c.mac.type))
+    return Prepared(insert.on_conflict_do_update(index_elements=list(_KEY), set_=again, where=may_change))
 
 
 _REPLAYED = [c for c in calls.c if c.name not in ("run_id", "step", "step_key", "tries")]
@@ -49,29 +54,44 @@ class Calls:
         self._database = database
         self._packs = packs
 
-    def record(self, lease: Lease, call: Call, chunks: Supply) -> None:
-        """Commit that a call ended. Raises `LeaseLost`; a call that returned is never overwritten."""
+    def record(self, lease: Lease, call: Call, chunks: Supply, *, replaced: bytes = b"") -> None:
+        """Commit that a call ended. A call that returned is not overwritten, but for the one of the mac ``replaced``.
+
+        Raises `LeaseLost`, and `CallRecorded` where the call returned something else before.
+        """
         reach("before_call_commit")
+        values = _values(lease, call, replaced)
         if chunks.size:
             packed = self._packs.pack(chunks)
             with self._database.direct_transaction(lease) as transaction:
                 self._packs.insert(transaction, packed)
-                _record(transaction.connection.dialect.name).run(transaction.connection, _values(lease, call))
+                direct = transaction.connection
+                written = _record(direct.dialect.name).run(direct, values).rowcount
         else:
             with self._database.direct.autocommit() as direct:
-                written = _record(direct.dialect.name).run(direct, _values(lease, call)).rowcount
-            if not written:
-                self._explain_refusal(lease, call)
+                written = _record(direct.dialect.name).run(direct, values).rowcount
+        if not written:
+            self._explain_refusal(lease, call)
         reach("after_call_commit")
 
     def _explain_refusal(self, lease: Lease, call: Call) -> None:
+        """Raise where the call is not in the store now as this session had it."""
+        key = {"run_id": call.run_id, "step": call.step, "step_key": call.step_key, "key": call.key}
+        recorded = sa.select(calls.c.mac).where(*(calls.c[name] == value for name, value in key.items()))
         query = sa.select(leases.c.token).where(leases.c.run_id == lease.run_id)
         with self._database.reading() as connection:
             token = connection.execute(query).scalar()
+            found = connection.execute(recorded).scalar()
         if token != lease.token:
             raise LeaseLost(
                 f"Call {call.key} of step {call.step} was not recorded: another session took its run over.",
                 hint="%branch keeps what this kernel has; %evercell takeover takes the run back.",
+            )
+        if found is not None and bytes(found) != call.mac:
+            raise CallRecorded(
+                f"Call {call.key} of step {call.step} was recorded by somebody else with another result.",
+                hint="The recorded one holds: run the cell again to go on with it. Two calls that run at once need "
+                "two keys.",
             )
 
     def of_step(self, run_id: str, step: str, step_key: bytes) -> list[Call]:
@@ -115,11 +135,12 @@ class Calls:
             return connection.execute(query).scalar()
 
 
-def _values(lease: Lease, call: Call) -> dict[str, Any]:
+def _values(lease: Lease, call: Call, replaced: bytes) -> dict[str, Any]:
     blob = call.value if isinstance(call.value, Blob) else None
     return {
         "run": lease.run_id,
         "token": lease.token,
+        "replaced": replaced,
         "new_run_id": call.run_id,
         "new_step": call.step,
         "new_step_key": call.step_key,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -17,17 +18,20 @@ from evercell.store.prepared import Direct
 from evercell.store.run_transaction import RunTransaction, begin_on_run, begin_under_lease
 from evercell.store.schema import meta
 
+_SERVER_TIME = sa.select(sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)))
+
 
 class Database:
     """What the parts of a store share."""
 
-    def __init__(self, url: str, *, clock: Clock, create: bool) -> None:
+    def __init__(self, url: str, *, clock: Clock, create: bool, lease_clock: Clock | None = None) -> None:
         parsed = parse_url(url)
         self.url = parsed.render_as_string(hide_password=True)
         """Where the store is; a password in it is hidden."""
         self.path: str | None = parsed.database if parsed.get_backend_name() == "sqlite" else None
         """Path of the SQLite file, None on PostgreSQL."""
         self.clock = clock
+        self._lease_clock = lease_clock or (clock if self.path is not None else None)
         self._engine = connect(url, create=create)
         self._writing_engine = writing(self._engine)
         self._snapshot_engine = snapshots(self._engine)
@@ -47,6 +51,13 @@ class Database:
                 hint="Put it back from a backup, or set EVERCELL_STORE to another store.",
             )
         return str(found)
+
+    def lease_now(self, connection: Connection) -> datetime:
+        """The moment by the clock that leases live on, the same for all hosts: the server's, where there is one."""
+        if self._lease_clock is not None:
+            return self._lease_clock()
+        now: datetime = connection.execute(_SERVER_TIME).scalar_one()
+        return now
 
     def close(self) -> None:
         """Close all connections."""

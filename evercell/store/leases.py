@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +30,11 @@ class Leases:
             row = connection.execute(sa.select(leases).where(leases.c.run_id == run_id)).first()
             return read_lease(row) if row else None
 
+    def now(self) -> datetime:
+        """The moment that expiries are compared with. It may be another one than this host's clock has."""
+        with self._database.reading() as connection:
+            return self._database.lease_now(connection)
+
     def all(self) -> dict[str, Lease]:
         """The leases that were not given back, expired or not, by run."""
         with self._database.reading() as connection:
@@ -51,15 +56,16 @@ class Leases:
         """
         with self._database.run_transaction(run_id) as transaction:
             row = transaction.connection.execute(sa.select(leases).where(leases.c.run_id == run_id)).first()
-            if row is not None and row.expires_at > transaction.now and row.token != replacing:
+            now = self._database.lease_now(transaction.connection)
+            if row is not None and row.session_id == session_id:
+                return read_lease(row)  # committed before, and nobody was told
+            if row is not None and row.expires_at > now and row.token != replacing:
                 raise LeaseHeld(
                     f"Run {transaction.row.name} is held by {row.owner}@{row.host}, process {row.pid}, "
                     f"until {utc_text(row.expires_at)}.",
                     hint="Take over with %evercell takeover, or work in a run of your own with %branch.",
                 )
-            lease = Lease(
-                run_id, session_id, transaction.row.fence + 1, holder, transaction.now, transaction.now + ttl
-            )
+            lease = Lease(run_id, session_id, transaction.row.fence + 1, holder, now, now + ttl)
             self._put_lease(transaction, lease, row)
             self._interrupt_attempts(transaction, lease.token)
         return lease
@@ -101,9 +107,9 @@ class Leases:
 
     def renew(self, lease: Lease, *, ttl: timedelta) -> Lease:
         """Commit a later expiry. Raises `LeaseLost` where another session took over."""
-        now = self._database.clock()
         ours = (leases.c.run_id == lease.run_id) & (leases.c.token == lease.token)
         with self._database.writing() as connection:
+            now = self._database.lease_now(connection)
             done = connection.execute(sa.update(leases).where(ours).values(expires_at=now + ttl))
             if done.rowcount != 1:
                 raise LeaseLost(

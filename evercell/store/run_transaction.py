@@ -110,16 +110,19 @@ def begin_on_run(connection: Connection, run_id: str, clock: Clock) -> RunTransa
 def begin_under_lease(connection: C, lease: Lease, clock: Clock) -> RunTransaction[C]:
     """The same for the holder of a lease. Raises `LeaseLost` where another session took over."""
     row: Any = _LeasedRow(*_SELECT_LEASED.run(connection, {"run": lease.run_id}).fetchone())
-    if row.token != lease.token or row.session_id != lease.session_id:
+    # PostgreSQL reads the run anew where it had to wait for its row, but not the lease: both have to be ours
+    if row.fence != lease.token or row.token != lease.token or row.session_id != lease.session_id:
         raise _lease_lost(row)
     return RunTransaction(connection, row, clock())
 
 
 def _lease_lost(row: Any) -> LeaseLost:
-    taker = f"{row.owner}@{row.host}, process {row.pid}" if row.token else "another session"
+    is_known = row.token is not None and row.token == row.fence
+    taker = f"{row.owner}@{row.host}, process {row.pid}" if is_known else "another session"
     return LeaseLost(
         f"Run {row.name} was taken over by {taker}; this kernel's work since then was not committed.",
-        hint="What is in memory stays: go on in a run of your own with %branch, or %evercell takeover.",
+        hint="What is in memory stays: go on in a run of your own with %branch, or %evercell takeover. "
+        "Once the run is free, %resume puts back what it has.",
     )
 
 

@@ -187,7 +187,7 @@ class Runs:
         return self.find(run_id)
 
     def _refuse_held(self, transaction: RunTransaction[Connection]) -> None:
-        run, now = transaction.row, transaction.now
+        run, now = transaction.row, self._database.lease_now(transaction.connection)
         query = sa.select(leases.c.owner, leases.c.host).where(
             leases.c.run_id == run.id, leases.c.expires_at > now
         )

@@ -68,3 +68,23 @@ def test_a_killed_holders_run_is_taken_over_at_once_on_its_own_host(new_kernel: 
     second = new_kernel(EVERCELL_LEASE_SECONDS="3600")
     assert "resumed" in second.run("%resume").text
     assert second.run("%%step two\ny = x + 1").status == "ok"
+
+
+def test_a_kernel_that_lost_its_lease_resumes_once_the_run_is_free(new_kernel: NewKernel) -> None:
+    first = new_kernel()
+    first.run("%%step one\nx = 1")
+    second = new_kernel()
+    second.run("%evercell takeover")
+    assert second.run("%resume").status == "ok"
+    assert second.run("%%step two\nx = 2").status == "ok"
+    assert "LeaseLost" in first.run("%%step three\nx = 3").error
+    refused = first.run("%resume")
+    assert "LeaseHeld" in refused.error and "%evercell takeover" in refused.error
+    assert "LeaseLost" in first.run("%%step three\nx = 3").error, (
+        "memory that the run has left is not committed"
+    )
+    assert first.value("x") == 1
+    second.shut_down()
+    assert "resumed" in first.run("%resume").text
+    assert first.value("x") == 2
+    assert first.run("%%step three\nx += 1").status == "ok"

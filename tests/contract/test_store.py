@@ -238,7 +238,7 @@ def test_a_lost_lease_changes_nothing(store: Store, store_url: str) -> None:
 def test_an_expired_lease_is_taken_over_and_tokens_only_grow(store: Store, store_url: str) -> None:
     run = store.runs.create(NewRun(notebook=None))
     first = take(store, run)
-    with open_store(store_url, clock=lambda: system_clock() + 2 * TTL) as later:
+    with open_store(store_url, lease_clock=lambda: system_clock() + 2 * TTL) as later:
         second = take(later, run, this_holder())
         assert second.token > first.token
         later.leases.release(second)

@@ -210,6 +210,10 @@ def test_on_change_chooses(kernels: Kernels, choice: str, expected: list[int]) -
     kernels.die()
     kernels.step("a", source, on_change=OnChange(choice))
     assert kernels.done == expected
+    if choice == "rerun":
+        kernels.die()
+        kernels.step("a", source)
+        assert kernels.done == expected, "what was executed anew is what is recorded"
 
 
 def test_a_result_that_cannot_be_recorded_is_named(kernels: Kernels) -> None:

@@ -64,6 +64,8 @@ class CallLog:
         self._lock = threading.Lock()
         self._calls: dict[str, Call] | None = None
         self._by_position: dict[int, Call] = {}
+        self._forgotten: dict[str, bytes] = {}
+        """Macs of the calls that are executed anew though they were recorded, by key."""
         self._inside: Counter[str] = Counter()
         """Key of a call → calls in order that began inside of it."""
 
@@ -144,6 +146,7 @@ class CallLog:
     def _forget_from(self, position: int) -> None:
         with self._lock:
             kept = [c for c in (self._calls or {}).values() if 0 <= c.position < position]
+            self._forgotten |= {call.key: call.mac for call in (self._calls or {}).values()}
             self._calls = {call.key: call for call in kept}
             self._by_position = {call.position: call for call in kept}
 
@@ -201,7 +204,8 @@ class CallLog:
         while True:
             try:
                 with step.deferred_interrupts():
-                    step.workspace.store.calls.record(step.lease(), call, chunks)
+                    replaced = self._forgotten.get(call.key, b"")
+                    step.workspace.store.calls.record(step.lease(), call, chunks, replaced=replaced)
                 return
             except StoreUnavailable as error:
                 if time.monotonic() - began > LONGEST_OUTAGE:
