@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evercell.core.chunks import Blob, Supply
+from evercell.core.chunks import Blob, ChunkReader, Supply
+from evercell.core.errors import StoreError
 from evercell.core.ids import new_id
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
+from evercell.engine.aside import Aside, NothingStored
 from evercell.engine.facts import facts_of
 from evercell.engine.session import Session
 from evercell.state import Missing
@@ -65,13 +67,20 @@ def commit_step(
 ) -> tuple[Checkpoint, Sequence[Missing]]:
     """Commit outputs, state and completion in one transaction, and move the run's head there.
 
+    Where the store cannot take it, it is put aside: the step completed, and the run's next commit takes it up.
     Returns the checkpoint, and what could not be kept. Raises `LeaseLost` where another session took the run
     over; then nothing was changed.
     """
-    draft, missing = _draft(session, completion)
-    checkpoint = session.store.steps.complete(
-        session.ensure_lease().lease, attempt, draft, calls=completion.calls
-    )
+    lease, store = session.ensure_lease().lease, session.store
+    try:
+        with store.outages.nobody_waits():
+            draft, missing = _draft(session, completion, store.chunks)
+            checkpoint = store.steps.complete(lease, attempt, draft, calls=completion.calls)
+    except StoreError as error:
+        draft, missing = _draft(session, completion, NothingStored())
+        now = session.workspace.clock()
+        aside = Aside(session.require_run().id, attempt, draft, completion.calls, now)
+        checkpoint = session.put_aside(aside, error)
     session.namespace.committed()
     session.position = checkpoint.id
     session.history.add(checkpoint)
@@ -86,14 +95,16 @@ def _facts(completion: Completion) -> dict[str, object]:
     return facts if completion.result is None else facts | {RESULT: dict(completion.result)}
 
 
-def _draft(session: Session, completion: Completion) -> tuple[CheckpointDraft, Sequence[Missing]]:
+def _draft(
+    session: Session, completion: Completion, reader: ChunkReader
+) -> tuple[CheckpointDraft, Sequence[Missing]]:
     checkpoint_id = new_id()
     manifest = session.namespace.draft(
         checkpoint_id=checkpoint_id,
         parent=session.position,
         store_id=session.store.store_id,
         signer=session.workspace.signer,
-        reader=session.store.chunks,
+        reader=reader,
         facts=_facts(completion),
     )
     draft = CheckpointDraft(

@@ -7,6 +7,7 @@ from hashlib import sha256
 from time import perf_counter
 
 from evercell.core.errors import LeaseLost, StoreError
+from evercell.core.ids import new_id
 from evercell.core.records import Attempt
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.approvals.gate import ApprovalGate
@@ -32,7 +33,7 @@ async def execute_step(
         is_last = number == spec.retries
         attempt = session.store.steps.begin(
             session.ensure_lease().lease, step=spec.name, cell_id=place.cell_id, key=plan.key,
-            is_first=number == 0, synchronous=spec.once,
+            is_first=number == 0, synchronous=spec.once, attempt_id=new_id(),
         )  # fmt: skip
         began = perf_counter()
         with session.executing_step(spec.name), calls_of(_context(session, spec, plan, executor)) as calls:
@@ -129,7 +130,7 @@ def _record_failure(
             session.ensure_lease().lease, attempt, status=status, error=result.error, outputs=outputs,
             chunks=chunks, calls=calls.log.summary(),
         )  # fmt: skip
-    except LeaseLost as error:
+    except (LeaseLost, StoreError) as error:
         executor.note(str(error))  # the user's own error is on the page already and matters more
 
 

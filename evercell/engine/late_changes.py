@@ -27,7 +27,7 @@ def _commit(session: Session) -> None:
 
     After another cell it is left to the next step: what a plain cell did is made again by that cell.
     """
-    if session.position is None or not session.holds_lease:
+    if session.position is None or not session.holds_lease or session.aside is not None:
         return
     checkpoint = session.store.checkpoints.get(session.position)
     if not session.namespace.goes_on_from(checkpoint.key):

@@ -36,6 +36,10 @@ class HeldLease:
         self._thread.start()
 
     def _keep_alive(self) -> None:
+        with self._workspace.store.outages.nobody_waits():
+            self._renew_again_and_again()
+
+    def _renew_again_and_again(self) -> None:
         interval = self._workspace.lease_ttl.total_seconds() / 3
         pause = min(interval, _POLL_SECONDS)
         since = 0.0

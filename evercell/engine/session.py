@@ -6,16 +6,26 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from evercell.core.errors import EvercellError, LeaseLost, RunNotFound, StepNotFound, UsageError
+from evercell.core.errors import (
+    EvercellError,
+    LeaseLost,
+    RunNotFound,
+    StepNotFound,
+    StoreError,
+    UsageError,
+)
 from evercell.core.records import Checkpoint, EventKind, NewRun, Run, RunRequest
 from evercell.core.statuses import RunStatus
 from evercell.engine.approvals import notifications
+from evercell.engine.aside import Aside
 from evercell.engine.executor import TimeLimits
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, take_lease
+from evercell.engine.patience import Patience, patient
 from evercell.engine.step_names import StepPlaces
+from evercell.engine.taking_up import explain_aside, put_aside, take_up, take_up_left
 from evercell.engine.workspace import Workspace
 from evercell.state import Missing, Namespace, Restored, VerifiedManifest
 
@@ -66,14 +76,30 @@ class Session:
         """Interrupts the cell that runs; says whether one does."""
         self.deferred_interrupts: Callable[[], AbstractContextManager[None]] = nullcontext
         """While inside, an interrupt of this kernel waits."""
+        self.interrupt_waits: Callable[[], bool] = bool
+        """Whether an interrupt of this kernel is held back."""
+        self.tell: Callable[[str], None] = lambda _: None
+        """Tells the user one thing, at the cell that runs."""
         self.limits: TimeLimits | None = None
         """Ends what takes too long in this kernel."""
         self.executing: str | None = None
         """The step whose body runs now."""
         self.cancelled_by: str | None = None
         """Who cancelled the run from outside, while this session is on its way out."""
+        self.aside: Aside | None = None
+        """The last completed step, where the store could not take it yet."""
         self._lease: HeldLease | None = None
         self._history: History | None = None
+
+    def waiting_for_store(self) -> AbstractContextManager[None]:
+        """While inside, what this session asks of a store that is away waits for it, and says so."""
+        patience = Patience(
+            self.workspace.settings.longest_outage,
+            self.tell,
+            deferred_interrupts=self.deferred_interrupts,
+            interrupt_waits=self.interrupt_waits,
+        )
+        return patient(self.store, patience)
 
     # -- the run ---------------------------------------------------------------------------------
 
@@ -117,6 +143,8 @@ class Session:
         if self._lease is not None:
             self._lease.stop()
         self._lease = take_lease(self.workspace, self.run.id, take_over=take_over, on_cancel=self._on_cancel)
+        if self.aside is None:
+            take_up_left(self.workspace, self._lease.lease, self.tell)
         self._history = None
         self.refresh()
         return self._lease
@@ -128,6 +156,38 @@ class Session:
         except LeaseLost:
             self._take_lease()
 
+    # -- what the store could not take -----------------------------------------------------------
+
+    def put_aside(self, aside: Aside, error: StoreError) -> Checkpoint:
+        """Keep a completed step in a file until the store takes it, which is waited for."""
+        self.aside = put_aside(self.workspace, aside)
+        try:
+            return self.settle() or aside.checkpoint()
+        except StoreError:
+            self.tell(explain_aside(self.aside, error))
+            return aside.checkpoint()
+
+    def settle(self) -> Checkpoint | None:
+        """Commit what the store could not take before. Raises `StoreError` while it still cannot, and `LeaseLost`."""
+        if self.aside is None:
+            return None
+        checkpoint = take_up(self.workspace, self.ensure_lease().lease, self.aside)
+        self.aside = None
+        return checkpoint
+
+    def _leave_aside(self) -> None:
+        """Before this session moves: what the store still cannot take waits in its file for whoever comes next."""
+        try:
+            self.settle()
+        except LeaseLost:
+            self.aside = None
+        except StoreError:
+            if self.aside is not None and self.aside.path is None:
+                raise
+            self.aside = None
+
+    # -- leaving ---------------------------------------------------------------------------------
+
     def start_afresh(self) -> None:
         """Leave the run; the next step starts a new one. The namespace stays, its provenance with it."""
         self.detach()
@@ -136,9 +196,10 @@ class Session:
 
     def detach(self, status: RunStatus = RunStatus.PAUSED) -> None:
         """Give the lease back, leaving the run in ``status``."""
-        lease, self._lease = self._lease, None
-        if lease is None:
+        if self._lease is None:
             return
+        self._leave_aside()
+        lease, self._lease = self._lease, None
         notifications.wait(_NOTIFY_TIMEOUT)
         lease.stop()
         try:
@@ -184,6 +245,7 @@ class Session:
         if ref is not None:
             return self.checkout(ref, run_setup)
         run = self.require_run()
+        self._leave_aside()
         self._ensure_lease_to_move()
         run = self.refresh() or run
         return self._restore(run, run.head, run_setup, why="resume")
@@ -199,6 +261,7 @@ class Session:
 
     def locate(self, ref: str | None) -> tuple[Run, Checkpoint]:
         """The run and checkpoint of ``STEP``, ``STEP@2`` or ``RUN@STEP``; None: where this kernel stands."""
+        self.settle()
         run = self.require_run()
         if ref is None:
             found = self.position or run.head
@@ -215,6 +278,7 @@ class Session:
 
     def branch(self, run_setup: SetupRunner, *, step: str | None, name: str | None) -> Arrival:
         """A new run whose history begins at ``step`` (with its state), or here (with this namespace)."""
+        self.settle()
         run = self.require_run()
         point = self.history.version(*split_step_ref(step)) if step else self.position or run.head
         child = self.store.runs.create(
@@ -235,6 +299,7 @@ class Session:
 
     def _switch_to(self, run: Run) -> None:
         if self.run is not None and run.id == self.run.id:
+            self._leave_aside()
             self._ensure_lease_to_move()
             return
         if other := foreign_lease(self.workspace, run.id):

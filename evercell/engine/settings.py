@@ -15,6 +15,9 @@ from evercell.engine.spec import parse_duration
 
 DEFAULT_LEASE = timedelta(seconds=30)
 
+LONGEST_OUTAGE = 300.0
+"""Seconds that a cell waits for a store that went away."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -29,6 +32,16 @@ class Settings:
     """Seconds that a wait may hold its kernel before the run is suspended; None: as long as it takes."""
     server_url: str | None = None
     """Where people find the Jupyter server with the inbox page."""
+    longest_outage: float = LONGEST_OUTAGE
+    """Seconds that a cell waits for a store that went away."""
+
+    @property
+    def aside_folder(self) -> Path:
+        """Where completed steps wait for a store that went away: beside it, or beside the key."""
+        scheme, _, path = self.store_url.partition(":///")
+        return (
+            Path(f"{path.partition('?')[0]}.aside") if scheme == "sqlite" else self.key_path.parent / "aside"
+        )
 
 
 def resolve_settings(
@@ -47,7 +60,7 @@ def resolve_settings(
     url = store or environ.get("EVERCELL_STORE") or configured or f"sqlite:///{home / 'store.db'}"
     if "://" not in url:
         url = f"sqlite:///{Path(url).expanduser().absolute()}"
-    seconds = _seconds(environ.get("EVERCELL_LEASE_SECONDS")) or lease_seconds
+    seconds = _seconds(environ, "EVERCELL_LEASE_SECONDS") or lease_seconds
     ttl = timedelta(seconds=seconds) if seconds else DEFAULT_LEASE
     patterns = [p.strip() for p in environ.get("EVERCELL_ENVIRON", "").split(",")] + list(allowed)
     grace = environ.get("EVERCELL_WAIT_GRACE")
@@ -58,10 +71,12 @@ def resolve_settings(
         tuple(p for p in patterns if p),
         parse_duration(grace) if grace else None,
         environ.get("EVERCELL_SERVER_URL") or None,
+        _seconds(environ, "EVERCELL_OUTAGE_SECONDS") or LONGEST_OUTAGE,
     )
 
 
-def _seconds(text: str | None) -> float | None:
+def _seconds(environ: Mapping[str, str], name: str) -> float | None:
+    text = environ.get(name)
     if not text:
         return None
     try:
@@ -70,7 +85,7 @@ def _seconds(text: str | None) -> float | None:
         seconds = 0.0
     if seconds <= 0:
         raise UsageError(
-            f"EVERCELL_LEASE_SECONDS is {text!r}, which is not a positive number of seconds.",
+            f"{name} is {text!r}, which is not a positive number of seconds.",
             hint="Unset it, or set it to a number such as 30.",
         )
     return seconds

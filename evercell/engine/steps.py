@@ -26,6 +26,7 @@ async def run_step(
     """
     session.places.claim(spec.name, place)
     session.ensure_lease()
+    session.settle()
     plan = session.namespace.plan(source, label=spec.name)
     if _may_be_hidden(session, spec, plan):
         look_at_everything(session)

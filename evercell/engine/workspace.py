@@ -46,4 +46,6 @@ class Workspace:
 
 def open_workspace(settings: Settings, *, clock: Clock = system_clock, create: bool = True) -> Workspace:
     """Open the store that the settings name, making it (and its folder) where it does not exist."""
-    return Workspace(open_store(settings.store_url, clock=clock, create=create), settings, clock)
+    stuck_after = settings.lease_ttl.total_seconds()
+    store = open_store(settings.store_url, clock=clock, create=create, stuck_after=stuck_after)
+    return Workspace(store, settings, clock)

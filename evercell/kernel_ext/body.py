@@ -167,11 +167,7 @@ class KernelExecutor:
 
     def note(self, text: str) -> None:
         """Show a remark of ours. It is no part of what the cell showed, so no replay shows it again."""
-        data = {
-            "text/plain": f"evercell: {printable(text)}",
-            "text/html": f"<pre style='opacity:.75;margin:0'>evercell: {escaped(text)}</pre>",
-        }
-        self._shell.display_pub.publish(data, metadata=NOTE)
+        show_note(self._shell, text)
 
     async def pause(self, seconds: float) -> None:
         """Wait; in a synchronous cell the kernel waits with it."""
@@ -182,6 +178,15 @@ class KernelExecutor:
 
     def uninterrupted(self) -> AbstractContextManager[None]:
         return self.late.held_back()
+
+
+def show_note(shell: Any, text: str) -> None:
+    """Show a remark of ours at the cell that runs."""
+    data = {
+        "text/plain": f"evercell: {printable(text)}",
+        "text/html": f"<pre style='opacity:.75;margin:0'>evercell: {escaped(text)}</pre>",
+    }
+    shell.display_pub.publish(data, metadata=NOTE)
 
 
 def _without_dead_widget(data: dict[str, Any]) -> dict[str, Any]:

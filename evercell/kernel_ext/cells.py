@@ -24,11 +24,11 @@ from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.steps import run_step
 from evercell.kernel_ext.background_activity import BackgroundActivity
-from evercell.kernel_ext.body import KernelExecutor
+from evercell.kernel_ext.body import KernelExecutor, show_note
 from evercell.kernel_ext.cell_request import CellRequest, read_request
 from evercell.kernel_ext.cell_source import GATE, HeaderTransform, analysable, configuring_part
 from evercell.kernel_ext.idle_look import IdleLook
-from evercell.kernel_ext.interrupts import deferred_interrupts
+from evercell.kernel_ext.interrupts import deferred_interrupts, interrupt_waits
 from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import Recorder
@@ -55,6 +55,7 @@ class CellRunner:
         background.before_message = self._idle_look.stop
         background.after_message = self._idle_look.something_ran
         session.interrupt, session.deferred_interrupts = self._interrupt, deferred_interrupts
+        session.interrupt_waits, session.tell = interrupt_waits, partial(show_note, shell)
         session.limits = LIMITS
         self._original = shell.run_cell_async
         # of the shell's own method: a wrapper around it may take just anything
@@ -117,7 +118,8 @@ class CellRunner:
         self._inside_cell = True
         self._idle_look.stop()
         try:
-            return await self._run_request(raw_cell, options, run_cell)
+            with self._session.waiting_for_store():
+                return await self._run_request(raw_cell, options, run_cell)
         except EvercellError as error:
             return await run_cell(preprocessing_exc_tuple=(type(error), error, None))
         except HelpRequested as requested:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_held: list[LateInterrupt] = []
+"""Those that hold interrupts back now, the innermost last."""
+
 
 class LateInterrupt:
     """An interrupt that had to wait, if there was one."""
@@ -25,10 +28,17 @@ class LateInterrupt:
             self.was_received = True
 
         former = signal.signal(signal.SIGINT, remember)
+        _held.append(self)
         try:
             yield
         finally:
+            _held.remove(self)
             signal.signal(signal.SIGINT, former)
+
+
+def interrupt_waits() -> bool:
+    """Whether an interrupt came that is held back: whoever waits for something stops then."""
+    return any(late.was_received for late in _held)
 
 
 @contextmanager

@@ -39,6 +39,8 @@ class Store:
         self.signals = Signals(database)
         self.approvals = Approvals(database)
         self.audit = Audit(database)
+        self.outages = database.outages
+        """How long whom the store lets wait while its database is away."""
         self.store_id = database.store_id
         """What the manifests of this store are bound to."""
         self.url = database.url
@@ -58,11 +60,17 @@ class Store:
 
 
 def open_store(
-    url: str, *, clock: Clock = system_clock, create: bool = True, lease_clock: Clock | None = None
+    url: str,
+    *,
+    clock: Clock = system_clock,
+    create: bool = True,
+    lease_clock: Clock | None = None,
+    stuck_after: float = 30.0,
 ) -> Store:
     """Open the store at an SQLAlchemy URL (SQLite or PostgreSQL), making it where it does not exist.
 
-    ``lease_clock`` is what leases expire by; without one the server's clock, and for SQLite ``clock``.
+    ``lease_clock`` is what leases expire by; without one the server's clock, and for SQLite ``clock``. A server ends
+    a transaction that stands still for ``stuck_after`` seconds.
     Raises `StoreUnavailable`, `StoreTooNew` or `SqliteTooOld`, each with what to do.
     """
-    return Store(Database(url, clock=clock, create=create, lease_clock=lease_clock))
+    return Store(Database(url, clock=clock, create=create, lease_clock=lease_clock, stuck_after=stuck_after))

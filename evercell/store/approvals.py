@@ -22,6 +22,7 @@ from evercell.core.errors import AlreadyDecided, ApprovalNotFound
 from evercell.core.ids import ID_LENGTH
 from evercell.core.records import EventKind, Lease
 from evercell.store.database import Database
+from evercell.store.outages import asks_again
 from evercell.store.rows import row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import approvals, votes
@@ -30,6 +31,7 @@ _LONGEST_VOTER = 200
 _CALL = ("run_id", "step", "step_key", "key")
 
 
+@asks_again
 class Approvals:
     """The approvals of a store's runs."""
 

@@ -18,6 +18,7 @@ from evercell.store.checkpoints import read_checkpoint
 from evercell.store.database import Database
 from evercell.store.journal import verified_events
 from evercell.store.leases import read_lease
+from evercell.store.outages import asks_again
 from evercell.store.rows import decoded, raw_columns
 from evercell.store.runs import RUN_COLUMNS, read_request, read_run
 from evercell.store.schema import (
@@ -67,6 +68,7 @@ class RunSnapshot:
     """Rows of the run that cannot be read."""
 
 
+@asks_again
 class Audit:
     """What `evercell verify` reads."""
 

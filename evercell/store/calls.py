@@ -13,6 +13,7 @@ from evercell.core.errors import CallRecorded, LeaseLost
 from evercell.core.faults import reach
 from evercell.core.records import Call, Lease
 from evercell.store.database import Database
+from evercell.store.outages import asks_again
 from evercell.store.packs import PackWriter
 from evercell.store.prepared import Prepared, insert_into
 from evercell.store.rows import row_of
@@ -47,6 +48,7 @@ _CALLS = sa.select(*_REPLAYED).where(
 )
 
 
+@asks_again
 class Calls:
     """The durable calls of a store's runs."""
 

@@ -11,6 +11,7 @@ from evercell.core.chunks import blob_from_json, blob_to_json
 from evercell.core.errors import StepNotFound
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.store.database import Database
+from evercell.store.outages import asks_again
 from evercell.store.prepared import Direct
 from evercell.store.rows import row_of
 from evercell.store.run_transaction import RunTransaction
@@ -20,6 +21,7 @@ from evercell.store.schema import checkpoints
 _BY_ID = sa.select(checkpoints).where(checkpoints.c.id == sa.bindparam("id"))
 
 
+@asks_again
 class Checkpoints:
     """The checkpoints of a store."""
 

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection, Row
 from evercell.core.chunks import Codec, StoredChunk
 from evercell.core.errors import ChunkMissing
 from evercell.store.database import Database
+from evercell.store.outages import asks_again
 from evercell.store.packs import pack_folder
 from evercell.store.rows import row_of
 from evercell.store.schema import chunks, packs
@@ -24,6 +25,7 @@ _BATCH = 500
 """Bound parameters in one query."""
 
 
+@asks_again
 class Chunks:
     """The content of a store: the `ChunkReader` that state is given."""
 

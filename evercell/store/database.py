@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from evercell.core.clock import Clock
-from evercell.core.errors import StoreUnavailable
+from evercell.core.errors import StoreError, StoreUnavailable
 from evercell.core.records import Lease
+from evercell.store.contention import busy_error, postgres_holder, sqlite_holder
 from evercell.store.direct import DirectConnection
 from evercell.store.opening import connect, driver_errors, parse_url, snapshots, writing
+from evercell.store.outages import Outages
 from evercell.store.prepared import Direct
 from evercell.store.run_transaction import RunTransaction, begin_on_run, begin_under_lease
 from evercell.store.schema import meta
@@ -24,7 +26,15 @@ _SERVER_TIME = sa.select(sa.func.clock_timestamp(type_=sa.DateTime(timezone=True
 class Database:
     """What the parts of a store share."""
 
-    def __init__(self, url: str, *, clock: Clock, create: bool, lease_clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        create: bool,
+        lease_clock: Clock | None = None,
+        stuck_after: float = 30.0,
+    ) -> None:
         parsed = parse_url(url)
         self.url = parsed.render_as_string(hide_password=True)
         """Where the store is; a password in it is hidden."""
@@ -32,10 +42,11 @@ class Database:
         """Path of the SQLite file, None on PostgreSQL."""
         self.clock = clock
         self._lease_clock = lease_clock or (clock if self.path is not None else None)
-        self._engine = connect(url, create=create)
+        self._engine = connect(url, create=create, stuck_after=stuck_after)
         self._writing_engine = writing(self._engine)
         self._snapshot_engine = snapshots(self._engine)
         self.direct = DirectConnection(self._engine, self.url)
+        self.outages = Outages(self._explain_busy)
         try:
             self.store_id = self._read_store_id()
         except BaseException:
@@ -58,6 +69,15 @@ class Database:
             return self._lease_clock()
         now: datetime = connection.execute(_SERVER_TIME).scalar_one()
         return now
+
+    def _explain_busy(self, error: StoreError) -> StoreError:
+        holder = None
+        if self.path is not None:
+            holder = sqlite_holder(self.path)
+        else:
+            with suppress(StoreError), self.reading() as connection:
+                holder = postgres_holder(connection)
+        return busy_error(error, self.url, holder)
 
     def close(self) -> None:
         """Close all connections."""

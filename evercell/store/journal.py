@@ -12,11 +12,13 @@ from evercell.core.clock import utc_text
 from evercell.core.errors import JournalBroken, RowDamaged
 from evercell.core.records import Event, EventKind, Json, Lease
 from evercell.store.database import Database
+from evercell.store.outages import asks_again
 from evercell.store.rows import decoded, raw_columns, row_of
 from evercell.store.run_transaction import GENESIS, event_digest
 from evercell.store.schema import events, runs
 
 
+@asks_again
 class Journal:
     """The journals of a store's runs."""
 

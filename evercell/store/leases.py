@@ -13,11 +13,13 @@ from evercell.core.errors import LeaseHeld, LeaseLost
 from evercell.core.records import EventKind, Holder, Lease
 from evercell.core.statuses import AttemptStatus
 from evercell.store.database import Database
+from evercell.store.outages import asks_again
 from evercell.store.rows import row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import attempts, leases
 
 
+@asks_again
 class Leases:
     """The leases of a store's runs."""
 

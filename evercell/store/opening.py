@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sqlite3
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,11 @@ from evercell.core.ids import new_id
 from evercell.store import schema
 
 OLDEST_SQLITE = (3, 40, 0)
-BUSY_SECONDS = 30
-"""How long a writer waits for another one."""
+OPENING_SECONDS = 30
+"""How long whoever opens a store waits for another one who makes or changes its tables."""
+
+WAIT_SECONDS = 1
+"""How long a driver waits for a lock by itself. Until it returns, nobody can interrupt it or be told anything."""
 
 _SCHEMA_LOCK = 0x65766572
 """PostgreSQL advisory lock that guards the making and changing of the tables."""
@@ -42,8 +47,10 @@ _WRITES = "evercell_writes"
 """Execution option of a connection whose transactions write."""
 
 
-def connect(url: str, *, create: bool = True) -> Engine:
+def connect(url: str, *, create: bool = True, stuck_after: float = 30.0) -> Engine:
     """An engine on the store at ``url``, its schema made or brought up to date.
+
+    A server ends a transaction of ours that stands still for ``stuck_after`` seconds, and gives its locks back.
 
     Raises `StoreUnavailable`, `StoreTooNew` or `SqliteTooOld`, each with what to do.
     """
@@ -52,7 +59,7 @@ def connect(url: str, *, create: bool = True) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         _check_sqlite(parsed, shown, create=create)
     try:
-        engine = _engine(parsed)
+        engine = _engine(parsed, stuck_after)
     except (ImportError, NoSuchModuleError) as error:
         raise StoreUnavailable(
             f"The driver for {shown} is not installed.", hint='pip install "evercell[postgres]"'
@@ -63,6 +70,8 @@ def connect(url: str, *, create: bool = True) -> Engine:
     except BaseException:
         engine.dispose()
         raise
+    engine.dispose()  # connections that were opened for it wait longer
+    event.listen(engine, "connect", _wait_briefly)
     return engine
 
 
@@ -112,7 +121,7 @@ def _check_sqlite(url: URL, shown: str, *, create: bool) -> None:
         ) from error
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, stuck_after: float) -> Engine:
     if url.get_backend_name() == "sqlite":
         if _is_read_only(Path(str(url.database))):
             # a WAL database in a folder without the right to write opens only when declared immutable
@@ -121,7 +130,7 @@ def _engine(url: URL) -> Engine:
         # autocommit mode of the driver: transactions begin where we say, in the mode we say
         engine = sa.create_engine(
             url,
-            connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
+            connect_args={"timeout": OPENING_SECONDS, "isolation_level": None, "check_same_thread": False},
             poolclass=sa.pool.QueuePool,
             pool_size=5,
             pool_reset_on_return=None,  # every transaction is ended by its context manager
@@ -129,7 +138,44 @@ def _engine(url: URL) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return sa.create_engine(url, pool_size=5, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    engine = sa.create_engine(
+        url, pool_size=5, pool_pre_ping=True, connect_args=_REACHABLE | {"application_name": _this_session()}
+    )
+    event.listen(engine, "connect", partial(_end_when_stuck, seconds=stuck_after))
+    return engine
+
+
+_REACHABLE = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""For libpq: a server behind a broken network is noticed within half a minute."""
+
+
+def _this_session() -> str:
+    """How the server shows us to whoever asks who holds a row."""
+    return f"evercell on {socket.gethostname()[:30]}, process {os.getpid()}"
+
+
+def _end_when_stuck(connection: Any, record: object, *, seconds: float) -> None:  # noqa: ARG001
+    milliseconds = max(1000, int(1000 * seconds))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {milliseconds}")
+    connection.commit()
+
+
+def _wait_briefly(connection: Any, record: object) -> None:  # noqa: ARG001
+    cursor = connection.cursor()
+    if isinstance(connection, sqlite3.Connection):
+        cursor.execute(f"PRAGMA busy_timeout = {1000 * WAIT_SECONDS}")
+    else:
+        cursor.execute(f"SET lock_timeout = {1000 * WAIT_SECONDS}")
+        connection.commit()
+    cursor.close()
 
 
 def _is_read_only(path: Path) -> bool:
@@ -138,7 +184,7 @@ def _is_read_only(path: Path) -> bool:
 
 def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    cursor.execute(f"PRAGMA busy_timeout = {1000 * OPENING_SECONDS}")
     _switch_to_wal(cursor)
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
@@ -147,7 +193,7 @@ def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001
 
 def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
     """Once in a store's life. It takes the whole file for a moment, and for that SQLite does not wait by itself."""
-    end = time.monotonic() + BUSY_SECONDS
+    end = time.monotonic() + OPENING_SECONDS
     while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
             cursor.execute("PRAGMA journal_mode = WAL")

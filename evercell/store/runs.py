@@ -18,6 +18,7 @@ from evercell.core.ids import ID_LENGTH, new_id
 from evercell.core.records import EventKind, Lease, NewRun, Run, RunRequest
 from evercell.core.statuses import RUN_TRANSITIONS, RunStatus
 from evercell.store.database import Database
+from evercell.store.outages import asks_again
 from evercell.store.rows import row_of
 from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run
 from evercell.store.schema import checkpoints, leases, runs
@@ -40,6 +41,7 @@ class Lineage:
     """Run id and the last visible sequence number there (None: all)."""
 
 
+@asks_again
 class Runs:
     """The runs of a store."""
 

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Row
 
 from evercell.core.records import Signal
 from evercell.store.database import Database
+from evercell.store.outages import asks_again
 from evercell.store.prepared import Prepared, insert_into
 from evercell.store.rows import row_of
 from evercell.store.schema import signals
@@ -20,6 +21,7 @@ def _insert_first(dialect: str) -> Prepared:
     return Prepared(insert_into(signals, dialect).on_conflict_do_nothing(), columns=signals.c.keys())
 
 
+@asks_again
 class Signals:
     """The signals to a store's runs."""
 

@@ -23,8 +23,9 @@ from evercell.core.records import (
     Step,
 )
 from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus
-from evercell.store.checkpoints import checkpoint_of, checkpoint_values
+from evercell.store.checkpoints import checkpoint_of, checkpoint_values, read_checkpoint
 from evercell.store.database import Database
+from evercell.store.outages import asks_again, is_asked_again
 from evercell.store.packs import PackWriter
 from evercell.store.prepared import Direct, Prepared, insert_into
 from evercell.store.rows import row_of
@@ -67,6 +68,7 @@ _END_ATTEMPT = Prepared(
 )
 
 
+@asks_again
 class Steps:
     """The steps of a store's runs, and their attempts."""
 
@@ -83,19 +85,30 @@ class Steps:
         key: bytes,
         is_first: bool = True,
         synchronous: bool = True,
+        attempt_id: str | None = None,
     ) -> Attempt:
         """Commit that an attempt at a step begins. The run counts as running from here on.
 
         With ``synchronous=False`` a power cut may undo it, which is harmless where the step executes again anyway.
+        Asked again with the same ``attempt_id``, it begins once.
         Raises `LeaseLost`, and `RunPaused` before the first attempt (a step under way comes to its end).
         """
+        if attempt_id is not None and is_asked_again() and (begun := self._attempt(attempt_id)):
+            return begun
         reach("before_start")
         with self._database.direct_transaction(lease, synchronous=synchronous) as transaction:
             if is_first:
                 _refuse_paused(transaction)
             number = self._count_attempt(transaction, step, cell_id)
             attempt = Attempt(
-                new_id(), lease.run_id, step, number, AttemptStatus.RUNNING, key, lease.token, transaction.now
+                attempt_id or new_id(),
+                lease.run_id,
+                step,
+                number,
+                AttemptStatus.RUNNING,
+                key,
+                lease.token,
+                transaction.now,
             )
             _INSERT_ATTEMPT.run(
                 transaction.connection,
@@ -116,6 +129,11 @@ class Steps:
             )
         reach("after_start")
         return attempt
+
+    def _attempt(self, attempt_id: str) -> Attempt | None:
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(attempts).where(attempts.c.id == attempt_id)).first()
+            return read_attempt(row) if row is not None else None
 
     def _count_attempt(self, transaction: RunTransaction[Direct], step: str, cell_id: str | None) -> int:
         values = {
@@ -139,6 +157,8 @@ class Steps:
         calls: Mapping[str, Any] | None = None,
     ) -> None:
         """Commit that an attempt failed or was interrupted, with what it showed. Raises `LeaseLost`."""
+        if is_asked_again() and (ended := self._attempt(attempt.id)) and ended.status is status:
+            return
         packed = self._packs.pack(chunks)
         shown = {"ename": error.ename, "evalue": error.evalue[:2000]} if error else {}
         stored = {**shown, "traceback": list(error.traceback)} if error else None
@@ -158,16 +178,20 @@ class Steps:
         draft: CheckpointDraft,
         *,
         calls: Mapping[str, Any] | None = None,
+        may_be_there: bool = False,
     ) -> Checkpoint:
         """Commit outputs, state and completion, and move the run's head, in one transaction.
 
         ``calls`` goes into the journal's entry: how many durable calls the step made, and a digest of them.
 
-        The chunks are on disk before it begins to commit; without the commit nothing names them.
+        The chunks are on disk before it begins to commit; without the commit nothing names them. ``may_be_there``:
+        it may have been committed before, though nobody was told.
         Without an attempt the checkpoint repeats ``draft.origin``: a replay carried onto this head (the run counts
         as running from here on), or what changed after the step.
         Raises `LeaseLost` with nothing changed where another session took the run over.
         """
+        if (may_be_there or is_asked_again()) and (done := self._checkpoint(draft.id)):
+            return done
         packed = self._packs.pack(draft.chunks)
         with self._database.direct_transaction(lease) as transaction:
             self._packs.insert(transaction, packed)
@@ -187,6 +211,11 @@ class Steps:
             reach("after_chunks_before_commit")
         reach("after_commit_before_reply")
         return checkpoint_of(values)
+
+    def _checkpoint(self, checkpoint_id: str) -> Checkpoint | None:
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(checkpoints).where(checkpoints.c.id == checkpoint_id)).first()
+            return read_checkpoint(row) if row is not None else None
 
     def _end_attempt(
         self,

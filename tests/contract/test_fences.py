@@ -62,7 +62,6 @@ def take_over_under_way(store_url: str, run: Run) -> Iterator[None]:
         connection.execute(sa.text(f"INSERT INTO leases ({names}) VALUES ({places})"), values)
         connection.execute(sa.text("UPDATE runs SET fence = fence + 1 WHERE id = :run"), {"run": run.id})
         yield
-        connection.commit()
 
 
 def wait_until_something_waits(store_url: str) -> None:
@@ -70,12 +69,12 @@ def wait_until_something_waits(store_url: str) -> None:
     if store_url.startswith("sqlite"):
         return
     waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    with open_database(store_url) as connection:
+    engine = sa.create_engine(store_url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
         for _ in range(1000):
             if connection.execute(sa.text(waits)).scalar():
                 return
             connection.execute(sa.text("SELECT pg_sleep(0.01)"))
-            connection.commit()
     raise AssertionError("nothing waited for the take-over")
 
 

@@ -60,12 +60,17 @@ def test_a_failed_commit_loses_nothing(notebook: Notebook) -> None:
     full = "CREATE TRIGGER no_space BEFORE INSERT ON packs BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
     with open_database(url) as connection:
         connection.execute(sa.text(full))
+    told: list[str] = []
+    notebook.session.tell = told.append
+    assert notebook.step("one", "x = list(range(100))")[0].ending is Ending.COMPLETED
+    assert "step one completed" in told[0] and "disk is full" in told[0] and ".aside" in told[0]
     with pytest.raises(StoreUnavailable, match="disk is full") as caught:
-        notebook.step("one", "x = list(range(100))")
+        notebook.step("two", "y = len(x)")
     assert caught.tb, "a traceback that is kept, as IPython keeps it, does not keep the database locked"
     with open_database(url) as connection:
         connection.execute(sa.text("DROP TRIGGER no_space"))
     assert notebook.step("two", "y = len(x)")[0].ending is Ending.COMPLETED
+    assert not any(notebook.session.workspace.settings.aside_folder.iterdir())
     fresh = again(notebook)
     fresh.resume()
     assert (fresh["x"], fresh["y"]) == (list(range(100)), 100)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from hmac import compare_digest
 from typing import Any
 
 from evercell.core.chunks import Supply
-from evercell.core.errors import CallFailed, NonDeterminism, NotKept, StoreUnavailable, Tampered
+from evercell.core.errors import CallFailed, NonDeterminism, NotKept, Tampered
 from evercell.core.records import Call
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.order import CallIdentity
@@ -21,12 +20,6 @@ from evercell.state import Signer, join, split
 
 LARGE_VALUE = 64 * 1024
 """Bytes beyond which a result goes into chunks."""
-
-LONGEST_OUTAGE = 300.0
-"""Seconds to wait for a database that went away."""
-
-_FIRST_PAUSE = 0.2
-_LONGEST_PAUSE = 5.0
 
 TryRecord = Mapping[str, Any]
 """One try at a call as it is stored: when it began, its seconds, its error."""
@@ -198,22 +191,10 @@ class CallLog:
             return values.dumps(substitute, name="the error")
 
     def _commit(self, call: Call, chunks: Supply) -> None:
-        """Record the call, waiting for a database that went away: the result is paid for."""
         step = self._step
-        began, pause = time.monotonic(), _FIRST_PAUSE
-        while True:
-            try:
-                with step.deferred_interrupts():
-                    replaced = self._forgotten.get(call.key, b"")
-                    step.workspace.store.calls.record(step.lease(), call, chunks, replaced=replaced)
-                return
-            except StoreUnavailable as error:
-                if time.monotonic() - began > LONGEST_OUTAGE:
-                    raise
-                if pause == _FIRST_PAUSE:
-                    step.note(f"waiting for the store to record {call.key}: {error.what}")
-            time.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        replaced = self._forgotten.get(call.key, b"")
+        with step.deferred_interrupts():
+            step.workspace.store.calls.record(step.lease(), call, chunks, replaced=replaced)
 
 
 # -- signatures ----------------------------------------------------------------------------------
