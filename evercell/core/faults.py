@@ -1,6 +1,7 @@
 """Named places where a crash test kills the process. Without ``EVERCELL_FAULT`` they do nothing.
 
-``EVERCELL_FAULT=after_start`` kills at the first time that place is reached, ``after_start:3`` at the third.
+``EVERCELL_FAULT=after_start`` kills at the first time that place is reached, ``after_start:3`` at the third;
+``after_start:3:STOP`` freezes the process there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_name, _, _count = os.environ.get("EVERCELL_FAULT", "").partition(":")
+_name, _count, _signal, *_ = [*os.environ.get("EVERCELL_FAULT", "").split(":"), "", ""]
 _left = int(_count or 1)
 
 
@@ -28,7 +29,7 @@ def watched(watcher: Callable[[str], None]) -> Iterator[None]:
 
 
 def reach(name: str) -> None:
-    """Die here (SIGKILL: no handler, no clean-up) if this is the place that the environment names."""
+    """Die here (SIGKILL: no handler, no clean-up), or freeze, if this is the place that the environment names."""
     global _left
     for watcher in _watchers:
         watcher(name)
@@ -36,4 +37,4 @@ def reach(name: str) -> None:
         return
     _left -= 1
     if _left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.Signals[f"SIG{_signal or 'KILL'}"])

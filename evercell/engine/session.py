@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 from evercell.core.errors import (
@@ -171,7 +171,14 @@ class Session:
         """Commit what the store could not take before. Raises `StoreError` while it still cannot, and `LeaseLost`."""
         if self.aside is None:
             return None
-        checkpoint = take_up(self.workspace, self.ensure_lease().lease, self.aside)
+        try:
+            checkpoint = take_up(self.workspace, self.ensure_lease().lease, self.aside)
+        except LeaseLost:  # the run went on without it
+            if self.position == self.aside.draft.id:
+                self.position = self.aside.draft.parent
+                self.namespace.not_committed()
+            self.aside, self._history = None, None
+            raise
         self.aside = None
         return checkpoint
 
@@ -180,7 +187,7 @@ class Session:
         try:
             self.settle()
         except LeaseLost:
-            self.aside = None
+            pass
         except StoreError:
             if self.aside is not None and self.aside.path is None:
                 raise
@@ -278,7 +285,8 @@ class Session:
 
     def branch(self, run_setup: SetupRunner, *, step: str | None, name: str | None) -> Arrival:
         """A new run whose history begins at ``step`` (with its state), or here (with this namespace)."""
-        self.settle()
+        with suppress(LeaseLost):
+            self.settle()
         run = self.require_run()
         point = self.history.version(*split_step_ref(step)) if step else self.position or run.head
         child = self.store.runs.create(

@@ -48,4 +48,5 @@ def open_workspace(settings: Settings, *, clock: Clock = system_clock, create: b
     """Open the store that the settings name, making it (and its folder) where it does not exist."""
     stuck_after = settings.lease_ttl.total_seconds()
     store = open_store(settings.store_url, clock=clock, create=create, stuck_after=stuck_after)
+    store.outages.quiet_seconds = min(store.outages.quiet_seconds, settings.longest_outage)
     return Workspace(store, settings, clock)

@@ -167,6 +167,10 @@ class Namespace:
         self._base.advance()
         self._settle()
 
+    def not_committed(self) -> None:
+        """The draft that counted as committed never will be: what it saved is to be saved again."""
+        self._base.step_back()
+
     def _settle(self) -> None:
         self._live.settle()
         self._tracker.fresh = {}

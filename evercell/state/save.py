@@ -47,17 +47,25 @@ class Base:
     chunk_names: dict[bytes, bytes] = field(default_factory=dict)
     """Marks of chunks of buffers met so far → their digests."""
     _next: _Step | None = None
+    _last: _Step | None = None
 
     def start_from(self, manifest: VerifiedManifest) -> None:
         """A restored manifest is the base from here on."""
         self.checkpoint, self.digest = manifest.checkpoint, manifest.digest
         self.depth, self.weight, self.full_weight = manifest.depth, manifest.weight, manifest.weight
         self.names, self.groups = set(manifest.variables), set(manifest.groups)
-        self._next = None
+        self._next = self._last = None
+
+    def step_back(self) -> None:
+        """What `advance` took for committed never will be: what it saved is saved anew, in a full manifest."""
+        for group, _ in self._last.saving if self._last else ():
+            group.saved = None
+        self.checkpoint, self._next, self._last = None, None, None
 
     def advance(self) -> None:
         """The draft made last was committed."""
         step, self._next = self._next, None
+        self._last = step
         if step is None:
             return
         if step.is_full:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from evercell.core.errors import StoreError
 
-_QUIET_SECONDS = 5.0
+QUIET_SECONDS = 5.0
 """How long a database may be held by another writer before anybody is told: commits of large states take their time."""
 
 _BUSY_SECONDS = 30.0
@@ -67,6 +67,7 @@ class Outages:
         """``explain_busy`` makes of an error one that says who holds the database."""
         self.patience: Patience | None = None
         """Who waits for the database now; None: nobody does, it is an error."""
+        self.quiet_seconds = QUIET_SECONDS
         self._explain_busy = explain_busy
 
     @contextmanager
@@ -103,7 +104,7 @@ class Outages:
 
     def _quiet_seconds(self) -> float:
         is_patient = self.patience is not None or _nobody_waits.get()
-        return _QUIET_SECONDS if is_patient else _BUSY_SECONDS
+        return self.quiet_seconds if is_patient else _BUSY_SECONDS
 
     def _wait(self, error: StoreError, seconds: float) -> None:
         if self.patience is None or _nobody_waits.get():
