@@ -82,7 +82,7 @@ def commit_step(
         aside = Aside(session.require_run().id, attempt, draft, completion.calls, now)
         checkpoint = session.put_aside(aside, error)
     session.namespace.committed()
-    session.position = checkpoint.id
+    session.position, session.changed_late = checkpoint.id, False
     session.history.add(checkpoint)
     session.history.path.add(checkpoint.id)
     return checkpoint, missing

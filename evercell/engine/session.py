@@ -86,6 +86,8 @@ class Session:
         """The step whose body runs now."""
         self.cancelled_by: str | None = None
         """Who cancelled the run from outside, while this session is on its way out."""
+        self.changed_late = False
+        """Whether something changed after the last step that is not committed yet."""
         self.aside: Aside | None = None
         """The last completed step, where the store could not take it yet."""
         self._lease: HeldLease | None = None
@@ -325,7 +327,7 @@ class Session:
         manifest = self.verified_manifest(checkpoint)
         self._run_setup_cells(manifest, run_setup)
         restored = self.namespace.restore(manifest, self.store.chunks)
-        self.position = checkpoint.id
+        self.position, self.changed_late = checkpoint.id, False
         self.store.journal.append(
             self.ensure_lease().lease,
             run.id,

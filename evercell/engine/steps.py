@@ -7,7 +7,7 @@ from evercell.core.records import Checkpoint
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.execution import execute_step
 from evercell.engine.executor import Executor
-from evercell.engine.late_changes import look_at_everything
+from evercell.engine.late_changes import commit_late_changes, look_at_everything
 from evercell.engine.outcome import StepOutcome
 from evercell.engine.replay import replay_step
 from evercell.engine.session import Session
@@ -27,6 +27,7 @@ async def run_step(
     session.places.claim(spec.name, place)
     session.ensure_lease()
     session.settle()
+    commit_late_changes(session)
     plan = session.namespace.plan(source, label=spec.name)
     if _may_be_hidden(session, spec, plan):
         look_at_everything(session)

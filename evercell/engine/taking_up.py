@@ -71,7 +71,8 @@ def _supersede(path: Path, aside: Aside, tell: Callable[[str], None]) -> None:
 def explain_aside(aside: Aside, error: StoreError) -> str:
     """What a user is told of a step that the store could not take."""
     where = f"in {aside.path}" if aside.path is not None else "in this kernel's memory only (do not end it)"
+    what = "what changed after it could not be stored" if aside.draft.late else "the store could not take it"
     return (
-        f"step {aside.draft.step} completed, but the store could not take it: {error.what} It is kept {where} and "
-        "comes into the run with its next step"
+        f"step {aside.draft.step} completed, but {what}: {error.what} It is kept {where} and comes into the run with "
+        "its next step"
     )

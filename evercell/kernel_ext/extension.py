@@ -76,10 +76,11 @@ class Extension:
     def close(self) -> None:
         """Give the lease back and close the store. The run counts as paused until somebody resumes it."""
         self.session.namespace.stop_loading()
-        with suppress(EvercellError):  # out of reach, or lost: what no cell named stays unsaved
-            look_at_everything(self.session)
-        with suppress(StoreError):  # out of reach: the lease ends by itself
-            self.session.detach()
+        with self.workspace.store.outages.nobody_waits(busy=1):
+            with suppress(EvercellError):  # lost to another session: its run is not ours to change
+                look_at_everything(self.session)
+            with suppress(StoreError):  # out of reach: the lease ends by itself
+                self.session.detach()
         self.workspace.close()
 
 

@@ -52,7 +52,7 @@ class Patience(Protocol):
 
 
 _is_asked_again: ContextVar[bool] = ContextVar("evercell_asked_again", default=False)
-_nobody_waits: ContextVar[bool] = ContextVar("evercell_nobody_waits", default=False)
+_waits_no_longer: ContextVar[float | None] = ContextVar("evercell_waits_no_longer", default=None)
 
 
 def is_asked_again() -> bool:
@@ -71,13 +71,15 @@ class Outages:
         self._explain_busy = explain_busy
 
     @contextmanager
-    def nobody_waits(self) -> Iterator[None]:
-        """Inside, in this thread, an outage is an error at once."""
-        token = _nobody_waits.set(True)
+    def nobody_waits(self, *, busy: float | None = None) -> Iterator[None]:
+        """Inside, in this thread, an outage is an error at once, and a database that another writer holds after
+        ``busy`` seconds (about: the driver waits for a second by itself).
+        """
+        token = _waits_no_longer.set(self.quiet_seconds if busy is None else busy)
         try:
             yield
         finally:
-            _nobody_waits.reset(token)
+            _waits_no_longer.reset(token)
 
     def ask_again(self, ask: Callable[[], R], error: StoreError) -> R:
         """What ``ask`` returns at last; raises its error where it cannot pass, or nobody is patient any more."""
@@ -103,11 +105,13 @@ class Outages:
             return answer
 
     def _quiet_seconds(self) -> float:
-        is_patient = self.patience is not None or _nobody_waits.get()
-        return self.quiet_seconds if is_patient else _BUSY_SECONDS
+        limit = _waits_no_longer.get()
+        if limit is not None:
+            return limit
+        return self.quiet_seconds if self.patience is not None else _BUSY_SECONDS
 
     def _wait(self, error: StoreError, seconds: float) -> None:
-        if self.patience is None or _nobody_waits.get():
+        if self.patience is None or _waits_no_longer.get() is not None:
             raise error
         self.patience.wait(error, seconds)
 
