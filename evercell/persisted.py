@@ -46,6 +46,15 @@ _ERRORS = (
 _HOMES: dict[str, str] = {
     "evercell.state.typerules.factories": _FACTORIES,
     "evercell.state.typerules.array_factories": "make_array make_view make_row make_array_of fill_beside fill_array",
+    "evercell.state.typerules.tensor_factories": (
+        "make_storage make_storage_without_memory map_storage make_storage_on make_typed_storage make_tensor "
+        "make_tensor_view fill_tensor"
+    ),
+    "evercell.state.typerules.training_factories": (
+        "fill_optimiser make_generator make_bare_model fill_parametrised fill_compiled make_script fill_script "
+        "make_handle"
+    ),
+    "evercell.state.typerules.lending_factories": "make_memory make_array_on make_buffer_on",
     "evercell.state.typerules.caches": "make_filled_cache fill_cache",
     "evercell.state.typerules.exceptions": "fill_exception",
     "evercell.state.typerules.modules": "fill_module",

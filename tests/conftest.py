@@ -37,6 +37,9 @@ hypothesis.settings.load_profile("evercell")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long form of tests that kill at random")
+    parser.addoption(
+        "--torch", action="store_true", help="with the tests of PyTorch, which must be installed"
+    )
     parser.addoption("--seed", type=int, help="what tests draw at random begins with it; printed by each run")
 
 
@@ -47,6 +50,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.seed = getattr(config, "workerinput", {}).get("seed", secrets.randbelow(10**6))
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(config.option.seed)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of PyTorch have to be asked for: it is some gigabytes. They are counted as deselected."""
+    if config.option.torch:
+        return
+    others = [item for item in items if item.get_closest_marker("torch")]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if not item.get_closest_marker("torch")]
 
 
 def pytest_configure_node(node: Any) -> None:

@@ -22,6 +22,7 @@ INTERNALS = {
     "state/internals/matplotlib.py": "matplotlib",
     "state/internals/pandas.py": "pandas",
     "state/internals/standard_library.py": "os and copyreg",
+    "state/internals/torch.py": "PyTorch",
     "state/internals/traitlets.py": "traitlets",
     "store/prepared.py": "SQLAlchemy",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ _OF_MODULES = re.compile(
     r"|warningregistry|(?:vsc|evercell)_\w+)__"
 )
 """What a module has of its own, and what front ends put in."""
+
+_OF_COMPILER = re.compile(
+    r"__import_\w+|__builtins_dict___\d+|__compiled_fn_\w+|__resume_at_\w+|__gen_rand_values_\d+|_\w*_\d{9,}_c\d+"
+)
+"""What ``torch.compile`` puts beside the variables of a notebook, for code that it made in this process."""
 
 
 def notebook_path(user_ns: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> str | None:
@@ -46,7 +52,7 @@ def is_hidden_in(shell: Any) -> Callable[[str], bool]:
             return False
         if name[:2] == "__" and name[-2:] == "__" and len(name) > _UNDERSCORES:
             return _OF_MODULES.fullmatch(name) is not None
-        return _is_history(name, user_ns.get(name))
+        return _is_history(name, user_ns.get(name)) or _is_compilers(name)
 
     def _is_ipythons(name: str, value: Any) -> bool:
         if value is None or value is shell.user_ns_hidden.get(name, _NOTHING):
@@ -64,6 +70,10 @@ def is_hidden_in(shell: Any) -> Callable[[str], bool]:
         return isinstance(value, str)
 
     return is_hidden
+
+
+def _is_compilers(name: str) -> bool:
+    return "torch" in sys.modules and _OF_COMPILER.fullmatch(name) is not None
 
 
 _ADDED = frozenset({"exit", "quit", "get_ipython"})

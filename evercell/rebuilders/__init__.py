@@ -36,3 +36,6 @@ from evercell.rebuilders import (
 from evercell.rebuilders import (
     tls as tls,
 )
+from evercell.rebuilders import (
+    torch as torch,
+)

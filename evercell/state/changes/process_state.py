@@ -128,6 +128,8 @@ class ProcessState:
     def _settings(self, source: str) -> dict[str, Any]:
         """Settings that are not what they were before a cell spoke of them; ``source`` is that of the last cell."""
         found = {}
+        if "import" in source:
+            load_all()  # a cell may speak of settings before anything needed to be rebuilt
         for one in settings.all_settings():
             name = one.name
             if not one.is_loaded:

@@ -13,6 +13,7 @@ import xxhash
 from evercell.state.content.chunking import cut, view_of
 from evercell.state.pickling.object_ids import met_ids, mutable_ids, shareable_ids
 from evercell.state.proxies.placeholder import Missing
+from evercell.state.typerules.lending import ties_of
 
 _PARTS_AT_ONCE = 16
 """Chunks of a buffer that are hashed in a few milliseconds."""
@@ -86,20 +87,29 @@ class Pickled:
         """Ids of the mutable objects in it."""
         if self.pickler is None:
             return frozenset()
-        return mutable_ids(self.pickler, self.notes.inlined) | self.notes.identities
+        return mutable_ids(self.pickler, self.notes.inlined) | self._identities
 
-    @cached_property
+    @property
     def shareable(self) -> frozenset[int]:
         """Ids of those that others may hold, too, as far as it is known."""
-        if self.pickler is None:
-            return frozenset()
-        return shareable_ids(self.pickler, self.notes.inlined, self.root) | self.notes.identities
+        return self._shareable | self._identities if self.pickler is not None else frozenset()
+
+    @cached_property
+    def _shareable(self) -> frozenset[int]:
+        return shareable_ids(self.pickler, self.notes.inlined, self.root)
+
+    @property
+    def _identities(self) -> frozenset[int] | set[int]:
+        """Ids of what no pickler's memo tells. (Who borrows memory of it may have been met since.)"""
+        if self.pickler is None or not (ties := ties_of(self.pickler, self.notes.kinds)):
+            return self.notes.identities
+        return self.notes.identities | ties
 
     def met(self, ids: Set[int]) -> Set[int]:
         """Which of these (ids of mutable objects) are in it."""
         if not ids or self.pickler is None:
             return set()
-        return met_ids(self.pickler, ids) | (ids & self.notes.identities)
+        return met_ids(self.pickler, ids) | (ids & self._identities)
 
     def forget_objects(self) -> None:
         """Hold them no longer: how they are tied to others is known."""

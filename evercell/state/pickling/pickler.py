@@ -23,7 +23,7 @@ from evercell.state.pickling.pickled import Notes
 from evercell.state.pickling.recursion import is_too_deep
 from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.proxies.placeholder import Missing
-from evercell.state.typerules import factories, sentinels
+from evercell.state.typerules import factories, lending, sentinels
 from evercell.state.typerules.caches import reduce_cache
 from evercell.state.typerules.classes import reduce_class
 from evercell.state.typerules.hiding import hide_secrets
@@ -52,6 +52,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
     forgets_caches = False
     setup: SetupParts | None = None
     """What setup cells made, where it is referred to."""
+    lent: lending.Places | None = None
+    """Who borrows memory of whom in this value, where somebody does."""
     hides_thoroughly = False
     """Whether what the environment has under a name of secrets is hidden whatever its name in an object."""
 
@@ -77,7 +79,14 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.notes = Notes()
         self._own_dicts = self._dicts_of(name) if ", " in name else frozenset()
         self._trials: set[int] = set()
+        self._lost: list[Missing] = []
+        """What was left out of the object that is taken apart at the moment."""
         refresh_environment()
+
+    def dump(self, value: Any) -> None:
+        """Take a value apart."""
+        with noting_losses() as self._lost:
+            super().dump(value)
 
     def reducer_override(self, value: Any) -> Any:
         """How a value that is no plain container is taken apart."""
@@ -96,10 +105,34 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._code(value)
         self._note_library(kind.__module__)
         self.notes.kinds.add(kind)
-        known = reduce_known(value, kind) if kind is not _CACHE else self._cache(value)
+        if self.lent is not None and (place := self.lent.get(id(value))) is not None:
+            return lending.reduce_borrowed(*place)
+        try:
+            known = reduce_known(value, kind) if kind is not _CACHE else self._cache(value)
+        except Exception as error:  # noqa: BLE001  whatever a library raises
+            return self._cannot_be_taken_apart(value, error)
+        if self._lost:
+            self._note_losses(value)
         if known is not None:
             return known
         return self._by_rule(value, kind)
+
+    def _cannot_be_taken_apart(self, value: Any, error: Exception) -> Any:
+        """What a rule raised costs this object only."""
+        if is_too_deep(error):
+            raise error
+        self._lost.clear()
+        return self._leave_out(
+            value, f"it cannot be taken apart ({type(error).__name__}: {error})", UNKNOWN_ADVICE
+        )
+
+    def _note_losses(self, value: Any) -> None:
+        """What the rule for an object said that it leaves out."""
+        for missing in self._lost:
+            note = replace(missing, name=self._name)
+            self.notes.left_out.append(note)
+            self.notes.left_objects.append((note, value))
+        self._lost.clear()
 
     def _note_library(self, module: str) -> None:
         library = library_of(module)
@@ -111,16 +144,14 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         rebuild = rebuilder_of(kind)
         if rebuild is not None:
             try:
-                with noting_losses() as lost:
-                    reduced = rebuild(value)
-                self.notes.left_out += [replace(missing, name=self._name) for missing in lost]
+                reduced = rebuild(value)
             except CannotRebuild as error:
+                self._lost.clear()
                 return self._leave_out(value, f"it is {error.kind}", error.advice, error.called)
-            except Exception as error:
-                if is_too_deep(error):
-                    raise
-                why = f"it cannot be taken apart ({type(error).__name__}: {error})"
-                return self._leave_out(value, why, UNKNOWN_ADVICE)
+            except Exception as error:  # noqa: BLE001  whatever a library raises
+                return self._cannot_be_taken_apart(value, error)
+            if self._lost:
+                self._note_losses(value)
             self.notes.rebuilt.add(type_name(kind))
             self._note_reach(value)
             return hide_secrets(reduced, kind, thoroughly=self.hides_thoroughly)

@@ -20,6 +20,7 @@ from evercell.state.pickling.proof import prove
 from evercell.state.pickling.recursion import is_too_deep, with_room
 from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.proxies.placeholder import Missing
+from evercell.state.typerules.lending import Places, claims_of, note_borrowers, places_in
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, type_name
 from evercell.state.typerules.secrets import is_exposed_in
 
@@ -142,6 +143,16 @@ class Serialiser:
         return new
 
     def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
+        pickler = self._hidden_where_needed(value, inside, name)
+        claims = claims_of(pickler, pickler.notes.kinds)
+        if any(claim.borrows for claim in claims):
+            note_borrowers(claims)
+            if places := places_in(claims):
+                kind, thoroughly = type(pickler), pickler.hides_thoroughly
+                return self._with(kind, value, inside, name, thoroughly=thoroughly, lent=places)
+        return pickler
+
+    def _hidden_where_needed(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
         pickler = self._exact_where_needed(value, inside, name, thoroughly=False)
         if is_exposed_in(pickler.stream.getvalue()):
             return self._exact_where_needed(value, inside, name, thoroughly=True)
@@ -170,9 +181,10 @@ class Serialiser:
         *,
         thoroughly: bool = False,
         forgets_caches: bool = False,
+        lent: Places | None = None,
     ) -> NotebookPickler:
         pickler = kind(io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name)
-        pickler.setup = self.setup
+        pickler.setup, pickler.lent = self.setup, lent
         pickler.hides_thoroughly, pickler.forgets_caches = thoroughly, forgets_caches
         pickler.dump(value)
         return pickler

@@ -27,7 +27,7 @@ def make_view(
     import numpy
 
     with _written(base, writeable):
-        view = numpy.ndarray(shape, dtype, _flat(base), offset, strides)
+        view = numpy.ndarray(shape, dtype, bytes_of(base), offset, strides)
         view.flags.writeable = writeable
         return view if kind is None else view.view(kind)
 
@@ -36,13 +36,17 @@ def make_row(base: Any, dtype: Any, offset: int) -> Any:
     """A row of a structured array, or of other memory, which both go on to share."""
     import numpy
 
-    return numpy.ndarray((1,), dtype, _flat(base), offset)[0]
+    return numpy.ndarray((1,), dtype, bytes_of(base), offset)[0]
 
 
-def _flat(base: Any) -> Any:
+def bytes_of(base: Any) -> Any:
     """The same memory in a row, as bytes, where that is needed."""
     import numpy
 
+    if type(base).__module__ == "torch.storage":
+        from evercell.state.internals.torch import array_on
+
+        return array_on(base)
     if not isinstance(base, numpy.ndarray):
         return base
     return numpy.ndarray((base.nbytes,), "u1", base if base.flags.c_contiguous else base.T)

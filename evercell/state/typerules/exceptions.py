@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import dis
 import types
 from collections.abc import Iterator
 from contextlib import suppress
@@ -103,7 +103,10 @@ def fill_exception(error: BaseException, state: dict[str, Any]) -> None:
 
 
 _RAISES = compile("def raises():\n    raise StopAsyncIteration\n    yield", "", "exec").co_consts[0]
-"""Code of a generator: its frame knows nobody who called it, and so keeps nothing of ours alive."""
+"""Code of a generator: the frame of one that was not begun knows nobody who called it, and keeps nothing alive."""
+
+_LAST = next(one.offset for one in dis.get_instructions(_RAISES) if one.opname == "RAISE_VARARGS")
+"""Where in it an entry of a traceback points to: its second line."""
 
 
 def make_traceback(entries: tuple[tuple[str, str, str, int], ...]) -> types.TracebackType | None:
@@ -113,17 +116,6 @@ def make_traceback(entries: tuple[tuple[str, str, str, int], ...]) -> types.Trac
         code = _RAISES.replace(
             co_filename=filename, co_name=name, co_qualname=qualname, co_firstlineno=line - 1
         )
-        frame = _frame_of(types.FunctionType(code, {"__name__": "__main__", "__file__": filename}))
-        made = types.TracebackType(made, frame, frame.f_lasti, line)
+        frame = types.FunctionType(code, {"__name__": "__main__", "__file__": filename})().gi_frame
+        made = types.TracebackType(made, frame, _LAST, line)
     return made
-
-
-def _frame_of(function: types.FunctionType) -> types.FrameType:
-    try:
-        next(function())
-    except StopAsyncIteration:
-        traceback = sys.exc_info()[2]
-    assert traceback is not None
-    entry = traceback.tb_next
-    assert entry is not None
-    return entry.tb_frame

@@ -17,6 +17,7 @@ from typing import Any
 
 from evercell.state.internals.standard_library import address_of
 from evercell.state.typerules import array_factories
+from evercell.state.typerules.tensors import storage_behind
 
 _ANY_VIEW = 16 << 20
 """Views of an array of up to so many bytes are kept as views, however small they are."""
@@ -135,7 +136,12 @@ def _of_one_view() -> int:
 def _address(owner: Any) -> int:
     if _is_array(owner):
         return int(owner.__array_interface__["data"][0])
-    return address_of(owner)
+    return int(owner.data_ptr()) if type(owner).__module__ == "torch.storage" else address_of(owner)
+
+
+def owner_of(array: Any) -> Any:
+    """The object in whose memory an array is, None where it owns what it shows (or nobody is known who does)."""
+    return _owner_of(array.base, array)
 
 
 def _owner_of(base: Any, part: Any) -> Any:
@@ -156,6 +162,8 @@ def _owner_of(base: Any, part: Any) -> Any:
             owner, base = base, base.base if not isinstance(base, sys.modules["numpy"].memmap) else None
         elif _lends_memory(base):
             return base if _count(base) > _of_lender() else owner
+        elif (storage := storage_behind(base)) is not None:
+            return storage
         else:
             found = _array_behind(base, part if owner is None else owner)
             return found if found is not None else owner

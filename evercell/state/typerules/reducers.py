@@ -12,7 +12,7 @@ from evercell.state.internals.cloudpickle import tracker_of
 from evercell.state.internals.matplotlib import interpolation_steps, undo_counting
 from evercell.state.internals.traitlets import listeners_of
 from evercell.state.proxies import is_lazy_proxy
-from evercell.state.typerules import buffers, factories, weak
+from evercell.state.typerules import buffers, factories, lending, tensors, training, weak
 from evercell.state.typerules.exceptions import reduce_exception
 from evercell.state.typerules.numpy import reduce_array
 from evercell.state.typerules.pandas import reduce_table
@@ -159,6 +159,17 @@ def _with_listeners(value: Any) -> Reduced | None:
 
 
 _REDUCERS_BY_BASE: dict[str, Callable[[Any], Reduced | None]] = {
+    "torch.Tensor": tensors.reduce_tensor,
+    "torch.utils.hooks.RemovableHandle": training.reduce_handle,
+    "torch.finfo": training.reduce_limits,
+    "torch.iinfo": training.reduce_limits,
+    "torch.optim.optimizer.Optimizer": training.reduce_optimiser,
+    "torch.utils.data.dataloader.DataLoader": training.reduce_loader,
+    "torch._C.Generator": training.reduce_generator,
+    "torch.jit._script.ScriptModule": training.reduce_script,
+    "torch.nn.modules.module.Module": training.reduce_model,
+    "torch.storage.UntypedStorage": tensors.reduce_storage,
+    "torch.storage.TypedStorage": tensors.reduce_typed_storage,
     "plotly.basedatatypes.BasePlotlyType": _part_of_figure,
     "traitlets.traitlets.HasTraits": _with_listeners,
 }
@@ -182,6 +193,7 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "weakref.CallableProxyType": weak.reduce_proxy,
     "builtins.memoryview": buffers.reduce_window,
     "_struct.Struct": _structure_of_bytes,
+    "evercell.state.typerules.lending.Span": lending.reduce_span,
     "re.Match": _match,
     "numpy.flatiter": _flat,
 }

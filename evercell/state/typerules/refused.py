@@ -32,6 +32,10 @@ _DISPLAY = Refusal("a part of the page that this kernel drives", "make it anew w
 _SHELL = Refusal("this kernel itself", "get it where it is used: get_ipython()")
 _SUSPENDED = Refusal("suspended code", "keep a list of its values instead, or make it anew where it is used")
 _CALLS_BACK = Refusal("a function to be called when an object goes", "set it up anew where it is needed")
+_EPOCH = Refusal(
+    "the middle of a loop over its data", "finish the loop inside the step, or begin it anew with iter()"
+)
+_OF_DEVICE = Refusal("a part of a device that works for this kernel", "make it anew where it is used")
 _MEMORY = Refusal("a window into memory", "keep the bytes or the array itself")
 
 REFUSED: dict[str, Refusal] = {
@@ -93,6 +97,10 @@ REFUSED: dict[str, Refusal] = {
     "builtins.frame": _SUSPENDED,
     "builtins.traceback": _SUSPENDED,
     "builtins.memoryview": _MEMORY,
+    "torch.utils.data.dataloader._BaseDataLoaderIter": _EPOCH,
+    "torch.Stream": _OF_DEVICE,
+    "torch.Event": _OF_DEVICE,
+    "torch.cuda.graphs.CUDAGraph": _OF_DEVICE,
     "weakref.ReferenceType": _CALLS_BACK,
     "weakref.ProxyType": _CALLS_BACK,
     "weakref.CallableProxyType": _CALLS_BACK,

@@ -39,6 +39,11 @@ _ATOMS_BY_NAME = frozenset(
         "zoneinfo.ZoneInfo",
         "pydantic.fields.FieldInfo",
         "matplotlib.path.Path",
+        "torch.dtype",
+        "torch.device",
+        "torch.layout",
+        "torch.memory_format",
+        "torch.qscheme",
     }
 )
 
