@@ -23,7 +23,6 @@ EvercellError
  ├─ ApprovalTimeout (TimeoutError)
  ├─ Rejected                  a call or cell that needs approval did not get it
  ├─ RunPaused                 somebody paused the run
- ├─ CallRecorded             a durable call was recorded meanwhile with another result
  ├─ CallFailed                a recorded failure whose own exception cannot be kept
  ├─ AttemptUnknown            a --once step may have had its effect already
  ├─ StateError
@@ -178,10 +177,6 @@ class Rejected(EvercellError):
 
 class RunPaused(EvercellError):
     """Somebody paused the run; it goes on after ``unpause``."""
-
-
-class CallRecorded(EvercellError):
-    """A durable call ended that was recorded meanwhile with another result; the recorded one holds."""
 
 
 class CallFailed(EvercellError):

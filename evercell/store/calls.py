@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from evercell.core.chunks import Blob, Supply, blob_from_json, blob_to_json
-from evercell.core.errors import CallRecorded, LeaseLost
+from evercell.core.errors import LeaseLost, UsageError
 from evercell.core.faults import reach
 from evercell.core.records import Call, Lease
 from evercell.store.database import Database
@@ -59,7 +59,7 @@ class Calls:
     def record(self, lease: Lease, call: Call, chunks: Supply, *, replaced: bytes = b"") -> None:
         """Commit that a call ended. A call that returned is not overwritten, but for the one of the mac ``replaced``.
 
-        Raises `LeaseLost`, and `CallRecorded` where the call returned something else before.
+        Raises `LeaseLost`, and `UsageError` where another call of this key returned something else before.
         """
         reach("before_call_commit")
         values = _values(lease, call, replaced)
@@ -90,10 +90,10 @@ class Calls:
                 hint="%branch keeps what this kernel has; %evercell takeover takes the run back.",
             )
         if found is not None and bytes(found) != call.mac:
-            raise CallRecorded(
-                f"Call {call.key} of step {call.step} was recorded by somebody else with another result.",
-                hint="The recorded one holds: run the cell again to go on with it. Two calls that run at once need "
-                "two keys.",
+            raise UsageError(
+                f"Call {call.key} of step {call.step} ended, but another call of the same key ended before it with "
+                "another result, which holds.",
+                hint="Calls that run at once need keys of their own: key=...",
             )
 
     def of_step(self, run_id: str, step: str, step_key: bytes) -> list[Call]:

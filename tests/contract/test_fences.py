@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from evercell.core.chunks import Blob, Supply
 from evercell.core.clock import system_clock
-from evercell.core.errors import CallRecorded, LeaseHeld, LeaseLost
+from evercell.core.errors import LeaseHeld, LeaseLost, UsageError
 from evercell.core.records import Attempt, Call, EventKind, Lease, NewRun, Run
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.store import Store, open_store
@@ -108,7 +108,7 @@ def test_a_call_that_somebody_else_recorded_otherwise_is_not_dropped_in_silence(
     lease = take(store, run)
     store.calls.record(lease, call(run, b"first", mac=b"1"), Supply())
     store.calls.record(lease, call(run, b"first", mac=b"1"), Supply())  # a commit whose answer was lost
-    with pytest.raises(CallRecorded, match="another result"):
+    with pytest.raises(UsageError, match="another result"):
         store.calls.record(lease, call(run, b"second", mac=b"2"), Supply())
     assert [found.value for found in store.calls.of_step(run.id, "one", b"k")] == [b"first"]
 

@@ -1,0 +1,146 @@
+"""Faults in random order over runs that go on at once: nothing that completed is lost or done twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest.mock import patch
+
+from bench.faults.run import STEPS, Answerer, DrivenRun
+from bench.faults.stores import FaultyStore
+from evercell.core.records import Run
+from evercell.engine.settings import Settings, resolve_settings
+from evercell.engine.verification import verify_store
+from evercell.engine.workspace import open_workspace
+from evercell.store import Store
+from tests.conftest import isolated_home
+
+
+@dataclass
+class ChaosReport:
+    """What came of it."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    kernels: int = 0
+    acknowledged: int = 0
+    """Steps that a front end was told of as completed."""
+    lost: int = 0
+    """Of these, those that the store does not have."""
+    doubled: int = 0
+    """Effects that happened again after their step was acknowledged."""
+    entries: int = 0
+    """Of journals that verify."""
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.lost or self.doubled or self.problems)
+
+    def lines(self) -> list[str]:
+        """For a terminal."""
+        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        return [
+            f"faults: {faults}",
+            f"{self.kernels} kernels, {self.acknowledged} steps acknowledged in {self.seconds:.0f} s: "
+            f"lost {self.lost}, doubled {self.doubled}; {self.entries} journal entries verify",
+            *self.problems,
+        ]
+
+
+@contextmanager
+def home_of_its_own() -> Iterator[Path]:
+    """A folder, with Jupyter's and IPython's folders below it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="evercell-faults-") as folder,
+        patch.dict(os.environ, isolated_home(Path(folder) / "home")),
+    ):
+        yield Path(folder)
+
+
+def completed_steps(store: Store, run: Run) -> list[str]:
+    """The steps that a run has, each as often as it was executed."""
+    return [c.step for c in store.checkpoints.visible(store.runs.lineage(run.id)) if c.is_execution]
+
+
+def wrong_clock() -> str | None:
+    """The library that gives a process a wrong clock (Debian's libfaketime), where it is installed."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    return str(found[0]) if found else None
+
+
+def chaos(store: FaultyStore, *, runs: int, faults: int, seed: int, longest: float) -> ChaosReport:
+    """Drive some runs at once while faults happen one after the other, then let them come to their ends.
+
+    ``longest`` is in seconds, for all of it.
+    """
+    began, report = time.monotonic(), ChaosReport()
+    with home_of_its_own() as folder:
+        settings = resolve_settings(store.url)
+        driven = [
+            DrivenRun(f"run{n}", folder, store.url, random.Random(f"{seed} {n}"), wrong_clock())
+            for n in range(runs)
+        ]
+        threads = [threading.Thread(target=run.drive, args=(began + longest,)) for run in driven]
+        with Answerer(settings) as answerer:
+            for thread in threads:
+                thread.start()
+            _injure(store, driven, report, faults, random.Random(seed), began + longest)
+            for thread in threads:
+                thread.join()
+        report.problems += answerer.errors
+        _judge(settings, driven, report)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _injure(
+    store: FaultyStore,
+    driven: list[DrivenRun],
+    report: ChaosReport,
+    faults: int,
+    chance: random.Random,
+    end: float,
+) -> None:
+    over = threading.Event()
+    for _ in range(faults):
+        alive = [run for run in driven if not run.is_done]
+        if not alive or time.monotonic() > end:
+            return
+        victim = chance.choice(alive)
+        possible = {**store.faults(), "kernel killed": victim.kill, "kernel frozen": victim.freeze}
+        name = chance.choice(sorted(possible))
+        possible[name](chance, over)
+        report.faults[name] += 1
+        over.wait(chance.uniform(0.5, 2))
+
+
+def _judge(settings: Settings, driven: list[DrivenRun], report: ChaosReport) -> None:
+    with open_workspace(settings) as workspace:
+        store = workspace.store
+        for run in driven:
+            report.kernels += run.kernels
+            report.acknowledged += len(run.acknowledged)
+            report.doubled += run.repeated.total()
+            report.problems += run.problems
+            stored = [
+                found for found in store.runs.all() if (found.notebook or "").endswith(f"/{run.name}.ipynb")
+            ]
+            if len(stored) != 1:
+                report.problems.append(f"{run.name} is {len(stored)} runs")
+            steps = [step for found in stored for step in completed_steps(store, found)]
+            report.lost += len(run.acknowledged - set(steps))
+            if sorted(steps) != [f"s{n}" for n in range(STEPS)]:
+                report.problems.append(f"{run.name} completed {steps}")
+        verified = verify_store(workspace)
+        report.entries = sum(found.checked.entries for found in verified.runs)
+        report.problems += [f"{p.where}: {p.what}" for found in verified.runs for p in found.problems]
+        report.problems += [f"{p.where}: {p.what}" for p in verified.problems]
