@@ -39,6 +39,14 @@ def notebook(workspace: Workspace) -> Iterator[Notebook]:
         held.stop()
 
 
+@pytest.fixture
+def told(notebook: Notebook) -> list[str]:
+    """What the session tells its user."""
+    lines: list[str] = []
+    notebook.session.tell = lines.append
+    return lines
+
+
 def again(workspace: Workspace) -> dict[str, object]:
     """What another process finds in the store."""
     with open_workspace(workspace.settings) as opened:
@@ -70,8 +78,8 @@ def test_a_step_after_the_file_was_deleted_is_refused_and_memory_stays(
     assert again(notebook.session.workspace)["b"] == 2
 
 
-def test_a_step_that_runs_while_the_file_is_deleted_commits_nothing_and_keeps_its_memory(
-    notebook: Notebook, store_file: Path
+def test_a_step_that_runs_while_the_file_is_deleted_is_committed_once_it_is_back(
+    notebook: Notebook, store_file: Path, told: list[str]
 ) -> None:
     (away := store_file.parent / "away").mkdir()
     body = (
@@ -80,14 +88,17 @@ def test_a_step_that_runs_while_the_file_is_deleted_commits_nothing_and_keeps_it
         "    path.rename({1!r} + '/' + path.name)\n"
         "b = 7"
     )
-    with pytest.raises(StoreReplaced):
-        notebook.step("two", body.format(str(store_file.parent), str(away)))
+    notebook.step("two", body.format(str(store_file.parent), str(away)))
+    assert "deleted or moved away" in told[-1] and "two completed" in told[-1]
     assert notebook["b"] == 7, "what it computed is there"
+    with pytest.raises(StoreReplaced):
+        notebook.step("three", "c = b + 1")
     for path in away.iterdir():
         path.rename(store_file.parent / path.name)
     outcome, _ = notebook.step("three", "c = b + 1")
     assert outcome.checkpoint is not None
-    assert again(notebook.session.workspace)["c"] == 8
+    found = again(notebook.session.workspace)
+    assert (found["b"], found["c"]) == (7, 8)
 
 
 def test_a_copy_of_the_store_in_the_place_of_its_file_is_taken_up(
@@ -137,23 +148,26 @@ def test_a_log_that_is_gone_takes_no_commit(notebook: Notebook, store_file: Path
         notebook.step("two", "b = a + 1")
 
 
+@pytest.mark.parametrize("source", ["small = 1", LARGE.format(n=2)], ids=["small", "large"])
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_folder_of_packs_that_is_gone_is_named_and_found_again(
-    notebook: Notebook, store_file: Path, tmp_path: Path, replaced: bool
+    notebook: Notebook, store_file: Path, tmp_path: Path, replaced: bool, source: str, told: list[str]
 ) -> None:
     folder = Path(f"{store_file}.packs")
     folder.rename(tmp_path / "away")
     if replaced:
         folder.mkdir()
-    for source in ("small = 1", LARGE.format(n=2)):
-        with pytest.raises(StoreReplaced, match="packs"):
-            notebook.step("two", source)
+    notebook.step("two", source)
+    assert "folder of the store's packs" in told[-1]
+    with pytest.raises(StoreReplaced, match="packs"):
+        notebook.step("three", "c = 3")
     if replaced:
         folder.rmdir()
     (tmp_path / "away").rename(folder)
-    notebook.step("two", LARGE.format(n=3))
+    notebook.step("four", LARGE.format(n=3))
     found = again(notebook.session.workspace)
-    assert found["large1"] == notebook["large1"] and found["large3"] == notebook["large3"]
+    for name in ("large1", "large2", "large3", "small"):
+        assert found.get(name) == notebook.variables.get(name)
 
 
 def test_packs_that_are_gone_when_the_store_is_opened_are_named_when_they_are_needed(
