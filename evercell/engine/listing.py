@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from evercell.core.approvals import Approval, approval_to_json, vote_to_json
-from evercell.core.errors import RowDamaged, RunNotFound
+from evercell.core.errors import Damaged, JournalBroken, RowDamaged, RunNotFound
 from evercell.core.found import Found
 from evercell.core.records import Attempt, Checkpoint, Run
 from evercell.core.statuses import AttemptStatus
@@ -169,7 +169,16 @@ def list_steps(workspace: Workspace, run: Run) -> Found[StepRow]:
         _step_row(name, attempts.get(name, []), versions.get(name, []), is_attended=is_attended)
         for name in names
     ]
-    return Found([*rows, *attempted.damaged, *completed.damaged])
+    return Found([*rows, *attempted.damaged, *completed.damaged, *_broken_end(workspace, run)])
+
+
+def _broken_end(workspace: Workspace, run: Run) -> list[Damaged]:
+    """What is wrong with the end of a run's journal; more of it is for a resume to look at."""
+    try:
+        workspace.store.journal.require_end(run.id)
+    except (JournalBroken, RowDamaged) as error:
+        return [error]
+    return []
 
 
 def _step_row(

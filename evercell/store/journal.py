@@ -66,6 +66,12 @@ class Journal:
         with self._database.reading() as connection:
             return _tail(connection, run_id)[1]
 
+    def require_end(self, run_id: str) -> None:
+        """Raise `JournalBroken` unless the newest entry is the one that the run's row names."""
+        with self._database.reading() as connection:
+            name, end = _tail(connection, run_id)
+            _require_end(connection, run_id, name, end)
+
     def digest(self, run_id: str, seq: int) -> bytes | None:
         """The digest of one entry, None where there is none."""
         query = sa.select(*raw(events, [events.c.digest]))
@@ -112,12 +118,16 @@ def verified_events(connection: Connection, run_id: str, *, after: Entry = BEGIN
 def require_end(transaction: RunTransaction[Connection]) -> None:
     """Raise `JournalBroken` unless the newest entry is the one that the run's row names: no other is added to it."""
     run = transaction.row
-    query = sa.select(*raw(events)).where(events.c.run_id == run.id, events.c.seq == run.journal_seq)
-    row = transaction.connection.execute(query).first()
-    if row is None and (run.journal_seq or run.journal_digest != GENESIS):
-        raise _broken(run.name, run.journal_seq, "is missing")
-    if row is not None and _whole_event(row, run.name, run.journal_seq).digest != run.journal_digest:
-        raise _broken(run.name, run.journal_seq, "is not the one that the run's row names")
+    _require_end(transaction.connection, run.id, run.name, Entry(run.journal_seq, run.journal_digest))
+
+
+def _require_end(connection: Connection, run_id: str, name: str, end: Entry) -> None:
+    query = sa.select(*raw(events)).where(events.c.run_id == run_id, events.c.seq == end.seq)
+    row = connection.execute(query).first()
+    if row is None and end != BEGINNING:
+        raise _broken(name, end.seq, "is missing")
+    if row is not None and _whole_event(row, name, end.seq).digest != end.digest:
+        raise _broken(name, end.seq, "is not the one that the run's row names")
 
 
 def _tail(connection: Connection, run_id: str) -> tuple[str, Entry]:

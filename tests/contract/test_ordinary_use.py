@@ -219,7 +219,7 @@ class Listed:
 
 
 def _listed(rows: list[Any], said: str) -> Listed:
-    return Listed({json.dumps(row, sort_keys=True) for row in rows}, "damaged" in said or "not what" in said)
+    return Listed({json.dumps(row, sort_keys=True) for row in rows}, said.startswith("evercell: "))
 
 
 def approve(settings: Settings) -> Any:
@@ -369,9 +369,9 @@ def test_a_damaged_cell_of_any_column_is_named_or_harmless_in_ordinary_use(
     is_sqlite, is_long = url.startswith("sqlite"), request.config.getoption("--long")
     cells = cells_of(url, chance, per_column=1)
     wrong: list[str] = []
-    for table, column, key, value in cells:
+    for table, column, key, value in cells if is_long else chance.sample(cells, 12):
         kinds = list(harms(value, chance, is_sqlite=is_sqlite))
-        for new in kinds if is_long else [kinds[0], chance.choice(kinds)]:
+        for new in kinds if is_long else [chance.choice(kinds)]:
             what = f"{column} of {list(key.values())}, {value!r:.60} → {new!s:.60}"
             wrong += named_or_right(
                 world,
