@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,11 +20,12 @@ from evercell.core.approvals import (
     vote_to_json,
 )
 from evercell.core.clock import utc_text
-from evercell.core.errors import AlreadyDecided, ApprovalNotFound
+from evercell.core.errors import AlreadyDecided, ApprovalNotFound, RowDamaged
 from evercell.core.found import Found
 from evercell.core.ids import ID_LENGTH
 from evercell.core.records import EventKind, Lease
 from evercell.store.database import Database
+from evercell.store.journal import events_of
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_damaged, row_of
 from evercell.store.run_transaction import RunTransaction
@@ -32,6 +34,8 @@ from evercell.store.schema import approvals, votes
 _LONGEST_VOTER = 200
 _CALL = ("run_id", "step", "step_key", "key")
 _RAW = raw(approvals)
+_VOTE = ("choice", "by", "via", "comment", "values")
+"""What the journal says of an answer."""
 
 
 @asks_again
@@ -80,11 +84,15 @@ class Approvals:
             if not found and 4 <= len(ref) < ID_LENGTH:
                 begins = approvals.c.id.startswith(ref.lower(), autoescape=True)
                 found = connection.execute(sa.select(*_RAW).where(begins).limit(2)).all()
-        if len(found) != 1:
-            raise ApprovalNotFound(
-                f"There is no approval {ref!r} in {self._database.url}.", hint="`evercell inbox` lists them."
-            )
-        return read_asked(found[0])
+            if len(found) != 1:
+                raise ApprovalNotFound(
+                    f"There is no approval {ref!r} in {self._database.url}.",
+                    hint="`evercell inbox` lists them.",
+                )
+            approval = read_asked(found[0])
+            if approval.decision is not None:
+                _require_journalled(connection, approval)
+            return approval
 
     def pending(self, *, run_id: str | None = None, limit: int | None = None) -> Found[Approval]:
         """Approvals (of a run) that nobody decided yet, the oldest first."""
@@ -147,12 +155,35 @@ class Approvals:
 
     def _current(self, transaction: RunTransaction[Connection], approval: Approval) -> Approval:
         query = sa.select(*_RAW).where(approvals.c.id == approval.id)
-        return read_asked(transaction.connection.execute(query).one())
+        current = read_asked(transaction.connection.execute(query).one())
+        _require_journalled(transaction.connection, current)
+        return current
 
     def _count(self, transaction: RunTransaction[Connection], approval: Approval) -> int:
         query = sa.select(*raw(votes)).where(votes.c.approval_id == approval.id)
         first = approval.question.choices[0]
         return sum(read_vote(row).choice == first for row in transaction.connection.execute(query).all())
+
+
+def _require_journalled(connection: Connection, approval: Approval) -> None:
+    """Raise `RowDamaged` unless the journal says the same of what was asked and answered."""
+    kinds = (EventKind.APPROVAL_ASKED, EventKind.APPROVAL_DECIDED)
+    entries = {
+        event.kind: event.data
+        for event in events_of(connection, approval.run_id, kinds)
+        if event.data.get("approval") == approval.id
+    }
+    asked, decided = (entries.get(kind) for kind in kinds)
+    if asked is None or (asked["title"], asked["digest"]) != (approval.title, approval.digest.hex()):
+        raise _differs(approval, "what it asks")
+    decision = vote_to_json(approval.decision) if approval.decision is not None else None
+    if decision != ({name: decided.get(name) for name in _VOTE} if decided is not None else None):
+        raise _differs(approval, "its answer")
+
+
+def _differs(approval: Approval, what: str) -> RowDamaged:
+    row = SimpleNamespace(id=approval.id)
+    return row_damaged(approvals, row, f"{what} is not what the journal of its run says, and is not used")
 
 
 def _of_run(run_id: str | None) -> sa.Select[Any]:

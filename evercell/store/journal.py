@@ -98,6 +98,12 @@ class Journal:
             return connection.execute(query.order_by(events.c.seq.desc()).limit(_BATCH)).all()
 
 
+def events_of(connection: Connection, run_id: str, kinds: Collection[EventKind]) -> Found[Event]:
+    """The entries of some kinds, the oldest first."""
+    query = sa.select(*raw(events)).where(events.c.run_id == run_id, events.c.kind.in_(map(str, kinds)))
+    return read_each(connection.execute(query.order_by(events.c.seq)).all(), _event)
+
+
 def verified_events(connection: Connection, run_id: str, *, after: Entry = BEGINNING) -> Iterator[Event]:
     """The entries of a run's journal, oldest first; raises `JournalBroken` in the place of the first bad one."""
     name, end = _tail(connection, run_id)
