@@ -156,20 +156,18 @@ def list_steps(workspace: Workspace, run: Run) -> Found[StepRow]:
     attempted = workspace.store.steps.attempts(run.id)
     for attempt in attempted:
         attempts.setdefault(attempt.step, []).append(attempt)
-    versions: dict[str, list[Checkpoint]] = {}
-    completed = Found(
-        checkpoint.error if isinstance(checkpoint, DamagedCheckpoint) else checkpoint
-        for checkpoint in visible_checkpoints(workspace.store, run, workspace.known_signer)
-    )
+    versions: dict[str, list[Checkpoint | DamagedCheckpoint]] = {}
+    completed = visible_checkpoints(workspace.store, run, workspace.known_signer)
     for checkpoint in completed:
-        if checkpoint.is_execution:
+        if checkpoint.is_execution and checkpoint.step is not None:
             versions.setdefault(checkpoint.step, []).append(checkpoint)
     names = dict.fromkeys([*versions, *attempts])
     rows = [
         _step_row(name, attempts.get(name, []), versions.get(name, []), is_attended=is_attended)
         for name in names
     ]
-    return Found([*rows, *attempted.damaged, *completed.damaged, *_broken_end(workspace, run)])
+    damaged = [checkpoint.error for checkpoint in completed if isinstance(checkpoint, DamagedCheckpoint)]
+    return Found([*rows, *attempted.damaged, *damaged, *_broken_end(workspace, run)])
 
 
 def _broken_end(workspace: Workspace, run: Run) -> list[Damaged]:
@@ -182,9 +180,14 @@ def _broken_end(workspace: Workspace, run: Run) -> list[Damaged]:
 
 
 def _step_row(
-    name: str, attempts: list[Attempt], versions: list[Checkpoint], *, is_attended: bool
+    name: str,
+    attempts: list[Attempt],
+    versions: list[Checkpoint | DamagedCheckpoint],
+    *,
+    is_attended: bool,
 ) -> StepRow:
-    newest = versions[-1] if versions else None
+    """Those of its versions that are damaged count, and are not its newest."""
+    newest = next((v for v in reversed(versions) if isinstance(v, Checkpoint)), None)
     return StepRow(
         name=name,
         status=_step_status(attempts[-1], is_attended=is_attended) if attempts else INHERITED,

@@ -183,6 +183,8 @@ def run_all(run: str, *cells: tuple[str, str]) -> Callable[[Settings], Any]:
         found: list[Any] = []
         for name, source in cells:
             outcome, executor = notebook.step(name, source)
+            if executor.error.startswith(("Tampered", "RowDamaged", "ChunkMissing")):
+                raise EvercellError(executor.error)  # at a call inside of the cell
             found.append((name, str(outcome.ending), [(o.kind, o.content) for o in executor.shown]))
         return found, _values(notebook)
 
@@ -213,9 +215,9 @@ class Listed:
     rows: set[str]
     says: bool = False
 
-    def is_part_of(self, whole: Listed) -> bool:
-        """Whether nothing in it is wrong, and what is missing is named."""
-        return self.rows <= whole.rows and (self.rows == whole.rows or self.says)
+    def is_right(self, whole: Listed) -> bool:
+        """Whether it is all there, or what is not is named."""
+        return self.rows == whole.rows or self.says
 
 
 def _listed(rows: list[Any], said: str) -> Listed:
@@ -346,7 +348,7 @@ def named_or_right(
                 wrong.append(f"{name} after {what}: {type(error).__name__}: {error!s:.300}")
             else:
                 right = expected[name]
-                is_right = found.is_part_of(right) if isinstance(found, Listed) else found == right
+                is_right = found.is_right(right) if isinstance(found, Listed) else found == right
                 if not is_right and not shown_only:
                     wrong.append(f"{name} after {what}: another value")
     return wrong
