@@ -139,7 +139,7 @@ class Checkpoint:
     entry: bytes | None = None
     """Digest of its entry in the journal, None where an older evercell wrote it."""
     seal: bytes | None = None
-    """Signature of all this but source, inputs and times, which says that it stands where it was committed."""
+    """Signature of all this but attempt, source, inputs and times: it stands where it was committed."""
 
     @property
     def is_execution(self) -> bool:

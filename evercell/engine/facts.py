@@ -35,8 +35,8 @@ def seal_of(checkpoint: Checkpoint, signer: Signer) -> bytes:
     """The signature of a checkpoint's row: run, number, parent, step, key, outputs, and its entry in the journal."""
     row = [
         checkpoint.run_id, checkpoint.seq, checkpoint.id, checkpoint.parent, checkpoint.step, checkpoint.slot,
-        checkpoint.key.hex(), checkpoint.origin, checkpoint.attempt_id, blob_to_json(checkpoint.outputs),
-        checkpoint.mac.hex(), (checkpoint.entry or b"").hex(),
+        checkpoint.key.hex(), checkpoint.origin, blob_to_json(checkpoint.outputs), checkpoint.mac.hex(),
+        (checkpoint.entry or b"").hex(),
     ]  # fmt: skip
     return signer.sign(b"checkpoint\0" + canonical_json(row).encode())
 
