@@ -9,16 +9,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from evercell.core.chunks import blob_from_json, blob_to_json
-from evercell.core.errors import StepNotFound
+from evercell.core.errors import RowDamaged, StepNotFound
 from evercell.core.found import Found
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
+from evercell.core.statuses import AttemptStatus
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.prepared import Direct
-from evercell.store.rows import raw, read_each, row_of
+from evercell.store.rows import raw, read_each, row_damaged, row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.runs import Lineage
-from evercell.store.schema import checkpoints
+from evercell.store.schema import attempts, checkpoints
 
 _BY_ID = sa.select(*raw(checkpoints)).where(checkpoints.c.id == sa.bindparam("id"))
 
@@ -56,6 +57,20 @@ class Checkpoints:
                     query = query.where(checkpoints.c.seq <= cut)
                 rows += connection.execute(query.order_by(checkpoints.c.seq)).all()
         return read_each(rows, read_listed_checkpoint)
+
+    def missing(self, run_id: str) -> list[RowDamaged]:
+        """Attempts that completed, and whose checkpoints are not among those of the run."""
+        columns = [
+            attempts.c[name] for name in ("id", "run_id", "step", "number", "status", "key", "ended_at")
+        ]
+        done = sa.select(*raw(attempts, columns)).where(
+            attempts.c.run_id == run_id, attempts.c.status == str(AttemptStatus.COMPLETED)
+        )
+        there = sa.select(*raw(checkpoints, [checkpoints.c.attempt_id])).where(checkpoints.c.run_id == run_id)
+        with self._database.reading() as connection:
+            known = set(connection.execute(there).scalars())
+            rows = [row for row in connection.execute(done).all() if row.id not in known]
+        return [_checkpoint_missing(row) for row in rows]
 
     def newest(self, run_id: str) -> Checkpoint | None:
         """The newest checkpoint that a run made, without its manifest and source; None: it made none."""
@@ -130,6 +145,17 @@ def checkpoint_of(values: dict[str, Any]) -> Checkpoint:
     if not isinstance(values["inputs"], dict):
         raise TypeError("its inputs are no JSON object")
     return Checkpoint(**{**values, "outputs": blob_from_json(values["outputs"])})
+
+
+def _checkpoint_missing(row: Row[Any]) -> RowDamaged:
+    error = row_damaged(checkpoints, row, "it is missing")
+    made = RowDamaged(
+        f"The checkpoint of step {row.step} (attempt {row.number} of run {row.run_id}) is missing: what the step left "
+        "is lost.",
+        hint=error.hint,
+    )
+    made.values = error.values
+    return made
 
 
 @row_of(checkpoints)

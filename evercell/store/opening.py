@@ -332,6 +332,8 @@ def driver_errors(shown: str) -> Iterator[None]:
     except UnicodeDecodeError as error:
         # SQLite quotes the damaged text in its message, which the driver cannot read
         raise _explained(shown, "database disk image is malformed") from error
+    except UnicodeEncodeError as error:
+        raise _contradicts(shown, "text in it is none") from error
     except OverflowError as error:
         raise _contradicts(shown, "a number in it is larger than any that it may hold") from error
     except Exception as error:

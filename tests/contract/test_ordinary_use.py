@@ -383,3 +383,27 @@ def test_a_damaged_cell_of_any_column_is_named_or_harmless_in_ordinary_use(
                 what=what,
             )
     assert not wrong, "\n".join([f"{len(wrong)} faults:", *wrong])
+
+
+@pytest.mark.timeout(3600)
+def test_a_damaged_pack_is_named_or_harmless_in_ordinary_use(
+    world: World, chance: random.Random, request: pytest.FixtureRequest
+) -> None:
+    if not world.settings.store_url.startswith("sqlite"):
+        pytest.skip("there packs are rows")
+    expected, wrong = expected_of(world), list[str]()
+    is_long = request.config.getoption("--long")
+    for number in range(40 if is_long else 4):
+
+        def harm(at: str, number: int = number) -> bool:
+            packs = sorted(Path(f"{make_url(at).database}.packs").iterdir(), key=lambda p: p.stat().st_mtime)
+            drawn = random.Random(f"{seed} {number}")
+            path = drawn.choice(packs)
+            content = path.read_bytes()
+            kinds = (flipped(content, drawn), content[: drawn.randrange(len(content))], b"", content + b"x")
+            path.write_bytes(drawn.choice(kinds))
+            return True
+
+        seed = chance.random()
+        wrong += named_or_right(world, harm, expected, shown_only=False, what=f"pack, draw {number}")
+    assert not wrong, "\n".join([f"{len(wrong)} faults:", *wrong])

@@ -291,3 +291,24 @@ def test_what_an_older_version_wrote_goes_on_without_a_seal(
             heads.signed_head(workspace, run)
             history = History(workspace.store, run, workspace.signer)
             assert all(isinstance(history.version(step, None), str) for step in history.steps)
+
+
+# -- what is gone --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "harm",
+    ["DELETE FROM checkpoints WHERE id = :i", "UPDATE checkpoints SET run_id = 'elsewhere' WHERE id = :i"],
+)
+def test_a_step_whose_checkpoint_is_gone_is_not_executed_again_by_itself(
+    workspace: Workspace, harm: str
+) -> None:
+    ids = checkpoints(workspace)
+    change(workspace, harm, i=ids["two"])
+    found = run_all(workspace)
+    assert isinstance(found["two"], Damaged) and "two" in found["two"].what and "--rerun" in found["two"].hint
+    assert found["one"] is Ending.REPLAYED
+    child = create_branch(workspace, workspace.store.runs.find("kernel-1"), step="three")
+    assert isinstance(run_all(workspace, child.id)["two"], Damaged)
+    other = create_branch(workspace, workspace.store.runs.find("kernel-1"), step="one")
+    assert run_all(workspace, other.id)["two"] is Ending.COMPLETED, "there it never completed"
