@@ -391,7 +391,7 @@ def test_a_damaged_pack_is_named_or_harmless_in_ordinary_use(
 ) -> None:
     if not world.settings.store_url.startswith("sqlite"):
         pytest.skip("there packs are rows")
-    expected, wrong = expected_of(world), list[str]()
+    expected, wrong, seed = expected_of(world), list[str](), chance.random()
     is_long = request.config.getoption("--long")
     for number in range(40 if is_long else 4):
 
@@ -404,6 +404,5 @@ def test_a_damaged_pack_is_named_or_harmless_in_ordinary_use(
             path.write_bytes(drawn.choice(kinds))
             return True
 
-        seed = chance.random()
         wrong += named_or_right(world, harm, expected, shown_only=False, what=f"pack, draw {number}")
     assert not wrong, "\n".join([f"{len(wrong)} faults:", *wrong])
