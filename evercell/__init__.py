@@ -68,6 +68,7 @@ __all__ = [
     "StoreUnavailable",
     "StateError",
     "NotKept",
+    "Damaged",
     "Tampered",
     "CannotRebuild",
     # for IPython
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         ApprovalTimeout,
         AttemptUnknown,
         CallFailed,
+        Damaged,
         EvercellError,
         LeaseHeld,
         LeaseLost,
@@ -138,7 +140,7 @@ _HOMES = {
     "evercell.core.errors": (
         "EvercellError UsageError NonDeterminism CallFailed StepTimeout SignalTimeout ApprovalTimeout Rejected "
         "AlreadyDecided NotAnApprover AttemptUnknown RunPaused RunNotFound StepNotFound RunNameTaken LeaseHeld "
-        "LeaseLost StoreError StoreUnavailable StateError NotKept Tampered"
+        "LeaseLost StoreError StoreUnavailable StateError NotKept Damaged Tampered"
     ),
     "evercell.engine.approvals.asking": "approve",
     "evercell.engine.approvals.decision": "Decision",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from evercell.cli.common import json_option, workspace_of
-from evercell.cli.terminal import print_json, print_table, say
+from evercell.cli.terminal import print_json, print_table, say, warn_of_damage
 from evercell.core.approvals import Approval
 from evercell.engine.approvals.deciding import answer, pending_of_run
 from evercell.engine.holder import this_user
@@ -34,6 +34,7 @@ def inbox(context: click.Context, decided: bool, as_json: bool) -> None:
         rows = list_approvals(workspace, decided=decided)
     if as_json:
         print_json([row.as_json() for row in rows])
+        warn_of_damage(rows)
     else:
         print_table(approvals_view(rows))
 

@@ -21,7 +21,8 @@ def inspect(context: click.Context, ref: str, as_json: bool) -> None:
     run_ref, _, step_ref = ref.partition("@")
     with workspace_of(context, create=False) as workspace:
         run = workspace.store.runs.find(run_ref)
-        found = History(workspace.store, run).version(*split_step_ref(step_ref)) if step_ref else run.head
+        history = History(workspace.store, run, workspace.known_signer)
+        found = history.version(*split_step_ref(step_ref)) if step_ref else run.head
         if found is None:
             raise StepNotFound(f"No step of run {run.name} completed yet.", hint="Execute one first.")
         checkpoint = workspace.store.checkpoints.get(found)

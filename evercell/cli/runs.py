@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from evercell.cli.common import json_option, workspace_of
-from evercell.cli.terminal import print_json, print_output, print_table, say
+from evercell.cli.terminal import print_json, print_output, print_table, say, warn_of_damage
 from evercell.core.records import Output
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
@@ -28,6 +28,7 @@ def runs(context: click.Context, notebook: Path | None, limit: int | None, as_js
         rows = list_runs(workspace, notebook=path, limit=limit)
     if as_json:
         print_json([row.as_json() for row in rows])
+        warn_of_damage(rows)
     else:
         print_table(runs_view(run_tree(rows)))
 
@@ -48,6 +49,7 @@ def show(context: click.Context, ref: str, as_json: bool) -> None:
         row = run_row(workspace, run)
         attempts = [a for a in workspace.store.steps.attempts(run.id) if a.error]
     if as_json:
+        warn_of_damage(rows)
         errors = [
             {
                 "step": a.step,
@@ -71,7 +73,8 @@ def show(context: click.Context, ref: str, as_json: bool) -> None:
 def _show_step(workspace: Workspace, run_ref: str, step_ref: str, *, as_json: bool) -> None:
     run = workspace.store.runs.find(run_ref)
     step, version = split_step_ref(step_ref)
-    checkpoint = workspace.store.checkpoints.get(History(workspace.store, run).version(step, version))
+    history = History(workspace.store, run, workspace.known_signer)
+    checkpoint = workspace.store.checkpoints.get(history.version(step, version))
     outputs = decode_outputs(checkpoint.outputs, workspace.store.chunks)
     if as_json:
         print_json(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from evercell.core.found import Found
 from evercell.views.table import Table, cell_text
 from evercell.views.text import printable, printable_in_colour
 
@@ -26,6 +28,12 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Lines on standard error."""
     click.echo(printable(text), err=True)
+
+
+def warn_of_damage(found: Found[Any]) -> None:
+    """Name what a listing leaves out, since it is damaged."""
+    for error in found.damaged:
+        warn(f"evercell: {error}")
 
 
 def show_progress(text: str) -> None:

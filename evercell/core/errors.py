@@ -1,13 +1,16 @@
 """Every failure that a user can cause, each with what happened, where, and what to do next.
 
 EvercellError
+ ├─ Damaged                   something stored is not as it was committed (RowDamaged, JournalBroken, Tampered, …)
  ├─ StoreError
  │   ├─ StoreUnavailable      the database cannot be opened or reached
+ │   │   ├─ StoreFull         its disk has no room left
+ │   │   └─ StoreReplaced     its file was deleted or replaced while it was open
  │   ├─ StoreReadOnly         it can be read but not written
  │   ├─ StoreTooNew           a newer evercell wrote its schema
  │   ├─ SqliteTooOld          this Python's SQLite lacks what the store needs
- │   ├─ RowDamaged            a row of the store means nothing
- │   └─ JournalBroken         a run's journal does not verify
+ │   ├─ RowDamaged            a row of the store means nothing (Damaged)
+ │   └─ JournalBroken         a run's journal does not verify (Damaged)
  ├─ RunNotFound, StepNotFound (LookupError), RunNameTaken
  ├─ LeaseHeld, LeaseLost      one writer to a run
  ├─ IllegalTransition         a run cannot go from this status to that one
@@ -27,10 +30,10 @@ EvercellError
  ├─ AttemptUnknown            a --once step may have had its effect already
  ├─ StateError
  │   ├─ NotKept               a variable could not be kept; its placeholder was touched
- │   ├─ Tampered              a manifest or chunk is not what was signed
+ │   ├─ Tampered              a manifest, a row or a chunk is not what was signed (Damaged)
  │   ├─ StateTooOld           an evercell wrote it whose format this one reads no more
  │   ├─ StateTooNew           a newer evercell wrote it
- │   ├─ ChunkMissing          the store lost bytes that a manifest names
+ │   ├─ ChunkMissing          the store lost bytes that a manifest names (Damaged)
  │   └─ KeyUnusable           the signing key is missing or readable by others
  ├─ NotebookError
  │   ├─ NotebookNotFound (FileNotFoundError)
@@ -41,7 +44,9 @@ EvercellError
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 
 class EvercellError(Exception):
@@ -71,12 +76,24 @@ def make_error(kind: type[EvercellError], what: str, hint: str) -> EvercellError
     return kind(what, hint=hint)
 
 
+class Damaged(EvercellError):
+    """Something stored is not as it was committed: the message says what, what is lost, and what works without."""
+
+
 class StoreError(EvercellError):
     """The database did not do what was asked."""
 
 
 class StoreUnavailable(StoreError):
     """The database cannot be opened or reached."""
+
+
+class StoreFull(StoreUnavailable):
+    """The disk of the store has no room for what is to be committed; nothing of it was."""
+
+
+class StoreReplaced(StoreUnavailable):
+    """The store's file, or the folder of its packs, was deleted or replaced while it was open."""
 
 
 class StoreReadOnly(StoreError):
@@ -91,11 +108,14 @@ class SqliteTooOld(StoreError):
     """This Python's SQLite lacks what the store needs."""
 
 
-class RowDamaged(StoreError):
+class RowDamaged(StoreError, Damaged):
     """A row of the store holds what evercell never wrote; the message names its table."""
 
+    values: Mapping[str, Any] = MappingProxyType({})
+    """What the row holds, as the database has it."""
 
-class JournalBroken(StoreError):
+
+class JournalBroken(StoreError, Damaged):
     """A run's journal does not verify; the message names the first bad entry."""
 
 
@@ -200,8 +220,8 @@ class NotKept(StateError):
         raise AttributeError("_render_traceback_")
 
 
-class Tampered(StateError):
-    """A manifest or a chunk is not what was signed."""
+class Tampered(StateError, Damaged):
+    """A manifest, a row or a chunk is not what was signed."""
 
 
 class StateTooOld(StateError):
@@ -212,7 +232,7 @@ class StateTooNew(StateError):
     """Saved state has a format that only a newer evercell reads."""
 
 
-class ChunkMissing(StateError):
+class ChunkMissing(StateError, Damaged):
     """The store lost bytes that a manifest names."""
 
 

@@ -136,6 +136,10 @@ class Checkpoint:
     seconds: float
     """How long the body took."""
     created_at: datetime
+    entry: bytes | None = None
+    """Digest of its entry in the journal, None where an older evercell wrote it."""
+    seal: bytes | None = None
+    """Signature of all this but attempt, source, inputs and times: it stands where it was committed."""
 
     @property
     def is_execution(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from evercell.core.records import NewRun, Run
 from evercell.core.statuses import RunStatus
+from evercell.engine.facts import require_signed
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
 from evercell.engine.workspace import Workspace
@@ -27,8 +28,10 @@ def create_branch(
     ``params`` replace the run's own by name. Without ``output`` its notebook goes beside the run's,
     named after the branch. Raises `StepNotFound`, `RunNameTaken`.
     """
-    store = workspace.store
-    point = History(store, run).version(*split_step_ref(step))
+    store, signer = workspace.store, workspace.known_signer
+    point = History(store, run, signer).version(*split_step_ref(step))
+    if signer is not None:
+        require_signed(store.checkpoints.get(point), signer, store.store_id)
     child = store.runs.create(
         NewRun(
             notebook=run.notebook,

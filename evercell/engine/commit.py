@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from evercell.core.chunks import Blob, ChunkReader, Supply
 from evercell.core.errors import StoreError
 from evercell.core.ids import new_id
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.engine.aside import Aside, NothingStored
-from evercell.engine.facts import facts_of
+from evercell.engine.facts import facts_of, seal_of
 from evercell.engine.session import Session
 from evercell.state import Missing
 
@@ -72,10 +73,11 @@ def commit_step(
     over; then nothing was changed.
     """
     lease, store = session.ensure_lease().lease, session.store
+    seal = partial(seal_of, signer=session.workspace.signer)
     try:
         with store.outages.nobody_waits():
             draft, missing = _draft(session, completion, store.chunks)
-            checkpoint = store.steps.complete(lease, attempt, draft, calls=completion.calls)
+            checkpoint = store.steps.complete(lease, attempt, draft, calls=completion.calls, seal=seal)
     except StoreError as error:
         draft, missing = _draft(session, completion, NothingStored())
         now = session.workspace.clock()
@@ -88,9 +90,13 @@ def commit_step(
     return checkpoint, missing
 
 
-def _facts(completion: Completion) -> dict[str, object]:
+def _facts(session: Session, completion: Completion) -> dict[str, object]:
     facts: dict[str, object] = facts_of(
-        step=completion.step, slot=completion.slot, key=completion.key, outputs=completion.outputs
+        run=session.require_run().id,
+        step=completion.step,
+        slot=completion.slot,
+        key=completion.key,
+        outputs=completion.outputs,
     )
     return facts if completion.result is None else facts | {RESULT: dict(completion.result)}
 
@@ -105,7 +111,7 @@ def _draft(
         store_id=session.store.store_id,
         signer=session.workspace.signer,
         reader=reader,
-        facts=_facts(completion),
+        facts=_facts(session, completion),
     )
     draft = CheckpointDraft(
         id=checkpoint_id,

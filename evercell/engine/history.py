@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import difflib
 
-from evercell.core.errors import StepNotFound
+from evercell.core.errors import Damaged, StepNotFound
 from evercell.core.records import Checkpoint, Run
+from evercell.engine.visible_checkpoints import DamagedCheckpoint, visible_checkpoints
+from evercell.state import CellPlan, Signer
 from evercell.store import Store
 
 
 class History:
     """The visible checkpoints of a run: its own, and its ancestors' up to where it branched off."""
 
-    def __init__(self, store: Store, run: Run) -> None:
+    def __init__(self, store: Store, run: Run, signer: Signer | None = None) -> None:
+        """With a signer, checkpoints whose rows are not as they were signed count as damaged."""
         self._store = store
         self._run_name = run.name
         self._by_key: dict[tuple[str, bytes], str] = {}
-        self._versions: dict[str, list[str]] = {}
+        self._versions: dict[str, list[str | Damaged]] = {}
         self._latest: dict[str, str] = {}
-        for checkpoint in store.checkpoints.visible(store.runs.lineage(run.id)):
-            self.add(checkpoint)
+        self._damaged: list[DamagedCheckpoint] = []
+        for checkpoint in visible_checkpoints(store, run, signer):
+            if isinstance(checkpoint, DamagedCheckpoint):
+                self._add_damaged(checkpoint)
+            else:
+                self.add(checkpoint)
         self.path: set[str] = set(store.checkpoints.ancestors(run.head)) if run.head else set()
         """Ids on the way from the first checkpoint to the run's head."""
 
@@ -29,6 +36,18 @@ class History:
         self._latest[checkpoint.step] = checkpoint.id
         if checkpoint.is_execution:
             self._versions.setdefault(checkpoint.step, []).append(checkpoint.id)
+
+    def _add_damaged(self, damaged: DamagedCheckpoint) -> None:
+        """It keeps its number among the versions of its step."""
+        self._damaged.append(damaged)
+        if damaged.step is not None and damaged.is_execution:
+            self._versions.setdefault(damaged.step, []).append(damaged.error)
+
+    def require_whole(self, step: str, plan: CellPlan) -> None:
+        """Raise `Damaged` where the step may have completed with this cell, in a checkpoint that cannot be used."""
+        for damaged in self._damaged:
+            if damaged.may_be(step, plan.key):
+                raise damaged.error
 
     def find(self, slot: str, key: bytes) -> str | None:
         """Id of the newest checkpoint with this key, None when the step must execute."""
@@ -52,14 +71,16 @@ class History:
             raise StepNotFound(
                 f"Run {self._run_name} has no completed step {step!r}.", hint=self._suggestion(step)
             )
-        if number is None:
-            return versions[-1]
+        number = len(versions) if number is None else number
         if not 1 <= number <= len(versions):
             raise StepNotFound(
                 f"Step {step} of run {self._run_name} has no version {number}.",
                 hint=f"It has versions 1 to {len(versions)}: {step}@{len(versions)} is the newest.",
             )
-        return versions[number - 1]
+        found = versions[number - 1]
+        if isinstance(found, Damaged):
+            raise found
+        return found
 
     @property
     def steps(self) -> list[str]:

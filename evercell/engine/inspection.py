@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evercell.core.records import Checkpoint
+from evercell.engine.facts import altered_columns, row_altered
 from evercell.engine.workspace import Workspace
 from evercell.state import (
     STATES,
@@ -50,14 +51,20 @@ class VariableRow:
 
 
 def verified_manifest(workspace: Workspace, checkpoint: Checkpoint) -> VerifiedManifest:
-    """The checkpoint's manifest, authenticated back to the last full one; raises `Tampered`."""
+    """The checkpoint's manifest, authenticated back to the last full one, of a row that is as it was signed; raises
+    `Tampered`.
+    """
 
     def payload_of(checkpoint_id: str) -> tuple[bytes, bytes]:
         store = workspace.store
         found = checkpoint if checkpoint_id == checkpoint.id else store.checkpoints.get(checkpoint_id)
         return found.manifest, found.mac
 
-    return verify(checkpoint.id, payload_of, signer=workspace.signer, store_id=workspace.store.store_id)
+    signer = workspace.signer
+    manifest = verify(checkpoint.id, payload_of, signer=signer, store_id=workspace.store.store_id)
+    if altered := altered_columns(checkpoint, manifest.facts, manifest.parent, signer):
+        raise row_altered(checkpoint, altered)
+    return manifest
 
 
 def inspect_checkpoint(workspace: Workspace, checkpoint: Checkpoint) -> list[VariableRow]:

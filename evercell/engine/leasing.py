@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable
 
 from evercell.core.clock import utc_text
-from evercell.core.errors import LeaseHeld, LeaseLost, StoreError
+from evercell.core.errors import LeaseHeld, LeaseLost, RowDamaged, StoreError
 from evercell.core.ids import new_id
 from evercell.core.records import Lease, RunRequest
 from evercell.core.statuses import CANCEL
 from evercell.engine.holder import is_gone, is_this_process, this_holder
 from evercell.engine.workspace import Workspace
+from evercell.store.leases import UNREADABLE
 
 _POLL_SECONDS = 1.0
 """Between two looks at what somebody outside wants of the run."""
@@ -83,8 +84,13 @@ def take_lease(
     Raises `LeaseHeld` where another living session has it.
     """
     store = workspace.store
-    held = store.leases.get(run_id)
-    replacing = None
+    held, replacing = None, None
+    try:
+        held = store.leases.get(run_id)
+    except RowDamaged:
+        if not take_over:
+            raise
+        replacing = UNREADABLE
     if held is not None and (take_over or is_gone(held.holder) or is_this_process(held.holder)):
         replacing = held.token  # (an extension that was reloaded meets the lease of its former self)
     lease = store.leases.acquire(

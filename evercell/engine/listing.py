@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from evercell.core.approvals import Approval, approval_to_json, vote_to_json
+from evercell.core.errors import Damaged, JournalBroken, RowDamaged, RunNotFound
+from evercell.core.found import Found
 from evercell.core.records import Attempt, Checkpoint, Run
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.approvals.deciding import waiting_for
 from evercell.engine.approvals.forms import values_of
 from evercell.engine.leasing import has_live_session
 from evercell.engine.standing import Standing, standing_of, standings_of
+from evercell.engine.visible_checkpoints import DamagedCheckpoint, visible_checkpoints
 from evercell.engine.workspace import Workspace
 
 INHERITED = "inherited"
@@ -99,18 +102,30 @@ class ApprovalRow:
         }
 
 
-def list_approvals(workspace: Workspace, *, decided: bool = False) -> list[ApprovalRow]:
+def list_approvals(workspace: Workspace, *, decided: bool = False) -> Found[ApprovalRow]:
     """What waits for somebody, of all runs, the oldest first; ``decided``: and what was decided already."""
     pending = waiting_for(workspace)  # first: it decides those whose time has passed
     found = workspace.store.approvals.all() if decided else pending
-    names = {run_id: workspace.store.runs.find(run_id).name for run_id in {a.run_id for a in found}}
-    return [ApprovalRow(approval, names[approval.run_id]) for approval in found]
+    names = {run_id: _run_name(workspace, run_id) for run_id in {a.run_id for a in found}}
+    rows = [ApprovalRow(approval, names[approval.run_id]) for approval in found]
+    return Found([*rows, *found.damaged])
 
 
-def list_runs(workspace: Workspace, *, notebook: str | None = None, limit: int | None = None) -> list[RunRow]:
+def _run_name(workspace: Workspace, run_id: str) -> str:
+    """The run's name; its id where its row cannot be read."""
+    try:
+        return workspace.store.runs.find(run_id).name
+    except (RowDamaged, RunNotFound):
+        return run_id
+
+
+def list_runs(
+    workspace: Workspace, *, notebook: str | None = None, limit: int | None = None
+) -> Found[RunRow]:
     """Runs, newest first."""
     runs = workspace.store.runs.all(notebook=notebook, limit=limit)
-    return [RunRow(run, standing) for run, standing in zip(runs, standings_of(workspace, runs), strict=True)]
+    rows = map(RunRow, runs, standings_of(workspace, runs))
+    return Found([*rows, *runs.damaged])
 
 
 def run_row(workspace: Workspace, run: Run) -> RunRow:
@@ -118,7 +133,7 @@ def run_row(workspace: Workspace, run: Run) -> RunRow:
     return RunRow(run, standing_of(workspace, run))
 
 
-def run_tree(rows: list[RunRow]) -> list[RunRow]:
+def run_tree(rows: Found[RunRow]) -> Found[RunRow]:
     """The same rows with every branch below the run that it came from."""
     below: dict[str | None, list[RunRow]] = {}
     listed = {row.run.id for row in rows}
@@ -131,30 +146,48 @@ def run_tree(rows: list[RunRow]) -> list[RunRow]:
         row, depth = waiting.pop()
         ordered.append(replace(row, depth=depth))
         waiting += [(child, depth + 1) for child in reversed(below.get(row.run.id, []))]
-    return ordered
+    return Found([*ordered, *rows.damaged])
 
 
-def list_steps(workspace: Workspace, run: Run) -> list[StepRow]:
+def list_steps(workspace: Workspace, run: Run) -> Found[StepRow]:
     """The steps of a run in order of their first execution, inherited ones first."""
     is_attended = has_live_session(workspace, run.id)
     attempts: dict[str, list[Attempt]] = {}
-    for attempt in workspace.store.steps.attempts(run.id):
+    attempted = workspace.store.steps.attempts(run.id)
+    for attempt in attempted:
         attempts.setdefault(attempt.step, []).append(attempt)
-    versions: dict[str, list[Checkpoint]] = {}
-    for checkpoint in workspace.store.checkpoints.visible(workspace.store.runs.lineage(run.id)):
-        if checkpoint.is_execution:
+    versions: dict[str, list[Checkpoint | DamagedCheckpoint]] = {}
+    completed = visible_checkpoints(workspace.store, run, workspace.known_signer)
+    for checkpoint in completed:
+        if checkpoint.is_execution and checkpoint.step is not None:
             versions.setdefault(checkpoint.step, []).append(checkpoint)
     names = dict.fromkeys([*versions, *attempts])
-    return [
+    rows = [
         _step_row(name, attempts.get(name, []), versions.get(name, []), is_attended=is_attended)
         for name in names
     ]
+    damaged = [checkpoint.error for checkpoint in completed if isinstance(checkpoint, DamagedCheckpoint)]
+    return Found([*rows, *attempted.damaged, *damaged, *_broken_end(workspace, run)])
+
+
+def _broken_end(workspace: Workspace, run: Run) -> list[Damaged]:
+    """What is wrong with the end of a run's journal; more of it is for a resume to look at."""
+    try:
+        workspace.store.journal.require_end(run.id)
+    except (JournalBroken, RowDamaged) as error:
+        return [error]
+    return []
 
 
 def _step_row(
-    name: str, attempts: list[Attempt], versions: list[Checkpoint], *, is_attended: bool
+    name: str,
+    attempts: list[Attempt],
+    versions: list[Checkpoint | DamagedCheckpoint],
+    *,
+    is_attended: bool,
 ) -> StepRow:
-    newest = versions[-1] if versions else None
+    """Those of its versions that are damaged count, and are not its newest."""
+    newest = next((v for v in reversed(versions) if isinstance(v, Checkpoint)), None)
     return StepRow(
         name=name,
         status=_step_status(attempts[-1], is_attended=is_attended) if attempts else INHERITED,

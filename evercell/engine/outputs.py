@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from evercell.core.chunks import Blob, ChunkReader, Supply
+from evercell.core.errors import Tampered
 from evercell.core.records import Output
 from evercell.state import join, split
 
@@ -25,10 +27,23 @@ def encode_outputs(outputs: Sequence[Output]) -> tuple[Blob, Supply]:
 
 
 def decode_outputs(blob: Blob, reader: ChunkReader) -> list[Output]:
-    """The outputs of a blob, whole."""
+    """The outputs of a blob, whole. Raises `Tampered` where it holds something else."""
     if not blob.size:
         return []
-    return [Output(kind, content) for kind, content in json.loads(bytes(join(blob, reader)))]
+    try:
+        return [_output(kind, content) for kind, content in json.loads(bytes(join(blob, reader)))]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Tampered(
+            f"What a step showed cannot be read: {error}.",
+            hint="Its state may be whole all the same (%checkout RUN@STEP); `evercell verify` says what is damaged. "
+            "To show it anew: %%step STEP --rerun.",
+        ) from error
+
+
+def _output(kind: str, content: Mapping[str, Any]) -> Output:
+    if not isinstance(kind, str) or not isinstance(content, dict):
+        raise TypeError("it is no list of outputs")
+    return Output(kind, content)
 
 
 def merge_streams(outputs: Iterable[Output]) -> list[Output]:

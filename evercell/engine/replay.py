@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evercell.core.errors import Tampered
 from evercell.core.records import Checkpoint
 from evercell.engine.cell_results import recover_result
 from evercell.engine.commit import RESULT, carried, commit_step
 from evercell.engine.executor import Executor
-from evercell.engine.facts import altered_columns
 from evercell.engine.outcome import Ending, StepOutcome
 from evercell.engine.outputs import decode_outputs, shorten
 from evercell.engine.session import Session
@@ -23,12 +21,6 @@ def replay_step(
     """Show a completed step's outputs again and put its state back; its body does not execute."""
     checkpoint = session.store.checkpoints.get(checkpoint_id)
     manifest = session.verified_manifest(checkpoint)
-    if altered := altered_columns(checkpoint, manifest.facts):
-        raise Tampered(
-            f"The {' and '.join(altered)} of step {checkpoint.step} (checkpoint {checkpoint.id}) are not what was "
-            "signed.",
-            hint=f"Do not trust them. Execute the step anew: %%step {spec.name} --rerun",
-        )
     outputs = decode_outputs(checkpoint.outputs, session.store.chunks)
     with executor.uninterrupted():
         restored = session.namespace.replay(manifest, session.store.chunks, binds=plan.code.binds)

@@ -12,6 +12,7 @@ from evercell.core.errors import (
     RunNotFound,
     StepNotFound,
     StoreError,
+    StoreFull,
     UsageError,
 )
 from evercell.core.records import Checkpoint, EventKind, NewRun, Run, RunRequest
@@ -19,6 +20,8 @@ from evercell.core.statuses import RunStatus
 from evercell.engine.approvals import notifications
 from evercell.engine.aside import Aside
 from evercell.engine.executor import TimeLimits
+from evercell.engine.facts import require_signed
+from evercell.engine.heads import signed_head
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
 from evercell.engine.inspection import verified_manifest
@@ -43,6 +46,8 @@ class Arrival:
     run: Run
     checkpoint: Checkpoint | None
     restored: Restored | None
+    warning: str = ""
+    """Why nothing can be committed for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ class Session:
     def history(self) -> History:
         """The checkpoints visible from the run. Another session's are seen once this one holds the lease."""
         if self._history is None:
-            self._history = History(self.store, self.require_run())
+            self._history = History(self.store, self.require_run(), self.workspace.known_signer)
         return self._history
 
     def require_run(self) -> Run:
@@ -157,6 +162,11 @@ class Session:
             self.store.leases.renew(self.ensure_lease().lease, ttl=self.workspace.lease_ttl)
         except LeaseLost:
             self._take_lease()
+
+    def _take_lease_if_there_is_room(self) -> None:
+        """The lease, to move. On a full disk state is put back all the same, and the next step takes it."""
+        with suppress(StoreFull), self.store.outages.nobody_waits():
+            self._ensure_lease_to_move()
 
     # -- what the store could not take -----------------------------------------------------------
 
@@ -218,7 +228,8 @@ class Session:
                     self.run = self.store.runs.set_status(lease.lease, self.run.id, status)
         except EvercellError:
             pass  # lost meanwhile: the run is its new holder's to describe
-        lease.release()
+        with suppress(StoreFull):  # it ends by itself
+            lease.release()
 
     def _on_cancel(self, request: RunRequest) -> None:
         self.cancelled_by = request.by
@@ -255,18 +266,24 @@ class Session:
             return self.checkout(ref, run_setup)
         run = self.require_run()
         self._leave_aside()
-        self._ensure_lease_to_move()
+        self._take_lease_if_there_is_room()
         run = self.refresh() or run
-        return self._restore(run, run.head, run_setup, why="resume")
+        head = signed_head(self.workspace, run)
+        return self._restore(run, head.checkpoint, run_setup, why="resume", mark=head.mark)
 
     def checkout(self, ref: str, run_setup: SetupRunner) -> Arrival:
         """Put ``RUN``, ``RUN@STEP``, ``RUN@STEP@2`` or ``@STEP`` into the kernel and go on from there."""
         run_ref, _, step_ref = ref.partition("@")
         run = self.store.runs.find(run_ref) if run_ref else self.require_run()
-        history = History(self.store, run)
-        target = history.version(*split_step_ref(step_ref)) if step_ref else run.head
+        history = History(self.store, run, self.workspace.known_signer)
+        target: str | None
+        if step_ref:
+            target, mark = history.version(*split_step_ref(step_ref)), None
+        else:
+            head = signed_head(self.workspace, run)
+            target, mark = head.checkpoint, head.mark
         self._switch_to(run)
-        return self._restore(run, target, run_setup, why="checkout")
+        return self._restore(run, target, run_setup, why="checkout", mark=mark)
 
     def locate(self, ref: str | None) -> tuple[Run, Checkpoint]:
         """The run and checkpoint of ``STEP``, ``STEP@2`` or ``RUN@STEP``; None: where this kernel stands."""
@@ -282,7 +299,7 @@ class Session:
         name, at, rest = ref.partition("@")
         if at and name not in self.history.steps:
             run, ref = (self.store.runs.find(name) if name else run), rest
-        version = History(self.store, run).version(*split_step_ref(ref))
+        version = History(self.store, run, self.workspace.known_signer).version(*split_step_ref(ref))
         return run, self.store.checkpoints.get(version)
 
     def branch(self, run_setup: SetupRunner, *, step: str | None, name: str | None) -> Arrival:
@@ -291,6 +308,8 @@ class Session:
             self.settle()
         run = self.require_run()
         point = self.history.version(*split_step_ref(step)) if step else self.position or run.head
+        if point is not None:
+            self.signed_checkpoint(point)
         child = self.store.runs.create(
             NewRun(
                 notebook=self.notebook or run.notebook,
@@ -310,17 +329,28 @@ class Session:
     def _switch_to(self, run: Run) -> None:
         if self.run is not None and run.id == self.run.id:
             self._leave_aside()
-            self._ensure_lease_to_move()
+            self._take_lease_if_there_is_room()
             return
         if other := foreign_lease(self.workspace, run.id):
             raise lease_held_error(run.name, other)
         self.detach()
         self.run, self._history = run, None
-        self.ensure_lease()
+        try:
+            self.ensure_lease()
+        except StoreFull:
+            return
         if self.notebook and run.notebook != self.notebook:
             self.run = self.store.runs.update(run.id, notebook=self.notebook)
 
-    def _restore(self, run: Run, target: str | None, run_setup: SetupRunner, *, why: str) -> Arrival:
+    def _restore(
+        self,
+        run: Run,
+        target: str | None,
+        run_setup: SetupRunner,
+        *,
+        why: str,
+        mark: Mapping[str, object] | None = None,
+    ) -> Arrival:
         if target is None:
             return Arrival(run, None, None)
         checkpoint = self.store.checkpoints.get(target)
@@ -328,12 +358,16 @@ class Session:
         self._run_setup_cells(manifest, run_setup)
         restored = self.namespace.restore(manifest, self.store.chunks)
         self.position, self.changed_late = checkpoint.id, False
-        self.store.journal.append(
-            self.ensure_lease().lease,
-            run.id,
-            EventKind.SESSION_RESUMED,
-            {"checkpoint": checkpoint.id, "by": why},
-        )
+        try:
+            with self.store.outages.nobody_waits():
+                self.store.journal.append(
+                    self.ensure_lease().lease,
+                    run.id,
+                    EventKind.SESSION_RESUMED,
+                    {"checkpoint": checkpoint.id, "by": why, **(mark or {})},
+                )
+        except StoreFull as error:
+            return Arrival(run, checkpoint, restored, str(error))
         return Arrival(run, checkpoint, restored)
 
     def _run_setup_cells(self, manifest: VerifiedManifest, run_setup: SetupRunner) -> None:
@@ -346,6 +380,12 @@ class Session:
             run_setup(name, source)
             self.namespace.observe(plan, label=name)
             self.namespace.mark_setup(name, plan)
+
+    def signed_checkpoint(self, checkpoint_id: str) -> Checkpoint:
+        """A checkpoint whose row is as it was signed; raises `Tampered`, `RowDamaged`."""
+        checkpoint = self.store.checkpoints.get(checkpoint_id)
+        require_signed(checkpoint, self.workspace.signer, self.store.store_id)
+        return checkpoint
 
     def verified_manifest(self, checkpoint: Checkpoint) -> VerifiedManifest:
         """The checkpoint's manifest, authenticated back to the last full one; raises `Tampered`."""

@@ -62,9 +62,10 @@ def decide(session: Session, spec: StepSpec, plan: CellPlan) -> Replay | Execute
     found = session.history.find(spec.replay_slot, plan.key)
     if found:
         return Replay(found)
+    session.history.require_whole(spec.name, plan)
     if previous is None:
         return Execute()
-    checkpoint = session.store.checkpoints.get(previous)
+    checkpoint = session.signed_checkpoint(previous)
     if _saw_the_same(checkpoint, spec, plan):
         return Replay(previous)
     return Execute(

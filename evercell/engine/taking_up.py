@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from evercell.core.clock import utc_text
@@ -12,6 +13,7 @@ from evercell.core.errors import StateError, StoreError
 from evercell.core.faults import reach
 from evercell.core.records import Checkpoint, Lease
 from evercell.engine.aside import Aside, asides_of, read_aside, write_aside
+from evercell.engine.facts import seal_of
 from evercell.engine.workspace import Workspace
 
 _SUPERSEDED = ".superseded"
@@ -26,8 +28,9 @@ def put_aside(workspace: Workspace, aside: Aside) -> Aside:
 
 def take_up(workspace: Workspace, lease: Lease, aside: Aside) -> Checkpoint:
     """Commit what was put aside, once, and forget its file. Raises `StoreError`, `LeaseLost`."""
+    seal = partial(seal_of, signer=workspace.signer)
     checkpoint = workspace.store.steps.complete(
-        lease, aside.attempt, aside.draft, calls=aside.calls, may_be_there=True
+        lease, aside.attempt, aside.draft, calls=aside.calls, may_be_there=True, seal=seal
     )
     reach("after_taking_up")
     if aside.path is not None:

@@ -7,8 +7,9 @@ from datetime import timedelta
 from types import TracebackType
 
 from evercell.core.clock import Clock, system_clock
+from evercell.core.errors import KeyUnusable
 from evercell.engine.settings import Settings
-from evercell.state import Signer, load_key
+from evercell.state import Signer, find_key, load_key
 from evercell.store import Store, open_store
 
 
@@ -26,6 +27,17 @@ class Workspace:
         """The signing key, read at its first use: listing runs needs none."""
         if self._signer is None:
             self._signer = Signer(load_key(self.settings.key_path))
+        return self._signer
+
+    @property
+    def known_signer(self) -> Signer | None:
+        """The signing key where there is one, None where nothing can be checked with it; none is made."""
+        if self._signer is None:
+            try:
+                key = find_key(self.settings.key_path)
+            except KeyUnusable:
+                return None
+            self._signer = Signer(key) if key is not None else None
         return self._signer
 
     @property

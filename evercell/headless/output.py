@@ -9,6 +9,8 @@ from typing import Any
 import nbformat
 from papermill.engines import NotebookExecutionManager
 
+from evercell.core.errors import NotebookError
+
 
 class OutputNotebook(NotebookExecutionManager):  # type: ignore[misc]
     """Papermill's execution manager with two faults mended.
@@ -48,7 +50,16 @@ def write_whole(nb: Any, path: Path) -> None:
     """Write a notebook so that ``path`` always holds a whole one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(str(nbformat.writes(nb)), encoding="utf-8")
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(str(nbformat.writes(nb)))
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(path)
+    except OSError as error:
+        raise NotebookError(
+            f"The output notebook {path} could not be written: {error.strerror}. What it held before is still there.",
+            hint="Mend that (free some disk space), then `evercell resume RUN`: what completed is in the store, and is "
+            "replayed.",
+        ) from error
     finally:
         draft.unlink(missing_ok=True)

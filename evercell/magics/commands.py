@@ -114,6 +114,8 @@ def _arrived(verb: str, arrival: Arrival) -> Outcome:
     lines = [f"{verb} {run.name}, as after step {checkpoint.step}: {plural} put back"]
     if restored.made_otherwise:
         lines.append(f"made with {', '.join(restored.made_otherwise)}: values may behave otherwise")
+    if arrival.warning:
+        lines.append(arrival.warning)
     missing = tuple(restored.notes)
     return Outcome(
         "\n  ".join([*lines, *missing]), run.name, checkpoint.step, tuple(sorted(restored.names)), missing

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from tornado import web
 
 from evercell.core.approvals import Approval
-from evercell.core.errors import ApprovalNotFound, EvercellError, RunNotFound
+from evercell.core.errors import ApprovalNotFound, EvercellError
 from evercell.engine.approvals.deciding import answer, settled
 from evercell.engine.holder import this_user
 from evercell.engine.listing import RunRow, list_approvals, list_steps, run_row
@@ -99,8 +99,8 @@ class _Page(JupyterHandler):
         home = url_path_join(self.base_url, "evercell")
         self.finish(_pages.get_template(template).render(home=home, person=self.person, **values))
 
-    def show_error(self, error: EvercellError, status: int) -> None:
-        self.show("error.html", status=status, error=error)
+    def show_error(self, error: EvercellError) -> None:
+        self.show("error.html", status=404 if isinstance(error, LookupError) else 500, error=error)
 
 
 class InboxHandler(_Page):
@@ -111,7 +111,12 @@ class InboxHandler(_Page):
     async def get(self) -> None:
         """The list; it loads itself again every few seconds."""
 
-        self.show("inbox.html", rows=await self.work(lambda: list_approvals(self.workspace)))
+        try:
+            rows = await self.work(lambda: list_approvals(self.workspace))
+        except EvercellError as error:
+            self.show_error(error)
+            return
+        self.show("inbox.html", rows=rows)
 
 
 class ApprovalHandler(_Page):
@@ -123,8 +128,8 @@ class ApprovalHandler(_Page):
         """The question, or how it ended."""
         try:
             approval = await self.work(lambda: self._find(approval_id))
-        except ApprovalNotFound as error:
-            self.show_error(error, 404)
+        except EvercellError as error:
+            self.show_error(error)
             return
         await self._show(approval)
 
@@ -134,8 +139,8 @@ class ApprovalHandler(_Page):
         """An answer. The server checked its XSRF token before."""
         try:
             approval = await self.work(lambda: self._find(approval_id))
-        except ApprovalNotFound as error:
-            self.show_error(error, 404)
+        except EvercellError as error:
+            self.show_error(error)
             return
         comment = self.get_body_argument("comment", "")
         values = values_in(approval, self._arguments())
@@ -209,8 +214,8 @@ class RunHandler(_Page):
 
         try:
             row, tables = await self.work(look)
-        except RunNotFound as error:
-            self.show_error(error, 404)
+        except EvercellError as error:
+            self.show_error(error)
             return
         parts = [Markup(table._repr_html_()) for table in tables]  # noqa: S704  escaped there
         self.show("run.html", row=row, tables=parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,23 +13,29 @@ from sqlalchemy.exc import IntegrityError
 from evercell.core.approvals import (
     Approval,
     Vote,
+    question_digest,
     question_from_json,
     question_to_json,
     vote_from_json,
     vote_to_json,
 )
 from evercell.core.clock import utc_text
-from evercell.core.errors import AlreadyDecided, ApprovalNotFound
+from evercell.core.errors import AlreadyDecided, ApprovalNotFound, RowDamaged
+from evercell.core.found import Found
 from evercell.core.ids import ID_LENGTH
 from evercell.core.records import EventKind, Lease
 from evercell.store.database import Database
+from evercell.store.journal import events_of
 from evercell.store.outages import asks_again
-from evercell.store.rows import row_of
+from evercell.store.rows import raw, read_each, row_damaged, row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import approvals, votes
 
 _LONGEST_VOTER = 200
 _CALL = ("run_id", "step", "step_key", "key")
+_RAW = raw(approvals)
+_VOTE = ("choice", "by", "via", "comment", "values")
+"""What the journal says of an answer."""
 
 
 @asks_again
@@ -63,43 +70,47 @@ class Approvals:
         return asked
 
     def _of_call(self, transaction: RunTransaction[Connection], asked: Approval) -> Approval | None:
-        query = sa.select(approvals).where(*(approvals.c[name] == getattr(asked, name) for name in _CALL))
+        query = sa.select(*_RAW).where(*(approvals.c[name] == getattr(asked, name) for name in _CALL))
         row = transaction.connection.execute(query).first()
-        return read_approval(row) if row is not None else None
+        return read_asked(row) if row is not None else None
 
     # -- finding ---------------------------------------------------------------------------------
 
     def find(self, ref: str) -> Approval:
         """The approval with this id, or unique beginning of one (4 characters). Raises `ApprovalNotFound`."""
         with self._database.reading() as connection:
-            query = sa.select(approvals).where(approvals.c.id == ref)
+            query = sa.select(*_RAW).where(approvals.c.id == ref)
             found = connection.execute(query).all()
             if not found and 4 <= len(ref) < ID_LENGTH:
                 begins = approvals.c.id.startswith(ref.lower(), autoescape=True)
-                found = connection.execute(sa.select(approvals).where(begins).limit(2)).all()
-        if len(found) != 1:
-            raise ApprovalNotFound(
-                f"There is no approval {ref!r} in {self._database.url}.", hint="`evercell inbox` lists them."
-            )
-        return read_approval(found[0])
+                found = connection.execute(sa.select(*_RAW).where(begins).limit(2)).all()
+            if len(found) != 1:
+                raise ApprovalNotFound(
+                    f"There is no approval {ref!r} in {self._database.url}.",
+                    hint="`evercell inbox` lists them.",
+                )
+            approval = read_asked(found[0])
+            if approval.decision is not None:
+                _require_journalled(connection, approval)
+            return approval
 
-    def pending(self, *, run_id: str | None = None, limit: int | None = None) -> list[Approval]:
+    def pending(self, *, run_id: str | None = None, limit: int | None = None) -> Found[Approval]:
         """Approvals (of a run) that nobody decided yet, the oldest first."""
         return self._select(_of_run(run_id).where(approvals.c.decided_at.is_(None)).limit(limit))
 
-    def all(self, *, run_id: str | None = None, limit: int | None = None) -> list[Approval]:
+    def all(self, *, run_id: str | None = None, limit: int | None = None) -> Found[Approval]:
         """Approvals (of a run), decided or not, the oldest first."""
         return self._select(_of_run(run_id).limit(limit))
 
-    def _select(self, query: sa.Select[Any]) -> list[Approval]:
+    def _select(self, query: sa.Select[Any]) -> Found[Approval]:
         with self._database.reading() as connection:
-            return [read_approval(row) for row in connection.execute(query).all()]
+            return read_each(connection.execute(query).all(), read_asked)
 
-    def votes(self, approval_id: str) -> list[Vote]:
+    def votes(self, approval_id: str) -> Found[Vote]:
         """Who said what so far, the earliest first."""
-        query = sa.select(votes).where(votes.c.approval_id == approval_id).order_by(votes.c.at)
+        query = sa.select(*raw(votes)).where(votes.c.approval_id == approval_id).order_by(votes.c.at)
         with self._database.reading() as connection:
-            return [read_vote(row) for row in connection.execute(query).all()]
+            return read_each(connection.execute(query).all(), read_vote)
 
     # -- deciding --------------------------------------------------------------------------------
 
@@ -132,28 +143,51 @@ class Approvals:
             try:
                 current = self._pending(transaction, approval)
             except AlreadyDecided:
-                row = transaction.connection.execute(
-                    sa.select(approvals).where(approvals.c.id == approval.id)
-                ).one()
-                return read_approval(row)
+                return self._current(transaction, approval)
             _decide(transaction, current, vote)
         return replace(current, decision=vote)
 
     def _pending(self, transaction: RunTransaction[Connection], approval: Approval) -> Approval:
-        row = transaction.connection.execute(sa.select(approvals).where(approvals.c.id == approval.id)).one()
-        current = read_approval(row)
+        current = self._current(transaction, approval)
         if current.decision is not None:
             raise already_decided(current)
         return current
 
+    def _current(self, transaction: RunTransaction[Connection], approval: Approval) -> Approval:
+        query = sa.select(*_RAW).where(approvals.c.id == approval.id)
+        current = read_asked(transaction.connection.execute(query).one())
+        _require_journalled(transaction.connection, current)
+        return current
+
     def _count(self, transaction: RunTransaction[Connection], approval: Approval) -> int:
-        query = sa.select(votes.c.vote).where(votes.c.approval_id == approval.id)
+        query = sa.select(*raw(votes)).where(votes.c.approval_id == approval.id)
         first = approval.question.choices[0]
-        return sum(vote["choice"] == first for vote in transaction.connection.execute(query).scalars())
+        return sum(read_vote(row).choice == first for row in transaction.connection.execute(query).all())
+
+
+def _require_journalled(connection: Connection, approval: Approval) -> None:
+    """Raise `RowDamaged` unless the journal says the same of what was asked and answered."""
+    kinds = (EventKind.APPROVAL_ASKED, EventKind.APPROVAL_DECIDED)
+    entries = {
+        event.kind: event.data
+        for event in events_of(connection, approval.run_id, kinds)
+        if event.data.get("approval") == approval.id
+    }
+    asked, decided = (entries.get(kind) for kind in kinds)
+    if asked is None or (asked["title"], asked["digest"]) != (approval.title, approval.digest.hex()):
+        raise _differs(approval, "what it asks")
+    decision = vote_to_json(approval.decision) if approval.decision is not None else None
+    if decision != ({name: decided.get(name) for name in _VOTE} if decided is not None else None):
+        raise _differs(approval, "its answer")
+
+
+def _differs(approval: Approval, what: str) -> RowDamaged:
+    row = SimpleNamespace(id=approval.id)
+    return row_damaged(approvals, row, f"{what} is not what the journal of its run says, and is not used")
 
 
 def _of_run(run_id: str | None) -> sa.Select[Any]:
-    query = sa.select(approvals).order_by(approvals.c.asked_at, approvals.c.id)
+    query = sa.select(*_RAW).order_by(approvals.c.asked_at, approvals.c.id)
     return query if run_id is None else query.where(approvals.c.run_id == run_id)
 
 
@@ -201,9 +235,19 @@ def read_vote(row: Row[Any]) -> Vote:
     return vote
 
 
+def read_asked(row: Row[Any]) -> Approval:
+    """The record of a row whose title and question are those that were asked."""
+    found = read_approval(row)
+    if question_digest(found.title, found.question) != found.digest:
+        raise row_damaged(approvals, row, "its title or question is not what was asked, and is not shown")
+    return found
+
+
 @row_of(approvals)
 def read_approval(row: Row[Any]) -> Approval:
-    """The record of a row."""
+    """The record of a row, whatever it asks."""
+    if (row.decision is None) != (row.decided_at is None):
+        raise ValueError("half of its decision is missing")
     decision = vote_from_json(row.decision, row.decided_at) if row.decision is not None else None
     return Approval(
         row.id, row.run_id, row.step, bytes(row.step_key), row.key, row.title,

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
 from evercell.core.approvals import Approval, Vote
-from evercell.core.errors import JournalBroken, RowDamaged
+from evercell.core.errors import Damaged, JournalBroken, RowDamaged
+from evercell.core.found import Found
 from evercell.core.records import Attempt, Call, Checkpoint, Event, Lease, Run, RunRequest, Signal, Step
 from evercell.store.approvals import read_approval, read_vote
-from evercell.store.calls import read_call
-from evercell.store.checkpoints import read_checkpoint
+from evercell.store.calls import read_heartbeat, read_whole_call
+from evercell.store.checkpoints import read_listed_checkpoint
 from evercell.store.database import Database
 from evercell.store.journal import verified_events
 from evercell.store.leases import read_lease
 from evercell.store.outages import asks_again
-from evercell.store.rows import decoded, raw_columns
-from evercell.store.runs import RUN_COLUMNS, read_request, read_run
+from evercell.store.rows import raw, read_each, row_of
+from evercell.store.runs import request_of, run_of
 from evercell.store.schema import (
     approvals,
     attempts,
@@ -64,7 +65,7 @@ class RunSnapshot:
     votes: list[tuple[str, Vote]]
     """Each with the id of its approval."""
     lease: Lease | None
-    damaged: list[RowDamaged]
+    damaged: list[Damaged]
     """Rows of the run that cannot be read."""
 
 
@@ -77,38 +78,43 @@ class Audit:
 
     def run_names(self) -> dict[str, str]:
         """The name of every run by its id, in the order of their creation."""
-        query = sa.select(runs.c.id, runs.c.name).order_by(sa.type_coerce(runs.c.created_at, sa.BigInteger))
         with self._database.reading() as connection:
-            return {row.id: row.name for row in connection.execute(query).all()}
+            return dict(_named_runs(connection))
 
     def snapshot(self, run_id: str) -> RunSnapshot:
         """A run as of one moment. Raises `RowDamaged` where its own row cannot be read."""
         with self._database.snapshot() as connection:
-            columns = (*RUN_COLUMNS, runs.c.fence, runs.c.asked)
-            own = runs.c.id == run_id
-            row = decoded(runs, connection.execute(sa.select(*raw_columns(runs, columns)).where(own)).one())
+            row = connection.execute(sa.select(*raw(runs)).where(runs.c.id == run_id)).one()
+            run, fence, request = _read_whole_run(row)
             events, journal_error = _journal(connection, run_id)
-            damaged: list[RowDamaged] = []
+            damaged: list[Damaged] = []
 
-            def found(table: sa.Table, read: Callable[[Any], R], *, without: tuple[str, ...] = ()) -> list[R]:
+            def found(
+                table: sa.Table, read: Callable[[Any], R], *, without: tuple[str, ...] = ()
+            ) -> Found[R]:
                 here = table.c.run_id == run_id
-                return _keep(_rows(connection, table, here, read, without=without), damaged)
+                rows = read_each(_rows(connection, table, here, without=without), read)
+                damaged.extend(rows.damaged)
+                return rows
 
             of_run = votes.c.approval_id.in_(sa.select(approvals.c.id).where(approvals.c.run_id == run_id))
-            cast = _rows(connection, votes, of_run, lambda row: (row.approval_id, read_vote(row)))
+            cast = read_each(
+                _rows(connection, votes, of_run), lambda row: (str(row.approval_id), read_vote(row))
+            )
+            damaged.extend(cast.damaged)
             held = found(leases, read_lease)
-            found(heartbeats, lambda row: row.details)
+            found(heartbeats, read_heartbeat)
             return RunSnapshot(
-                run=read_run(row),
-                fence=row.fence,
-                request=read_request(row),
+                run=run,
+                fence=fence,
+                request=request,
                 events=events,
                 journal_error=journal_error,
                 steps=found(steps, read_step),
                 attempts=found(attempts, read_attempt),
-                checkpoints=found(checkpoints, _read_listed_checkpoint, without=_LARGE),
+                checkpoints=found(checkpoints, read_listed_checkpoint, without=_LARGE),
                 approvals=found(approvals, read_approval),
-                votes=_keep(cast, damaged),
+                votes=cast,
                 lease=held[0] if held else None,
                 damaged=damaged,
             )
@@ -116,17 +122,40 @@ class Audit:
     def calls(self, run_id: str) -> Iterator[Call | RowDamaged]:
         """The recorded calls of a run, one after the other."""
         with self._database.reading() as connection:
-            yield from _rows(connection, calls, calls.c.run_id == run_id, _read_whole_call)
+            for row in _rows(connection, calls, calls.c.run_id == run_id):
+                try:
+                    yield read_whole_call(row)
+                except RowDamaged as error:
+                    yield error
 
-    def signals(self, run_id: str) -> list[Signal | RowDamaged]:
+    def signals(self, run_id: str) -> list[Signal | Damaged]:
         """The signals to a run."""
         with self._database.reading() as connection:
-            return list(_rows(connection, signals, signals.c.run_id == run_id, read_signal))
+            found = read_each(_rows(connection, signals, signals.c.run_id == run_id), read_signal)
+        return [*found, *found.damaged]
 
     def damage(self) -> list[str]:
         """What is wrong with the database as a whole: pages, and rows that belong to nothing; empty if all is well."""
         with self._database.reading() as connection:
-            return [*_broken_pages(connection), *_orphans(connection)]
+            nameless = [error.what for error in _named_runs(connection).damaged]
+            return [*_broken_pages(connection), *_orphans(connection), *nameless]
+
+
+def _named_runs(connection: Connection) -> Found[tuple[str, str]]:
+    query = sa.select(*raw(runs, [runs.c.id, runs.c.name])).order_by(
+        sa.type_coerce(runs.c.created_at, sa.BigInteger)
+    )
+    return read_each(connection.execute(query).all(), _read_name)
+
+
+@row_of(runs)
+def _read_name(row: Row[Any]) -> tuple[str, str]:
+    return row.id, row.name
+
+
+@row_of(runs)
+def _read_whole_run(row: Any) -> tuple[Run, int, RunRequest | None]:
+    return run_of(row), row.fence, request_of(row)
 
 
 def _journal(connection: Connection, run_id: str) -> tuple[list[Event], JournalBroken | None]:
@@ -143,34 +172,11 @@ def _rows(
     connection: Connection,
     table: sa.Table,
     where: sa.ColumnElement[bool],
-    read: Callable[[Any], R],
     *,
     without: tuple[str, ...] = (),
-) -> Iterator[R | RowDamaged]:
+) -> Iterable[Row[Any]]:
     columns = [column for column in table.c if column.name not in without]
-    for row in connection.execute(sa.select(*raw_columns(table, columns)).where(where)):
-        try:
-            yield read(decoded(table, row))
-        except RowDamaged as error:
-            yield error
-
-
-def _keep(found: Iterator[R | RowDamaged], damaged: list[RowDamaged]) -> list[R]:
-    kept: list[R] = []
-    for item in found:
-        if isinstance(item, RowDamaged):
-            damaged.append(item)
-        else:
-            kept.append(item)
-    return kept
-
-
-def _read_listed_checkpoint(row: Any) -> Checkpoint:
-    return read_checkpoint(row, manifest=b"", source="")
-
-
-def _read_whole_call(row: Any) -> Call:
-    return read_call(row, row.run_id, row.step, bytes(row.step_key))
+    return connection.execute(sa.select(*raw(table, columns)).where(where))
 
 
 def _broken_pages(connection: Connection) -> list[str]:

@@ -11,12 +11,13 @@ from sqlalchemy.engine import Row
 from evercell.core.chunks import Blob, Supply, blob_from_json, blob_to_json
 from evercell.core.errors import LeaseLost, UsageError
 from evercell.core.faults import reach
+from evercell.core.found import Found
 from evercell.core.records import Call, Lease
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.packs import PackWriter
 from evercell.store.prepared import Prepared, insert_into
-from evercell.store.rows import row_of
+from evercell.store.rows import raw, read_each, row_of
 from evercell.store.schema import calls, heartbeats, leases
 
 _KEY = (calls.c.run_id, calls.c.step, calls.c.step_key, calls.c.key)
@@ -40,8 +41,7 @@ def _record(dialect: str) -> Prepared:
     return Prepared(insert.on_conflict_do_update(index_elements=list(_KEY), set_=again, where=may_change))
 
 
-_REPLAYED = [c for c in calls.c if c.name not in ("run_id", "step", "step_key", "tries")]
-_CALLS = sa.select(*_REPLAYED).where(
+_CALLS = sa.select(*raw(calls)).where(
     calls.c.run_id == sa.bindparam("run"),
     calls.c.step == sa.bindparam("step"),
     calls.c.step_key == sa.bindparam("step_key"),
@@ -96,26 +96,34 @@ class Calls:
                 hint="Calls that run at once need keys of their own: key=...",
             )
 
-    def of_step(self, run_id: str, step: str, step_key: bytes) -> list[Call]:
+    def of_step(self, run_id: str, step: str, step_key: bytes) -> Found[Call]:
         """The recorded calls of a step, in the order in which they began; their tries are left out."""
         parameters = {"run": run_id, "step": step, "step_key": step_key}
         with self._database.reading() as connection:
             rows = connection.execute(_CALLS, parameters).all()
-        found = [read_call(row, run_id, step, step_key) for row in rows]
-        return sorted(found, key=lambda call: call.position)
+        found = read_each(rows, read_whole_call)
+        return Found([*sorted(found, key=lambda call: call.position), *found.damaged])
 
-    def undoable(self, run_id: str) -> list[Call]:
+    def beside(self, run_id: str, step: str, step_key: bytes) -> Found[Call]:
+        """The calls of a step when it had another code or other inputs."""
+        query = sa.select(*raw(calls)).where(calls.c.run_id == run_id, calls.c.step == step)
+        with self._database.reading() as connection:
+            return read_each(
+                connection.execute(query.where(calls.c.step_key != step_key)).all(), read_whole_call
+            )
+
+    def undoable(self, run_id: str) -> Found[Call]:
         """All calls of a run that can be undone, newest first."""
-        query = sa.select(calls).where(calls.c.run_id == run_id, calls.c.undo.is_not(None), calls.c.ok)
+        query = sa.select(*raw(calls)).where(calls.c.run_id == run_id, calls.c.undo.is_not(None), calls.c.ok)
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(calls.c.ended_at.desc(), calls.c.position.desc())).all()
-        return [read_call(row, run_id, row.step, bytes(row.step_key)) for row in rows]
+        return read_each(rows, read_whole_call)
 
     def tries(self, run_id: str, step: str) -> dict[str, list[dict[str, Any]]]:
         """The tries of every call of a step, by the call's key."""
-        query = sa.select(calls.c.key, calls.c.tries).where(calls.c.run_id == run_id, calls.c.step == step)
+        query = sa.select(*raw(calls)).where(calls.c.run_id == run_id, calls.c.step == step)
         with self._database.reading() as connection:
-            return {row.key: row.tries for row in connection.execute(query).all()}
+            return dict(_read_tries(row) for row in connection.execute(query).all())
 
     # -- heartbeats ------------------------------------------------------------------------------
 
@@ -132,9 +140,10 @@ class Calls:
     def last_heartbeat(self, run_id: str, step: str, step_key: bytes, key: str) -> Any:
         """The details of a call's last heartbeat, None without one."""
         row = {"run_id": run_id, "step": step, "step_key": step_key, "key": key}
-        query = sa.select(heartbeats.c.details).where(*(heartbeats.c[n] == value for n, value in row.items()))
+        query = sa.select(*raw(heartbeats)).where(*(heartbeats.c[n] == value for n, value in row.items()))
         with self._database.reading() as connection:
-            return connection.execute(query).scalar()
+            found = connection.execute(query).first()
+        return read_heartbeat(found) if found is not None else None
 
 
 def _values(lease: Lease, call: Call, replaced: bytes) -> dict[str, Any]:
@@ -160,13 +169,26 @@ def _values(lease: Lease, call: Call, replaced: bytes) -> dict[str, Any]:
     }
 
 
+@row_of(heartbeats)
+def read_heartbeat(row: Row[Any]) -> Any:
+    """The details in a row."""
+    return row.details
+
+
 @row_of(calls)
-def read_call(row: Row[Any], run_id: str, step: str, step_key: bytes) -> Call:
+def _read_tries(row: Row[Any]) -> tuple[str, list[dict[str, Any]]]:
+    if not all(isinstance(one, dict) for one in row.tries):
+        raise TypeError("its tries are no list of JSON objects")
+    return row.key, row.tries
+
+
+@row_of(calls)
+def read_whole_call(row: Row[Any]) -> Call:
     """The record of a row, without its tries."""
     return Call(
-        run_id=run_id,
-        step=step,
-        step_key=step_key,
+        run_id=row.run_id,
+        step=row.step,
+        step_key=row.step_key,
         key=row.key,
         position=row.position,
         name=row.name,

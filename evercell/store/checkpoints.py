@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from evercell.core.chunks import blob_from_json, blob_to_json
-from evercell.core.errors import StepNotFound
+from evercell.core.errors import RowDamaged, StepNotFound
+from evercell.core.found import Found
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
+from evercell.core.statuses import AttemptStatus
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.prepared import Direct
-from evercell.store.rows import row_of
+from evercell.store.rows import raw, read_each, row_damaged, row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.runs import Lineage
-from evercell.store.schema import checkpoints
+from evercell.store.schema import attempts, checkpoints
 
-_BY_ID = sa.select(checkpoints).where(checkpoints.c.id == sa.bindparam("id"))
+_BY_ID = sa.select(*raw(checkpoints)).where(checkpoints.c.id == sa.bindparam("id"))
+
+
+_COLUMNS = checkpoints.c.keys()
+_LISTED = [column for column in checkpoints.c if column.name not in ("manifest", "source")]
+_BATCH = 50
 
 
 @asks_again
@@ -39,18 +47,56 @@ class Checkpoints:
             )
         return read_checkpoint(row)
 
-    def visible(self, lineage: Lineage) -> list[Checkpoint]:
+    def visible(self, lineage: Lineage) -> Found[Checkpoint]:
         """All checkpoints that a run sees, oldest first, without their manifests (``b""``)."""
-        columns = [c for c in checkpoints.c if c.name not in ("manifest", "source")]
-        found: list[Checkpoint] = []
+        rows: list[Row[Any]] = []
         with self._database.reading() as connection:
             for run_id, cut in reversed(lineage.cuts):
-                query = sa.select(*columns).where(checkpoints.c.run_id == run_id)
+                query = sa.select(*raw(checkpoints, _LISTED)).where(checkpoints.c.run_id == run_id)
                 if cut is not None:
                     query = query.where(checkpoints.c.seq <= cut)
-                for row in connection.execute(query.order_by(checkpoints.c.seq)).all():
-                    found.append(read_checkpoint(row, manifest=b"", source=""))
-        return found
+                rows += connection.execute(query.order_by(checkpoints.c.seq)).all()
+        return read_each(rows, read_listed_checkpoint)
+
+    def missing(self, run_id: str) -> list[RowDamaged]:
+        """Attempts that completed, and whose checkpoints are not among those of the run."""
+        columns = [
+            attempts.c[name] for name in ("id", "run_id", "step", "number", "status", "key", "ended_at")
+        ]
+        done = sa.select(*raw(attempts, columns)).where(
+            attempts.c.run_id == run_id, attempts.c.status == str(AttemptStatus.COMPLETED)
+        )
+        there = sa.select(*raw(checkpoints, [checkpoints.c.attempt_id])).where(checkpoints.c.run_id == run_id)
+        with self._database.reading() as connection:
+            known = set(connection.execute(there).scalars())
+            rows = [row for row in connection.execute(done).all() if row.id not in known]
+        return [_checkpoint_missing(row) for row in rows]
+
+    def newest(self, run_id: str) -> Checkpoint | None:
+        """The newest checkpoint that a run made, without its manifest and source; None: it made none."""
+        return next(self.before(run_id, None), None)
+
+    def before(self, run_id: str, seq: int | None) -> Iterator[Checkpoint]:
+        """Those that a run made up to a number, the newest first; those that cannot be read are left out."""
+        while True:
+            query = sa.select(*raw(checkpoints, _LISTED)).where(checkpoints.c.run_id == run_id)
+            if seq is not None:
+                query = query.where(checkpoints.c.seq <= seq)
+            with self._database.reading() as connection:
+                rows = connection.execute(query.order_by(checkpoints.c.seq.desc()).limit(_BATCH)).all()
+            yield from read_each(rows, read_listed_checkpoint)
+            if len(rows) < _BATCH:
+                return
+            seq = rows[-1].seq - 1
+
+    def after(self, run_id: str, seq: int) -> Found[Checkpoint]:
+        """The first checkpoint that a run made beyond a number, if it can be read."""
+        query = sa.select(*raw(checkpoints, _LISTED)).where(
+            checkpoints.c.run_id == run_id, checkpoints.c.seq > seq
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(checkpoints.c.seq).limit(1)).all()
+        return read_each(rows, read_listed_checkpoint)
 
     def ancestors(self, checkpoint_id: str) -> list[str]:
         """The checkpoint's id and those of its parents, newest first."""
@@ -62,37 +108,62 @@ class Checkpoints:
             return list(connection.execute(sa.select(path.c.id).order_by(path.c.age)).scalars())
 
 
-def checkpoint_values(
+def committed(
     draft: CheckpointDraft, transaction: RunTransaction[Direct], seq: int, attempt: Attempt | None
-) -> dict[str, Any]:
-    """The row of a draft."""
-    return {
-        "id": draft.id,
-        "run_id": transaction.row.id,
-        "seq": seq,
-        "parent": draft.parent,
-        "step": draft.step,
-        "slot": draft.slot,
-        "key": draft.key,
-        "origin": draft.origin,
-        "attempt_id": attempt.id if attempt else None,
-        "source": draft.source,
-        "source_hash": draft.source_hash,
-        "inputs": dict(draft.inputs),
-        "outputs": blob_to_json(draft.outputs),
-        "manifest": draft.manifest,
-        "mac": draft.mac,
-        "seconds": draft.seconds,
-        "created_at": transaction.now,
-    }
+) -> Checkpoint:
+    """What becomes of a draft in a transaction that has journalled it."""
+    return Checkpoint(
+        id=draft.id,
+        run_id=transaction.row.id,
+        seq=seq,
+        parent=draft.parent,
+        step=draft.step,
+        slot=draft.slot,
+        key=draft.key,
+        origin=draft.origin,
+        attempt_id=attempt.id if attempt else None,
+        source=draft.source,
+        source_hash=draft.source_hash,
+        inputs=dict(draft.inputs),
+        outputs=draft.outputs,
+        manifest=draft.manifest,
+        mac=draft.mac,
+        seconds=draft.seconds,
+        created_at=transaction.now,
+        entry=transaction.digest,
+    )
+
+
+def checkpoint_values(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The row of a record."""
+    values = {name: getattr(checkpoint, name) for name in _COLUMNS}
+    return {**values, "outputs": blob_to_json(checkpoint.outputs)}
 
 
 def checkpoint_of(values: dict[str, Any]) -> Checkpoint:
     """The record of a row."""
+    if not isinstance(values["inputs"], dict):
+        raise TypeError("its inputs are no JSON object")
     return Checkpoint(**{**values, "outputs": blob_from_json(values["outputs"])})
+
+
+def _checkpoint_missing(row: Row[Any]) -> RowDamaged:
+    error = row_damaged(checkpoints, row, "it is missing")
+    made = RowDamaged(
+        f"The checkpoint of step {row.step} (attempt {row.number} of run {row.run_id}) is missing: what the step left "
+        "is lost.",
+        hint=error.hint,
+    )
+    made.values = error.values
+    return made
 
 
 @row_of(checkpoints)
 def read_checkpoint(row: Row[Any], **columns: Any) -> Checkpoint:
     """The record of a row; ``columns`` stand for those that were not selected."""
     return checkpoint_of({**row._mapping, **columns})
+
+
+def read_listed_checkpoint(row: Row[Any]) -> Checkpoint:
+    """The record of a row without its manifest and source."""
+    return read_checkpoint(row, manifest=b"", source="")

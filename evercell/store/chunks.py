@@ -18,7 +18,7 @@ from evercell.core.errors import ChunkMissing
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.packs import pack_folder
-from evercell.store.rows import row_of
+from evercell.store.rows import raw, row_of
 from evercell.store.schema import chunks, packs
 
 _BATCH = 500
@@ -37,8 +37,8 @@ class Chunks:
         wanted = set(digests)
         with self._database.reading() as connection:
             for batch in _batches(sorted(wanted)):
-                query = sa.select(chunks.c.digest).where(chunks.c.digest.in_(batch))
-                wanted -= {bytes(digest) for digest in connection.execute(query).scalars()}
+                query = sa.select(*raw(chunks, [chunks.c.digest])).where(chunks.c.digest.in_(batch))
+                wanted -= set(connection.execute(query).scalars())
         return wanted
 
     def find(self, digests: Iterable[bytes]) -> dict[bytes, StoredChunk]:
@@ -60,35 +60,45 @@ class Chunks:
         start, length = sa.cast(chunks.c.start + 1, sa.Integer), sa.cast(chunks.c.length, sa.Integer)
         inside = sa.and_(chunks.c.start >= 0, chunks.c.length.between(0, packs.c.size - chunks.c.start))
         part = sa.case((inside, sa.func.substr(packs.c.data, start, length))).label("part")
-        query = sa.select(chunks, part, inside.label("is_inside"))
+        query = sa.select(*raw(chunks), part, inside.label("is_inside"))
         query = query.join(packs, packs.c.id == chunks.c.pack_id)
         query = query.where(chunks.c.digest.in_(batch)).order_by(chunks.c.pack_id, chunks.c.start)
         for row in connection.execute(query):
-            digest = bytes(row.digest)
-            if not row.is_inside:
-                raise _missing(digest, f"its place lies outside of its pack {row.pack_id}")
-            if row.part is None:
-                file = files.get(row.pack_id)
-                if file is None:
-                    file = files[row.pack_id] = _PackFile(pack_folder(self._database) / row.pack_id)
-                read = partial(file.read_into, digest, row.start)
-            else:
-                read = partial(_copy_into, digest, row.pack_id, bytes(row.part))
-            yield digest, _stored_chunk(row, digest, read)
+            chunk = _stored_chunk(row, self._reader_of(row, files))
+            yield chunk.digest, chunk
+
+    def _reader_of(self, row: Any, files: dict[str, _PackFile]) -> Callable[[memoryview], None]:
+        """What reads the chunk of a row; whoever asks for its bytes makes room for no more than there are."""
+        digest = row.digest
+        if not row.is_inside:
+            raise _missing(digest, f"its place lies outside of its pack {row.pack_id}")
+        if row.part is not None:
+            return partial(_copy_into, digest, row.pack_id, row.part)
+        file = files.get(row.pack_id)
+        if file is None:
+            file = files[row.pack_id] = _PackFile(pack_folder(self._database) / row.pack_id)
+        if row.start + row.length > file.size_for(digest):
+            raise _missing(digest, f"its pack {row.pack_id} is cut short")
+        return partial(file.read_into, digest, row.start)
 
     def stored_sizes(self, digests: Iterable[bytes]) -> dict[bytes, int]:
         """How many bytes the chunks take in the store, by digest; those that are not there are left out."""
         found: dict[bytes, int] = {}
         with self._database.reading() as connection:
             for batch in _batches(sorted(set(digests))):
-                query = sa.select(chunks.c.digest, chunks.c.length).where(chunks.c.digest.in_(batch))
-                found.update((bytes(row.digest), row.length) for row in connection.execute(query))
+                query = sa.select(*raw(chunks)).where(chunks.c.digest.in_(batch))
+                found.update(_stored_size(row) for row in connection.execute(query))
         return found
 
 
 @row_of(chunks)
-def _stored_chunk(row: Row[Any], digest: bytes, read: Callable[[memoryview], None]) -> StoredChunk:
-    return StoredChunk(digest, row.size, Codec(row.codec), row.length, read)
+def _stored_chunk(row: Row[Any], read: Callable[[memoryview], None]) -> StoredChunk:
+    return StoredChunk(row.digest, row.size, Codec(row.codec), row.length, read)
+
+
+@row_of(chunks)
+def _stored_size(row: Row[Any]) -> tuple[bytes, int]:
+    return row.digest, row.length
 
 
 class _PackFile:
@@ -97,7 +107,17 @@ class _PackFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle: int | None = None
+        self._size: int | None = None
         self._lock = Lock()
+
+    def size_for(self, digest: bytes) -> int:
+        """Its bytes; ``digest`` names the part that is lost where it is gone."""
+        if self._size is None:
+            try:
+                self._size = self._path.stat().st_size
+            except OSError:
+                raise _missing(digest, f"its pack {self._path} is gone") from None
+        return self._size
 
     def read_into(self, digest: bytes, start: int, view: memoryview) -> None:
         """Fill a buffer from the pack; ``digest`` names the part where it is missing."""
@@ -115,8 +135,8 @@ class _PackFile:
             return self._handle
 
 
-def _copy_into(digest: bytes, pack_id: str, data: bytes, view: memoryview) -> None:
-    if len(data) != len(view):
+def _copy_into(digest: bytes, pack_id: str, data: object, view: memoryview) -> None:
+    if not isinstance(data, bytes) or len(data) != len(view):
         raise _missing(digest, f"its pack {pack_id} is cut short")
     view[:] = data
 

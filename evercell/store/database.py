@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
 from evercell.core.clock import Clock
@@ -19,6 +22,7 @@ from evercell.store.outages import Outages
 from evercell.store.prepared import Direct
 from evercell.store.run_transaction import RunTransaction, begin_on_run, begin_under_lease
 from evercell.store.schema import meta
+from evercell.store.store_files import WatchedPath, file_replaced, log_removed
 
 _SERVER_TIME = sa.select(sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)))
 
@@ -42,13 +46,18 @@ class Database:
         """Path of the SQLite file, None on PostgreSQL."""
         self.clock = clock
         self._lease_clock = lease_clock or (clock if self.path is not None else None)
+        self._has_log = False
+        self._file = WatchedPath(Path(self.path)) if self.path is not None else None
         self._engine = connect(url, create=create, stuck_after=stuck_after)
         self._writing_engine = writing(self._engine)
         self._snapshot_engine = snapshots(self._engine)
-        self.direct = DirectConnection(self._engine, self.url)
+        self.direct = DirectConnection(self._engine, self.url, self)
         self.outages = Outages(self._explain_busy)
         try:
             self.store_id = self._read_store_id()
+            if self._file is not None:
+                self._file.look()
+                event.listen(self._engine, "do_connect", self._refuse_to_make_another)
         except BaseException:
             self.close()
             raise
@@ -56,12 +65,51 @@ class Database:
     def _read_store_id(self) -> str:
         with self.reading() as connection:
             found = connection.execute(sa.select(meta.c.value).where(meta.c.key == "store_id")).scalar()
-        if found is None:
+        if not isinstance(found, str) or not found.isascii():
             raise StoreUnavailable(
                 f"The store {self.url} has lost its name, to which its saved state is bound.",
                 hint="Put it back from a backup, or set EVERCELL_STORE to another store.",
             )
-        return str(found)
+        return found
+
+    def require_file(self) -> None:
+        """Raise `StoreReplaced` where the database's file is not the one that was opened. (Of SQLite.)
+
+        Where a copy of the same store lies there, the next transaction takes that up.
+        """
+        file = self._file
+        if file is None:
+            return
+        if not file.is_same():
+            is_gone = file.is_gone()
+            if not is_gone:
+                self._take_up_copy(file)
+            raise file_replaced(file.path, is_gone=is_gone)
+
+    def require_files(self) -> None:
+        """The same in a transaction that writes: there the log is open, too."""
+        self.require_file()
+        if self._file is None:
+            return
+        if os.path.exists(f"{self._file.path}-wal"):  # noqa: PTH110  at every commit
+            self._has_log = True
+        elif self._has_log:
+            raise log_removed(self._file.path)
+
+    def _take_up_copy(self, file: WatchedPath) -> None:
+        self._engine.dispose()
+        with suppress(StoreError):
+            file.forget()
+            if self._read_store_id() == self.store_id:
+                file.look()
+                return
+        self._engine.dispose()
+        file.refuse()
+
+    def _refuse_to_make_another(self, *_: object) -> None:
+        """SQLite would make an empty file where the store's own is gone."""
+        if self._file is not None and self._file.is_known and self._file.is_gone():
+            raise file_replaced(self._file.path, is_gone=True)
 
     def lease_now(self, connection: Connection) -> datetime:
         """The moment by the clock that leases live on, the same for all hosts: the server's, where there is one."""
@@ -101,6 +149,7 @@ class Database:
         """A transaction that writes."""
         with driver_errors(self.url), self._writing_engine.begin() as connection:
             yield connection
+            self.require_files()
 
     @contextmanager
     def run_transaction(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy.engine import Engine
 
@@ -16,14 +16,25 @@ from evercell.store.opening import driver_error_types, driver_errors
 from evercell.store.prepared import Direct
 
 
+class StoreFiles(Protocol):
+    """What a connection needs from whoever knows its files."""
+
+    def require_file(self) -> None:
+        """Raise `StoreReplaced` where the database's file is not the one that was opened."""
+
+    def require_files(self) -> None:
+        """The same in a transaction that writes, of its log, too."""
+
+
 class DirectConnection:
     """A driver's connection in autocommit mode, for one thread at a time; a broken one is opened anew."""
 
-    def __init__(self, engine: Engine, url: str) -> None:
-        """``url`` is what error messages show."""
+    def __init__(self, engine: Engine, url: str, files: StoreFiles | None = None) -> None:
+        """``url`` is what error messages show; ``files`` raises where a commit would be lost."""
         self._engine = engine
         self._is_postgres = engine.dialect.name == "postgresql"
         self._url = url
+        self._files = files
         self._lock = Lock()
         self._connection: Any = None
 
@@ -32,7 +43,10 @@ class DirectConnection:
         """For statements that each commit by themselves."""
         with self._lock, driver_errors(self._url):
             try:
-                yield self._direct()
+                direct = self._direct()
+                if self._files is not None:
+                    self._files.require_file()
+                yield direct
             except BaseException:
                 self._drop()  # it may be broken, or in the middle of something
                 raise
@@ -50,6 +64,8 @@ class DirectConnection:
                 direct.driver.execute("PRAGMA synchronous = NORMAL")
             direct = self._begin(direct)
             yield direct
+            if self._files is not None:
+                self._files.require_files()
             direct.driver.execute("COMMIT")
             if relaxed:
                 direct.driver.execute("PRAGMA synchronous = FULL")

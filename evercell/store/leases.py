@@ -9,14 +9,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from evercell.core.clock import utc_text
-from evercell.core.errors import LeaseHeld, LeaseLost
+from evercell.core.errors import LeaseHeld, LeaseLost, RowDamaged
 from evercell.core.records import EventKind, Holder, Lease
 from evercell.core.statuses import AttemptStatus
 from evercell.store.database import Database
+from evercell.store.journal import require_end
 from evercell.store.outages import asks_again
-from evercell.store.rows import row_of
+from evercell.store.rows import decoded, raw, read_each, row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import attempts, leases
+
+UNREADABLE = -1
+"""Stands for the token of a lease whose row cannot be read."""
 
 
 @asks_again
@@ -29,7 +33,7 @@ class Leases:
     def get(self, run_id: str) -> Lease | None:
         """The run's lease as it stands, expired or not; None after it was given back."""
         with self._database.reading() as connection:
-            row = connection.execute(sa.select(leases).where(leases.c.run_id == run_id)).first()
+            row = connection.execute(sa.select(*raw(leases)).where(leases.c.run_id == run_id)).first()
             return read_lease(row) if row else None
 
     def now(self) -> datetime:
@@ -40,7 +44,8 @@ class Leases:
     def all(self) -> dict[str, Lease]:
         """The leases that were not given back, expired or not, by run."""
         with self._database.reading() as connection:
-            return {row.run_id: read_lease(row) for row in connection.execute(sa.select(leases)).all()}
+            found = read_each(connection.execute(sa.select(*raw(leases))).all(), read_lease)
+        return {lease.run_id: lease for lease in found}
 
     def acquire(
         self,
@@ -53,14 +58,15 @@ class Leases:
     ) -> Lease:
         """Commit a lease with a new fencing token: whoever held one before cannot write any more.
 
-        Granted where none is held, the one held has expired, or its token is ``replacing``; else
-        `LeaseHeld`. Attempts that the former holder left running become ``interrupted``.
+        Granted where none is held, the one held has expired, or its token is ``replacing`` (`UNREADABLE`: its row
+        means nothing); else `LeaseHeld`. Attempts that the former holder left running become ``interrupted``.
         """
         with self._database.run_transaction(run_id) as transaction:
-            row = transaction.connection.execute(sa.select(leases).where(leases.c.run_id == run_id)).first()
+            require_end(transaction)
+            row = self._former(transaction, is_forced=replacing == UNREADABLE)
             now = self._database.lease_now(transaction.connection)
             if row is not None and row.session_id == session_id:
-                return read_lease(row)  # committed before, and nobody was told
+                return _lease_of(row)  # committed before, and nobody was told
             if row is not None and row.expires_at > now and row.token != replacing:
                 raise LeaseHeld(
                     f"Run {transaction.row.name} is held by {row.owner}@{row.host}, process {row.pid}, "
@@ -72,9 +78,17 @@ class Leases:
             self._interrupt_attempts(transaction, lease.token)
         return lease
 
-    def _put_lease(
-        self, transaction: RunTransaction[Connection], lease: Lease, former: Row[Any] | None
-    ) -> None:
+    def _former(self, transaction: RunTransaction[Connection], *, is_forced: bool) -> Any:
+        query = sa.select(*raw(leases)).where(leases.c.run_id == transaction.row.id)
+        row = transaction.connection.execute(query).first()
+        try:
+            return decoded(leases, row) if row is not None else None
+        except RowDamaged:
+            if not is_forced:
+                raise
+            return None  # whoever it was: the new token keeps them from writing
+
+    def _put_lease(self, transaction: RunTransaction[Connection], lease: Lease, former: Any) -> None:
         transaction.connection.execute(sa.delete(leases).where(leases.c.run_id == lease.run_id))
         transaction.connection.execute(
             sa.insert(leases).values(
@@ -137,5 +151,10 @@ def _holder_data(holder: Holder) -> dict[str, Any]:
 @row_of(leases)
 def read_lease(row: Row[Any]) -> Lease:
     """The record of a row."""
+    return _lease_of(row)
+
+
+def _lease_of(row: Any) -> Lease:
+    """The record of what `row_of` decoded."""
     holder = Holder(row.host, row.boot, row.pid, row.started, row.owner)
     return Lease(row.run_id, row.session_id, row.token, holder, row.acquired_at, row.expires_at)

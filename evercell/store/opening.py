@@ -17,12 +17,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DisconnectionError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 
 from evercell.core.errors import (
     RowDamaged,
     SqliteTooOld,
     StoreError,
+    StoreFull,
     StoreReadOnly,
     StoreTooNew,
     StoreUnavailable,
@@ -30,6 +36,7 @@ from evercell.core.errors import (
 from evercell.core.faults import reach
 from evercell.core.ids import new_id
 from evercell.store import schema
+from evercell.store.disk_room import has_no_room, is_full, no_room, opens_only_unchanged, path_of
 
 OLDEST_SQLITE = (3, 40, 0)
 OPENING_SECONDS = 30
@@ -135,6 +142,8 @@ def _engine(url: URL, stuck_after: float) -> Engine:
             pool_size=5,
             pool_reset_on_return=None,  # every transaction is ended by its context manager
         )
+        event.listen(engine, "do_connect", _open_unchanged)
+        event.listen(engine, "checkout", _open_again)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -182,6 +191,25 @@ def _is_read_only(path: Path) -> bool:
     return path.exists() and not (os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK))
 
 
+_UNCHANGED = "evercell_unchanged"
+
+
+def _open_unchanged(dialect: object, record: Any, args: list[Any], options: dict[str, Any]) -> None:  # noqa: ARG001
+    """On a disk without any room SQLite reads a database only if nothing is laid beside it."""
+    path = Path(str(args[0]))
+    if not options.get("uri") and opens_only_unchanged(path):
+        args[0] = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        options["uri"] = True
+        record.info[_UNCHANGED] = path
+
+
+def _open_again(connection: Any, record: Any, proxy: object) -> None:  # noqa: ARG001
+    """Once there is room a connection that only reads is given up for another one."""
+    path = record.info.get(_UNCHANGED)
+    if path is not None and not has_no_room(path):
+        raise DisconnectionError
+
+
 def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {1000 * OPENING_SECONDS}")
@@ -189,6 +217,8 @@ def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+    # damaged text is met in its row, by `rows`; the driver's own refusal would take all rows of a query along
+    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
 
 
 def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
@@ -293,14 +323,19 @@ def driver_errors(shown: str) -> Iterator[None]:
     except SQLAlchemyError as error:
         raise _explained(shown, str(getattr(error, "orig", None) or error)) from error
     except OSError as error:
+        if is_full(error) and (path := path_of(shown)) is not None:
+            raise no_room(path) from error
         raise StoreError(
             f"A pack of the store {shown} could not be written or read: {os.strerror(error.errno or 0)}.",
             hint="Free some disk space or mend the folder; nothing was committed.",
         ) from error
-    except (
-        UnicodeDecodeError
-    ) as error:  # SQLite quotes the damaged text in its message, which the driver cannot read
+    except UnicodeDecodeError as error:
+        # SQLite quotes the damaged text in its message, which the driver cannot read
         raise _explained(shown, "database disk image is malformed") from error
+    except UnicodeEncodeError as error:
+        raise _contradicts(shown, "text in it is none") from error
+    except OverflowError as error:
+        raise _contradicts(shown, "a number in it is larger than any that it may hold") from error
     except Exception as error:
         if not isinstance(error, driver_error_types()):
             raise
@@ -313,21 +348,47 @@ def driver_error_types() -> tuple[type[Exception], ...]:
     return (sqlite3.Error,) if psycopg is None else (sqlite3.Error, psycopg.Error)
 
 
+_CONTRADICTIONS = ("constraint failed", "violates", "out of range")
+"""What the databases say of what the rows that are there rule out."""
+
+
+def _contradicts(shown: str, why: str) -> RowDamaged:
+    return RowDamaged(
+        f"What was to be committed to the store {shown} contradicts a row that is there, which is damaged: {why}. "
+        "Nothing was committed.",
+        hint="`evercell verify` says which. To go on in a run of your own: %branch --from STEP. Otherwise put the "
+        "store back from a backup.",
+    )
+
+
+def _says_no_room(text: str, path: Path | None) -> bool:
+    """Whether a message says that the disk is full; of SQLite's some may mean it."""
+    if "disk is full" in text or "No space left" in text:
+        return True
+    may_mean_it = any(part in text for part in ("disk I/O error", "readonly", "unable to open"))
+    return may_mean_it and path is not None and has_no_room(path)
+
+
+def _server_full(shown: str, text: str) -> StoreFull:
+    return StoreFull(
+        f"The store {shown} cannot be written: the disk is full ({text}). Nothing was committed.",
+        hint="Free some space on the database's server; the next commit then works.",
+    )
+
+
 def _explained(shown: str, message: str) -> StoreError:
     text = message.strip().split("\n")[0]
+    path = path_of(shown)
+    if _says_no_room(text, path):
+        return no_room(path) if path is not None else _server_full(shown, text)
+    if any(words in text for words in _CONTRADICTIONS):
+        return _contradicts(shown, text)
     if "readonly" in text or "read-only" in text:
         return StoreReadOnly(
             f"The store {shown} can only be read: {text}.",
             hint="Give yourself the right to write to it (file and folder), or set EVERCELL_STORE elsewhere.",
         )
-    if "decode" in text:
-        return RowDamaged(
-            f"A row of the store {shown} cannot be read: {text}.",
-            hint="`evercell verify` says what else is damaged. Put the store back from a backup.",
-        )
-    if "disk is full" in text:
-        hint = "Free some disk space; nothing was committed."
-    elif "malformed" in text:
+    if "malformed" in text:
         hint = "Its file is damaged: put it back from a backup, or save what can be read with `sqlite3 FILE .recover`."
     elif "not a database" in text:
         hint = "Set EVERCELL_STORE to an evercell store or to a new file."

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from evercell.core.errors import StoreError
+from evercell.core.errors import StoreError, StoreFull, StoreReplaced
 
 QUIET_SECONDS = 5.0
 """How long a database may be held by another writer before anybody is told: commits of large states take their time."""
@@ -138,6 +138,8 @@ def _asking_again(method: Callable[..., R]) -> Callable[..., R]:
 
 def may_pass(error: StoreError) -> bool:
     """Whether the database may answer later: it is away, busy or full, and not damaged or another one."""
+    if isinstance(error, StoreFull | StoreReplaced):
+        return True
     cause = _cause(error)
     if isinstance(cause, sqlite3.Error):
         return _sqlite_code(cause) in _PASSING_SQLITE

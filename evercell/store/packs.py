@@ -14,10 +14,12 @@ import sqlalchemy as sa
 from evercell.core.chunks import Chunk, Supply
 from evercell.core.ids import new_id
 from evercell.store.database import Database
+from evercell.store.disk_room import RESERVE, is_full, no_room, room_at
 from evercell.store.opening import driver_errors
 from evercell.store.prepared import Direct, Prepared, insert_into
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import chunks, packs
+from evercell.store.store_files import WatchedPath, packs_replaced
 
 SMALL_PACK = 64 * 1024
 """Up to this many bytes a pack is a row of the database, beyond it a file (on SQLite)."""
@@ -58,9 +60,24 @@ class PackWriter:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._folder = WatchedPath(pack_folder(database)) if database.path is not None else None
+        self._newest: str | None = None
+        """Name of the file written last."""
+        if self._folder is not None:
+            self._folder.look()
+
+    def require_folder(self) -> None:
+        """Raise `StoreReplaced` where the packs' folder is not the one that was there; a copy of it is taken up."""
+        folder = self._folder
+        if folder is None or folder.is_same():
+            return
+        if folder.is_gone() or (self._newest is not None and not (folder.path / self._newest).exists()):
+            raise packs_replaced(folder.path, is_gone=folder.is_gone())
+        folder.look()
 
     def pack(self, new: Supply) -> Iterable[Packed]:
         """Put chunks into packs. A file is whole on disk before this returns; no row names it yet."""
+        self.require_folder()
         if not new.size:
             return []
         if self._database.path is not None and new.size > SMALL_PACK:
@@ -74,16 +91,32 @@ class PackWriter:
         folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         if fresh:
             _sync_folder(folder.parent)
+        if self._folder is not None and not self._folder.is_known:
+            self._folder.look()
         name = new_id()
         rows = _Rows(name)
-        with (folder / name).open("xb", buffering=_BUFFERED) as file:
-            for chunk in new:
-                rows.add(chunk)
-                file.write(chunk.data)
-            file.flush()
-            os.fsync(file.fileno())
-        _sync_folder(folder)
+        try:
+            with (folder / name).open("xb", buffering=_BUFFERED) as file:
+                for chunk in new:
+                    rows.add(chunk)
+                    file.write(chunk.data)
+                file.flush()
+                os.fsync(file.fileno())
+            _sync_folder(folder)
+            self._require_reserve(folder / name, new)
+        except BaseException as error:
+            (folder / name).unlink(missing_ok=True)  # half a pack would keep a full disk full
+            if isinstance(error, OSError) and is_full(error):
+                raise no_room(Path(str(self._database.path)), needed=new.size) from error
+            raise
+        self._newest = name
         return Packed(name, rows.size, None, rows.rows)
+
+    def _require_reserve(self, path: Path, new: Supply) -> None:
+        room = room_at(path)
+        if room is not None and room < RESERVE:
+            path.unlink()
+            raise no_room(Path(str(self._database.path)), needed=new.size)
 
     def insert(self, transaction: RunTransaction[Direct], packed: Iterable[Packed]) -> None:
         """Write the rows of packs and their chunks."""

@@ -13,9 +13,10 @@ from sqlalchemy.engine import Connection
 
 from evercell.core.canonical import canonical_json
 from evercell.core.clock import Clock
-from evercell.core.errors import LeaseLost
+from evercell.core.errors import LeaseLost, RowDamaged
 from evercell.core.records import EventKind, Lease
 from evercell.store.prepared import Direct, Prepared
+from evercell.store.rows import decoded, raw
 from evercell.store.schema import events, leases, microseconds, runs
 
 GENESIS = bytes(32)
@@ -31,7 +32,7 @@ _RUN_COLUMNS = (
     runs.c.journal_digest,
     runs.c.asked,
 )
-_RUN = sa.select(*_RUN_COLUMNS).where(runs.c.id == sa.bindparam("run")).with_for_update()
+_RUN = sa.select(*raw(runs, _RUN_COLUMNS)).where(runs.c.id == sa.bindparam("run")).with_for_update()
 _RUN_AND_LEASE = (
     sa.select(*_RUN_COLUMNS, leases.c.token, leases.c.session_id, leases.c.owner, leases.c.host, leases.c.pid)
     .select_from(runs.outerjoin(leases, leases.c.run_id == runs.c.id))
@@ -88,6 +89,11 @@ class RunTransaction(Generic[C]):
         self._digest = digest
         return self._seq
 
+    @property
+    def digest(self) -> bytes:
+        """The digest of the newest entry, which covers all before it."""
+        return self._digest
+
     def finish(self) -> None:
         """Write the gathered events and the run's row. Nothing is left to write afterwards."""
         if self._entries:
@@ -103,17 +109,29 @@ class RunTransaction(Generic[C]):
 
 def begin_on_run(connection: Connection, run_id: str, clock: Clock) -> RunTransaction[Connection]:
     """A transaction on a run whose row nobody else can change until it ends."""
-    row = connection.execute(_RUN, {"run": run_id}).one()
-    return RunTransaction(connection, row, clock())
+    row = connection.execute(_RUN, {"run": run_id}).first()
+    if row is None:
+        raise _run_gone(run_id)
+    return RunTransaction(connection, decoded(runs, row), clock())
 
 
 def begin_under_lease(connection: C, lease: Lease, clock: Clock) -> RunTransaction[C]:
     """The same for the holder of a lease. Raises `LeaseLost` where another session took over."""
-    row: Any = _LeasedRow(*_SELECT_LEASED.run(connection, {"run": lease.run_id}).fetchone())
+    found = _SELECT_LEASED.run(connection, {"run": lease.run_id}).fetchone()
+    if found is None:
+        raise _run_gone(lease.run_id)
+    row = decoded(runs, _LeasedRow(*found))
     # PostgreSQL reads the run anew where it had to wait for its row, but not the lease: both have to be ours
     if row.fence != lease.token or row.token != lease.token or row.session_id != lease.session_id:
         raise _lease_lost(row)
     return RunTransaction(connection, row, clock())
+
+
+def _run_gone(run_id: str) -> RowDamaged:
+    return RowDamaged(
+        f"Run {run_id} is not in the store any more: its row is gone.",
+        hint="Put the store back from a backup. What is in memory stays: %evercell new starts a run with it.",
+    )
 
 
 def _lease_lost(row: Any) -> LeaseLost:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
@@ -14,12 +13,13 @@ from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
 from evercell.core.errors import IllegalTransition, LeaseHeld, RunNameTaken, RunNotFound, StepNotFound
+from evercell.core.found import Found
 from evercell.core.ids import ID_LENGTH, new_id
 from evercell.core.records import EventKind, Lease, NewRun, Run, RunRequest
 from evercell.core.statuses import RUN_TRANSITIONS, RunStatus
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
-from evercell.store.rows import row_of
+from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run
 from evercell.store.schema import checkpoints, leases, runs
 
@@ -31,6 +31,8 @@ RUN_COLUMNS = [
         "params", "created_at", "updated_at", "created_by",
     )
 ]  # fmt: skip
+
+_RAW_RUN = raw(runs, RUN_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ class Runs:
             connection.execute(sa.insert(runs), values)
         except IntegrityError as error:
             raise _NameRace from error
-        created = {"name": name, "notebook": new.notebook}
+        created: dict[str, Any] = {"name": name, "notebook": new.notebook}
+        if new.parent:
+            created |= {"parent": new.parent, "checkpoint": new.branch_point, "seq": seq}
         self._append_event(connection, run.id, EventKind.RUN_CREATED, created)
         if new.parent:
             branched = {"child": run.id, "name": name, "checkpoint": new.branch_point}
@@ -124,10 +128,10 @@ class Runs:
         """
         with self._database.reading() as connection:
             where = sa.or_(runs.c.id == ref, runs.c.name == ref)
-            found = connection.execute(sa.select(*RUN_COLUMNS).where(where)).all()
+            found = connection.execute(sa.select(*_RAW_RUN).where(where)).all()
             if not found and 4 <= len(ref) < ID_LENGTH:
                 begins = runs.c.id.startswith(ref.lower(), autoescape=True)
-                found = connection.execute(sa.select(*RUN_COLUMNS).where(begins).limit(2)).all()
+                found = connection.execute(sa.select(*_RAW_RUN).where(begins).limit(2)).all()
             if len(found) == 1:
                 return read_run(found[0])
             by_id = [row for row in found if row.id == ref]
@@ -142,17 +146,17 @@ class Runs:
             hint=f"Did you mean {close[0]!r}?" if close else "`evercell runs` lists them.",
         )
 
-    def all(self, *, notebook: str | None = None, limit: int | None = None) -> list[Run]:
+    def all(self, *, notebook: str | None = None, limit: int | None = None) -> Found[Run]:
         """Runs (of one notebook), the newest first."""
-        query = sa.select(*RUN_COLUMNS).order_by(runs.c.created_at.desc(), runs.c.id.desc())
+        query = sa.select(*_RAW_RUN).order_by(runs.c.created_at.desc(), runs.c.id.desc())
         if notebook is not None:
             query = query.where(runs.c.notebook == notebook)
         with self._database.reading() as connection:
-            return [read_run(row) for row in connection.execute(query.limit(limit)).all()]
+            return read_each(connection.execute(query.limit(limit)).all(), read_run)
 
     def latest(self, notebook: str) -> Run | None:
         """The run of this notebook that was written to last."""
-        query = sa.select(*RUN_COLUMNS).where(runs.c.notebook == notebook)
+        query = sa.select(*_RAW_RUN).where(runs.c.notebook == notebook)
         with self._database.reading() as connection:
             row = connection.execute(query.order_by(runs.c.updated_at.desc()).limit(1)).first()
             return read_run(row) if row else None
@@ -221,7 +225,8 @@ class Runs:
     def request(self, run_id: str) -> RunRequest | None:
         """What is wanted of a run from outside."""
         with self._database.reading() as connection:
-            row = connection.execute(sa.select(runs.c.id, runs.c.asked).where(runs.c.id == run_id)).first()
+            query = sa.select(*raw(runs, [runs.c.id, runs.c.asked])).where(runs.c.id == run_id)
+            row = connection.execute(query).first()
             return read_request(row) if row else None
 
 
@@ -232,7 +237,7 @@ class _NameRace(Exception):
 def change_status(transaction: RunTransaction[Any], status: RunStatus, *, reason: str = "") -> None:
     """Within a transaction: change the run's status and journal it; the same status is no change."""
     run = transaction.row
-    current = _status_in(run)
+    current = RunStatus(run.status)
     if status is current:
         return
     if status not in RUN_TRANSITIONS[current]:
@@ -248,17 +253,24 @@ def change_status(transaction: RunTransaction[Any], status: RunStatus, *, reason
 @row_of(runs)
 def read_run(row: Row[Any]) -> Run:
     """The record of a row with at least `RUN_COLUMNS`."""
+    return run_of(row)
+
+
+def run_of(row: Any) -> Run:
+    """The record of what `row_of` decoded."""
     values = {column.name: getattr(row, column.name) for column in RUN_COLUMNS}
+    if not isinstance(row.params, dict):
+        raise TypeError("its parameters are no JSON object")
     return Run(**{**values, "status": RunStatus(row.status)})
-
-
-@row_of(runs)
-def _status_in(row: Any) -> RunStatus:
-    return RunStatus(row.status)
 
 
 @row_of(runs)
 def read_request(row: Any) -> RunRequest | None:
     """What the row of a run says is wanted of it from outside."""
-    stored = json.loads(row.asked) if isinstance(row.asked, str) else row.asked
+    return request_of(row)
+
+
+def request_of(row: Any) -> RunRequest | None:
+    """The request in what `row_of` decoded."""
+    stored = row.asked
     return RunRequest(stored["what"], stored["by"], stored["at"]) if stored else None

@@ -26,13 +26,14 @@ from sqlalchemy import (
     text,
 )
 
-from evercell.core.errors import RowDamaged
 from evercell.core.statuses import AttemptStatus, RunStatus
 
-REVISION = "0005"
+REVISION = "0006"
 """The migration that leads to this schema."""
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+_DECODER = json.JSONDecoder()
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,10 +48,12 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is not None and type(value) is not int:
+            raise TypeError(f"is no time: {str(value)[:60]!r}")
         try:
             return None if value is None else _EPOCH + timedelta(microseconds=value)
-        except (OverflowError, TypeError) as error:
-            raise _damaged(value, "is no time") from error
+        except OverflowError as error:
+            raise ValueError(f"is no time: {value}") from error
 
 
 def microseconds(moment: datetime) -> int:
@@ -68,17 +71,15 @@ class JsonText(TypeDecorator[Any]):
         return None if value is None else _ENCODER.encode(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        if value is None:
+            return None
         try:
-            return None if value is None else json.loads(value)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise _damaged(value, "is not JSON") from error
-
-
-def _damaged(value: object, why: str) -> RowDamaged:
-    return RowDamaged(
-        f"A value in the store cannot be read: {str(value)[:60]!r} {why}.",
-        hint="`evercell verify` says where it is. Put the store back from a backup.",
-    )
+            made = _DECODER.decode(value)
+            if not value.isascii() or "\\u" in value:
+                _ENCODER.encode(made).encode()  # halves of characters, which no evercell wrote
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"is not JSON: {str(value)[:60]!r}") from error
+        return made
 
 
 def _one_of(column: str, statuses: type[StrEnum], name: str) -> CheckConstraint:
@@ -175,6 +176,9 @@ checkpoints = Table(
     Column("mac", LargeBinary, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("created_at", Moment, nullable=False),
+    # digest of its entry in the journal, and the signature of the row; NULL in rows from before 0006
+    Column("entry", LargeBinary),
+    Column("seal", LargeBinary),
     Index("checkpoints_by_seq", "run_id", "seq", unique=True),
 )
 

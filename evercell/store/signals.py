@@ -12,7 +12,7 @@ from evercell.core.records import Signal
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.prepared import Prepared, insert_into
-from evercell.store.rows import row_of
+from evercell.store.rows import raw, row_of
 from evercell.store.schema import signals
 
 
@@ -37,7 +37,7 @@ class Signals:
 
     def get(self, run_id: str, name: str) -> Signal | None:
         """The signal of a name, None while there is none."""
-        query = sa.select(signals).where(signals.c.run_id == run_id, signals.c.name == name)
+        query = sa.select(*raw(signals)).where(signals.c.run_id == run_id, signals.c.name == name)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
         return read_signal(row) if row is not None else None

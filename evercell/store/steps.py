@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.engine import Row
 from evercell.core.chunks import Blob, Supply, blob_from_json, blob_to_json
 from evercell.core.errors import RunPaused
 from evercell.core.faults import reach
+from evercell.core.found import Found
 from evercell.core.ids import new_id
 from evercell.core.records import (
     Attempt,
@@ -23,14 +25,14 @@ from evercell.core.records import (
     Step,
 )
 from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus
-from evercell.store.checkpoints import checkpoint_of, checkpoint_values, read_checkpoint
+from evercell.store.checkpoints import checkpoint_values, committed, read_checkpoint
 from evercell.store.database import Database
 from evercell.store.outages import asks_again, is_asked_again
 from evercell.store.packs import PackWriter
 from evercell.store.prepared import Direct, Prepared, insert_into
-from evercell.store.rows import row_of
+from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_transaction import RunTransaction
-from evercell.store.runs import change_status, read_request
+from evercell.store.runs import change_status, request_of
 from evercell.store.schema import attempts, checkpoints, steps
 
 _NEW_STEP = {
@@ -132,7 +134,7 @@ class Steps:
 
     def _attempt(self, attempt_id: str) -> Attempt | None:
         with self._database.reading() as connection:
-            row = connection.execute(sa.select(attempts).where(attempts.c.id == attempt_id)).first()
+            row = connection.execute(sa.select(*raw(attempts)).where(attempts.c.id == attempt_id)).first()
             return read_attempt(row) if row is not None else None
 
     def _count_attempt(self, transaction: RunTransaction[Direct], step: str, cell_id: str | None) -> int:
@@ -179,10 +181,12 @@ class Steps:
         *,
         calls: Mapping[str, Any] | None = None,
         may_be_there: bool = False,
+        seal: Callable[[Checkpoint], bytes] | None = None,
     ) -> Checkpoint:
         """Commit outputs, state and completion, and move the run's head, in one transaction.
 
         ``calls`` goes into the journal's entry: how many durable calls the step made, and a digest of them.
+        ``seal`` signs the row once its number is known.
 
         The chunks are on disk before it begins to commit; without the commit nothing names them. ``may_be_there``:
         it may have been committed before, though nobody was told.
@@ -204,17 +208,21 @@ class Steps:
             if kind is EventKind.STEP_REPLAYED:
                 change_status(transaction, RunStatus.RUNNING)
             seq = transaction.append_event(kind, data)
-            values = checkpoint_values(draft, transaction, seq, attempt)
-            _INSERT_CHECKPOINT.run(transaction.connection, values)
+            checkpoint = committed(draft, transaction, seq, attempt)
+            if seal is not None:
+                checkpoint = replace(checkpoint, seal=seal(checkpoint))
+            _INSERT_CHECKPOINT.run(transaction.connection, checkpoint_values(checkpoint))
             transaction.changes["head"] = draft.id
             transaction.finish()
             reach("after_chunks_before_commit")
         reach("after_commit_before_reply")
-        return checkpoint_of(values)
+        return checkpoint
 
     def _checkpoint(self, checkpoint_id: str) -> Checkpoint | None:
         with self._database.reading() as connection:
-            row = connection.execute(sa.select(checkpoints).where(checkpoints.c.id == checkpoint_id)).first()
+            row = connection.execute(
+                sa.select(*raw(checkpoints)).where(checkpoints.c.id == checkpoint_id)
+            ).first()
             return read_checkpoint(row) if row is not None else None
 
     def _end_attempt(
@@ -242,27 +250,28 @@ class Steps:
         with self._database.direct_transaction(lease) as transaction:
             change_status(transaction, RunStatus.RUNNING)
             transaction.append_event(
-                EventKind.STEP_REPLAYED, {"step": checkpoint.step, "checkpoint": checkpoint.id}
+                EventKind.STEP_REPLAYED,
+                {"step": checkpoint.step, "checkpoint": checkpoint.id, "head": move_head},
             )
             if move_head:
                 transaction.changes["head"] = checkpoint.id
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def of_run(self, run_id: str) -> list[Step]:
+    def of_run(self, run_id: str) -> Found[Step]:
         """The steps that were attempted in a run, in order of their first attempt."""
-        query = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position)
+        query = sa.select(*raw(steps)).where(steps.c.run_id == run_id).order_by(steps.c.position)
         with self._database.reading() as connection:
-            return [read_step(row) for row in connection.execute(query).all()]
+            return read_each(connection.execute(query).all(), read_step)
 
-    def attempts(self, run_id: str, *, step: str | None = None) -> list[Attempt]:
+    def attempts(self, run_id: str, *, step: str | None = None) -> Found[Attempt]:
         """The attempts of a run (at one step), oldest first."""
-        query = sa.select(attempts).where(attempts.c.run_id == run_id)
+        query = sa.select(*raw(attempts)).where(attempts.c.run_id == run_id)
         if step is not None:
             query = query.where(attempts.c.step == step)
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(attempts.c.started_at, attempts.c.number)).all()
-            return [read_attempt(row) for row in rows]
+            return read_each(rows, read_attempt)
 
 
 def _kind(attempt: Attempt | None, draft: CheckpointDraft) -> EventKind:
@@ -272,7 +281,7 @@ def _kind(attempt: Attempt | None, draft: CheckpointDraft) -> EventKind:
 
 
 def _refuse_paused(transaction: RunTransaction[Direct]) -> None:
-    request = read_request(transaction.row)
+    request = request_of(transaction.row)
     if request is not None and request.what == PAUSE:
         name = transaction.row.name
         raise RunPaused(

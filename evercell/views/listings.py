@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evercell.core.clock import utc_text
+from evercell.core.found import Found
 from evercell.core.vocabulary import MAGICS
 from evercell.engine.inspection import VariableRow
 from evercell.engine.listing import ApprovalRow, RunRow, StepRow, list_steps, run_row
@@ -32,8 +33,10 @@ def runs_view(rows: Sequence[RunRow], *, here: str | None = None) -> Table:
         for row in rows
     ]
     if not body:
-        return Table("No runs yet.", (), (), "The first %%step of a notebook starts one.")
-    return Table("", ("run", "", "status", "id", "created", "notebook"), body)
+        return Table(
+            "No runs yet.", (), (), damage_text(rows) or "The first %%step of a notebook starts one."
+        )
+    return Table("", ("run", "", "status", "id", "created", "notebook"), body, damage_text(rows))
 
 
 def steps_view(run: RunRow, rows: Sequence[StepRow]) -> Table:
@@ -50,7 +53,8 @@ def steps_view(run: RunRow, rows: Sequence[StepRow]) -> Table:
         for row in rows
     ]
     title = f"Run {run.run.name} ({run.run.id}), {run.standing}"
-    return Table(title, ("step", "status", "attempts", "versions", "took", "completed"), body)
+    headings = ("step", "status", "attempts", "versions", "took", "completed")
+    return Table(title, headings, body, damage_text(rows))
 
 
 def variables_view(title: str, rows: Sequence[VariableRow]) -> Table:
@@ -88,9 +92,9 @@ def approvals_view(rows: Sequence[ApprovalRow]) -> Table:
         for row in rows
     ]
     if not body:
-        return Table("Nothing waits for approval.", (), ())
+        return Table("Nothing waits for approval.", (), (), damage_text(rows))
     headings = ("id", "run", "step", "title", "asked", "until", "approvers", "outcome")
-    return Table("", headings, body)
+    return Table("", headings, body, damage_text(rows))
 
 
 def overview(session: Session) -> Table:
@@ -100,7 +104,12 @@ def overview(session: Session) -> Table:
     if run is None:
         return Table("This notebook has no run yet; its first %%step starts one.", (), (), footer)
     table = steps_view(run_row(session.workspace, run), list_steps(session.workspace, run))
-    return Table(table.title, table.headings, table.rows, footer)
+    return Table(table.title, table.headings, table.rows, f"{table.footer}\n{footer}".strip())
+
+
+def damage_text(rows: Sequence[object]) -> str:
+    """What a listing leaves out, since it is damaged: an error each."""
+    return "\n".join(map(str, rows.damaged)) if isinstance(rows, Found) else ""
 
 
 def _commands() -> str:

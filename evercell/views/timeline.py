@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evercell.core.clock import utc_text
+from evercell.core.found import Found
 from evercell.core.records import Event
 from evercell.views.table import Table
 
@@ -18,7 +19,8 @@ _HIDDEN = frozenset({"digest", "calls_digest", "key", "step_key", "mac", "host",
 def timeline_view(events: Iterable[Event]) -> Table:
     """One row an entry: when, what, and its data."""
     rows = [(utc_text(event.at), str(event.kind), _data_text(event.data)) for event in events]
-    return Table("", ("when", "what", ""), rows)
+    damage = events.damaged if isinstance(events, Found) else ()
+    return Table("", ("when", "what", ""), rows, "\n".join(map(str, damage)))
 
 
 def _data_text(data: Mapping[str, Any]) -> str:

@@ -103,7 +103,8 @@ class Inbox:
             return
         import ipywidgets
 
-        rows = {row.approval.id: row for row in list_approvals(self._workspace)[:_SHOWN]}
+        found = list_approvals(self._workspace)
+        rows = {row.approval.id: row for row in found[:_SHOWN]}
         new = [row for approval_id, row in rows.items() if approval_id not in self._entries]
         gone = [approval_id for approval_id in self._entries if approval_id not in rows]
         for row in new:
@@ -112,7 +113,8 @@ class Inbox:
             del self._entries[approval_id]
         if new or gone or not self._box.children:
             empty = [] if self._entries else [ipywidgets.Label(NOTHING_PENDING)]
-            self._box.children = [*self._entries.values(), *empty]
+            damaged = [ipywidgets.Label(one_line(str(error))) for error in found.damaged]
+            self._box.children = [*self._entries.values(), *empty, *damaged]
 
     def _entry(self, row: ApprovalRow) -> Any:
         """Its form below the name of its run."""

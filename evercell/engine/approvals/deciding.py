@@ -8,6 +8,7 @@ from typing import Any
 
 from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import ApprovalNotFound, NotAnApprover, UsageError
+from evercell.core.found import Found
 from evercell.engine.approvals.forms import fill
 from evercell.engine.workspace import Workspace
 
@@ -59,10 +60,11 @@ def _choice(approval: Approval, choice: str) -> str:
     )
 
 
-def waiting_for(workspace: Workspace, *, run_id: str | None = None) -> list[Approval]:
+def waiting_for(workspace: Workspace, *, run_id: str | None = None) -> Found[Approval]:
     """Pending approvals (of a run), the oldest first. Those whose time has passed are settled on the way."""
     found = workspace.store.approvals.pending(run_id=run_id)
-    return [a for a in (settled(workspace, approval) for approval in found) if a.decision is None]
+    pending = [a for a in (settled(workspace, approval) for approval in found) if a.decision is None]
+    return Found([*pending, *found.damaged])
 
 
 def pending_of_run(workspace: Workspace, run_ref: str) -> Approval:
@@ -74,6 +76,8 @@ def pending_of_run(workspace: Workspace, run_ref: str) -> Approval:
     found = waiting_for(workspace, run_id=run.id)
     if len(found) == 1:
         return found[0]
+    if not found and found.damaged:
+        raise found.damaged[0]
     if not found:
         raise ApprovalNotFound(
             f"Run {run.name} waits for no approval.", hint="`evercell inbox` lists what is pending."

@@ -12,6 +12,7 @@ from typing import Any
 
 from evercell.core.chunks import Supply
 from evercell.core.errors import CallFailed, NonDeterminism, NotKept, Tampered
+from evercell.core.found import Found
 from evercell.core.records import Call
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.order import CallIdentity
@@ -70,11 +71,21 @@ class CallLog:
             if self._calls is None:
                 step = self._step
                 found = step.workspace.store.calls.of_step(step.run_id, step.name, step.key)
+                self._require_whole(found)
                 self._by_position = {call.position: call for call in found if call.position >= 0}
                 self._inside = Counter(
                     outer for call in self._by_position.values() for outer in _outer_keys(call.key)
                 )
                 self._calls = {call.key: call for call in found}
+
+    def _require_whole(self, found: Found[Call]) -> None:
+        """Raise where a recorded call may be one of this step's, and cannot be told any more: none is made twice."""
+        step = self._step
+        if found.damaged:
+            raise found.damaged[0]
+        for call in step.workspace.store.calls.beside(step.run_id, step.name, step.key):
+            if isinstance(call.value, bytes):
+                verify_call(call, call.value, step.workspace.signer)
 
     def summary(self) -> Mapping[str, Any]:
         """How many calls there are, and a digest of them, for the journal."""
@@ -123,6 +134,9 @@ class CallLog:
 
     def _changed(self, identity: CallIdentity, expected: Call, found: Call | None) -> Result | None:
         step = self._step
+        for call in (expected, found):
+            if call is not None:
+                verify_call(call, self._content(call), step.workspace.signer)
         if step.on_change is OnChange.RERUN:
             self._forget_from(identity.position if identity.position >= 0 else -1 - identity.position)
             return None
@@ -143,10 +157,12 @@ class CallLog:
             self._calls = {call.key: call for call in kept}
             self._by_position = {call.position: call for call in kept}
 
+    def _content(self, call: Call) -> bytes:
+        value = call.value
+        return value if isinstance(value, bytes) else bytes(join(value, self._step.workspace.store.chunks))
+
     def _load_value(self, call: Call) -> Any:
-        content = call.value
-        if not isinstance(content, bytes):
-            content = bytes(join(content, self._step.workspace.store.chunks))
+        content = self._content(call)
         verify_call(call, content, self._step.workspace.signer)
         return self._step.values.loads(content)
 

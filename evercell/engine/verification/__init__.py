@@ -7,7 +7,7 @@ named by a checkpoint, an attempt or a call, the signatures of calls and signals
 from __future__ import annotations
 
 from evercell.core.chunks import Blob
-from evercell.core.errors import EvercellError, KeyUnusable, RowDamaged, StoreError, Tampered
+from evercell.core.errors import Damaged, EvercellError, KeyUnusable, RowDamaged, StoreError
 from evercell.core.records import Call
 from evercell.engine.calls.log import verify_call
 from evercell.engine.calls.signals import verify_signal
@@ -142,9 +142,9 @@ class _RunChecker:
         for signal in self._store.audit.signals(report.id):
             report.checked.signals += 1
             try:
-                if isinstance(signal, RowDamaged):
+                if isinstance(signal, Damaged):
                     raise signal
                 if self._state.signer is not None:
                     verify_signal(signal, self._state.signer)
-            except (RowDamaged, Tampered) as error:
+            except Damaged as error:
                 report.problems.append(Problem("signals", error.what, "Other signals.", error.hint))

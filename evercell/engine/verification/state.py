@@ -10,7 +10,7 @@ from evercell.core.records import Checkpoint, Run
 from evercell.engine.facts import altered_columns
 from evercell.engine.verification.content import ContentChecker
 from evercell.engine.verification.report import Problem, RunReport
-from evercell.state import OwnContent, Signer, cell_key, read_own
+from evercell.state import OwnContent, Signer, read_own
 from evercell.store import Store
 
 Progress = Callable[[str], None]
@@ -83,12 +83,7 @@ class StateChecker:
             return
         self._digests[checkpoint.id] = own.digest
         self._bases[checkpoint.id] = own.base[0] if own.base else None
-        altered = altered_columns(checkpoint, own.facts)
-        if own.parent != checkpoint.parent:
-            altered.append("parent")
-        if not _has_its_key(checkpoint):
-            altered.append("inputs or source_hash")
-        if altered:
+        if altered := altered_columns(checkpoint, own.facts, own.parent, self.signer):
             yield f"its {', '.join(altered)} is not what was signed"
         if not self._has_its_base(own):
             yield f"the manifest that it builds on (checkpoint {own.base[0] if own.base else ''}) is another one"
@@ -167,11 +162,3 @@ def _summarised(found: list[tuple[Checkpoint, str]], total: int) -> list[tuple[C
         ),
     )
     return [first, *(item for item in found if item[1] != NOT_SIGNED)]
-
-
-def _has_its_key(checkpoint: Checkpoint) -> bool:
-    try:
-        inputs = {name: bytes.fromhex(provenance) for name, provenance in checkpoint.inputs.items()}
-    except (ValueError, TypeError, AttributeError):
-        return False
-    return cell_key(checkpoint.source_hash, inputs) == checkpoint.key

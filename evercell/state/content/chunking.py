@@ -185,7 +185,9 @@ def compress(part: memoryview) -> bytes:
 
 
 def decompress(data: bytes | bytearray, size: int) -> bytes:
-    """What was compressed; raises `zstandard.ZstdError`."""
+    """What was compressed; raises `zstandard.ZstdError`, before it makes room for more than ``size`` bytes."""
+    if zstandard.frame_content_size(data) != size:
+        raise zstandard.ZstdError("the frame says that it has another size")
     if not hasattr(_of_this_thread, "decompressor"):
         _of_this_thread.decompressor = zstandard.ZstdDecompressor()
     made: bytes = _of_this_thread.decompressor.decompress(data, max_output_size=size)

@@ -101,6 +101,8 @@ class VerifiedManifest:
     deleted: frozenset[str]
     setup: tuple[tuple[str, str], ...]
     facts: Mapping[str, Any]
+    parent: str | None = None
+    """The checkpoint that it followed."""
     weight: int = 0
     """Bytes of all payloads since the last full one."""
     group_of: Mapping[str, str] = field(default_factory=dict)
@@ -237,6 +239,7 @@ def _merge(checkpoint: str, digest: bytes, chain: list[dict[str, Any]], weight: 
         deleted=frozenset(head["deleted"]),
         setup=tuple((name, source) for name, source in head["setup"]),
         facts=head["facts"],
+        parent=head.get("parent"),
         weight=weight,
         group_of={node: name for name, group in groups.items() for node in group.nodes},
         seal=_VERIFIED,
