@@ -5,7 +5,7 @@ SQLAlchemy opens it. Borrowing it from the pool anew for each commit would cost 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any
@@ -19,17 +19,19 @@ from evercell.store.prepared import Direct
 class DirectConnection:
     """A driver's connection in autocommit mode, for one thread at a time; a broken one is opened anew."""
 
-    def __init__(self, engine: Engine, url: str) -> None:
-        """``url`` is what error messages show."""
+    def __init__(self, engine: Engine, url: str, check: Callable[[], None] = lambda: None) -> None:
+        """``url`` is what error messages show; ``check`` raises where it may not be used."""
         self._engine = engine
         self._is_postgres = engine.dialect.name == "postgresql"
         self._url = url
+        self._check = check
         self._lock = Lock()
         self._connection: Any = None
 
     @contextmanager
     def autocommit(self) -> Iterator[Direct]:
         """For statements that each commit by themselves."""
+        self._check()
         with self._lock, driver_errors(self._url):
             try:
                 yield self._direct()
@@ -89,3 +91,14 @@ class DirectConnection:
                 connection.driver_connection.rollback()
         with suppress(Exception):
             connection.invalidate()
+
+
+def keep_for_ever(*objects: object) -> None:
+    """Never free these, not even when the process ends.
+
+    SQLite must not so much as close a connection in a forked child, and a pool that is freed ends what is under way.
+    """
+    import ctypes
+
+    for kept in objects:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))

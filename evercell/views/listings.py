@@ -46,11 +46,12 @@ def steps_view(run: RunRow, rows: Sequence[StepRow]) -> Table:
             str(row.versions or ""),
             "" if row.seconds is None else duration_text(row.seconds),
             "" if row.completed_at is None else ago_text(row.completed_at),
+            row.first_line,
         )
         for row in rows
     ]
     title = f"Run {run.run.name} ({run.run.id}), {run.standing}"
-    return Table(title, ("step", "status", "attempts", "versions", "took", "completed"), body)
+    return Table(title, ("step", "status", "attempts", "versions", "took", "completed", "first line"), body)
 
 
 def variables_view(title: str, rows: Sequence[VariableRow]) -> Table:
