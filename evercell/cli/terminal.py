@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from evercell.core.text import printable, printable_in_colour
 from evercell.views.table import Table, cell_text
-from evercell.views.text import printable, printable_in_colour
 
 _HIDDEN_IN_JSON = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What JSON may hold as it is, and a terminal obeys."""

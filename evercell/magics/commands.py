@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evercell.core.errors import UsageError
+from evercell.core.text import printable
 from evercell.engine.abandoning import abandon as abandon_run
 from evercell.engine.inspection import inspect_checkpoint
 from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
@@ -14,7 +15,6 @@ from evercell.engine.pausing import unpause as unpause_run
 from evercell.engine.session import Arrival, Session, SetupRunner
 from evercell.views.listings import overview, runs_view, steps_view, variables_view
 from evercell.views.table import Table
-from evercell.views.text import printable
 from evercell.widgets.inbox import show_pending
 
 
