@@ -18,6 +18,7 @@ class History:
         self._by_key: dict[tuple[str, bytes], str] = {}
         self._versions: dict[str, list[str]] = {}
         self._latest: dict[str, str] = {}
+        self._by_code: dict[tuple[str, bytes], str] = {}
         for checkpoint in store.checkpoints.visible(store.runs.lineage(run.id)):
             self.add(checkpoint)
         self.path: set[str] = set(store.checkpoints.ancestors(run.head)) if run.head else set()
@@ -27,6 +28,7 @@ class History:
         """A checkpoint that was committed just now. One that carries a replay is no version of its step."""
         self._by_key[checkpoint.slot, checkpoint.key] = checkpoint.id
         self._latest[checkpoint.step] = checkpoint.id
+        self._by_code[checkpoint.slot, checkpoint.source_hash] = checkpoint.id
         if checkpoint.is_execution:
             self._versions.setdefault(checkpoint.step, []).append(checkpoint.id)
 
@@ -37,6 +39,10 @@ class History:
     def latest(self, step: str) -> str | None:
         """Id of the newest checkpoint of a step, be it of an execution or of a replay."""
         return self._latest.get(step)
+
+    def latest_of_code(self, slot: str, source_hash: bytes) -> str | None:
+        """Id of the newest checkpoint of a cell with this code, whatever it was called."""
+        return self._by_code.get((slot, source_hash))
 
     def count(self, step: str) -> int:
         """How many versions a step has: how often it executed to its end."""

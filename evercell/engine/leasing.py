@@ -76,15 +76,21 @@ class HeldLease:
 
 
 def take_lease(
-    workspace: Workspace, run_id: str, *, take_over: bool = False, on_cancel: OnCancel | None = None
+    workspace: Workspace,
+    run_id: str,
+    *,
+    take_over: bool = False,
+    handed_over: int | None = None,
+    on_cancel: OnCancel | None = None,
 ) -> HeldLease:
-    """The lease of a run: free, expired, of a holder that is surely dead, or (``take_over``) by force.
+    """The lease of a run: free, expired, of a holder that is surely dead, or (``take_over``) by force; or the one
+    with the token ``handed_over``.
 
     Raises `LeaseHeld` where another living session has it.
     """
     store = workspace.store
     held = store.leases.get(run_id)
-    replacing = None
+    replacing = handed_over
     if held is not None and (take_over or is_gone(held.holder) or is_this_process(held.holder)):
         replacing = held.token  # (an extension that was reloaded meets the lease of its former self)
     lease = store.leases.acquire(

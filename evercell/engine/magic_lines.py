@@ -18,6 +18,8 @@ from evercell.engine.spec import check_step_name, parse_duration
 _WORD = re.compile(
     r"""(?P<flag>--[\w-]+=)?(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)')(?=\s|$)|(?P<bare>\S+)"""
 )
+_EXECUTED_HEADER = re.compile(rf"(?:\w+\(.*\)  )?# %%(?:{'|'.join(HEADERS)})(?!\w)")
+_LONGEST_LINE = 60
 _ESCAPED = re.compile(r'\\(["\\])')
 
 
@@ -42,6 +44,15 @@ def header_of(source: str) -> Header | None:
     word, *rest = first.split(None, 1) or [""]
     magic = HEADERS.get(word[2:]) if word.startswith("%%") else None
     return Header(magic, "".join(rest).strip()) if magic else None
+
+
+def first_line(source: str) -> str:
+    """The first line of a cell that says what it does: not its header, be it as written or as it is executed."""
+    for line in source.splitlines():
+        shown = line.strip()
+        if shown and header_of(shown) is None and not _EXECUTED_HEADER.match(shown):
+            return shown if len(shown) <= _LONGEST_LINE else f"{shown[:_LONGEST_LINE]}…"
+    return ""
 
 
 class MagicParser(argparse.ArgumentParser):

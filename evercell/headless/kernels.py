@@ -8,8 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_core.paths import jupyter_runtime_dir
 from jupyter_core.utils import ensure_dir_exists
+
+from evercell.core.errors import KernelNotFound
+
+PYTHON = "python3"
+"""The kernel of a notebook that names none."""
 
 _LONGEST_FOLDER = 50
 """Characters; the path of a Unix socket may have about 100 in all."""
@@ -27,6 +33,49 @@ def reach_through_sockets(manager: Any) -> Any:
         manager.connection_file = str(Path(folder, f"kernel-{uuid.uuid4()}.json"))
         manager.transport = "ipc"
     return manager
+
+
+def kernel_of(notebook: Any) -> tuple[str, str]:
+    """Kernel name and language of a notebook; one that names none is taken for Python's."""
+    spec = notebook.metadata.get("kernelspec", {})
+    language = spec.get("language") or notebook.metadata.get("language_info", {}).get("name")
+    return spec.get("name") or PYTHON, language or "python"
+
+
+def require_kernel(name: str) -> None:
+    """Raise `KernelNotFound` for a kernel that is not there, or is not Python's."""
+    manager = KernelSpecManager()
+    try:
+        spec = manager.get_kernel_spec(name)
+    except (NoSuchKernel, ValueError, OSError) as error:  # not there, or its description cannot be read
+        raise KernelNotFound(f"There is no kernel {name!r} here.", hint=_which_kernels(manager)) from error
+    if is_foreign(spec.language):
+        raise KernelNotFound(
+            f"The kernel {name!r} runs {spec.language}; evercell executes notebooks of Python.",
+            hint=_which_kernels(manager),
+        )
+
+
+def is_foreign(language: str) -> bool:
+    """Whether this is the name of another language than Python."""
+    return bool(language) and not language.lower().startswith(("python", "ipython", "sage"))
+
+
+def _which_kernels(manager: KernelSpecManager) -> str:
+    names = []
+    for name in sorted(manager.find_kernel_specs()):
+        with suppress(NoSuchKernel, ValueError, OSError):
+            if not is_foreign(manager.get_kernel_spec(name).language):
+                names.append(name)
+    if not names:
+        return "None of Python is installed: pip install ipykernel"
+    choice = PYTHON if PYTHON in names else names[0]
+    return f"There is: {', '.join(names)}. Choose one with --kernel {choice}, or in the notebook."
+
+
+def unusable(name: str, why: str, hint: str) -> KernelNotFound:
+    """The error for a kernel that is installed, and of no use."""
+    return KernelNotFound(f"The kernel {name!r} {why}.", hint=hint)
 
 
 def remote_call(function: str, *arguments: str) -> str:

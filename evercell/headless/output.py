@@ -9,6 +9,8 @@ from typing import Any
 import nbformat
 from papermill.engines import NotebookExecutionManager
 
+from evercell.headless.notebook_file import unwritable
+
 
 class OutputNotebook(NotebookExecutionManager):  # type: ignore[misc]
     """Papermill's execution manager with two faults mended.
@@ -45,10 +47,13 @@ class OutputNotebook(NotebookExecutionManager):  # type: ignore[misc]
 
 
 def write_whole(nb: Any, path: Path) -> None:
-    """Write a notebook so that ``path`` always holds a whole one."""
+    """Write a notebook so that ``path`` always holds a whole one. Raises `NotebookUnwritable`."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(str(nbformat.writes(nb)), encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+        try:
+            draft.write_text(str(nbformat.writes(nb)), encoding="utf-8")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error.strerror or str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,9 @@ from evercell.store.rows import row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.runs import Lineage
 from evercell.store.schema import checkpoints
+
+_AT_ONCE = 500
+"""Bound values of one query."""
 
 _BY_ID = sa.select(checkpoints).where(checkpoints.c.id == sa.bindparam("id"))
 
@@ -52,6 +56,20 @@ class Checkpoints:
                     found.append(read_checkpoint(row, manifest=b"", source=""))
         return found
 
+    def beginnings(self, checkpoint_ids: Sequence[str], *, length: int = 400) -> dict[str, str]:
+        """By id, how their sources begin; what is no text any more is shown as such."""
+        found: dict[str, str] = {}
+        with self._database.reading() as connection:
+            source: Any = checkpoints.c.source
+            if connection.dialect.name == "sqlite":  # whose driver refuses a damaged text
+                source = sa.cast(source, sa.LargeBinary)
+            query = sa.select(checkpoints.c.id, sa.func.substr(source, 1, length))
+            for start in range(0, len(checkpoint_ids), _AT_ONCE):
+                some = checkpoint_ids[start : start + _AT_ONCE]
+                rows = connection.execute(query.where(checkpoints.c.id.in_(some))).all()
+                found |= {row[0]: _as_text(row[1]) for row in rows}
+        return found
+
     def ancestors(self, checkpoint_id: str) -> list[str]:
         """The checkpoint's id and those of its parents, newest first."""
         start = sa.select(checkpoints.c.id, checkpoints.c.parent, sa.literal(0).label("age"))
@@ -60,6 +78,12 @@ class Checkpoints:
         path = path.union_all(further.join(path, checkpoints.c.id == path.c.parent))
         with self._database.reading() as connection:
             return list(connection.execute(sa.select(path.c.id).order_by(path.c.age)).scalars())
+
+
+def _as_text(value: Any) -> str:
+    return (
+        bytes(value).decode(errors="replace") if isinstance(value, bytes | memoryview) else str(value or "")
+    )
 
 
 def checkpoint_values(

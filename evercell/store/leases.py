@@ -50,13 +50,15 @@ class Leases:
         holder: Holder,
         ttl: timedelta,
         replacing: int | None = None,
+        within: Connection | None = None,
     ) -> Lease:
         """Commit a lease with a new fencing token: whoever held one before cannot write any more.
 
         Granted where none is held, the one held has expired, or its token is ``replacing``; else
-        `LeaseHeld`. Attempts that the former holder left running become ``interrupted``.
+        `LeaseHeld`. Attempts that the former holder left running become ``interrupted``. ``within``: a transaction
+        that commits it together with something else.
         """
-        with self._database.run_transaction(run_id) as transaction:
+        with self._database.run_transaction(run_id, within=within) as transaction:
             row = transaction.connection.execute(sa.select(leases).where(leases.c.run_id == run_id)).first()
             now = self._database.lease_now(transaction.connection)
             if row is not None and row.session_id == session_id:

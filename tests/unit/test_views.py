@@ -16,6 +16,7 @@ from evercell.core.clock import system_clock, utc_text
 from evercell.core.errors import UsageError
 from evercell.core.records import Event, EventKind, Run
 from evercell.core.statuses import RunStatus
+from evercell.core.text import one_line, printable, printable_in_colour
 from evercell.engine.approvals.forms import schema_of
 from evercell.engine.listing import ApprovalRow, RunRow, StepRow
 from evercell.engine.standing import Standing
@@ -25,7 +26,7 @@ from evercell.views.form_fields import fields_of
 from evercell.views.listings import approvals_view, overview, runs_view, steps_view
 from evercell.views.quantities import ago_text, duration_text, size_text
 from evercell.views.table import Table
-from evercell.views.text import display_width, one_line, printable, printable_in_colour
+from evercell.views.text import display_width
 from evercell.views.timeline import timeline_view
 from evercell.widgets.approval_form import ApprovalForm
 from tests.unit.sessions import Notebook, workspace_in
