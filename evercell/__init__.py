@@ -51,6 +51,7 @@ __all__ = [
     "UsageError",
     "NonDeterminism",
     "CallFailed",
+    "CallRecorded",
     "StepTimeout",
     "SignalTimeout",
     "ApprovalTimeout",
@@ -64,6 +65,7 @@ __all__ = [
     "RunNameTaken",
     "LeaseHeld",
     "LeaseLost",
+    "ForkedProcess",
     "StoreError",
     "StoreUnavailable",
     "StateError",
@@ -85,7 +87,9 @@ if TYPE_CHECKING:
         ApprovalTimeout,
         AttemptUnknown,
         CallFailed,
+        CallRecorded,
         EvercellError,
+        ForkedProcess,
         LeaseHeld,
         LeaseLost,
         NonDeterminism,
@@ -136,9 +140,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "evercell.core.errors": (
-        "EvercellError UsageError NonDeterminism CallFailed StepTimeout SignalTimeout ApprovalTimeout Rejected "
-        "AlreadyDecided NotAnApprover AttemptUnknown RunPaused RunNotFound StepNotFound RunNameTaken LeaseHeld "
-        "LeaseLost StoreError StoreUnavailable StateError NotKept Tampered"
+        "EvercellError UsageError NonDeterminism CallFailed CallRecorded StepTimeout SignalTimeout ApprovalTimeout "
+        "Rejected AlreadyDecided NotAnApprover AttemptUnknown RunPaused RunNotFound StepNotFound RunNameTaken "
+        "LeaseHeld LeaseLost ForkedProcess StoreError StoreUnavailable StateError NotKept Tampered"
     ),
     "evercell.engine.approvals.asking": "approve",
     "evercell.engine.approvals.decision": "Decision",

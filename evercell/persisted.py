@@ -40,7 +40,8 @@ _ERRORS = (
     "StepNotFound RunNameTaken LeaseHeld LeaseLost IllegalTransition UsageError DuplicateStep MisplacedStep "
     "StepTimeout NonDeterminism SignalTimeout ApprovalNotFound AlreadyDecided NotAnApprover ApprovalTimeout "
     "Rejected RunPaused CallFailed AttemptUnknown RowDamaged StateError NotKept Tampered ChunkMissing KeyUnusable "
-    "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error"
+    "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error "
+    "CallRecorded UnderWay ForkedProcess NotebookUnreadable NotebookUnwritable KernelNotFound"
 )
 
 _HOMES: dict[str, str] = {
