@@ -112,10 +112,13 @@ def finish(
     )  # fmt: skip
     _print_report(workspace, report, as_json=as_json)
     if report.waiting:
-        warn(f"evercell: {report.waiting}")
+        for text in f"evercell: {report.waiting}".split("\n"):
+            warn(text)
         sys.exit(EX_TEMPFAIL)
     if report.error:
         warn(f"evercell: {report.error}")
+        if report.hint:
+            warn(f"  → {report.hint}")
         warn(f"  → after mending it: evercell resume {report.run.name}")
         sys.exit(1)
 

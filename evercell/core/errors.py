@@ -49,6 +49,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from evercell.core.text import printable
+
 
 class EvercellError(Exception):
     """Root of all errors of evercell.
@@ -69,7 +71,7 @@ class EvercellError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """What Jupyter shows in a cell: the message alone, for a traceback would show only our frames."""
-        return [f"{type(self).__name__}: {self}"]
+        return [f"{type(self).__name__}: {printable(str(self))}"]
 
 
 def make_error(kind: type[EvercellError], what: str, hint: str) -> EvercellError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -26,8 +25,6 @@ _UNDO_TIMEOUT = 600
 _KERNEL_START_TIMEOUT = 60
 _SESSION_END_TIMEOUT = 30
 """Seconds that the session of a run has to leave it when it is cancelled."""
-
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def cancel_run(workspace: Workspace, run_ref: str, *, undo: bool, store_url: str) -> list[str]:
@@ -108,9 +105,8 @@ def _execute(client: Any, cell: str) -> list[str]:
         raise KernelDied(f"No answer to {cell} within {_UNDO_TIMEOUT} s.", hint="Undo it by hand.") from error
     content = reply["content"]
     if content["status"] != "ok":
-        traceback = _COLOURS.sub("", "\n".join(content.get("traceback", ())))
         raise UsageError(
-            f"{cell} failed, so the run is as it was: {traceback or content.get('evalue', '')}",
+            f"{cell} failed, so the run is as it was: {content.get('ename')}: {content.get('evalue', '')}",
             hint="Mend that, and try again.",
         )
     return "".join(printed).strip().splitlines()

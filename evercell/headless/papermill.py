@@ -16,7 +16,7 @@ from papermill.utils import merge_kwargs, remove_args
 from evercell.core.errors import EvercellError, KernelDied
 from evercell.core.records import EventKind, Run
 from evercell.core.statuses import RunStatus
-from evercell.core.text import printable
+from evercell.core.text import one_line, printable
 from evercell.engine.approvals.deciding import waiting_for, where_to_answer
 from evercell.engine.claiming import Claim, claim_run
 from evercell.engine.settings import resolve_settings
@@ -177,8 +177,11 @@ class _Execution:
 
     def _waiting(self, what: str) -> RunWaiting:
         pending = waiting_for(self._workspace, run_id=self._run.id)
-        todo = [f"  {approval.title}: {where_to_answer(approval)}" for approval in pending]
-        lines = [f"run {self._run.name} waits for {what}", *todo, f"  then: evercell resume {self._run.name}"]
+        name = one_line(self._run.name)
+        todo = [
+            f"  {one_line(approval.title)}: {one_line(where_to_answer(approval))}" for approval in pending
+        ]
+        lines = [f"run {name} waits for {one_line(what)}", *todo, f"  then: evercell resume {name}"]
         return RunWaiting("\n".join(lines))
 
     def _client(self, kernel_name: str, options: dict[str, Any]) -> DurableClient:
@@ -226,7 +229,7 @@ class _Execution:
         cell.metadata["evercell"] = mark
 
     def _note_death(self, deaths: int) -> None:
-        log.warning("evercell: the kernel of run %s died (%d)", self._run.name, deaths)
+        log.warning("evercell: the kernel of run %s died (%d)", one_line(self._run.name), deaths)
         self._workspace.store.journal.append(None, self._run.id, EventKind.KERNEL_DIED, {"deaths": deaths})
 
     def _give_up(self, max_restarts: int) -> KernelDied:

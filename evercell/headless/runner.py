@@ -38,6 +38,8 @@ class RunReport:
     """The error that stopped it, in one line."""
     waiting: str | None = None
     """What it waits for, and what to do about it."""
+    hint: str = ""
+    """What to do about the error."""
 
 
 def claim_notebook(
@@ -121,7 +123,7 @@ def execute_run(
         output = str(_output_of(run, notebook))
         if run.output is None:
             workspace.store.runs.update(run.id, output=output)
-        error, waiting = _execute_notebook(
+        error, waiting, hint = _execute_notebook(
             str(notebook),
             output,
             parameters=dict(run.params),
@@ -138,22 +140,22 @@ def execute_run(
     finally:
         claim.give_back()
     run = workspace.store.runs.find(run.id)
-    return RunReport(run, list_steps(workspace, run), error, waiting)
+    return RunReport(run, list_steps(workspace, run), error, waiting, hint)
 
 
-def _execute_notebook(*paths: str, **options: Any) -> tuple[str | None, str | None]:
-    """Through papermill; returns the error that stopped it, and what the run waits for."""
+def _execute_notebook(*paths: str, **options: Any) -> tuple[str | None, str | None, str]:
+    """Through papermill; returns the error that stopped it, what the run waits for, and what to do about the error."""
     try:
         papermill.execute_notebook(*paths, **options)
     except RunWaiting as suspended:
-        return None, str(suspended)
+        return None, str(suspended), ""
     except PapermillExecutionError as failure:
-        return f"{failure.ename}: {failure.evalue}", None
+        return f"{failure.ename}: {failure.evalue}", None, ""
     except LeaseHeld:
         raise
     except EvercellError as failure:
-        return str(failure), None
-    return None, None
+        return failure.what, None, failure.hint
+    return None, None, ""
 
 
 def _output_of(run: Run, notebook: Path) -> Path:

@@ -13,7 +13,7 @@ from traitlets.config import Configurable
 
 from evercell.core.errors import EvercellError, StoreError, UsageError
 from evercell.core.statuses import RunStatus
-from evercell.core.text import printable
+from evercell.core.text import line
 from evercell.engine.late_changes import look_at_everything
 from evercell.engine.leasing import foreign_lease
 from evercell.engine.session import Session
@@ -97,7 +97,7 @@ def load_ipython_extension(shell: Any) -> None:
         return
     extension = attach(shell)
     extension.runner.note_loading_cell()
-    print(f"evercell: {printable(greeting(extension.session))}")  # noqa: T201
+    print(f"evercell: {line(greeting(extension.session))}")  # noqa: T201
 
 
 def attach(shell: Any, *, run: str | None = None) -> Extension:
