@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from evercell.core.canonical import canonical_json
 from evercell.core.clock import utc_text
 from evercell.core.errors import UnderWay
 from evercell.core.ids import new_id
@@ -88,7 +89,7 @@ def claim_first_run(workspace: Workspace, new: NewRun, on_cancel: OnCancel) -> C
         latest = max(candidates, key=lambda candidate: candidate.run.updated_at)
         if lease := _live(workspace, latest):
             raise lease_held_error(latest.run.name, lease)
-        return latest.run
+        return None if latest.run.status is RunStatus.CANCELLED else latest.run
 
     return _claim(workspace, new, choose, on_cancel)
 
@@ -108,12 +109,17 @@ def _claim(
 def _choose_work(
     workspace: Workspace, new: NewRun, candidates: Sequence[Candidate], *, goes_on: bool
 ) -> Run | None:
-    same = [c for c in candidates if c.run.output == new.output and dict(c.run.params) == dict(new.params)]
+    same = [c for c in candidates if c.run.output == new.output and _same_params(c.run, new)]
     for candidate in same:
         if lease := _live(workspace, candidate):
             raise _under_way(candidate.run, lease)
     newest = same[0].run if same else None
     return newest if goes_on and newest is not None and newest.status not in _DONE else None
+
+
+def _same_params(run: Run, new: NewRun) -> bool:
+    """As they are written: 1, 1.0 and true are three."""
+    return canonical_json(dict(run.params)) == canonical_json(dict(new.params))
 
 
 def _live(workspace: Workspace, candidate: Candidate) -> Lease | None:

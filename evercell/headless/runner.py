@@ -63,7 +63,7 @@ def claim_notebook(
         params=dict(params or {}),
         created_by=this_user(),
         status=RunStatus.QUEUED,
-        kernel=kernel_name,
+        kernel=kernel_name or None,
     )
     return claim_new(workspace, new) if name else claim_work(workspace, new)
 
@@ -82,8 +82,8 @@ def claim_to_resume(workspace: Workspace, run: Run, kernel_name: str | None = No
     notebook = _notebook_of(run)
     _check(notebook, _output_of(run, notebook), kernel_name or chosen)
     claim = claim_run(workspace, run)
-    if kernel_name not in (None, chosen):
-        workspace.store.runs.choose_kernel(run.id, str(kernel_name))
+    if kernel_name and kernel_name != chosen:
+        workspace.store.runs.choose_kernel(run.id, kernel_name)
     return claim
 
 

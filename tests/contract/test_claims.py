@@ -77,7 +77,8 @@ def test_an_unfinished_run_is_gone_on_with_once(two: list[Workspace]) -> None:
 
 
 def test_other_parameters_another_output_or_another_notebook_are_other_work(two: list[Workspace]) -> None:
-    others = [work(1), work(1, n=1), work(2), NewRun("/w/1.ipynb", output="/w/other.ipynb")]
+    others = [work(1), work(2), NewRun("/w/1.ipynb", output="/w/other.ipynb")]
+    others += [work(1, n=n) for n in (1, 1.0, True, "1", [1], None)]
     claims = at_once(*(lambda new=new: claim_work(two[0], new, goes_on=True) for new in others))
     assert len({c.run.id for c in claims}) == len({c.run.name for c in claims}) == len(others)
     for claim in claims:
@@ -130,6 +131,16 @@ def test_a_kernel_goes_on_with_the_run_that_another_one_made_and_left(two: list[
     second.ensure_lease()
     assert second.require_run().id == first.require_run().id
     second.start_afresh()
+    second.ensure_lease()
+    assert second.require_run().id != first.require_run().id
+    second.detach()
+
+
+def test_a_cancelled_run_of_another_kernel_is_not_gone_on_with(two: list[Workspace]) -> None:
+    first, second = session(two[0]), session(two[1])
+    first.ensure_lease()
+    first.detach(RunStatus.CANCELLED)
+    two[0].store.runs.set_status(None, first.require_run().id, RunStatus.CANCELLED)
     second.ensure_lease()
     assert second.require_run().id != first.require_run().id
     second.detach()

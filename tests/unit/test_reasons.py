@@ -119,6 +119,11 @@ def test_steps_are_named_by_the_code_cells_of_the_notebook_as_it_was_written() -
         ("__evercell_leave__('a b')  # %%approve a b\nx = 1", "x = 1"),
         ("# load the data\nx = 1", "# load the data"),
         ("x" * 200, "x" * 60 + "…"),
+        ("get_ipython().run_line_magic('matplotlib', 'inline')\nx = 1", "%matplotlib inline"),
+        ("get_ipython().run_cell_magic('bash', '-s 1', 'echo hi\\n')", "%%bash -s 1"),
+        ("get_ipython().system('ls -l')", "!ls -l"),
+        ("get_ipython().user_ns['x']", "get_ipython().user_ns['x']"),
+        ("get_ipython().run_line_magic(name, 'x'", "get_ipython().run_line_magic(name, 'x'"),
     ],
 )
 def test_the_first_line_of_a_cell_says_what_it_does(source: str, line: str) -> None:
