@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_core.paths import jupyter_runtime_dir
 from jupyter_core.utils import ensure_dir_exists
+from traitlets import TraitError
 
 from evercell.core.errors import KernelNotFound
 
@@ -37,21 +39,29 @@ def reach_through_sockets(manager: Any) -> Any:
 
 def kernel_of(notebook: Any) -> tuple[str, str]:
     """Kernel name and language of a notebook; one that names none is taken for Python's."""
-    spec = notebook.metadata.get("kernelspec", {})
-    language = spec.get("language") or notebook.metadata.get("language_info", {}).get("name")
-    return spec.get("name") or PYTHON, language or "python"
+    spec, language_info = (_mapping(notebook.metadata.get(key)) for key in ("kernelspec", "language_info"))
+    language = spec.get("language") or language_info.get("name") or "python"
+    return str(spec.get("name") or PYTHON), str(language)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+_UNREADABLE = (NoSuchKernel, ValueError, TypeError, LookupError, OSError, TraitError)
+"""What Jupyter raises for a kernel that is not there, or that nobody can make sense of."""
 
 
 def require_kernel(name: str) -> None:
     """Raise `KernelNotFound` for a kernel that is not there, or is not Python's."""
     manager = KernelSpecManager()
     try:
-        spec = manager.get_kernel_spec(name)
-    except (NoSuchKernel, ValueError, OSError) as error:  # not there, or its description cannot be read
+        language = str(manager.get_kernel_spec(name).language)
+    except _UNREADABLE as error:
         raise KernelNotFound(f"There is no kernel {name!r} here.", hint=_which_kernels(manager)) from error
-    if is_foreign(spec.language):
+    if is_foreign(language):
         raise KernelNotFound(
-            f"The kernel {name!r} runs {spec.language}; evercell executes notebooks of Python.",
+            f"The kernel {name!r} runs {language}; evercell executes notebooks of Python.",
             hint=_which_kernels(manager),
         )
 
@@ -64,7 +74,7 @@ def is_foreign(language: str) -> bool:
 def _which_kernels(manager: KernelSpecManager) -> str:
     names = []
     for name in sorted(manager.find_kernel_specs()):
-        with suppress(NoSuchKernel, ValueError, OSError):
+        with suppress(*_UNREADABLE):
             if not is_foreign(manager.get_kernel_spec(name).language):
                 names.append(name)
     if not names:

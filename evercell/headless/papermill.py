@@ -171,9 +171,12 @@ class _Execution:
             self._nb_man.nb.metadata["evercell"]["status"] = str(status)
 
     def _claim_again(self) -> None:
-        """The kernel that had the run is gone. Raises `UnderWay` where somebody else was quicker."""
-        if not self._claim.is_ours:
-            self._claim = claim_run(self._workspace, self._run)
+        """The kernel is gone, and may have taken the run before. Raises `UnderWay` where somebody else was quicker."""
+        lease = self._workspace.store.leases.get(self._run.id)
+        if self._claim.is_ours and lease is not None and lease.token == self._claim.token:
+            return
+        self._claim.handed_over()
+        self._claim = claim_run(self._workspace, self._run)
 
     def _waiting(self, what: str) -> RunWaiting:
         pending = waiting_for(self._workspace, run_id=self._run.id)

@@ -386,6 +386,7 @@ REFUSED: dict[str, list[str]] = {
     "evercell run good.ipynb --kernel ir": ["'ir' runs R", "python3"],
     "evercell run in_r.ipynb": ["notebook of R", "--kernel"],
     "evercell run good.ipynb --kernel broken": ["no kernel 'broken'", "python3"],
+    "evercell run good.ipynb --kernel odd": ["no kernel 'odd'", "python3"],
     "papermill good.ipynb o.ipynb --engine evercell -k nope": ["no kernel 'nope'", "python3"],
     "evercell resume r --kernel nope": ["no kernel 'nope'", "python3", "--kernel"],
     "evercell run missing.ipynb": ["no notebook at", "good.ipynb"],
@@ -421,6 +422,8 @@ def test_what_keeps_a_notebook_from_being_executed_is_said_in_words(
     install_kernel(home, "bare", argv=[sys.executable, "-c", bare, "-f", "{connection_file}"])
     (kernels / "broken").mkdir()
     (kernels / "broken" / "kernel.json").write_text("{")
+    install_kernel(home, "odd")
+    (kernels / "odd" / "kernel.json").write_text('{"argv": 3, "display_name": [], "language": null}')
     write(tmp_path / "good.ipynb", ["raise ValueError('not yet')"])
     write(tmp_path / "elsewhere.ipynb", ["x = 1"], kernel="elsewhere")
     in_r = nbformat.v4.new_notebook(
