@@ -64,6 +64,7 @@ __all__ = [
     "RunNameTaken",
     "LeaseHeld",
     "LeaseLost",
+    "ForkedProcess",
     "StoreError",
     "StoreUnavailable",
     "StateError",
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
         CallFailed,
         Damaged,
         EvercellError,
+        ForkedProcess,
         LeaseHeld,
         LeaseLost,
         NonDeterminism,
@@ -138,9 +140,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "evercell.core.errors": (
-        "EvercellError UsageError NonDeterminism CallFailed StepTimeout SignalTimeout ApprovalTimeout Rejected "
-        "AlreadyDecided NotAnApprover AttemptUnknown RunPaused RunNotFound StepNotFound RunNameTaken LeaseHeld "
-        "LeaseLost StoreError StoreUnavailable StateError NotKept Damaged Tampered"
+        "EvercellError UsageError NonDeterminism CallFailed StepTimeout SignalTimeout ApprovalTimeout "
+        "Rejected AlreadyDecided NotAnApprover AttemptUnknown RunPaused RunNotFound StepNotFound RunNameTaken "
+        "LeaseHeld LeaseLost ForkedProcess StoreError StoreUnavailable StateError NotKept Damaged Tampered"
     ),
     "evercell.engine.approvals.asking": "approve",
     "evercell.engine.approvals.decision": "Decision",

@@ -41,7 +41,8 @@ _ERRORS = (
     "StepTimeout NonDeterminism SignalTimeout ApprovalNotFound AlreadyDecided NotAnApprover ApprovalTimeout "
     "Rejected RunPaused CallFailed AttemptUnknown RowDamaged StateError NotKept Tampered ChunkMissing KeyUnusable "
     "Damaged StoreFull StoreReplaced "
-    "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error"
+    "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error "
+    "UnderWay ForkedProcess NotebookUnreadable NotebookUnwritable KernelNotFound"
 )
 
 _HOMES: dict[str, str] = {

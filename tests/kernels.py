@@ -30,6 +30,8 @@ class Shown:
 
     messages: list[tuple[str, dict[str, Any], dict[str, Any]]] = field(default_factory=list)
     status: str = ""
+    request: str = ""
+    """Id of the request that they answer."""
 
     @property
     def kinds(self) -> list[str]:
@@ -102,7 +104,7 @@ class Kernel:
     ) -> Shown:
         """Execute a cell and return what it showed. Raises `KernelGone` if the kernel dies under it."""
         msg_id = self.send(source, cell_id=cell_id, metadata=metadata)
-        shown = Shown()
+        shown = Shown(request=msg_id)
         waited = 0.0
         while True:
             try:

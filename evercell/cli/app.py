@@ -16,7 +16,7 @@ from evercell.cli.inspect import inspect
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show
 from evercell.cli.send import send
-from evercell.cli.terminal import warn
+from evercell.cli.terminal import warn_of_error
 from evercell.cli.verify import verify
 from evercell.core.errors import EvercellError, UsageError
 
@@ -28,8 +28,13 @@ class _App(click.Group):
         try:
             return super().invoke(context)
         except EvercellError as error:
-            warn(f"evercell: {error}")
+            warn_of_error(error)
             sys.exit(2 if isinstance(error, UsageError) else 1)
+        except UnicodeEncodeError as error:
+            warn_of_error(
+                UsageError(f"{error.object!r} is no text.", hint="Type it in the terminal's encoding.")
+            )
+            sys.exit(2)
 
 
 @click.group(cls=_App, context_settings={"help_option_names": ["-h", "--help"]})

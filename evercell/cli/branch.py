@@ -46,6 +46,8 @@ def branch(
 
     Steps up to STEP are replayed in it unless a parameter that they read was changed.
     """
+    from evercell.headless.runner import claim_to_resume
+
     with workspace_of(context, create=False) as workspace:
         child = create_branch(
             workspace,
@@ -56,7 +58,7 @@ def branch(
             output=str(output.absolute()) if output else None,
         )
         if execute:
-            finish(workspace, child, max_restarts=max_restarts, as_json=as_json)
+            finish(workspace, claim_to_resume(workspace, child), max_restarts=max_restarts, as_json=as_json)
         elif as_json:
             print_json(run_row(workspace, child).as_json())
         else:

@@ -32,21 +32,22 @@ if TYPE_CHECKING:
 def demo(folder: Path) -> None:
     """Run a research agent, kill its kernel in the middle, and watch it go on."""
     from evercell.headless import demo as job
-    from evercell.headless.runner import execute_run
+    from evercell.headless.runner import claim_to_resume, execute_run
 
     quiet_libraries()
     folder = folder.absolute()
     notebook = job.prepare(folder)
     with open_workspace(resolve_settings(str(folder / "store.db"))) as workspace:
-        run = job.start(workspace, notebook)
+        claim = job.start(workspace, notebook)
+        run = claim.run
         say(f"run {run.name}: a research agent, headless, in {folder}")
-        report, killed = job.run_until_killed(workspace, run)
+        report, killed = job.run_until_killed(workspace, claim)
         if killed is None:
             warn(f"evercell: the kernel was not killed: {report.error or 'the run ended first'}")
             sys.exit(1)
         say(f"kernel {killed} killed with SIGKILL in the middle of step {job.KILL_IN}")
         say(f"evercell resume {run.name}: a new kernel goes on")
-        report = execute_run(workspace, run, progress=False)
+        report = execute_run(workspace, claim_to_resume(workspace, run), progress=False)
         histories = job.step_histories(workspace, report.run)
     print_table(_histories_view(report.run, histories))
     if report.error:

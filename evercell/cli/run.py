@@ -18,7 +18,7 @@ from evercell.cli.common import (
     workspace_of,
 )
 from evercell.cli.terminal import print_json, say, warn
-from evercell.core.records import Run
+from evercell.engine.claiming import Claim
 from evercell.engine.listing import run_row
 from evercell.engine.workspace import Workspace
 
@@ -26,12 +26,17 @@ if TYPE_CHECKING:
     from evercell.headless.runner import RunReport
 
 
+_kernel_option = click.option(
+    "--kernel", "kernel_name", help="Kernel to use instead of the notebook's; resuming goes on in it."
+)
+
+
 @click.command()
 @click.argument("notebook", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path), required=False)
 @parameters_option
 @click.option("--name", help="Name of the run.")
-@click.option("--kernel", "kernel_name", help="Kernel to use instead of the notebook's.")
+@_kernel_option
 @restarts_option
 @grace_option
 @json_option
@@ -51,38 +56,49 @@ def run(
 
     The executed notebook goes to OUTPUT (by default NOTEBOOK with .out.ipynb).
     """
-    from evercell.headless.runner import start_run
+    from evercell.headless.runner import claim_notebook
 
     with workspace_of(context) as workspace:
-        started = start_run(workspace, notebook, output, params=parse_parameters(parameters), name=name)
-        finish(
-            workspace, started, max_restarts=max_restarts, kernel_name=kernel_name, as_json=as_json,
-            wait_grace=wait_grace,
-        )  # fmt: skip
+        claim = claim_notebook(
+            workspace,
+            notebook,
+            output,
+            params=parse_parameters(parameters),
+            name=name,
+            kernel_name=kernel_name,
+        )
+        finish(workspace, claim, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace)
 
 
 @click.command()
 @click.argument("run_ref", metavar="RUN")
+@_kernel_option
 @restarts_option
 @grace_option
 @json_option
 @click.pass_context
 def resume(
-    context: click.Context, run_ref: str, max_restarts: int, wait_grace: float | None, as_json: bool
+    context: click.Context,
+    run_ref: str,
+    kernel_name: str | None,
+    max_restarts: int,
+    wait_grace: float | None,
+    as_json: bool,
 ) -> None:
     """Go on with RUN where it stopped. Completed steps are replayed, not executed again."""
+    from evercell.headless.runner import claim_to_resume
+
     with workspace_of(context, create=False) as workspace:
-        run = workspace.store.runs.find(run_ref)
-        finish(workspace, run, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace)
+        claim = claim_to_resume(workspace, workspace.store.runs.find(run_ref), kernel_name)
+        finish(workspace, claim, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace)
 
 
 def finish(
     workspace: Workspace,
-    run: Run,
+    claim: Claim,
     *,
     max_restarts: int,
     as_json: bool,
-    kernel_name: str | None = None,
     wait_grace: float | None = None,
 ) -> None:
     """Execute a run, say what came of it, and end with exit code 1 if it did not complete, 75 if it waits."""
@@ -91,15 +107,18 @@ def finish(
 
     quiet_libraries()
     report = execute_run(
-        workspace, run, max_restarts=max_restarts, kernel_name=kernel_name, progress=sys.stderr.isatty(),
+        workspace, claim, max_restarts=max_restarts, progress=sys.stderr.isatty(),
         wait_grace=wait_grace,
     )  # fmt: skip
     _print_report(workspace, report, as_json=as_json)
     if report.waiting:
-        warn(f"evercell: {report.waiting}")
+        for text in f"evercell: {report.waiting}".split("\n"):
+            warn(text)
         sys.exit(EX_TEMPFAIL)
     if report.error:
         warn(f"evercell: {report.error}")
+        if report.hint:
+            warn(f"  → {report.hint}")
         warn(f"  → after mending it: evercell resume {report.run.name}")
         sys.exit(1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from typing import Any
 
@@ -12,22 +11,27 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from evercell.core.errors import EvercellError
 from evercell.core.found import Found
+from evercell.core.text import HIDDEN, line, printable, printable_in_colour
 from evercell.views.table import Table, cell_text
-from evercell.views.text import printable, printable_in_colour
-
-_HIDDEN_IN_JSON = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What JSON may hold as it is, and a terminal obeys."""
 
 
 def say(text: str) -> None:
-    """Lines on standard output."""
-    click.echo(printable(text))
+    """One line on standard output, whatever the text holds."""
+    _write(f"{line(text)}\n")
 
 
 def warn(text: str) -> None:
-    """Lines on standard error."""
-    click.echo(printable(text), err=True)
+    """One line on standard error, whatever the text holds."""
+    _write(f"{line(text)}\n", err=True)
+
+
+def warn_of_error(error: EvercellError) -> None:
+    """What happened, and below it what to do."""
+    warn(f"evercell: {error.what}")
+    if error.hint:
+        warn(f"  → {error.hint}")
 
 
 def warn_of_damage(found: Found[Any]) -> None:
@@ -39,24 +43,30 @@ def warn_of_damage(found: Found[Any]) -> None:
 def show_progress(text: str) -> None:
     """One line on standard error that the next one takes the place of, for whoever looks on; empty: none."""
     if sys.stderr.isatty():
-        click.echo(f"\r\x1b[K{printable(text)}", nl=False, err=True)
+        _write(f"\r\x1b[K{line(text)}", err=True)
 
 
 def print_output(text: str) -> None:
     """What a cell showed, in its colours where there is a terminal to show them."""
-    click.echo(printable_in_colour(text), nl=False)
+    _write(printable_in_colour(text))
 
 
 def print_json(value: object) -> None:
-    """JSON on standard output, one document."""
+    """JSON on standard output, one document: exact, with what a terminal would obey as JSON escapes it."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    click.echo(_HIDDEN_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    _write(HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+
+
+def _write(text: str, *, err: bool = False) -> None:
+    """Characters that the stream's encoding lacks are shown by their numbers."""
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, err=err)
 
 
 def print_table(table: Table) -> None:
     """A view of ours: drawn in a terminal, aligned text in a pipe or a file."""
     if not table.rows or not sys.stdout.isatty():
-        click.echo(str(table))
+        _write(f"{table}\n")
         return
     console = Console(highlight=False, markup=False)
     drawn = RichTable(title_justify="left", box=None, pad_edge=False)
@@ -65,7 +75,7 @@ def print_table(table: Table) -> None:
     for row in table.rows:
         drawn.add_row(*(Text(cell_text(text)) for text in row))
     if table.title:
-        console.print(Text(printable(table.title)))
+        console.print(Text(line(table.title)))
     console.print(drawn)
     if table.footer:
         console.print(Text(printable(table.footer)))

@@ -25,7 +25,8 @@ def verify(context: click.Context, run: str | None, as_json: bool) -> None:
     if as_json:
         print_json(report.as_json())
     else:
-        say("\n".join(_lines(report)))
+        for text in _lines(report):
+            say(text)
     if not report.is_whole:
         sys.exit(1)
 

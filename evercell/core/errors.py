@@ -13,6 +13,8 @@ EvercellError
  │   └─ JournalBroken         a run's journal does not verify (Damaged)
  ├─ RunNotFound, StepNotFound (LookupError), RunNameTaken
  ├─ LeaseHeld, LeaseLost      one writer to a run
+ │   └─ UnderWay              (LeaseHeld) the same work is executed already
+ ├─ ForkedProcess             a forked child used what is its parent's
  ├─ IllegalTransition         a run cannot go from this status to that one
  ├─ UsageError (ValueError)   a magic or an option was written wrongly
  │   ├─ DuplicateStep         two cells share a step's name
@@ -37,7 +39,10 @@ EvercellError
  │   └─ KeyUnusable           the signing key is missing or readable by others
  ├─ NotebookError
  │   ├─ NotebookNotFound (FileNotFoundError)
- │   └─ NotANotebook (ValueError)
+ │   ├─ NotANotebook (ValueError)
+ │   ├─ NotebookUnreadable (OSError)
+ │   └─ NotebookUnwritable (OSError)
+ ├─ KernelNotFound (LookupError)  the kernel that a run is to be executed in is not there
  ├─ IncompatibleLibrary (ImportError)  a library is newer than this evercell knows
  └─ KernelDied                more kernels died than --max-restarts allows
 """
@@ -47,6 +52,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
+
+from evercell.core.text import printable
 
 
 class EvercellError(Exception):
@@ -68,7 +75,7 @@ class EvercellError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """What Jupyter shows in a cell: the message alone, for a traceback would show only our frames."""
-        return [f"{type(self).__name__}: {self}"]
+        return [f"{type(self).__name__}: {printable(str(self))}"]
 
 
 def make_error(kind: type[EvercellError], what: str, hint: str) -> EvercellError:
@@ -135,8 +142,16 @@ class LeaseHeld(EvercellError):
     """Another living session writes to this run."""
 
 
+class UnderWay(LeaseHeld):
+    """The same notebook with the same parameters and output is executed by somebody already."""
+
+
 class LeaseLost(EvercellError):
     """Another session took this run over; nothing of ours was committed since."""
+
+
+class ForkedProcess(EvercellError):
+    """A forked child used what belongs to its parent: its store, its lease, its step."""
 
 
 class IllegalTransition(EvercellError):
@@ -250,6 +265,18 @@ class NotebookNotFound(NotebookError, FileNotFoundError):
 
 class NotANotebook(NotebookError, ValueError):
     """The file is not a Jupyter notebook."""
+
+
+class NotebookUnreadable(NotebookError, OSError):
+    """The file is there, and the system does not let us read it."""
+
+
+class NotebookUnwritable(NotebookError, OSError):
+    """The output notebook cannot be written."""
+
+
+class KernelNotFound(EvercellError, LookupError):
+    """No kernel of this name is installed, or it cannot be started, or it has no evercell."""
 
 
 class IncompatibleLibrary(EvercellError, ImportError):

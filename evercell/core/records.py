@@ -53,6 +53,8 @@ class NewRun:
     status: RunStatus = RunStatus.RUNNING
     parent: str | None = None
     branch_point: str | None = None
+    kernel: str | None = None
+    """The kernel to execute it in headless, None for the notebook's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,7 @@ class EventKind(StrEnum):
     STEP_COMPLETED = "step.completed"
     STEP_REPLAYED = "step.replayed"
     STATE_CHANGED = "state.changed"
+    KERNEL_CHOSEN = "kernel.chosen"
     KERNEL_DIED = "kernel.died"
     RUN_ASKED = "run.asked"
     APPROVAL_ASKED = "approval.asked"

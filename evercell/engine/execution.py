@@ -17,6 +17,7 @@ from evercell.engine.calls.scope import CallScope
 from evercell.engine.cell_results import describe_result
 from evercell.engine.commit import Completion, commit_step
 from evercell.engine.executor import BodyResult, Executor
+from evercell.engine.magic_lines import first_line
 from evercell.engine.outcome import Ending, StepOutcome
 from evercell.engine.outputs import encode_outputs, merge_streams
 from evercell.engine.session import Session, UnfinishedStep
@@ -33,7 +34,7 @@ async def execute_step(
         is_last = number == spec.retries
         attempt = session.store.steps.begin(
             session.ensure_lease().lease, step=spec.name, cell_id=place.cell_id, key=plan.key,
-            is_first=number == 0, synchronous=spec.once, attempt_id=new_id(),
+            line=first_line(plan.source), is_first=number == 0, synchronous=spec.once, attempt_id=new_id(),
         )  # fmt: skip
         began = perf_counter()
         with session.executing_step(spec.name), calls_of(_context(session, spec, plan, executor)) as calls:

@@ -21,6 +21,7 @@ class History:
         self._by_key: dict[tuple[str, bytes], str] = {}
         self._versions: dict[str, list[str | Damaged]] = {}
         self._latest: dict[str, str] = {}
+        self._by_code: dict[tuple[str, bytes], str] = {}
         self._damaged: list[DamagedCheckpoint] = []
         for checkpoint in visible_checkpoints(store, run, signer):
             if isinstance(checkpoint, DamagedCheckpoint):
@@ -34,6 +35,7 @@ class History:
         """A checkpoint that was committed just now. One that carries a replay is no version of its step."""
         self._by_key[checkpoint.slot, checkpoint.key] = checkpoint.id
         self._latest[checkpoint.step] = checkpoint.id
+        self._by_code[checkpoint.slot, checkpoint.source_hash] = checkpoint.id
         if checkpoint.is_execution:
             self._versions.setdefault(checkpoint.step, []).append(checkpoint.id)
 
@@ -56,6 +58,10 @@ class History:
     def latest(self, step: str) -> str | None:
         """Id of the newest checkpoint of a step, be it of an execution or of a replay."""
         return self._latest.get(step)
+
+    def latest_of_code(self, slot: str, source_hash: bytes) -> str | None:
+        """Id of the newest checkpoint of a cell with this code, whatever it was called."""
+        return self._by_code.get((slot, source_hash))
 
     def count(self, step: str) -> int:
         """How many versions a step has: how often it executed to its end."""

@@ -77,14 +77,20 @@ class HeldLease:
 
 
 def take_lease(
-    workspace: Workspace, run_id: str, *, take_over: bool = False, on_cancel: OnCancel | None = None
+    workspace: Workspace,
+    run_id: str,
+    *,
+    take_over: bool = False,
+    handed_over: int | None = None,
+    on_cancel: OnCancel | None = None,
 ) -> HeldLease:
-    """The lease of a run: free, expired, of a holder that is surely dead, or (``take_over``) by force.
+    """The lease of a run: free, expired, of a holder that is surely dead, or (``take_over``) by force; or the one
+    with the token ``handed_over``.
 
     Raises `LeaseHeld` where another living session has it.
     """
     store = workspace.store
-    held, replacing = None, None
+    held, replacing = None, handed_over
     try:
         held = store.leases.get(run_id)
     except RowDamaged:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from evercell.core.approvals import Approval, approval_to_json, vote_to_json
 from evercell.core.errors import Damaged, JournalBroken, RowDamaged, RunNotFound
 from evercell.core.found import Found
-from evercell.core.records import Attempt, Checkpoint, Run
+from evercell.core.records import Attempt, Checkpoint, EventKind, Run
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.approvals.deciding import waiting_for
 from evercell.engine.approvals.forms import values_of
 from evercell.engine.leasing import has_live_session
+from evercell.engine.magic_lines import first_line
 from evercell.engine.standing import Standing, standing_of, standings_of
 from evercell.engine.visible_checkpoints import DamagedCheckpoint, visible_checkpoints
 from evercell.engine.workspace import Workspace
@@ -64,6 +66,8 @@ class StepRow:
     seconds: float | None
     completed_at: datetime | None
     checkpoint: str | None
+    first_line: str = ""
+    """Of its source, without the header that names it."""
 
     @property
     def is_completed(self) -> bool:
@@ -80,6 +84,7 @@ class StepRow:
             "seconds": self.seconds,
             "completed_at": self.completed_at.isoformat() if self.completed_at else None,
             "checkpoint": self.checkpoint,
+            "first_line": self.first_line,
         }
 
 
@@ -162,8 +167,11 @@ def list_steps(workspace: Workspace, run: Run) -> Found[StepRow]:
         if checkpoint.is_execution and checkpoint.step is not None:
             versions.setdefault(checkpoint.step, []).append(checkpoint)
     names = dict.fromkeys([*versions, *attempts])
+    lines = _first_lines(workspace, run, versions, attempts.keys() - versions.keys())
     rows = [
-        _step_row(name, attempts.get(name, []), versions.get(name, []), is_attended=is_attended)
+        _step_row(
+            name, attempts.get(name, []), versions.get(name, []), lines.get(name, ""), is_attended=is_attended
+        )
         for name in names
     ]
     damaged = [checkpoint.error for checkpoint in completed if isinstance(checkpoint, DamagedCheckpoint)]
@@ -179,10 +187,29 @@ def _broken_end(workspace: Workspace, run: Run) -> list[Damaged]:
     return []
 
 
+def _first_lines(
+    workspace: Workspace,
+    run: Run,
+    versions: Mapping[str, list[Checkpoint | DamagedCheckpoint]],
+    begun: Set[str],
+) -> dict[str, str]:
+    """By step, the first line of its newest version; of those that only ``begun`` what the journal says."""
+    whole = {step: [v for v in found if isinstance(v, Checkpoint)] for step, found in versions.items()}
+    newest = {step: found[-1].id for step, found in whole.items() if found}
+    sources = workspace.store.checkpoints.beginnings(list(newest.values()))
+    lines = {step: first_line(sources.get(checkpoint, "")) for step, checkpoint in newest.items()}
+    if begun:
+        for event in workspace.store.journal.events(run.id):
+            if event.kind is EventKind.ATTEMPT_STARTED and event.data.get("step") in begun:
+                lines[str(event.data["step"])] = str(event.data.get("line", ""))
+    return lines
+
+
 def _step_row(
     name: str,
     attempts: list[Attempt],
     versions: list[Checkpoint | DamagedCheckpoint],
+    line: str,
     *,
     is_attended: bool,
 ) -> StepRow:
@@ -196,6 +223,7 @@ def _step_row(
         seconds=newest.seconds if newest else None,
         completed_at=newest.created_at if newest else None,
         checkpoint=newest.id if newest else None,
+        first_line=line,
     )
 
 

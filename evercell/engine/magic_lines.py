@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import re
 from collections.abc import Callable
@@ -18,6 +19,9 @@ from evercell.engine.spec import check_step_name, parse_duration
 _WORD = re.compile(
     r"""(?P<flag>--[\w-]+=)?(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)')(?=\s|$)|(?P<bare>\S+)"""
 )
+_EXECUTED_HEADER = re.compile(rf"(?:\w+\(.*\)  )?# %%(?:{'|'.join(HEADERS)})(?!\w)")
+_LONGEST_LINE = 60
+_SIGNS = {"run_line_magic": "%", "run_cell_magic": "%%", "system": "!", "getoutput": "!"}
 _ESCAPED = re.compile(r'\\(["\\])')
 
 
@@ -42,6 +46,29 @@ def header_of(source: str) -> Header | None:
     word, *rest = first.split(None, 1) or [""]
     magic = HEADERS.get(word[2:]) if word.startswith("%%") else None
     return Header(magic, "".join(rest).strip()) if magic else None
+
+
+def first_line(source: str) -> str:
+    """The first line of a cell that says what it does, as written: not its header, and no magic as IPython calls it."""
+    for line in source.splitlines():
+        shown = line.strip()
+        if shown and header_of(shown) is None and not _EXECUTED_HEADER.match(shown):
+            shown = _as_written(shown)
+            return shown if len(shown) <= _LONGEST_LINE else f"{shown[:_LONGEST_LINE]}…"
+    return ""
+
+
+def _as_written(line: str) -> str:
+    """``%cd x`` of ``get_ipython().run_line_magic('cd', 'x')``, and so on; any other line as it is."""
+    if not line.startswith("get_ipython()."):
+        return line
+    try:
+        call: Any = ast.parse(line, mode="eval").body
+        sign = _SIGNS[call.func.attr]
+        words = [str(ast.literal_eval(argument)) for argument in call.args[:2]]
+    except (SyntaxError, ValueError, AttributeError, KeyError):
+        return line
+    return f"{sign}{' '.join(words) if sign[0] == '%' else words[0]}".strip()
 
 
 class MagicParser(argparse.ArgumentParser):

@@ -62,7 +62,7 @@ def with_updates(outputs: Sequence[Output]) -> list[Output]:
     shown: list[Output] = []
     places: dict[str, int] = {}
     for output in outputs:
-        display_id = _display_id(output)
+        display_id = display_id_of(output)
         if output.kind == "update_display_data" and display_id in places:
             former = shown[places[display_id]]
             shown[places[display_id]] = Output(former.kind, output.content)
@@ -73,8 +73,9 @@ def with_updates(outputs: Sequence[Output]) -> list[Output]:
     return shown
 
 
-def _display_id(output: Output) -> str | None:
-    found: str | None = output.content.get("transient", {}).get("display_id")
+def display_id_of(output: Output) -> str | None:
+    """By which a display is updated later, None where it is not."""
+    found: str | None = (output.content.get("transient") or {}).get("display_id")
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from evercell.core.errors import (
     EvercellError,
+    LeaseHeld,
     LeaseLost,
     RunNotFound,
     StepNotFound,
@@ -19,6 +20,7 @@ from evercell.core.records import Checkpoint, EventKind, NewRun, Run, RunRequest
 from evercell.core.statuses import RunStatus
 from evercell.engine.approvals import notifications
 from evercell.engine.aside import Aside
+from evercell.engine.claiming import claim_first_run, claim_new
 from evercell.engine.executor import TimeLimits
 from evercell.engine.facts import require_signed
 from evercell.engine.heads import signed_head
@@ -95,6 +97,8 @@ class Session:
         """Whether something changed after the last step that is not committed yet."""
         self.aside: Aside | None = None
         """The last completed step, where the store could not take it yet."""
+        self._is_afresh = False
+        """The next step starts a new run, whatever runs the notebook has."""
         self._lease: HeldLease | None = None
         self._history: History | None = None
 
@@ -136,20 +140,27 @@ class Session:
         """Whether this session may write to its run."""
         return self._lease is not None
 
-    def ensure_lease(self, *, take_over: bool = False) -> HeldLease:
-        """The lease of this session's run, taken (and the run made) where it is not held yet."""
+    def ensure_lease(self, *, take_over: bool = False, handed_over: int | None = None) -> HeldLease:
+        """The lease of this session's run, taken (and the run made) where it is not held yet.
+
+        ``handed_over``: the token of whoever holds it for us.
+        """
         if self._lease is not None and not take_over:
             return self._lease
-        return self._take_lease(take_over=take_over)
+        return self._take_lease(take_over=take_over, handed_over=handed_over)
 
-    def _take_lease(self, *, take_over: bool = False) -> HeldLease:
+    def _take_lease(self, *, take_over: bool = False, handed_over: int | None = None) -> HeldLease:
+        if self.run is None and take_over and self.notebook:
+            self.run = self.store.runs.latest(self.notebook)
         if self.run is None:
-            self.run = self.store.runs.create(NewRun(notebook=self.notebook, created_by=this_user()))
-        elif not take_over and (other := foreign_lease(self.workspace, self.run.id)):
+            return self._begin_run()
+        if not take_over and handed_over is None and (other := foreign_lease(self.workspace, self.run.id)):
             raise lease_held_error(self.run.name, other)
         if self._lease is not None:
             self._lease.stop()
-        self._lease = take_lease(self.workspace, self.run.id, take_over=take_over, on_cancel=self._on_cancel)
+        self._lease = take_lease(
+            self.workspace, self.run.id, take_over=take_over, handed_over=handed_over, on_cancel=self._on_cancel
+        )  # fmt: skip
         if self.aside is None:
             take_up_left(self.workspace, self._lease.lease, self.tell)
         self._history = None
@@ -167,6 +178,22 @@ class Session:
         """The lease, to move. On a full disk state is put back all the same, and the next step takes it."""
         with suppress(StoreFull), self.store.outages.nobody_waits():
             self._ensure_lease_to_move()
+
+    def _begin_run(self) -> HeldLease:
+        """A new run; or the notebook's, if another kernel has made one since this session began."""
+        new = NewRun(notebook=self.notebook, created_by=this_user())
+        try:
+            if self._is_afresh:
+                claim = claim_new(self.workspace, new, self._on_cancel)
+            else:
+                claim = claim_first_run(self.workspace, new, self._on_cancel)
+        except LeaseHeld:
+            self.run = self.store.runs.latest(self.notebook) if self.notebook else None
+            raise
+        self.run, self._lease, self._history, self._is_afresh = claim.run, claim.held, None, False
+        if self.aside is None:
+            take_up_left(self.workspace, self._lease.lease, self.tell)
+        return self._lease
 
     # -- what the store could not take -----------------------------------------------------------
 
@@ -210,7 +237,7 @@ class Session:
     def start_afresh(self) -> None:
         """Leave the run; the next step starts a new one. The namespace stays, its provenance with it."""
         self.detach()
-        self.run, self.position, self._history = None, None, None
+        self.run, self.position, self._history, self._is_afresh = None, None, None, True
         self.places = StepPlaces(self.notebook)
 
     def detach(self, status: RunStatus = RunStatus.PAUSED) -> None:

@@ -48,6 +48,11 @@ class StepSpec:
     def replay_slot(self) -> str:
         return self.slot or self.name
 
+    @property
+    def is_named(self) -> bool:
+        """Whether its cell names it: the name of any other says where the cell stands now."""
+        return not self.slot
+
 
 @dataclass(frozen=True, slots=True)
 class CellPlace:

@@ -25,16 +25,17 @@ class Execute:
 def why_stale(
     previous: Checkpoint,
     *,
+    step: str,
     source_hash: bytes,
     inputs: Mapping[str, str],
     made_by: Callable[[str], str | None],
 ) -> str:
-    """Why a step that completed as ``previous`` does not replay now."""
+    """Why a step that completed as ``previous`` does not replay now. ``made_by``: the cell that made a variable."""
     if previous.source_hash != source_hash:
         return "its own code changed"
     changed = sorted(name for name, origin in inputs.items() if previous.inputs.get(name, origin) != origin)
     if changed:
-        return _changed_inputs(changed, made_by)
+        return _changed_inputs(changed, step, made_by)
     added, gone = sorted(inputs.keys() - previous.inputs), sorted(previous.inputs.keys() - inputs)
     if added:
         return f"it now also reads {_names(added)}"
@@ -43,12 +44,17 @@ def why_stale(
     return "an earlier execution of it is not part of this run's history"
 
 
-def _changed_inputs(names: list[str], made_by: Callable[[str], str | None]) -> str:
+def _changed_inputs(names: list[str], step: str, made_by: Callable[[str], str | None]) -> str:
     makers = {made_by(name) for name in names}
     maker = next(iter(makers)) if len(makers) == 1 else None
-    verb = "was" if len(names) == 1 else "were"
-    made = f" {verb} made by changed code in {maker}" if maker else " changed"
-    return f"its input {_names(names)}{made}" if len(names) == 1 else f"its inputs {_names(names)}{made}"
+    inputs, were = ("its input", "was") if len(names) == 1 else ("its inputs", "were")
+    if maker is None:
+        how = "changed"
+    elif maker == step:
+        how = f"{were} changed by the step itself"
+    else:  # by other code, from other inputs, or in an attempt that failed
+        how = f"{were} made otherwise in {maker}"
+    return f"{inputs} {_names(names)} {how}"
 
 
 def _names(names: list[str]) -> str:

@@ -29,10 +29,10 @@ async def run_step(
     session.settle()
     commit_late_changes(session)
     plan = session.namespace.plan(source, label=spec.name)
-    if _may_be_hidden(session, spec, plan):
+    if _may_be_hidden(session, spec, place, plan):
         look_at_everything(session)
         plan = session.namespace.plan(source, label=spec.name)
-    match decide(session, spec, plan):
+    match decide(session, spec, place, plan):
         case Replay(checkpoint_id):
             return replay_step(session, spec, plan, checkpoint_id, executor)
         case Execute(reason):
@@ -42,11 +42,11 @@ async def run_step(
             return await execute_step(session, spec, place, plan, executor)
 
 
-def _may_be_hidden(session: Session, spec: StepSpec, plan: CellPlan) -> bool:
+def _may_be_hidden(session: Session, spec: StepSpec, place: CellPlace, plan: CellPlan) -> bool:
     """Whether a completed step would execute again for other inputs, and not all that happened was looked at yet:
     what the cell before changed unseen may be among them.
     """
-    previous = session.history.latest(spec.name)
+    previous = _previous(session, spec, place, plan)
     if previous is None or spec.rerun or session.namespace.saw_everything:
         return False
     if session.history.find(spec.replay_slot, plan.key):
@@ -54,14 +54,32 @@ def _may_be_hidden(session: Session, spec: StepSpec, plan: CellPlan) -> bool:
     return session.store.checkpoints.get(previous).source_hash == plan.source_hash
 
 
-def decide(session: Session, spec: StepSpec, plan: CellPlan) -> Replay | Execute:
+def _previous(session: Session, spec: StepSpec, place: CellPlace, plan: CellPlan) -> str | None:
+    """Id of the newest checkpoint of this cell.
+
+    One without a name of its own is known by its code, and after an edit by its id or, where it has none, its place.
+    """
+    history = session.history
+    if spec.is_named:
+        return history.latest(spec.name)
+    if alike := history.latest_of_code(spec.replay_slot, plan.source_hash):
+        return alike
+    if place.cell_id is None:
+        return history.latest(spec.name)
+    for run_id, _ in session.store.runs.lineage(session.require_run().id).cuts:
+        for step in session.store.steps.of_run(run_id):
+            if step.cell_id == place.cell_id:
+                return history.latest(step.name)
+    return None
+
+
+def decide(session: Session, spec: StepSpec, place: CellPlace, plan: CellPlan) -> Replay | Execute:
     """Replay iff a visible checkpoint has the step's key (and ``--rerun`` is not given)."""
-    previous = session.history.latest(spec.name)
+    if not spec.rerun and (found := session.history.find(spec.replay_slot, plan.key)):
+        return Replay(found)
+    previous = _previous(session, spec, place, plan)
     if spec.rerun:
         return Execute("--rerun is given" if previous else None)
-    found = session.history.find(spec.replay_slot, plan.key)
-    if found:
-        return Replay(found)
     session.history.require_whole(spec.name, plan)
     if previous is None:
         return Execute()
@@ -71,6 +89,7 @@ def decide(session: Session, spec: StepSpec, plan: CellPlan) -> Replay | Execute
     return Execute(
         why_stale(
             checkpoint,
+            step=spec.name,
             source_hash=plan.source_hash,
             inputs=plan.inputs_hex,
             made_by=session.namespace.made_by,

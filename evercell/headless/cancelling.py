@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import KernelManager
 
-from evercell.core.errors import KernelDied, UsageError
+from evercell.core.errors import KernelDied, NotebookError, UsageError
 from evercell.core.records import Run, RunRequest
 from evercell.core.statuses import CANCEL, RunStatus
 from evercell.engine.holder import this_user
 from evercell.engine.leasing import foreign_lease, lease_held_error, take_lease
 from evercell.engine.workspace import Workspace
-from evercell.headless.kernels import reach_through_sockets, remote_call
+from evercell.headless.kernels import PYTHON, kernel_of, reach_through_sockets, remote_call, require_kernel
+from evercell.headless.notebook_file import read_notebook
 
 _UNDO_TIMEOUT = 600
 """Seconds that one cell of the undoing may take."""
@@ -24,8 +25,6 @@ _UNDO_TIMEOUT = 600
 _KERNEL_START_TIMEOUT = 60
 _SESSION_END_TIMEOUT = 30
 """Seconds that the session of a run has to leave it when it is cancelled."""
-
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def cancel_run(workspace: Workspace, run_ref: str, *, undo: bool, store_url: str) -> list[str]:
@@ -38,7 +37,7 @@ def cancel_run(workspace: Workspace, run_ref: str, *, undo: bool, store_url: str
     if foreign_lease(workspace, run.id):
         _end_session(workspace, run)
     if undo:
-        return _undo_in_a_kernel(run, store_url)
+        return _undo_in_a_kernel(run, _kernel_name(workspace, run), store_url)
     held = take_lease(workspace, run.id)
     try:
         workspace.store.runs.set_status(held.lease, run.id, RunStatus.CANCELLED)
@@ -61,10 +60,20 @@ def _end_session(workspace: Workspace, run: Run) -> None:
         workspace.store.runs.set_request(run.id, None)
 
 
-def _undo_in_a_kernel(run: Run, store_url: str) -> list[str]:
+def _kernel_name(workspace: Workspace, run: Run) -> str:
+    """The kernel that the run is executed in; Python's, where its notebook is gone."""
+    name = workspace.store.runs.chosen_kernel(run)
+    if name is None and run.notebook is not None:
+        with suppress(NotebookError):
+            name = kernel_of(read_notebook(Path(run.notebook)))[0]
+    require_kernel(name or PYTHON)
+    return name or PYTHON
+
+
+def _undo_in_a_kernel(run: Run, kernel_name: str, store_url: str) -> list[str]:
     folder = Path(run.notebook).parent if run.notebook else Path.cwd()
     environ = {**os.environ, "EVERCELL_STORE": store_url}
-    manager = reach_through_sockets(KernelManager())
+    manager = reach_through_sockets(KernelManager(kernel_name=kernel_name))
     manager.start_kernel(cwd=str(folder if folder.is_dir() else Path.cwd()), env=environ)
     client = manager.blocking_client()
     client.start_channels()
@@ -84,8 +93,11 @@ def _execute(client: Any, cell: str) -> list[str]:
     printed: list[str] = []
 
     def collect(message: dict[str, Any]) -> None:
+        content = message["content"]
         if message["msg_type"] == "stream":
-            printed.append(str(message["content"]["text"]))
+            printed.append(str(content["text"]))
+        elif message["msg_type"] == "display_data":
+            printed.append(f"{content['data'].get('text/plain', '')}\n")
 
     try:
         reply = client.execute_interactive(cell, output_hook=collect, timeout=_UNDO_TIMEOUT)
@@ -93,9 +105,8 @@ def _execute(client: Any, cell: str) -> list[str]:
         raise KernelDied(f"No answer to {cell} within {_UNDO_TIMEOUT} s.", hint="Undo it by hand.") from error
     content = reply["content"]
     if content["status"] != "ok":
-        traceback = _COLOURS.sub("", "\n".join(content.get("traceback", ())))
         raise UsageError(
-            f"{cell} failed, so the run is as it was: {traceback or content.get('evalue', '')}",
+            f"{cell} failed, so the run is as it was: {content.get('ename')}: {content.get('evalue', '')}",
             hint="Mend that, and try again.",
         )
     return "".join(printed).strip().splitlines()

@@ -10,7 +10,8 @@ from papermill.clientwrap import PapermillNotebookClient
 
 from evercell.core.errors import EvercellError
 from evercell.core.statuses import RunStatus
-from evercell.headless.kernels import reach_through_sockets, remote_call
+from evercell.engine.claiming import Claim
+from evercell.headless.kernels import reach_through_sockets, remote_call, unusable
 
 _SUSPENDED = "Suspended"
 """Name of the kernel's exception by which a step ends in the middle of a wait."""
@@ -21,20 +22,22 @@ class _RunSuspended(Exception):
 
 
 class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
-    """Executes a notebook as (a part of) the run ``run_id``."""
+    """Executes a notebook as (a part of) the run ``claim``, which its kernel takes over."""
 
     def __init__(
         self,
         nb_man: Any,
         *,
-        run_id: str,
+        claim: Claim,
         requests: list[dict[str, Any]],
+        on_cell_begin: Callable[[int], None],
         on_cell_end: Callable[[int], None],
         **options: Any,
     ) -> None:
         super().__init__(nb_man, **options)
-        self._run_id = run_id
+        self._claim = claim
         self._requests = requests
+        self._on_cell_begin = on_cell_begin
         self._on_cell_end = on_cell_end
         self._metadata: dict[str, Any] = {}
         self.failed = False
@@ -44,6 +47,16 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
     def create_kernel_manager(self) -> Any:
         """A manager whose kernel is reached through sockets of this user's, where the system has them."""
         return reach_through_sockets(super().create_kernel_manager())
+
+    def start_new_kernel(self, **kwargs: Any) -> None:
+        """Start a kernel. Raises `KernelNotFound` where the system does not start its program."""
+        try:
+            super().start_new_kernel(**kwargs)
+        except OSError as error:
+            why = f"cannot be started: {error.strerror or error}"
+            raise unusable(
+                self.kernel_name, why, "Install it anew, or choose another one with --kernel."
+            ) from error
 
     def start_new_kernel_client(self, **kwargs: Any) -> Any:
         """A client on the kernel just started. Raises nbclient's `DeadKernelError` where it does not come up.
@@ -61,7 +74,8 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         Raises nbclient's `DeadKernelError` when the kernel goes away.
         """
         self.kc.execute = self._execute
-        self._call_in_kernel("attach_run", self._run_id)
+        self._call_in_kernel("attach_run", self._claim.run.id, str(self._claim.token))
+        self._claim.handed_over()
         status = RunStatus.PAUSED
         try:
             super().papermill_execute_cells()
@@ -78,6 +92,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
 
     def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
         """Execute a cell; its request carries the cell's id and what evercell makes of it."""
+        self._on_cell_begin(cell_index)
         self._metadata = {"cellId": cell.get("id"), "evercell": self._requests[cell_index]}
         try:
             return super().execute_cell(cell, cell_index, *args, **kwargs)
@@ -109,6 +124,12 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
     def _call_in_kernel(self, function: str, *arguments: str) -> None:
         msg_id = self._execute(remote_call(function, *arguments), silent=True, store_history=False)
         reply = self.wait_for_reply(msg_id)
-        if reply["content"]["status"] != "ok":
-            content = reply["content"]
-            raise EvercellError(f"The kernel could not join the run: {content.get('evalue') or content}")
+        content = reply["content"]
+        if content["status"] == "ok":
+            return
+        if content.get("ename") == "ModuleNotFoundError" and "evercell" in content.get("evalue", ""):
+            why = "has no evercell in its environment"
+            raise unusable(
+                self.kernel_name, why, "pip install evercell there, or choose another one with --kernel."
+            )
+        raise EvercellError(f"The kernel could not join the run: {content.get('evalue') or content}")

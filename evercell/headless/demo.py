@@ -14,9 +14,10 @@ from pathlib import Path
 
 from evercell.core.errors import EvercellError, UsageError
 from evercell.core.records import EventKind, Run
+from evercell.engine.claiming import Claim
 from evercell.engine.listing import list_steps
 from evercell.engine.workspace import Workspace
-from evercell.headless.runner import RunReport, execute_run, start_run
+from evercell.headless.runner import RunReport, claim_notebook, execute_run
 
 NOTEBOOK = "research_agent.ipynb"
 REPORT = "report.md"
@@ -69,9 +70,9 @@ def shipped_notebook(name: str) -> Path:
     )
 
 
-def start(workspace: Workspace, notebook: Path) -> Run:
+def start(workspace: Workspace, notebook: Path) -> Claim:
     """The demo's run, not executed yet."""
-    return start_run(workspace, notebook, params={"report_path": str(notebook.with_name(REPORT))})
+    return claim_notebook(workspace, notebook, params={"report_path": str(notebook.with_name(REPORT))})
 
 
 class KernelKiller(threading.Thread):
@@ -112,12 +113,12 @@ class KernelKiller(threading.Thread):
         self.join()
 
 
-def run_until_killed(workspace: Workspace, run: Run) -> tuple[RunReport, int | None]:
+def run_until_killed(workspace: Workspace, claim: Claim) -> tuple[RunReport, int | None]:
     """Execute the run with its kernel killed on the way; returns the report and the killed process."""
-    killer = KernelKiller(workspace, run)
+    killer = KernelKiller(workspace, claim.run)
     killer.start()
     try:
-        report = execute_run(workspace, run, max_restarts=0, progress=False)
+        report = execute_run(workspace, claim, max_restarts=0, progress=False)
     finally:
         killer.stop()
     return report, killer.killed

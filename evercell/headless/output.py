@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 from papermill.engines import NotebookExecutionManager
 
-from evercell.core.errors import NotebookError
+from evercell.headless.notebook_file import unwritable
 
 
 class OutputNotebook(NotebookExecutionManager):  # type: ignore[misc]
@@ -47,19 +47,16 @@ class OutputNotebook(NotebookExecutionManager):  # type: ignore[misc]
 
 
 def write_whole(nb: Any, path: Path) -> None:
-    """Write a notebook so that ``path`` always holds a whole one."""
+    """Write a notebook so that ``path`` always holds a whole one. Raises `NotebookUnwritable`."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(str(nbformat.writes(nb)))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(str(nbformat.writes(nb)))
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     except OSError as error:
-        raise NotebookError(
-            f"The output notebook {path} could not be written: {error.strerror}. What it held before is still there.",
-            hint="Mend that (free some disk space), then `evercell resume RUN`: what completed is in the store, and is "
-            "replayed.",
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)
+        raise unwritable(path, error.strerror or str(error)) from error

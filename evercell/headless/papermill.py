@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import click
 from nbclient.exceptions import DeadKernelError
 from papermill.engines import Engine
 from papermill.utils import merge_kwargs, remove_args
 
-from evercell.core.errors import KernelDied
+from evercell.core.errors import EvercellError, KernelDied
 from evercell.core.records import EventKind, Run
 from evercell.core.statuses import RunStatus
+from evercell.core.text import one_line, printable
 from evercell.engine.approvals.deciding import waiting_for, where_to_answer
-from evercell.engine.leasing import take_lease
+from evercell.engine.claiming import Claim, claim_run
 from evercell.engine.settings import resolve_settings
 from evercell.engine.step_names import check_notebook
 from evercell.engine.workspace import Workspace, open_workspace
-from evercell.headless.cell_steps import cell_requests
+from evercell.headless.cell_steps import cell_mark, cell_requests
 from evercell.headless.client import DurableClient
+from evercell.headless.kernels import kernel_of, require_kernel
 from evercell.headless.output import OutputNotebook
-from evercell.headless.run_selection import select_run
+from evercell.headless.run_selection import claim_selected, remember_kernel
 from evercell.headless.run_waiting import RunWaiting
 
 log = logging.getLogger("papermill")
@@ -45,9 +50,17 @@ class DurableEngine(Engine):  # type: ignore[misc]
         progress_bar: bool = True,
         log_output: bool = False,
         autosave_cell_every: int = 30,
-        **kwargs: Any,
+        *,
+        evercell_run: str | None = None,
+        evercell_store: str | None = None,
+        evercell_claim: Claim | None = None,
+        **options: Any,
     ) -> Any:
-        """Papermill's entry: as in its base class, with an output notebook that is always whole."""
+        """Papermill's entry: executes the notebook as ``evercell_claim``, as the run ``evercell_run``, or as what
+        `claim_selected` finds. The output notebook is always whole.
+
+        Raises `UnderWay` before the output is touched where the run is executed already.
+        """
         manager = OutputNotebook(
             nb,
             output_path=output_path,
@@ -55,12 +68,31 @@ class DurableEngine(Engine):  # type: ignore[misc]
             log_output=log_output,
             autosave_cell_every=autosave_cell_every,
         )
-        manager.notebook_start()
-        try:
-            cls.execute_managed_notebook(manager, kernel_name, log_output=log_output, **kwargs)
-        finally:
-            manager.cleanup_pbar()
-            manager.notebook_complete()
+        with (
+            _shown_by_papermill(evercell_claim),
+            open_workspace(resolve_settings(evercell_store)) as workspace,
+        ):
+            check_notebook(nb)
+            require_kernel(kernel_name)
+            claim = evercell_claim or claim_selected(workspace, nb.metadata.papermill, wanted=evercell_run)
+            try:
+                if evercell_claim is None:
+                    remember_kernel(workspace, claim.run, nb, kernel_name)
+                manager.notebook_start()
+                try:
+                    cls.execute_managed_notebook(
+                        manager,
+                        kernel_name,
+                        workspace=workspace,
+                        claim=claim,
+                        log_output=log_output,
+                        **options,
+                    )
+                finally:
+                    manager.cleanup_pbar()
+                    manager.notebook_complete()
+            finally:
+                claim.give_back()
         return manager.nb
 
     @classmethod
@@ -69,34 +101,53 @@ class DurableEngine(Engine):  # type: ignore[misc]
         nb_man: OutputNotebook,
         kernel_name: str,
         *,
-        evercell_run: str | None = None,
-        evercell_store: str | None = None,
+        workspace: Workspace,
+        claim: Claim,
         max_restarts: int = MAX_RESTARTS,
         wait_grace: float | None = None,
         **options: Any,
     ) -> None:
-        """Execute the notebook as the run ``evercell_run``, or as the one `select_run` finds.
+        """Execute the notebook as the claimed run.
 
         Raises `RunWaiting` where a wait lasts longer than ``wait_grace`` seconds.
         """
-        check_notebook(nb_man.nb)
-        with open_workspace(resolve_settings(evercell_store)) as workspace:
-            run = select_run(workspace, nb_man.nb.metadata.papermill, wanted=evercell_run)
-            grace = wait_grace if wait_grace is not None else workspace.settings.wait_grace
-            execution = _Execution(workspace, run, nb_man, WAIT_GRACE if grace is None else grace)
-            execution.execute(kernel_name, max_restarts, options)
+        grace = wait_grace if wait_grace is not None else workspace.settings.wait_grace
+        execution = _Execution(workspace, claim, nb_man, WAIT_GRACE if grace is None else grace)
+        execution.execute(kernel_name, max_restarts, options)
+
+    @classmethod
+    def nb_kernel_name(cls, nb: Any, name: str | None = None) -> str:
+        """The notebook's kernel; one that names none is taken for Python's."""
+        return name or kernel_of(nb)[0]
+
+    @classmethod
+    def nb_language(cls, nb: Any, language: str | None = None) -> str:
+        """The notebook's language, by the same rule."""
+        return language or kernel_of(nb)[1]
+
+
+@contextmanager
+def _shown_by_papermill(evercell_claim: Claim | None) -> Iterator[None]:
+    """An error of ours as papermill's command shows errors of its own: in words, and without a traceback."""
+    try:
+        yield
+    except EvercellError as error:
+        if evercell_claim is None and click.get_current_context(silent=True) is not None:
+            raise click.ClickException(printable(str(error))) from error
+        raise
 
 
 class _Execution:
     """One execution of a notebook as a run, over as many kernels as it takes."""
 
-    def __init__(self, workspace: Workspace, run: Run, nb_man: OutputNotebook, wait_grace: float) -> None:
+    def __init__(self, workspace: Workspace, claim: Claim, nb_man: OutputNotebook, wait_grace: float) -> None:
         self._wait_grace = wait_grace
         self._workspace = workspace
-        self._run = run
+        self._claim = claim
+        self._run = claim.run
         self._nb_man = nb_man
         self._requests = cell_requests(nb_man.nb.cells)
-        self._seen = _last_event(workspace, run)
+        self._seen = _last_event(workspace, claim.run)
 
     def execute(self, kernel_name: str, max_restarts: int, options: dict[str, Any]) -> None:
         """Start kernels until the notebook came to its end, or ``max_restarts`` more died."""
@@ -110,17 +161,30 @@ class _Execution:
                         raise self._waiting(client.waits_for)
                     return
                 except DeadKernelError:
+                    self._claim_again()
                     self._note_death(deaths + 1)
                     self._nb_man.start_again()
             raise self._give_up(max_restarts)
         finally:
+            self._claim.give_back()
             status = self._workspace.store.runs.find(self._run.id).status
             self._nb_man.nb.metadata["evercell"]["status"] = str(status)
 
+    def _claim_again(self) -> None:
+        """The kernel is gone, and may have taken the run before. Raises `UnderWay` where somebody else was quicker."""
+        lease = self._workspace.store.leases.get(self._run.id)
+        if self._claim.is_ours and lease is not None and lease.token == self._claim.token:
+            return
+        self._claim.handed_over()
+        self._claim = claim_run(self._workspace, self._run)
+
     def _waiting(self, what: str) -> RunWaiting:
         pending = waiting_for(self._workspace, run_id=self._run.id)
-        todo = [f"  {approval.title}: {where_to_answer(approval)}" for approval in pending]
-        lines = [f"run {self._run.name} waits for {what}", *todo, f"  then: evercell resume {self._run.name}"]
+        name = one_line(self._run.name)
+        todo = [
+            f"  {one_line(approval.title)}: {one_line(where_to_answer(approval))}" for approval in pending
+        ]
+        lines = [f"run {name} waits for {one_line(what)}", *todo, f"  then: evercell resume {name}"]
         return RunWaiting("\n".join(lines))
 
     def _client(self, kernel_name: str, options: dict[str, Any]) -> DurableClient:
@@ -136,8 +200,9 @@ class _Execution:
         )
         return DurableClient(
             self._nb_man,
-            run_id=self._run.id,
+            claim=self._claim,
             requests=self._requests,
+            on_cell_begin=self._begin_cell,
             on_cell_end=self._mark_cell,
             **merged,
         )
@@ -152,28 +217,28 @@ class _Execution:
             "EVERCELL_WAIT_GRACE": f"{self._wait_grace:g}s" if self._wait_grace else "1ms",
         }
 
+    def _begin_cell(self, index: int) -> None:  # noqa: ARG002
+        """What the journal has so far is of other cells, or of the kernel's arrival."""
+        self._seen = _last_event(self._workspace, self._run, after=self._seen)
+
     def _mark_cell(self, index: int) -> None:
-        """Write into the cell's metadata what the journal says became of it."""
-        request = self._requests[index]
-        mark: dict[str, Any] = {"plain": True} if not request else dict(request)
-        for event in self._workspace.store.journal.events(self._run.id, after=self._seen):
-            self._seen = event.seq
-            if event.kind in _FATES:
-                mark |= {"status": _FATES[event.kind], "step": event.data.get("step")}
-                mark.pop("plain", None)
-        mark.pop("slot", None)
-        self._nb_man.nb.cells[index].metadata["evercell"] = mark
+        """Write into the cell's metadata what it is, and what the journal says became of it if it is a step."""
+        cell = self._nb_man.nb.cells[index]
+        mark = cell_mark(cell, self._requests[index])
+        if "step" in mark:
+            for event in self._workspace.store.journal.events(self._run.id, after=self._seen):
+                if event.kind in _FATES:
+                    mark |= {"status": _FATES[event.kind], "step": event.data.get("step")}
+        cell.metadata["evercell"] = mark
 
     def _note_death(self, deaths: int) -> None:
-        log.warning("evercell: the kernel of run %s died (%d)", self._run.name, deaths)
+        log.warning("evercell: the kernel of run %s died (%d)", one_line(self._run.name), deaths)
         self._workspace.store.journal.append(None, self._run.id, EventKind.KERNEL_DIED, {"deaths": deaths})
 
     def _give_up(self, max_restarts: int) -> KernelDied:
-        held = take_lease(self._workspace, self._run.id)
         self._workspace.store.runs.set_status(
-            held.lease, self._run.id, RunStatus.FAILED, reason="its kernel died"
+            self._claim.held.lease, self._run.id, RunStatus.FAILED, reason="its kernel died"
         )
-        held.release()
         return KernelDied(
             f"The kernel of run {self._run.name} died {max_restarts + 1} times.",
             hint=f"See which step with `evercell show {self._run.name}`; then `evercell resume {self._run.name}`.",
@@ -188,6 +253,6 @@ _FATES = {
 }
 
 
-def _last_event(workspace: Workspace, run: Run) -> int:
-    events = workspace.store.journal.events(run.id)
-    return events[-1].seq if events else 0
+def _last_event(workspace: Workspace, run: Run, *, after: int = 0) -> int:
+    events = workspace.store.journal.events(run.id, after=after)
+    return events[-1].seq if events else after

@@ -11,6 +11,7 @@ from typing import Any
 
 from evercell.core.errors import UsageError
 from evercell.core.records import ErrorRecord, Output
+from evercell.core.text import printable
 from evercell.engine.approvals.gate import decide_cell_approval
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.executor import BodyResult
@@ -19,7 +20,7 @@ from evercell.kernel_ext.ipykernel_internals import UnsentText, shown_traceback
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import NOTE, Recording
 from evercell.kernel_ext.time_limits import LIMITS, Cancellation, StepLimit
-from evercell.views.text import escaped, printable
+from evercell.views.text import escaped
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -43,6 +44,8 @@ class KernelExecutor:
         self._run_cell = run_cell
         self._step = step
         self._is_async = is_async
+        self._publish = shell.display_pub.publish
+        """The page's own, which the cell's %%capture does not stand in for."""
         self._times_run = 0
         self.late = LateInterrupt()
         self.result: Any = None
@@ -167,7 +170,7 @@ class KernelExecutor:
 
     def note(self, text: str) -> None:
         """Show a remark of ours. It is no part of what the cell showed, so no replay shows it again."""
-        show_note(self._shell, text)
+        show_note(self._publish, text)
 
     async def pause(self, seconds: float) -> None:
         """Wait; in a synchronous cell the kernel waits with it."""
@@ -180,13 +183,13 @@ class KernelExecutor:
         return self.late.held_back()
 
 
-def show_note(shell: Any, text: str) -> None:
-    """Show a remark of ours at the cell that runs."""
+def show_note(publish: Callable[..., Any], text: str) -> None:
+    """Show a remark of ours at the cell that runs; ``publish`` is the page's own, and no capture's."""
     data = {
         "text/plain": f"evercell: {printable(text)}",
         "text/html": f"<pre style='opacity:.75;margin:0'>evercell: {escaped(text)}</pre>",
     }
-    shell.display_pub.publish(data, metadata=NOTE)
+    publish(data, metadata=NOTE)
 
 
 def _without_dead_widget(data: dict[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,9 @@ def read_request(
     """
     refuse_misplaced(transformed)
     metadata = shell.kernel.get_parent("shell").get("metadata") or {}
+    request = metadata.get("evercell")
+    if isinstance(request, Mapping) and "label" in request:
+        label = str(request["label"])
     place = CellPlace(label=label, cell_id=cell_id or metadata.get("cellId"))
     step, setup = _declared(raw_cell, metadata)
     return CellRequest(place, transformed, analysable(transformed, shell.transform_cell), step, setup)

@@ -31,7 +31,7 @@ from evercell.kernel_ext.idle_look import IdleLook
 from evercell.kernel_ext.interrupts import deferred_interrupts, interrupt_waits
 from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
-from evercell.kernel_ext.recorder import Recorder
+from evercell.kernel_ext.recorder import Recorder, Recording
 from evercell.kernel_ext.time_limits import LIMITS
 from evercell.kernel_ext.tracebacks import Tracebacks
 from evercell.kernel_ext.wrapper import Wrapper
@@ -55,7 +55,7 @@ class CellRunner:
         background.before_message = self._idle_look.stop
         background.after_message = self._idle_look.something_ran
         session.interrupt, session.deferred_interrupts = self._interrupt, deferred_interrupts
-        session.interrupt_waits, session.tell = interrupt_waits, partial(show_note, shell)
+        session.interrupt_waits, session.tell = interrupt_waits, partial(show_note, shell.display_pub.publish)
         session.limits = LIMITS
         self._original = shell.run_cell_async
         # of the shell's own method: a wrapper around it may take just anything
@@ -174,16 +174,17 @@ class CellRunner:
             except EvercellError as error:
                 if executor.result is None:
                     raise
-                return self._with_error(executor.result, error)
-        if outcome.ending is Ending.REPLAYED:
-            return await run_cell(transformed_cell=configuring_part(cell.transformed))
-        if executor.late.was_received and executor.result.success:
-            return self._with_error(executor.result, KeyboardInterrupt())
-        return executor.result
+                return self._with_error(executor.result, error, recording)
+            if outcome.ending is Ending.REPLAYED:
+                return await run_cell(transformed_cell=configuring_part(cell.transformed))
+            if executor.late.was_received and executor.result.success:
+                return self._with_error(executor.result, KeyboardInterrupt(), recording)
+            return executor.result
 
-    def _with_error(self, result: Any, error: BaseException) -> Any:
-        """The body ran, and then something went wrong: show that as the cell's error."""
-        self._shell.showtraceback((type(error), error, None))
+    def _with_error(self, result: Any, error: BaseException, recording: Recording) -> Any:
+        """The body ran, and then something went wrong: show that as the cell's error, below what the cell showed."""
+        with recording.aside():
+            self._shell.showtraceback((type(error), error, None))
         result.error_in_exec = error
         return result
 

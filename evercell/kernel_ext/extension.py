@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from traitlets.config import Configurable
 
 from evercell.core.errors import EvercellError, StoreError, UsageError
 from evercell.core.statuses import RunStatus
+from evercell.core.text import line
 from evercell.engine.late_changes import look_at_everything
 from evercell.engine.leasing import foreign_lease
 from evercell.engine.session import Session
@@ -22,7 +24,6 @@ from evercell.kernel_ext.cells import CellRunner
 from evercell.kernel_ext.surroundings import is_hidden_in, notebook_path
 from evercell.magics.registration import Registration
 from evercell.state import Namespace
-from evercell.views.text import printable
 
 _LOADED = "evercell_extension"
 """Attribute of the shell that holds the loaded extension."""
@@ -55,6 +56,7 @@ class Extension:
         self.workspace = workspace
         self.session = session
         self.background = background
+        self._process = os.getpid()
         self.runner = CellRunner(shell, session, background)
         registration = Registration(shell, session)
         with ExitStack() as installed:
@@ -74,7 +76,12 @@ class Extension:
         self.close()
 
     def close(self) -> None:
-        """Give the lease back and close the store. The run counts as paused until somebody resumes it."""
+        """Give the lease back and close the store. The run counts as paused until somebody resumes it.
+
+        In a forked child that comes to its end: nothing, for all of it is the parent's.
+        """
+        if os.getpid() != self._process:
+            return
         self.session.namespace.stop_loading()
         with self.workspace.store.outages.nobody_waits(busy=1):
             with suppress(EvercellError):  # lost to another session: its run is not ours to change
@@ -90,7 +97,7 @@ def load_ipython_extension(shell: Any) -> None:
         return
     extension = attach(shell)
     extension.runner.note_loading_cell()
-    print(f"evercell: {printable(greeting(extension.session))}")  # noqa: T201
+    print(f"evercell: {line(greeting(extension.session))}")  # noqa: T201
 
 
 def attach(shell: Any, *, run: str | None = None) -> Extension:

@@ -25,6 +25,8 @@ class KernelPage:
         self._recording = recording
         self._settings = settings
         self._comms: set[str] = set()
+        self._publish = shell.display_pub.publish
+        """The page's own: %%capture, which the cell may be under, must not swallow a question."""
 
     def render(self, value: Any) -> dict[str, Any]:
         """As the cell's last expression would be displayed, in types that need no script of a library."""
@@ -41,7 +43,7 @@ class KernelPage:
         base = self._settings.server_url
         link = f"{base.rstrip('/')}/evercell/approvals/{approval.id}" if base else None
         if self._settings.wait_grace is not None:
-            self._shell.display_pub.publish(approval_card(approval, link), metadata=_mark(approval))
+            self._publish(approval_card(approval, link), metadata=_mark(approval))
             return _nothing
         from evercell.widgets.approval_form import ApprovalForm
 
@@ -49,7 +51,7 @@ class KernelPage:
         for widget in form.widgets():
             answer_beside_the_cell(widget)
             self._comms.add(widget.model_id)
-        form.display()
+        form.display(self._publish)
         return form.close
 
     def listen(self) -> None:

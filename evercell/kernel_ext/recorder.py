@@ -7,11 +7,13 @@ subprocesses and errors; the session's send misses nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from evercell.core.records import Output
+from evercell.core.forks import tell_child
+from evercell.core.records import Json, Output
+from evercell.kernel_ext.cell_page import Area, CellPage, captured_by
 from evercell.kernel_ext.wrapper import Wrapper
 
 _KINDS = frozenset(
@@ -31,11 +33,58 @@ class Recording:
     """What one cell showed so far, in order of sending."""
 
     def __init__(self) -> None:
-        self.outputs: list[Output] = []
+        self.page = CellPage()
         self.after_failure: str | None = None
         """What follows an error that is not the last: shown with its message, as one line on stderr."""
         self.drop_errors = False
         """Show no error: a clearer one follows."""
+        self.is_aside = False
+        """An error that is shown now is ours, and no part of what the cell showed."""
+        self._outputs: list[tuple[Area, Output]] = []
+
+    @property
+    def outputs(self) -> list[Output]:
+        """What a replay shows."""
+        return [output for _, output in self._outputs]
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """An error that is shown inside is a remark of ours."""
+        self.is_aside = True
+        try:
+            yield
+        finally:
+            self.is_aside = False
+
+    def take(self, output: Output) -> Sequence[Output]:
+        """Note down an output on its way; returns what to send instead of it."""
+        if output.kind == "error" and self.drop_errors:
+            return ()
+        mark = (output.content.get("metadata") or {}).get("evercell")
+        if (self.is_aside and output.kind == "error") or (mark and mark.get("note")):
+            return self.page.past_clear(output)
+        is_failure = output.kind == "error" and output.content["ename"] not in _INTERRUPTS
+        if is_failure and self.after_failure is not None:
+            output = self._failure_line(output.content, self.after_failure)
+        if mark is None:
+            self._note_down(output)
+        self.page.put(output)
+        return (output,)
+
+    def _note_down(self, output: Output) -> None:
+        """Remember it for replays. What a widget shows is cleared by itself: its widget will not be there."""
+        area = self.page.area
+        if not self.page.is_below:
+            clears = area.clears_next if output.kind != "clear_output" else not output.content.get("wait")
+            if clears and output.kind != "update_display_data":
+                self._outputs = [pair for pair in self._outputs if pair[0] is not area]
+            if output.kind == "clear_output":
+                return
+        self._outputs.append((area, output))
+
+    def _failure_line(self, error: Json, what_follows: str) -> Output:
+        text = f"{one_line(error['ename'], error['evalue'])} ({what_follows})\n"
+        return Output("stream", {"name": "stderr", "text": "\n" * self.page.is_within_line + text})
 
 
 class Recorder:
@@ -47,8 +96,13 @@ class Recorder:
         self._recordings: dict[str, Recording] = {}
         self._session = kernel.session
 
+    def in_child(self) -> None:
+        """What a forked child shows goes through its parent; a lock that was held is held for ever."""
+        self._lock, self._recordings = threading.Lock(), {}
+
     def install(self) -> None:
         """Put ourselves around the session's ``send``."""
+        tell_child(self)
         self._wrapper = Wrapper(vars(self._session), "send", original=self._send, ours=self._tap)
 
     def uninstall(self) -> None:
@@ -85,29 +139,25 @@ class Recorder:
             else:
                 kind, shown, request = msg_or_type, content, parent or {}
                 request = request.get("header", request)
-            if kind in _KINDS:
-                instead = self._note_down(request.get("msg_id"), kind, shown)
-                if instead is not None:
-                    return self._send(stream, *instead, request, ident) if instead else None
+            if kind in _KINDS and (recording := self._recordings.get(request.get("msg_id"))) is not None:
+                output = Output(kind, dict(shown))
+                with self._lock:
+                    instead = recording.take(output)
+                    if len(instead) != 1 or instead[0] is not output:
+                        for other in instead:
+                            self._send(stream, other.kind, dict(other.content), request, ident)
+                        return None
+            elif kind == "comm_msg":
+                self._follow_widget(shown)
         return self._send(stream, msg_or_type, content, parent, ident, *args, **kwargs)
 
-    def _note_down(self, msg_id: Any, kind: str, content: Any) -> tuple[()] | tuple[str, Any] | None:
-        """Record a message. Returns another one to send instead, () for none, None to send it as it is."""
-        with self._lock:
-            recording = self._recordings.get(msg_id)
-            if recording is None or "evercell" in (content.get("metadata") or ()):
-                return None
-            if kind == "error" and recording.drop_errors:
-                return ()
-            instead = None
-            is_failure = kind == "error" and content["ename"] not in _INTERRUPTS
-            if is_failure and recording.after_failure is not None:
-                text = one_line(content["ename"], content["evalue"])
-                kind = "stream"
-                content = {"name": "stderr", "text": f"{text} ({recording.after_failure})\n"}
-                instead = (kind, content)
-            recording.outputs.append(Output(kind, dict(content)))
-            return instead
+    def _follow_widget(self, content: Any) -> None:
+        """An Output widget says whose outputs it takes."""
+        taken = captured_by(content)
+        if taken is not None:
+            with self._lock:
+                for msg_id, recording in self._recordings.items():
+                    recording.page.enter_or_leave(content["comm_id"], enters=msg_id == taken)
 
 
 def one_line(ename: str, evalue: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evercell.core.errors import UsageError
+from evercell.core.text import one_line, printable
 from evercell.engine.abandoning import abandon as abandon_run
 from evercell.engine.inspection import inspect_checkpoint
 from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
@@ -14,7 +15,6 @@ from evercell.engine.pausing import unpause as unpause_run
 from evercell.engine.session import Arrival, Session, SetupRunner
 from evercell.views.listings import overview, runs_view, steps_view, variables_view
 from evercell.views.table import Table
-from evercell.views.text import printable
 from evercell.widgets.inbox import show_pending
 
 
@@ -103,15 +103,15 @@ def take_over() -> Outcome:
     session = _notebook_for("take_over", moves=True).session
     session.ensure_lease(take_over=True)
     run = session.require_run()
-    return Outcome(f"run {run.name} is yours; %resume puts back its state", run.name)
+    return Outcome(f"run {one_line(run.name)} is yours; %resume puts back its state", run.name)
 
 
 def _arrived(verb: str, arrival: Arrival) -> Outcome:
     run, checkpoint, restored = arrival.run, arrival.checkpoint, arrival.restored
     if checkpoint is None or restored is None:
-        return Outcome(f"{verb} {run.name}; nothing to put back", run.name)
+        return Outcome(f"{verb} {one_line(run.name)}; nothing to put back", run.name)
     plural = f"{len(restored.names)} variable{'s' if len(restored.names) != 1 else ''}"
-    lines = [f"{verb} {run.name}, as after step {checkpoint.step}: {plural} put back"]
+    lines = [f"{verb} {one_line(run.name)}, as after step {checkpoint.step}: {plural} put back"]
     if restored.made_otherwise:
         lines.append(f"made with {', '.join(restored.made_otherwise)}: values may behave otherwise")
     if arrival.warning:
@@ -129,14 +129,14 @@ def pause(run: str | None = None) -> Outcome:
     """Let this run (or ``run``) begin no further step."""
     session = _notebook_for("pause").session
     paused = pause_run(session.workspace, run or session.require_run().id)
-    return Outcome(f"run {paused.name} begins no further step; %unpause lets it go on", paused.name)
+    return Outcome(f"run {one_line(paused.name)} begins no further step; %unpause lets it go on", paused.name)
 
 
 def unpause(run: str | None = None) -> Outcome:
     """Let this run (or ``run``) go on."""
     session = _notebook_for("unpause").session
     paused = unpause_run(session.workspace, run or session.require_run().id)
-    return Outcome(f"run {paused.name} goes on", paused.name)
+    return Outcome(f"run {one_line(paused.name)} goes on", paused.name)
 
 
 def abandon(*, undo: bool = False) -> Outcome:
@@ -144,12 +144,14 @@ def abandon(*, undo: bool = False) -> Outcome:
     session = _notebook_for("abandon", moves=True).session
     run = session.require_run()
     undone = tuple(abandon_run(session, undo=undo, note=_note))
-    text = f"run {run.name} is cancelled" + "".join(f"\n  undone: {what}" for what in undone)
+    text = f"run {one_line(run.name)} is cancelled" + "".join(
+        f"\n  undone: {one_line(what)}" for what in undone
+    )
     return Outcome(text, run.name, undone=undone)
 
 
 def _note(text: str) -> None:
-    print(f"evercell: {text}")  # noqa: T201
+    print(f"evercell: {printable(text)}")  # noqa: T201
 
 
 # -- what there is -------------------------------------------------------------------------------

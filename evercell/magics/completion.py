@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from evercell.core.errors import EvercellError, RunNotFound
+from evercell.core.text import one_line
 from evercell.core.vocabulary import COMMANDS, HEADERS, Argument, Magic, NameKind
 from evercell.engine.history import History
 from evercell.engine.session import Session
@@ -86,7 +87,7 @@ def _positionals_typed(options: Mapping[str, Argument], words: Sequence[str]) ->
 
 def _values(argument: Argument, fragment: str, names: Names) -> Candidates:
     found = argument.choices or (names.like(argument.names, fragment) if argument.names else ())
-    return Candidates(fragment, tuple(word for word in found if word.startswith(fragment)))
+    return Candidates(fragment, tuple(w for w in found if w.startswith(fragment) and one_line(w) == w))
 
 
 class NamesOf:

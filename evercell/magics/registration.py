@@ -13,7 +13,7 @@ from evercell.core.vocabulary import MAGICS, Kind, Magic
 from evercell.engine.magic_lines import HelpRequested, parse_line, parser_of
 from evercell.engine.session import Session
 from evercell.magics import commands
-from evercell.magics.commands import Notebook, Outcome, set_notebook
+from evercell.magics.commands import Notebook, set_notebook
 from evercell.magics.completion import NamesOf, complete
 
 _KINDS = {Kind.COMMAND: "line", Kind.HEADER: "cell"}
@@ -92,11 +92,8 @@ def _command(magic: Magic) -> Callable[..., None]:
             print(requested)  # noqa: T201
             return
         name = dict(magic.verbs)[arguments.pop(magic.arguments[0].name)] if magic.verbs else magic.name
-        outcome = getattr(commands, name)(**arguments)
-        if isinstance(outcome, Outcome):
-            print(outcome)  # noqa: T201
-        else:
-            display(outcome)
+        # (never printed: a line that the user's code began would go on with it)
+        display(getattr(commands, name)(**arguments))
 
     return run
 

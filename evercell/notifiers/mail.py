@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from evercell.core.clock import utc_text
 from evercell.core.errors import UsageError
+from evercell.core.text import one_line, printable
 from evercell.engine.approvals.notifications import Notice
 
 _SECONDS = 15
@@ -43,15 +44,15 @@ def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
 
 def _message(notice: Notice, to: str) -> EmailMessage:
     approval = notice.approval
-    title = " ".join(approval.title.split())  # a line break would begin another header
+    title = one_line(approval.title)  # (a line break would begin another header)
     message = EmailMessage()
     message["Subject"] = f"Approval asked: {title}"
     message["From"] = os.environ.get("EVERCELL_MAIL_FROM", "evercell@localhost")
     message["To"] = to
     until = f"\nUntil: {utc_text(approval.deadline_at)}" if approval.deadline_at else ""
     where = notice.link or f"evercell approve {approval.id}\nevercell reject {approval.id} --comment WHY"
-    details = str(approval.question.details.get("text/plain", ""))[:2000]
+    details = printable(str(approval.question.details.get("text/plain", ""))[:2000])
     message.set_content(
-        f"{title}\n\nRun: {notice.run}, step {approval.step}{until}\n\n{details}\n\nTo answer:\n{where}\n"
+        f"{title}\n\nRun: {one_line(notice.run)}, step {approval.step}{until}\n\n{details}\n\nTo answer:\n{where}\n"
     )
     return message

@@ -18,6 +18,7 @@ from tornado import web
 
 from evercell.core.approvals import Approval
 from evercell.core.errors import ApprovalNotFound, EvercellError
+from evercell.core.text import printable
 from evercell.engine.approvals.deciding import answer, settled
 from evercell.engine.holder import this_user
 from evercell.engine.listing import RunRow, list_approvals, list_steps, run_row
@@ -29,7 +30,6 @@ from evercell.views.form_fields import fields_of
 from evercell.views.listings import steps_view
 from evercell.views.quantities import ago_text
 from evercell.views.table import Table
-from evercell.views.text import printable
 from evercell.views.timeline import timeline_view
 
 T = TypeVar("T")

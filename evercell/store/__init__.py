@@ -10,6 +10,7 @@ from evercell.store.audit import Audit
 from evercell.store.calls import Calls
 from evercell.store.checkpoints import Checkpoints
 from evercell.store.chunks import Chunks
+from evercell.store.claims import Candidate, Claims
 from evercell.store.database import Database
 from evercell.store.journal import Journal
 from evercell.store.leases import Leases
@@ -18,7 +19,7 @@ from evercell.store.runs import Lineage, Runs
 from evercell.store.signals import Signals
 from evercell.store.steps import Steps
 
-__all__ = ["Lineage", "Store", "open_store"]
+__all__ = ["Candidate", "Lineage", "Store", "open_store"]
 
 
 class Store:
@@ -31,6 +32,7 @@ class Store:
         self._database = database
         self.runs = Runs(database)
         self.leases = Leases(database)
+        self.claims = Claims(database, self.runs, self.leases)
         self.steps = Steps(database, packs)
         self.checkpoints = Checkpoints(database)
         self.chunks = Chunks(database)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +27,9 @@ _BY_ID = sa.select(*raw(checkpoints)).where(checkpoints.c.id == sa.bindparam("id
 _COLUMNS = checkpoints.c.keys()
 _LISTED = [column for column in checkpoints.c if column.name not in ("manifest", "source")]
 _BATCH = 50
+
+_AT_ONCE = 500
+"""Bound values of one query."""
 
 
 @asks_again
@@ -98,6 +101,20 @@ class Checkpoints:
             rows = connection.execute(query.order_by(checkpoints.c.seq).limit(1)).all()
         return read_each(rows, read_listed_checkpoint)
 
+    def beginnings(self, checkpoint_ids: Sequence[str], *, length: int = 400) -> dict[str, str]:
+        """By id, how their sources begin; what is no text any more is shown as such."""
+        found: dict[str, str] = {}
+        with self._database.reading() as connection:
+            source: Any = checkpoints.c.source
+            if connection.dialect.name == "sqlite":  # whose driver refuses a damaged text
+                source = sa.cast(source, sa.LargeBinary)
+            query = sa.select(checkpoints.c.id, sa.func.substr(source, 1, length))
+            for start in range(0, len(checkpoint_ids), _AT_ONCE):
+                some = checkpoint_ids[start : start + _AT_ONCE]
+                rows = connection.execute(query.where(checkpoints.c.id.in_(some))).all()
+                found |= {row[0]: _as_text(row[1]) for row in rows}
+        return found
+
     def ancestors(self, checkpoint_id: str) -> list[str]:
         """The checkpoint's id and those of its parents, newest first."""
         start = sa.select(checkpoints.c.id, checkpoints.c.parent, sa.literal(0).label("age"))
@@ -106,6 +123,12 @@ class Checkpoints:
         path = path.union_all(further.join(path, checkpoints.c.id == path.c.parent))
         with self._database.reading() as connection:
             return list(connection.execute(sa.select(path.c.id).order_by(path.c.age)).scalars())
+
+
+def _as_text(value: Any) -> str:
+    return (
+        bytes(value).decode(errors="replace") if isinstance(value, bytes | memoryview) else str(value or "")
+    )
 
 
 def committed(

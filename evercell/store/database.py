@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
 from evercell.core.clock import Clock
-from evercell.core.errors import StoreError, StoreUnavailable
+from evercell.core.errors import ForkedProcess, StoreError, StoreUnavailable
+from evercell.core.forks import tell_child
 from evercell.core.records import Lease
 from evercell.store.contention import busy_error, postgres_holder, sqlite_holder
-from evercell.store.direct import DirectConnection
+from evercell.store.direct import DirectConnection, keep_for_ever
 from evercell.store.opening import connect, driver_errors, parse_url, snapshots, writing
 from evercell.store.outages import Outages
 from evercell.store.prepared import Direct
@@ -51,8 +52,10 @@ class Database:
         self._engine = connect(url, create=create, stuck_after=stuck_after)
         self._writing_engine = writing(self._engine)
         self._snapshot_engine = snapshots(self._engine)
+        self._process = os.getpid()
         self.direct = DirectConnection(self._engine, self.url, self)
         self.outages = Outages(self._explain_busy)
+        tell_child(self)
         try:
             self.store_id = self._read_store_id()
             if self._file is not None:
@@ -127,39 +130,58 @@ class Database:
                 holder = postgres_holder(connection)
         return busy_error(error, self.url, holder)
 
+    def require_own_process(self) -> None:
+        """Raise `ForkedProcess` in a child: its connections are its parent's."""
+        if os.getpid() != self._process:
+            raise ForkedProcess(
+                f"Process {os.getpid()} was forked from {self._process}, whose store {self.url} it may not use.",
+                hint="Let the child return what it made, and go on with it in the notebook's own process; or start "
+                "the child with multiprocessing's 'spawn'.",
+            )
+
+    def in_child(self) -> None:
+        """Leave all connections to the parent: not even closing one is safe here."""
+        keep_for_ever(self._engine, self.direct)
+
     def close(self) -> None:
         """Close all connections."""
+        if os.getpid() != self._process:
+            return
         self.direct.close()
         self._engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that reads."""
+        self.require_own_process()
         with driver_errors(self.url), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A transaction whose queries all see the database as of one moment."""
+        self.require_own_process()
         with driver_errors(self.url), self._snapshot_engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that writes."""
+        self.require_own_process()
         with driver_errors(self.url), self._writing_engine.begin() as connection:
             yield connection
             self.require_files()
 
     @contextmanager
     def run_transaction(
-        self, run_id: str, lease: Lease | None = None
+        self, run_id: str, lease: Lease | None = None, *, within: Connection | None = None
     ) -> Iterator[RunTransaction[Connection]]:
-        """A write transaction on a run. With a lease it first makes sure that it still is the run's.
+        """A write transaction on a run, or a part of the one ``within``. With a lease it first makes sure that it
+        still is the run's.
 
         Raises `LeaseLost` with nothing changed where another session took over.
         """
-        with self.writing() as connection:
+        with nullcontext(within) if within is not None else self.writing() as connection:
             transaction = (
                 begin_under_lease(connection, lease, self.clock)
                 if lease

@@ -16,8 +16,11 @@ from evercell.store.opening import driver_error_types, driver_errors
 from evercell.store.prepared import Direct
 
 
-class StoreFiles(Protocol):
-    """What a connection needs from whoever knows its files."""
+class Surroundings(Protocol):
+    """What a connection needs from whoever knows its process and files."""
+
+    def require_own_process(self) -> None:
+        """Raise `ForkedProcess` in a child of the process that opened it."""
 
     def require_file(self) -> None:
         """Raise `StoreReplaced` where the database's file is not the one that was opened."""
@@ -29,23 +32,25 @@ class StoreFiles(Protocol):
 class DirectConnection:
     """A driver's connection in autocommit mode, for one thread at a time; a broken one is opened anew."""
 
-    def __init__(self, engine: Engine, url: str, files: StoreFiles | None = None) -> None:
-        """``url`` is what error messages show; ``files`` raises where a commit would be lost."""
+    def __init__(self, engine: Engine, url: str, around: Surroundings | None = None) -> None:
+        """``url`` is what error messages show; ``around`` raises where a commit would be lost."""
         self._engine = engine
         self._is_postgres = engine.dialect.name == "postgresql"
         self._url = url
-        self._files = files
+        self._around = around
         self._lock = Lock()
         self._connection: Any = None
 
     @contextmanager
     def autocommit(self) -> Iterator[Direct]:
         """For statements that each commit by themselves."""
+        if self._around is not None:
+            self._around.require_own_process()
         with self._lock, driver_errors(self._url):
             try:
                 direct = self._direct()
-                if self._files is not None:
-                    self._files.require_file()
+                if self._around is not None:
+                    self._around.require_file()
                 yield direct
             except BaseException:
                 self._drop()  # it may be broken, or in the middle of something
@@ -64,8 +69,8 @@ class DirectConnection:
                 direct.driver.execute("PRAGMA synchronous = NORMAL")
             direct = self._begin(direct)
             yield direct
-            if self._files is not None:
-                self._files.require_files()
+            if self._around is not None:
+                self._around.require_files()
             direct.driver.execute("COMMIT")
             if relaxed:
                 direct.driver.execute("PRAGMA synchronous = FULL")
@@ -105,3 +110,14 @@ class DirectConnection:
                 connection.driver_connection.rollback()
         with suppress(Exception):
             connection.invalidate()
+
+
+def keep_for_ever(*objects: object) -> None:
+    """Never free these, not even when the process ends.
+
+    SQLite must not so much as close a connection in a forked child, and a pool that is freed ends what is under way.
+    """
+    import ctypes
+
+    for kept in objects:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))

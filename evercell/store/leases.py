@@ -55,13 +55,15 @@ class Leases:
         holder: Holder,
         ttl: timedelta,
         replacing: int | None = None,
+        within: Connection | None = None,
     ) -> Lease:
         """Commit a lease with a new fencing token: whoever held one before cannot write any more.
 
         Granted where none is held, the one held has expired, or its token is ``replacing`` (`UNREADABLE`: its row
         means nothing); else `LeaseHeld`. Attempts that the former holder left running become ``interrupted``.
+        ``within``: a transaction that commits it together with something else.
         """
-        with self._database.run_transaction(run_id) as transaction:
+        with self._database.run_transaction(run_id, within=within) as transaction:
             require_end(transaction)
             row = self._former(transaction, is_forced=replacing == UNREADABLE)
             now = self._database.lease_now(transaction.connection)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
@@ -21,7 +22,9 @@ from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run
-from evercell.store.schema import checkpoints, leases, runs
+from evercell.store.schema import checkpoints, events, leases, runs
+
+R = TypeVar("R")
 
 _NAME_TRIES = 20
 RUN_COLUMNS = [
@@ -56,16 +59,15 @@ class Runs:
         With a parent it is a branch: its history begins at ``branch_point`` and nothing is copied.
         Raises `RunNameTaken`, or `StepNotFound` where the parent does not see the branch point.
         """
-        for _ in range(_NAME_TRIES):
-            try:
-                with self._database.writing() as connection:
-                    made = self._insert_run(connection, new)
-                return self.find(made.id)
-            except _NameRace:
-                continue
-        raise RunNameTaken(f"No free name was found for a run of {new.notebook}.", hint="Name it yourself.")
 
-    def _insert_run(self, connection: Connection, new: NewRun) -> Run:
+        def commit() -> str:
+            with self._database.writing() as connection:
+                return self.insert(connection, new).id
+
+        return self.find(until_named(new, commit))
+
+    def insert(self, connection: Connection, new: NewRun) -> Run:
+        """Within a transaction, and `until_named`: make a run."""
         name = new.name or self._free_name(connection, new.notebook)
         if new.name and connection.execute(sa.select(runs.c.id).where(runs.c.name == name)).first():
             raise RunNameTaken(f"A run named {name!r} exists already.", hint="Choose another name.")
@@ -85,6 +87,8 @@ class Runs:
         if new.parent:
             created |= {"parent": new.parent, "checkpoint": new.branch_point, "seq": seq}
         self._append_event(connection, run.id, EventKind.RUN_CREATED, created)
+        if new.kernel is not None:
+            self._append_event(connection, run.id, EventKind.KERNEL_CHOSEN, {"kernel": new.kernel})
         if new.parent:
             branched = {"child": run.id, "name": name, "checkpoint": new.branch_point}
             self._append_event(connection, new.parent, EventKind.RUN_BRANCHED, branched)
@@ -213,6 +217,27 @@ class Runs:
             transaction.changes |= values
         return self.find(run_id)
 
+    # -- its kernel ------------------------------------------------------------------------------
+
+    def choose_kernel(self, run_id: str, kernel: str) -> None:
+        """Commit in which kernel the run is executed headless from now on."""
+        with self._database.run_transaction(run_id) as transaction:
+            transaction.append_event(EventKind.KERNEL_CHOSEN, {"kernel": kernel})
+
+    def chosen_kernel(self, run: Run) -> str | None:
+        """The kernel that was chosen for the run, or for the run that it branched from; None: the notebook's own."""
+        with self._database.reading() as connection:
+            run_id: str | None = run.id
+            while run_id is not None:
+                query = sa.select(events.c.data).where(
+                    events.c.run_id == run_id, events.c.kind == str(EventKind.KERNEL_CHOSEN)
+                )
+                chosen = connection.execute(query.order_by(events.c.seq.desc()).limit(1)).scalar()
+                if chosen is not None:
+                    return str(chosen.get("kernel"))
+                run_id = connection.execute(sa.select(runs.c.parent).where(runs.c.id == run_id)).scalar()
+        return None
+
     # -- requests from outside -------------------------------------------------------------------
 
     def set_request(self, run_id: str, request: RunRequest | None) -> None:
@@ -232,6 +257,14 @@ class Runs:
 
 class _NameRace(Exception):
     """Another process made a run of the same name at the same instant."""
+
+
+def until_named(new: NewRun, commit: Callable[[], R]) -> R:
+    """Try again what makes a run while others take its name at the same instant. Raises `RunNameTaken`."""
+    for _ in range(_NAME_TRIES):
+        with suppress(_NameRace):
+            return commit()
+    raise RunNameTaken(f"No free name was found for a run of {new.notebook}.", hint="Name it yourself.")
 
 
 def change_status(transaction: RunTransaction[Any], status: RunStatus, *, reason: str = "") -> None:

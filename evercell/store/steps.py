@@ -85,12 +85,14 @@ class Steps:
         step: str,
         cell_id: str | None,
         key: bytes,
+        line: str = "",
         is_first: bool = True,
         synchronous: bool = True,
         attempt_id: str | None = None,
     ) -> Attempt:
         """Commit that an attempt at a step begins. The run counts as running from here on.
 
+        ``line``: the first one of the step's source.
         With ``synchronous=False`` a power cut may undo it, which is harmless where the step executes again anyway.
         Asked again with the same ``attempt_id``, it begins once.
         Raises `LeaseLost`, and `RunPaused` before the first attempt (a step under way comes to its end).
@@ -126,9 +128,8 @@ class Steps:
                 },
             )
             change_status(transaction, RunStatus.RUNNING)
-            transaction.append_event(
-                EventKind.ATTEMPT_STARTED, {"step": step, "attempt": number, "key": key.hex()}
-            )
+            started = {"step": step, "attempt": number, "key": key.hex()} | ({"line": line} if line else {})
+            transaction.append_event(EventKind.ATTEMPT_STARTED, started)
         reach("after_start")
         return attempt
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from evercell.core.approvals import Approval
 from evercell.core.clock import utc_text
+from evercell.core.text import one_line
 from evercell.engine.approvals.deciding import where_to_answer
 from evercell.views.form_fields import fields_of
-from evercell.views.text import escaped, one_line
+from evercell.views.text import escaped
 
 PENDING, APPROVED, NOT_APPROVED = "#e69500", "#1a7f37", "#b42318"
 """Colours of the bar beside a question that is open, that was approved, that was answered otherwise."""

@@ -49,11 +49,12 @@ def steps_view(run: RunRow, rows: Sequence[StepRow]) -> Table:
             str(row.versions or ""),
             "" if row.seconds is None else duration_text(row.seconds),
             "" if row.completed_at is None else ago_text(row.completed_at),
+            row.first_line,
         )
         for row in rows
     ]
     title = f"Run {run.run.name} ({run.run.id}), {run.standing}"
-    headings = ("step", "status", "attempts", "versions", "took", "completed")
+    headings = ("step", "status", "attempts", "versions", "took", "completed", "first line")
     return Table(title, headings, body, damage_text(rows))
 
 

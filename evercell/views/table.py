@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evercell.views.text import display_width, escaped, one_line, printable
+from evercell.core.text import one_line, printable
+from evercell.views.text import display_width, escaped
 
 _CELL = "text-align:left;padding:.15em .8em .15em 0;vertical-align:top;white-space:pre"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,8 @@ import ipywidgets as w
 
 from evercell.core.approvals import Approval
 from evercell.core.errors import EvercellError
+from evercell.core.ids import new_id
+from evercell.core.text import one_line
 from evercell.engine.executor import Answer
 from evercell.views.approval_card import (
     APPROVED,
@@ -21,7 +24,7 @@ from evercell.views.approval_card import (
     where_html,
 )
 from evercell.views.form_fields import FieldKind, FormField, fields_of
-from evercell.views.text import escaped, one_line
+from evercell.views.text import escaped
 
 _BOX = "evercell-approval"
 _GONE = "evercell-gone"
@@ -47,7 +50,8 @@ class ApprovalForm:
         self._approval = approval
         self._answer = answer
         self._link = link
-        self._display: Any = None
+        self._publish: Callable[..., Any] | None = None
+        self._transient = {"display_id": new_id()}
         self._fields = {field.name: _LiveField(field) for field in fields_of(approval)}
         self._comment = w.Textarea(
             placeholder="comment",
@@ -74,11 +78,16 @@ class ApprovalForm:
         """All that a front end sends messages to."""
         return [self.box, self._comment, *self._buttons, *(field.widget for field in self._fields.values())]
 
-    def display(self) -> None:
-        """Show it below the cell, with its card for where it cannot live: a saved notebook, a replay."""
-        from IPython.display import display
+    def display(self, publish: Callable[..., Any] | None = None) -> None:
+        """Show it below the cell, with its card for where it cannot live: a saved notebook, a replay.
 
-        self._display = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        ``publish`` puts it on the page; without it, IPython does, or whatever captures what a cell shows.
+        """
+        from IPython.display import publish_display_data
+
+        show: Callable[..., Any] = publish_display_data if publish is None else publish
+        show(self._bundle(), transient=self._transient)
+        self._publish = show
 
     def close(self, approval: Approval) -> None:
         """Show how it stands. Once it is decided, it shows what was decided, and nothing can be pressed."""
@@ -95,8 +104,8 @@ class ApprovalForm:
             self._fields[field.name].show(field)
         for widget in self.widgets()[1:]:
             widget.disabled = True
-        if self._display is not None:
-            self._display.update(self._bundle(), raw=True)
+        if self._publish is not None:
+            self._publish(self._bundle(), transient=self._transient, update=True)
 
     def _bundle(self) -> dict[str, Any]:
         return {**self.box._repr_mimebundle_(), **approval_card(self._approval, self._link)}

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from evercell.core.approvals import Approval
+from evercell.core.text import one_line
 from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.executor import Answer
 from evercell.engine.holder import this_user
@@ -13,7 +14,6 @@ from evercell.engine.listing import ApprovalRow, list_approvals
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.views.listings import approvals_view
-from evercell.views.text import one_line
 
 _REFRESH_SECONDS = 1.0
 """Between two looks at the store."""

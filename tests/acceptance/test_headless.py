@@ -196,7 +196,7 @@ def test_runs_show_and_branch_tell_and_do(
     assert run["params"] == {"size": 3}
     assert {"id", "name", "notebook", "status", "parent", "created_at"} <= run.keys()
     made = command(
-        "evercell", "branch", "in-1", "--from", "cell-3", "-p", "model", "small", "--name", "cheap"
+        "evercell", "branch", "in-1", "--from", "cell-2", "-p", "model", "small", "--name", "cheap"
     )
     assert made.returncode == 0, made.stderr
     assert counter.words() == ["load", "fit"]
@@ -206,9 +206,65 @@ def test_runs_show_and_branch_tell_and_do(
     runs = json.loads(command("evercell", "runs", "--json").stdout)
     assert [(r["name"], r["parent"]) for r in runs] == [("cheap", run["id"]), ("in-1", None)]
     assert "└ cheap" in command("evercell", "runs").stdout
-    assert command("evercell", "show", "cheap@cell-4").stdout == "small 3\n"
+    assert command("evercell", "show", "cheap@cell-3").stdout == "small 3\n"
     shown = json.loads(command("evercell", "show", "cheap", "--json").stdout)
-    assert [s["name"] for s in shown["steps"]] == ["cell-3", "cell-4"]
+    assert [s["name"] for s in shown["steps"]] == ["cell-2", "cell-3"]
+
+
+def test_an_injected_cell_shifts_no_name_and_a_branch_says_why_it_executes(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    cells = [
+        "import os",
+        "%%setup\nimport math",
+        "rate = 2",
+        "%%step load --retries 1\n\nrows = [1, 2]",
+        "if rate > 9: raise ValueError\nprint(rate * len(rows))",
+        "print('apart')",
+    ]
+    tags = {0: "evercell-setup", 2: "parameters"}
+    write(tmp_path / "in.ipynb", cells, tags)
+    assert command("evercell", "run", "in.ipynb").returncode == 0
+    words = ("evercell", "branch", "in-1", "--from", "cell-6", "-p", "rate", "3", "--name", "b", "--run")
+    assert command(*words).returncode == 0
+    for name, output in (("in-1", "in.out.ipynb"), ("b", "in.b.ipynb")):
+        shown = json.loads(command("evercell", "show", name, "--json").stdout)
+        lines = {s["name"]: s["first_line"] for s in shown["steps"]}
+        assert lines == {
+            "load": "rows = [1, 2]", "cell-5": "if rate > 9: raise ValueError", "cell-6": "print('apart')",
+        }  # fmt: skip
+        marks = [
+            cell.metadata["evercell"]
+            for cell in nbformat.read(tmp_path / output, as_version=4).cells
+            if "injected-parameters" not in cell.metadata.get("tags", ())
+        ]
+        assert marks[:3] == [{"setup": "cell-1"}, {"setup": "setup"}, {"plain": True}]
+        assert [m["step"] for m in marks[3:]] == ["load", "cell-5", "cell-6"]
+    branched = nbformat.read(tmp_path / "in.b.ipynb", as_version=4)
+    assert [c.metadata["evercell"].get("status") for c in branched.cells[-3:]] == [
+        "replayed", "completed", "replayed",
+    ]  # fmt: skip
+    said = branched.cells[-2].outputs[0]["data"]["text/plain"]
+    assert said == "evercell: step cell-5 executes again: its input rate was made otherwise in the parameters"
+    assert "if rate > 9: raise ValueError" in command("evercell", "show", "b").stdout
+    failed = command(
+        "evercell", "branch", "in-1", "--from", "load", "-p", "rate", "10", "--name", "c", "--run"
+    )
+    assert failed.returncode == 1
+    assert "if rate > 9: raise ValueError" in command("evercell", "show", "c").stdout, (
+        "of a step that never completed"
+    )
+
+
+def test_what_a_killed_kernel_left_is_no_fate_of_the_cells_above(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    die = "import os, pathlib, signal\nif not pathlib.Path('flag').exists():\n    pathlib.Path('flag').touch()\n    "
+    cells = ["import math", "import cmath", f"{die}os.kill(os.getpid(), signal.SIGKILL)"]
+    write(tmp_path / "in.ipynb", cells, {0: "evercell-setup", 1: "evercell-plain"})
+    assert command("evercell", "run", "in.ipynb").returncode == 0
+    marks = [c.metadata["evercell"] for c in nbformat.read(tmp_path / "in.out.ipynb", as_version=4).cells]
+    assert marks == [{"setup": "cell-1"}, {"plain": True}, {"step": "cell-3", "status": "completed"}]
 
 
 def test_a_setup_cell_and_magics_that_configure_are_no_steps(
@@ -266,3 +322,140 @@ def test_a_cell_tagged_setup_runs_in_every_kernel(
     assert command("evercell", "resume", "in-1").returncode == 0
     assert counter.words() == ["setup", "work", "setup"]
     assert texts(tmp_path / "in.out.ipynb")[-1] == "True True\n"
+
+
+# -- kernels and files that are not there --------------------------------------------------------
+
+
+def install_kernel(home: Path, name: str, *, language: str = "python", argv: list[str] | None = None) -> None:
+    """A kernelspec of this test alone."""
+    spec = home / "jupyter_data_dir" / "kernels" / name
+    spec.mkdir(parents=True)
+    command = argv or [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    described = {"argv": command, "display_name": name, "language": language, "env": {"WHICH": name}}
+    (spec / "kernel.json").write_text(json.dumps(described))
+
+
+FAILS_AT_FIRST = (
+    "import os, pathlib\nprint(os.environ.get('WHICH'))",
+    "if not pathlib.Path('flag').exists():\n    pathlib.Path('flag').touch()\n    raise ValueError('not yet')",
+    "print(os.environ.get('WHICH'))",
+)
+
+
+@pytest.mark.parametrize("first", ["evercell run", "papermill"])
+def test_a_run_is_resumed_in_the_kernel_that_it_was_begun_in(
+    command: Callable[..., Any], home: Path, tmp_path: Path, first: str
+) -> None:
+    for name in ("mine", "other"):
+        install_kernel(home, name)
+    write(tmp_path / "in.ipynb", list(FAILS_AT_FIRST))
+    papermill = ("papermill", "in.ipynb", "in.out.ipynb", "--engine", "evercell", "-k", "mine")
+    words = ("evercell", "run", "in.ipynb", "--kernel", "mine") if first == "evercell run" else papermill
+    assert command(*words).returncode == 1
+    resumed = command("evercell", "resume", "in-1")
+    assert resumed.returncode == 0, resumed.stderr
+    assert texts(tmp_path / "in.out.ipynb")[2] == "mine\n"
+    branched = (
+        "evercell",
+        "branch",
+        "in-1",
+        "--from",
+        "cell-1",
+        "--name",
+        "b",
+        "--run",
+        "--output",
+        "b.ipynb",
+    )
+    assert command(*branched).returncode == 0
+    assert texts(tmp_path / "b.ipynb")[2] == "mine\n", "a branch goes on in the kernel of its run"
+    write(tmp_path / "in.ipynb", [*FAILS_AT_FIRST[:2], "print('in', os.environ.get('WHICH'))"])
+    chosen = command("evercell", "resume", "in-1", "--kernel", "other")
+    assert chosen.returncode == 0, chosen.stderr
+    assert texts(tmp_path / "in.out.ipynb")[2] == "in other\n"
+    write(tmp_path / "in.ipynb", [*FAILS_AT_FIRST[:2], "print('now', os.environ.get('WHICH'))"])
+    assert command("evercell", "resume", "in-1").returncode == 0
+    assert texts(tmp_path / "in.out.ipynb")[2] == "now other\n", "the last choice is remembered"
+    assert "in-1: whole" in command("evercell", "verify", "in-1").stdout
+
+
+REFUSED: dict[str, list[str]] = {
+    "evercell run good.ipynb --kernel nope": ["no kernel 'nope'", "python3", "--kernel"],
+    "evercell run elsewhere.ipynb": ["no kernel 'elsewhere'", "python3"],
+    "evercell run good.ipynb --kernel ir": ["'ir' runs R", "python3"],
+    "evercell run in_r.ipynb": ["notebook of R", "--kernel"],
+    "evercell run good.ipynb --kernel broken": ["no kernel 'broken'", "python3"],
+    "evercell run good.ipynb --kernel odd": ["no kernel 'odd'", "python3"],
+    "papermill good.ipynb o.ipynb --engine evercell -k nope": ["no kernel 'nope'", "python3"],
+    "evercell resume r --kernel nope": ["no kernel 'nope'", "python3", "--kernel"],
+    "evercell run missing.ipynb": ["no notebook at", "good.ipynb"],
+    "evercell run folder": ["no notebook at", "folder"],
+    "evercell run empty.ipynb": ["not a notebook"],
+    "evercell run list.ipynb": ["not a notebook"],
+    "evercell run object.ipynb": ["not a notebook"],
+    "evercell run bytes.ipynb": ["not a notebook"],
+    "evercell run cells.ipynb": ["not a notebook"],
+    "evercell run link.ipynb": ["no notebook at"],
+    "evercell run good.ipynb nowhere/out.ipynb": ["no folder", "mkdir -p"],
+    "evercell run good.ipynb folder": ["is a folder"],
+    "evercell run good.ipynb good.ipynb": ["would overwrite"],
+}  # fmt: skip
+"""By commands: what is said before anything is made."""
+
+REFUSED_LATER: dict[str, list[str]] = {
+    "evercell run good.ipynb 1.ipynb --kernel gone": ["'gone' cannot be started", "--kernel"],
+    "evercell run good.ipynb 2.ipynb --kernel bare": ["'bare' has no evercell", "pip install evercell"],
+    "evercell run good.ipynb /proc/out.ipynb": ["cannot be written", "name another"],
+    "papermill good.ipynb /proc/out.ipynb --engine evercell": ["cannot be written"],
+}  # fmt: skip
+"""What only shows when it is tried."""
+
+
+def test_what_keeps_a_notebook_from_being_executed_is_said_in_words(
+    command: Callable[..., Any], home: Path, tmp_path: Path
+) -> None:
+    kernels = home / "jupyter_data_dir" / "kernels"
+    install_kernel(home, "ir", language="R")
+    install_kernel(home, "gone", argv=["/nowhere/python"])
+    bare = "import sys; sys.modules['evercell'] = None; from ipykernel.kernelapp import launch_new_instance as go; go()"
+    install_kernel(home, "bare", argv=[sys.executable, "-c", bare, "-f", "{connection_file}"])
+    (kernels / "broken").mkdir()
+    (kernels / "broken" / "kernel.json").write_text("{")
+    install_kernel(home, "odd")
+    (kernels / "odd" / "kernel.json").write_text('{"argv": 3, "display_name": [], "language": null}')
+    write(tmp_path / "good.ipynb", ["raise ValueError('not yet')"])
+    write(tmp_path / "elsewhere.ipynb", ["x = 1"], kernel="elsewhere")
+    in_r = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "R", "language": "R"}}
+    )
+    nbformat.write(in_r, tmp_path / "in_r.ipynb")
+    for name, content in {
+        "empty": b"", "list": b"[]", "object": b"{}", "bytes": b"\xff\x00\x81",
+        "cells": b'{"cells": [{"cell_type": 3}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+    }.items():  # fmt: skip
+        (tmp_path / f"{name}.ipynb").write_bytes(content)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.ipynb").symlink_to("nowhere.ipynb")
+    assert command("evercell", "run", "good.ipynb", "r.ipynb", "--name", "r").returncode == 1
+
+    def refuse(words: str, said: list[str]) -> None:
+        done = command(*words.split())
+        assert done.returncode in (1, 2), (words, done.stdout)
+        assert "Traceback" not in done.stderr and "→" in done.stderr, (words, done.stderr)
+        assert all(part in done.stderr for part in said), (words, done.stderr)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(refuse, REFUSED, REFUSED.values()))
+        assert len(json.loads(command("evercell", "runs", "--json").stdout)) == 1
+        list(pool.map(refuse, REFUSED_LATER, REFUSED_LATER.values()))
+
+
+def test_a_notebook_that_is_gone_is_said_by_resume(command: Callable[..., Any], tmp_path: Path) -> None:
+    write(tmp_path / "in.ipynb", ["raise ValueError('not yet')"])
+    assert command("evercell", "run", "in.ipynb", "--name", "r").returncode == 1
+    (tmp_path / "in.ipynb").unlink()
+    done = command("evercell", "resume", "r")
+    assert (
+        done.returncode == 1 and "There is no notebook at" in done.stderr and "Traceback" not in done.stderr
+    )

@@ -86,7 +86,7 @@ def test_no_command_prints_what_a_terminal_obeys(command: Command, run: Run, wor
         assert "Traceback" not in done.stderr, (words, done.stderr)
         assert not has_command(done.stdout + done.stderr), (words, done.stdout, done.stderr)
     assert "spoken" in said["show", f"{run.id}@speak"].stdout
-    assert "ValueError: failed" in said["show", run.id].stdout
+    assert r"ValueError: \x1b[2J\x1b]0;owned\x07" in said["show", run.id].stdout, "shown, and not obeyed"
     assert json.loads(said["runs", "--json"].stdout)[0]["name"] == NAME, "JSON keeps what it escapes"
     listed = json.loads(said["inbox", "--all", "--json"].stdout)
     assert [(a["values"], bool(a["decision"])) for a in listed] == [

@@ -95,10 +95,12 @@ class Notebook:
         self.session = Session(workspace, namespace, notebook=None, run=found)
         self.session.limits, self.session.deferred_interrupts = LIMITS, deferred_interrupts
 
-    def step(self, name: str, source: str, **options: Any) -> tuple[StepOutcome, PlainExecutor]:
+    def step(
+        self, name: str, source: str, *, cell_id: str | None = None, **options: Any
+    ) -> tuple[StepOutcome, PlainExecutor]:
         """Run a cell as a step."""
         executor = PlainExecutor(source, self.variables)
-        spec, place = StepSpec(name, **options), CellPlace("In [1]")
+        spec, place = StepSpec(name, **options), CellPlace("In [1]", cell_id)
         return asyncio.run(run_step(self.session, spec, place, source, executor)), executor
 
     def plain(self, source: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from evercell.core.errors import KeyUnusable, StepNotFound, StoreUnavailable, Tampered, UsageError
+from evercell.core.errors import KeyUnusable, StepNotFound, StoreError, Tampered, UsageError
 from evercell.engine.outcome import Ending
 from evercell.engine.spec import StepSpec, parse_duration
 from evercell.engine.step_names import declared_name
@@ -64,7 +64,7 @@ def test_a_failed_commit_loses_nothing(notebook: Notebook) -> None:
     notebook.session.tell = told.append
     assert notebook.step("one", "x = list(range(100))")[0].ending is Ending.COMPLETED
     assert "step one completed" in told[0] and "disk is full" in told[0] and ".aside" in told[0]
-    with pytest.raises(StoreUnavailable, match="disk is full") as caught:
+    with pytest.raises(StoreError, match="disk is full") as caught:
         notebook.step("two", "y = len(x)")
     assert caught.tb, "a traceback that is kept, as IPython keeps it, does not keep the database locked"
     with open_database(url) as connection:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import evercell
 from evercell.core.approvals import Approval, Question, Vote
@@ -16,6 +18,7 @@ from evercell.core.clock import system_clock, utc_text
 from evercell.core.errors import UsageError
 from evercell.core.records import Event, EventKind, Run
 from evercell.core.statuses import RunStatus
+from evercell.core.text import HIDDEN, line, one_line, printable, printable_in_colour
 from evercell.engine.approvals.forms import schema_of
 from evercell.engine.listing import ApprovalRow, RunRow, StepRow
 from evercell.engine.standing import Standing
@@ -25,7 +28,7 @@ from evercell.views.form_fields import fields_of
 from evercell.views.listings import approvals_view, overview, runs_view, steps_view
 from evercell.views.quantities import ago_text, duration_text, size_text
 from evercell.views.table import Table
-from evercell.views.text import display_width, one_line, printable, printable_in_colour
+from evercell.views.text import display_width
 from evercell.views.timeline import timeline_view
 from evercell.widgets.approval_form import ApprovalForm
 from tests.unit.sessions import Notebook, workspace_in
@@ -88,19 +91,19 @@ def has_command(text: str) -> bool:
     ("text", "shown"),
     [
         ("plain, ünï ✓ 日本", "plain, ünï ✓ 日本"),
-        ("\x1b[2Jclear \x1b[31mred\x1b[0m", "clear red"),
-        ("\x1b]0;a title\x07rest \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "rest link"),
-        ("an unfinished \x1b]0;one eats nothing", "an unfinished 0;one eats nothing"),
-        ("8 bit \x9b31mred\x9d0;t\x9c.", "8 bit red."),
-        ("half a \x1b", "half a "),
-        ("nested \x1b\x1b[2J[2J", "nested [2J"),
-        ("over\rwritten\r\nlines", "over\nwritten\nlines"),
-        ("a\tb\x00\x08\x7f\u202ec\u2066d", "a\tbcd"),
+        ("\x1b[2Jclear \x1b[31mred\x1b[0m", r"\x1b[2Jclear \x1b[31mred\x1b[0m"),
+        ("\x1b]0;a title\x07rest", r"\x1b]0;a title\x07rest"),
+        ("8 bit \x9b31mred\x9d0;t\x9c.", r"8 bit \x9b31mred\x9d0;t\x9c."),
+        ("half a \x1b", r"half a \x1b"),
+        ("over\rwritten\r\nlines", "over\\x0dwritten\nlines"),
+        ("a\tb\x00\x08\x7f\u202ec\u2066d", "a\tb" + r"\x00\x08\x7f\u202ec\u2066d"),
+        ("un\u200bseen \ufeff \udc80 \U000e0041", r"un\u200bseen \ufeff \udc80 \U000e0041"),
+        ("👩\u200d🔬 is one", "👩\u200d🔬 is one"),
     ],
 )
-def test_what_commands_a_terminal_is_not_printed(text: str, shown: str) -> None:
+def test_what_commands_a_terminal_is_shown_and_not_obeyed(text: str, shown: str) -> None:
     assert printable(text) == shown
-    assert not has_command(printable(text))
+    assert not HIDDEN.search(printable(text))
 
 
 def test_what_a_cell_printed_keeps_its_colours_and_nothing_else() -> None:
@@ -108,9 +111,9 @@ def test_what_a_cell_printed_keeps_its_colours_and_nothing_else() -> None:
 
 
 def test_a_title_stays_on_its_line() -> None:
-    assert one_line("Send?\nrun x: Approve  by\tboss") == "Send? run x: Approve by boss"
+    assert one_line("\nSend?\nrun x: Approve  by\tboss\n") == r"Send?\nrun x: Approve by boss"
     rows = str(Table("", ("a", "b"), [("x\ny", "1"), ("  └ 日本", "2")])).splitlines()
-    assert rows == ["a         b", "x y       1", "  └ 日本  2"]
+    assert rows == ["a         b", r"x\ny      1", "  └ 日本  2"]
     assert display_width("日本é") == 5
 
 
@@ -126,9 +129,8 @@ def test_quantities() -> None:
     assert utc_text(NOW) == "2026-01-31 18:00:00 UTC"
 
 
-def everything_shown() -> list[tuple[str, str]]:
+def everything_shown(name: str = COMMANDS + EVIL) -> list[tuple[str, str]]:
     """Text and HTML of each view, with hostile words wherever a person or a program gives them."""
-    name = COMMANDS + EVIL
     asked = approval(title=name, form={name: name}, details={"text/plain": name})
     row = RunRow(run(name), Standing("paused"))
     vote = Vote("Approve", name, NOW, "web page", name, {name: name})
@@ -156,6 +158,23 @@ def test_no_view_lets_a_name_a_title_or_a_comment_run() -> None:
         assert not has_command(text) and not has_command(page)
         assert "<script" not in page and "<img src=x" not in page
         assert "script" in text
+
+
+HOSTILE = st.text(
+    st.sampled_from("ab \n\r\t\x1b[]0;m\x07\x08\x9b\x9d\u202e\u2066\u200b\u2028\ufeff\U000e0041<>&'\"")
+    | st.characters()
+)
+"""Text of which much commands."""
+
+
+@given(HOSTILE)
+def test_whatever_a_text_is_it_stays_in_its_place(text: str) -> None:
+    for shown, page in everything_shown(text):
+        assert not HIDDEN.search(shown) and not HIDDEN.search(page)
+    lines = str(Table(text, ("a", "b"), [(text, "1"), ("x", text)])).split("\n")
+    assert len(lines) == (4 if text else 3)
+    assert "\n" not in line(text) and "\n" not in one_line(text)
+    assert line(text).count("m") == text.count("m"), "nothing that can be read is left out"
 
 
 def test_commands_print_through_one_place() -> None:

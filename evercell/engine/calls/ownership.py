@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
-from evercell.core.errors import UsageError
+from evercell.core.errors import ForkedProcess, UsageError
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.running_call import RunningCall
 from evercell.engine.calls.scope import CallScope
@@ -45,9 +45,9 @@ _owner: ContextVar[Owner | None] = ContextVar("evercell_owner", default=None)
 
 
 def current_owner() -> Owner | None:
-    """The owner of the present code; None outside of any step, and for what outlived its step."""
+    """The owner of the present code; None outside of any step, for what outlived its step, and in a forked child."""
     owner = _owner.get()
-    return None if owner is None or owner.scope.has_ended else owner
+    return None if owner is None or owner.scope.has_ended or owner.scope.process != os.getpid() else owner
 
 
 def current_scope() -> CallScope | None:
@@ -59,6 +59,11 @@ def current_scope() -> CallScope | None:
 def require_scope(name: str) -> CallScope:
     """The step that this code runs in; raises `UsageError` outside of any."""
     scope = current_scope()
+    if scope is None and _is_child_of_step:
+        raise ForkedProcess(
+            f"evercell.{name}() is not possible in a forked child of a step (process {os.getpid()}).",
+            hint="Do it in the cell itself. (Functions under @evercell.step work in a child; they are not recorded.)",
+        )
     if scope is None:
         raise UsageError(
             f"evercell.{name}() belongs into a step.", hint="Put %%step NAME on the cell's first line."
@@ -108,6 +113,9 @@ def leave_call(token: Token[Owner | None]) -> None:
 _POOL_METHODS = ("apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
 """Of ``multiprocessing.pool.ThreadPool``; the others call one of these."""
 
+_is_child_of_step = False
+"""Whether this process was forked while a step ran in its parent."""
+
 _wrapped: set[str] = set()
 """Names of the modules that are done."""
 
@@ -118,12 +126,20 @@ def install() -> None:
         _wrapped.add("threading")
         threading.Thread.start = _start(threading.Thread.start)  # type: ignore[method-assign]
         ThreadPoolExecutor.submit = _submit(ThreadPoolExecutor.submit)  # type: ignore[method-assign]
-        os.register_at_fork(after_in_child=lambda: _owner.set(None))
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_leave_in_child)
     pools = sys.modules.get("multiprocessing.pool")
     if pools is not None and "pools" not in _wrapped:
         _wrapped.add("pools")
         for name in _POOL_METHODS:
             setattr(pools.ThreadPool, name, _take_work(getattr(pools.ThreadPool, name)))
+
+
+def _leave_in_child() -> None:
+    """A forked child is no part of the step that it was forked in."""
+    global _is_child_of_step
+    _is_child_of_step = _is_child_of_step or _owner.get() is not None
+    _owner.set(None)
 
 
 @passes_on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import sha256
 from typing import Any
 
@@ -18,6 +19,8 @@ class CallScope:
         self.order = CallOrder()
         self.log = CallLog(step)
         self.has_ended = False
+        self.process = os.getpid()
+        """A forked child of it is no part of the step."""
         self.late_call_noted = False
 
     @property

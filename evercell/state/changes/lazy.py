@@ -11,6 +11,8 @@ from functools import partial
 from threading import Event, RLock, Thread
 from typing import Any, Protocol
 
+from evercell.core.forks import tell_child
+
 WORTH_DEFERRING = 8 << 20
 """Bytes of a group from which on it is loaded when it is needed."""
 
@@ -35,6 +37,11 @@ class LazyVariables:
         self._lock = RLock()
         self._stop = Event()
         self._reader: Thread | None = None
+        tell_child(self)
+
+    def in_child(self) -> None:
+        """The thread that reads is not there, and never gives its lock back."""
+        self._lock, self._reader = RLock(), None
 
     def defer(self, names: Iterable[str], source: Source) -> None:
         """Let the variables of a group wait in the namespace."""

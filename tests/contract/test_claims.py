@@ -1,0 +1,182 @@
+"""P6 at the very beginning: of two that choose or make a run at the same instant, one has it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evercell.core.errors import LeaseHeld, LeaseLost, RunNameTaken, UnderWay
+from evercell.core.records import NewRun
+from evercell.core.statuses import RunStatus
+from evercell.engine.branching import create_branch
+from evercell.engine.claiming import Claim, claim_run, claim_work
+from evercell.engine.leasing import take_lease
+from evercell.engine.session import Session
+from evercell.engine.settings import Settings
+from evercell.engine.workspace import Workspace, open_workspace
+from evercell.state.namespace import Namespace
+from tests.unit.sessions import Notebook
+
+PAIRS = 50
+
+
+@pytest.fixture
+def two(store_url: str, tmp_path: Path) -> Iterator[list[Workspace]]:
+    """Two workspaces on one store, as two processes have them."""
+    with ExitStack() as opened:
+        settings = Settings(store_url, tmp_path / "key")
+        yield [opened.enter_context(open_workspace(settings)) for _ in range(2)]
+
+
+def at_once(*actions: Callable[[], Any]) -> list[Any]:
+    """What each returned or raised; all begin at the same instant."""
+    barrier = threading.Barrier(len(actions))
+
+    def act(action: Callable[[], Any]) -> Any:
+        barrier.wait()
+        try:
+            return action()
+        except (LeaseHeld, RunNameTaken) as error:
+            return error
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return list(pool.map(act, actions))
+
+
+def work(number: int, **params: Any) -> NewRun:
+    return NewRun(f"/w/{number}.ipynb", output="/w/out.ipynb", params=params, status=RunStatus.QUEUED)
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["papermill", "evercell run"])
+def test_of_two_equal_commands_one_has_the_run_and_the_other_is_refused(
+    two: list[Workspace], goes_on: bool
+) -> None:
+    for number in range(PAIRS):
+        both = at_once(*(lambda w=w, n=number: claim_work(w, work(n), goes_on=goes_on) for w in two))
+        (claim,) = [c for c in both if isinstance(c, Claim)]
+        (refused,) = [c for c in both if isinstance(c, UnderWay)]
+        assert claim.run.name in str(refused) and "evercell show" in refused.hint
+        assert [run.id for run in two[0].store.runs.all(notebook=f"/w/{number}.ipynb")] == [claim.run.id]
+        claim.give_back()
+
+
+def test_an_unfinished_run_is_gone_on_with_once(two: list[Workspace]) -> None:
+    for number in range(PAIRS):
+        first = claim_work(two[0], work(number), goes_on=True)
+        first.give_back()
+        both = at_once(*(lambda w=w, n=number: claim_work(w, work(n), goes_on=True) for w in two))
+        (claim,) = [c for c in both if isinstance(c, Claim)]
+        assert claim.run.id == first.run.id and any(isinstance(c, UnderWay) for c in both)
+        claim.give_back()
+
+
+def test_other_parameters_another_output_or_another_notebook_are_other_work(two: list[Workspace]) -> None:
+    others = [work(1), work(2), NewRun("/w/1.ipynb", output="/w/other.ipynb")]
+    others += [work(1, n=n) for n in (1, 1.0, True, "1", [1], None)]
+    claims = at_once(*(lambda new=new: claim_work(two[0], new, goes_on=True) for new in others))
+    assert len({c.run.id for c in claims}) == len({c.run.name for c in claims}) == len(others)
+    for claim in claims:
+        claim.give_back()
+
+
+def test_of_two_resumes_of_one_run_one_has_it(two: list[Workspace]) -> None:
+    made = claim_work(two[0], work(1))
+    made.give_back()
+    for _ in range(PAIRS):
+        both = at_once(*(lambda w=w: claim_run(w, made.run) for w in two))
+        (claim,) = [c for c in both if isinstance(c, Claim)]
+        assert any(isinstance(c, UnderWay) for c in both)
+        claim.give_back()
+
+
+def test_a_claim_is_handed_over_to_the_kernel_and_to_nobody_else(two: list[Workspace]) -> None:
+    claim = claim_work(two[0], work(1))
+    held = take_lease(two[1], claim.run.id, handed_over=claim.token)
+    claim.handed_over()
+    claim.give_back()
+    assert two[0].store.leases.get(claim.run.id) == held.lease
+    with pytest.raises(LeaseLost):
+        two[0].store.runs.set_status(claim.held.lease, claim.run.id, RunStatus.RUNNING)
+    held.release()
+
+
+def session(workspace: Workspace, notebook: str = "/w/nb.ipynb") -> Session:
+    return Session(workspace, Namespace({}, hidden=lambda _: False, folder=None), notebook=notebook)
+
+
+def test_of_two_kernels_of_one_notebook_without_a_run_one_makes_it_and_the_other_is_refused(
+    two: list[Workspace],
+) -> None:
+    for number in range(PAIRS):
+        kernels = [session(w, f"/w/{number}.ipynb") for w in two]
+        both = at_once(*(kernel.ensure_lease for kernel in kernels))
+        assert sum(isinstance(lease, LeaseHeld) for lease in both) == 1
+        assert len(two[0].store.runs.all(notebook=f"/w/{number}.ipynb")) == 1
+        runs = {kernel.require_run().id for kernel in kernels}
+        assert len(runs) == 1, "the one that was refused is told of the same run, and can take it over"
+        for kernel in kernels:
+            kernel.detach()
+
+
+def test_a_kernel_goes_on_with_the_run_that_another_one_made_and_left(two: list[Workspace]) -> None:
+    first, second = session(two[0]), session(two[1])
+    first.ensure_lease()
+    first.detach()
+    second.ensure_lease()
+    assert second.require_run().id == first.require_run().id
+    second.start_afresh()
+    second.ensure_lease()
+    assert second.require_run().id != first.require_run().id
+    second.detach()
+
+
+def test_a_cancelled_run_of_another_kernel_is_not_gone_on_with(two: list[Workspace]) -> None:
+    first, second = session(two[0]), session(two[1])
+    first.ensure_lease()
+    first.detach(RunStatus.CANCELLED)
+    two[0].store.runs.set_status(None, first.require_run().id, RunStatus.CANCELLED)
+    second.ensure_lease()
+    assert second.require_run().id != first.require_run().id
+    second.detach()
+
+
+def test_starting_afresh_at_once_makes_a_run_for_each(two: list[Workspace]) -> None:
+    kernels = [session(two[n % 2]) for n in range(8)]
+    for kernel in kernels:
+        kernel.start_afresh()
+    at_once(*(kernel.ensure_lease for kernel in kernels))
+    names = sorted(run.name for run in two[0].store.runs.all())
+    assert names == sorted(f"nb-{n}" for n in range(1, 9))
+    for kernel in kernels:
+        kernel.detach()
+
+
+def test_of_two_branches_of_one_name_one_is_made(two: list[Workspace]) -> None:
+    notebook = Notebook(two[0])
+    notebook.step("one", "x = 1")
+    notebook.session.detach()
+    run = notebook.session.require_run()
+    for number in range(PAIRS):
+        name = f"b{number}"
+        both = at_once(*(lambda w=w, n=name: create_branch(w, run, step="one", name=n) for w in two))
+        assert sum(isinstance(made, RunNameTaken) for made in both) == 1
+    two[0].store.journal.verify(run.id)
+
+
+def test_of_two_take_overs_at_once_one_has_the_run_and_the_other_is_told(two: list[Workspace]) -> None:
+    made = claim_work(two[0], work(1))
+    for _ in range(PAIRS):
+        both = at_once(*(lambda w=w: take_lease(w, made.run.id, take_over=True) for w in two))
+        held = [lease for lease in both if not isinstance(lease, LeaseHeld)]
+        now = two[0].store.leases.get(made.run.id)
+        assert held and now in [lease.lease for lease in held]
+        for lease in held:
+            lease.stop()
+    made.held.stop()
+    two[0].store.journal.verify(made.run.id)
