@@ -147,6 +147,8 @@ def print_options() -> dict[str, Any]:
 
 ITERATION = "_iterator"
 """Attribute of a loader that keeps its processes."""
+PARTS_OF_MODELS = ("_parameters", "_buffers", "_modules")
+"""Attributes of a model that hold its parts."""
 _COMPILED = "_compiled_call_impl"
 
 

@@ -42,6 +42,11 @@ def reduce_keys(table: Any) -> Reduced:
     return weakref.WeakKeyDictionary, (), None, None, iter(list(table.items()))
 
 
+def reduce_keys_of_tensors(table: Any) -> Reduced:
+    """PyTorch's ``WeakTensorKeyDictionary``, which compares its keys by identity."""
+    return type(table), (), None, None, iter(list(table.items()))
+
+
 def reduce_set(members: Any) -> Reduced:
     """A ``weakref.WeakSet``."""
     return weakref.WeakSet, (tuple(members),)

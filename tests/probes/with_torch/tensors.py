@@ -122,4 +122,29 @@ PROBES = [
         "import torch\ntt_mkldnn = torch.ones(2).to_mkldnn()",
         refuses="tt_mkldnn",
     ),
+    Probe(
+        "tt_weak",
+        "import torch, weakref\nfrom torch.utils.weak import WeakTensorKeyDictionary\ntt_weak_t = torch.ones(2); tt_weak = WeakTensorKeyDictionary(); tt_weak[tt_weak_t] = [5]; tt_weak_r = weakref.ref(tt_weak_t)",
+        "assert tt_weak_r() is tt_weak_t and tt_weak[tt_weak_t] == [5] and len(tt_weak) == 1",
+    ),
+    Probe(
+        "tt_decorated",
+        "import torch\n@torch.no_grad()\ndef tt_decorated(x): return x * 2\n@torch.inference_mode()\ndef tt_decorated_i(x): return x * 2\ntt_decorated_c = torch.autocast('cpu', dtype=torch.bfloat16)",
+        "x = torch.ones(2, requires_grad=True); assert not tt_decorated(x).requires_grad and tt_decorated_i(x).is_inference()\nwith tt_decorated_c: assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.bfloat16",
+    ),
+    Probe(
+        "tt_in_class",
+        "import torch\nclass tt_in_class_A:\n    rows = torch.zeros(3)\ntt_in_class = tt_in_class_A.rows[1:]\ndef tt_in_class_f(x=tt_in_class): return x",
+        "tt_in_class_A.rows[1] = 5; assert tt_in_class[0] == 5 == tt_in_class_f()[0]",
+    ),
+    Probe(
+        "tt_bound",
+        "import torch\ntt_bound_m = torch.nn.Linear(2, 2); tt_bound = tt_bound_m.forward; tt_bound_add = tt_bound_m.weight.data.add_\n----\ntt_bound_add(1.)\n----\ntt_bound_before = tt_bound_m.weight.detach().clone()",
+        "assert tt_bound.__self__ is tt_bound_m and torch.equal(tt_bound_m.weight, tt_bound_before); tt_bound_add(1.); assert torch.allclose(tt_bound_m.weight, tt_bound_before + 1)",
+    ),
+    Probe(
+        "tt_operator",
+        "import torch\nfrom torch import Tensor\ndef tt_operator_f(x: Tensor) -> Tensor: return x + 1\ntt_operator = torch.library.custom_op('evercell_probe::op', tt_operator_f, mutates_args=(), schema='(Tensor x) -> Tensor')",
+        refuses="an operator that is registered in this process",
+    ),
 ]
