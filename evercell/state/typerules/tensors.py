@@ -98,8 +98,8 @@ def _special(tensor: Any) -> dict[str, Any]:
         found["negative"] = True
     if tensor.is_inference():
         found["inference"] = True
-    if tensor.has_names():
-        found["names"] = tensor.names
+    if (names := internals.names_of(tensor)) is not None:
+        found["names"] = names
     return found
 
 
