@@ -15,6 +15,25 @@ PythonUnpickler: Any = pickle._Unpickler
 """The unpickler that is written in Python, whose steps can be replaced one by one."""
 
 
+def python_pickler(stream: Any, keep: Callable[[pickle.PickleBuffer], bool] | None) -> Any:
+    """The pickler that is written in Python: it recurses as far as there is memory.
+
+    A function takes the place of its method ``save_reduce``: Python (3.12 and 3.13) calls methods by way of C where
+    there is a star, and C recurses.
+    """
+    pickler: Any = pickle._Pickler(stream, 5, buffer_callback=keep)
+    plain: Any = type(pickler).save_reduce
+
+    def save_reduce(
+        function: Any, arguments: Any, state: Any = None, items: Any = None, pairs: Any = None,
+        setter: Any = None, *, obj: Any = None,
+    ) -> None:  # fmt: skip
+        plain(pickler, function, arguments, state, items, pairs, setter, obj=obj)
+
+    pickler.save_reduce = save_reduce
+    return pickler
+
+
 def fill_slot_names(kind: type) -> None:
     """Do now what pickling the first instance of a class does: cache the names of its slots in the class.
 

@@ -232,4 +232,14 @@ PROBES = [
         "import string, textwrap, pprint\nt=string.Template('$a'); f=string.Formatter(); w=textwrap.TextWrapper(width=9)",
         "assert t.substitute(a=1)=='1' and w.width==9",
     ),
+    Probe(
+        "deep_lists",
+        "nested = []\nfor _ in range(20_000): nested = [nested]",
+        "n, at = 0, nested\nwhile at: at, n = at[0], n + 1\nassert n == 20_000",
+    ),
+    Probe(
+        "deep_chain",
+        "class Node:\n    def __init__(self, value, after): self.value, self.after = value, after\nfirst = None\nfor number in range(5_000): first = Node([number], first)\nmiddle = first.after.after.value",
+        "n, at = 0, first\nwhile at is not None: assert type(at) is Node; at, n = at.after, n + 1\nassert n == 5_000 and first.after.after.value is middle",
+    ),
 ]
