@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import os
 import pickle
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -82,3 +83,11 @@ _WORDS_OF_BUFFER = 16
 """More than a ``Py_buffer`` has; its first is the address."""
 _READ_ONLY_WITH_STRIDES = 0x11C
 """``PyBUF_FULL_RO``."""
+
+
+_FINALIZERS: Mapping[Any, Any] = getattr(weakref.finalize, "_registry", {})
+
+
+def finalizers() -> Mapping[Any, Any]:
+    """All functions that are called when an object goes (``weakref.finalize``). Otherwise: none are known."""
+    return _FINALIZERS

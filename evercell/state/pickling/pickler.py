@@ -135,7 +135,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._code(value)
         self._note_library(kind.__module__)
         self.notes.kinds.add(kind)
-        if self.lent is not None and (place := self.lent.get(id(value))) is not None:
+        if self.lent is not None and (place := self._place_lent_to(value, kind)) is not None:
             return lending.reduce_borrowed(*place)
         try:
             known = reduce_known(value, kind) if kind is not _CACHE else self._cache(value)
@@ -146,6 +146,10 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if known is not None:
             return known
         return self._by_rule(value, kind)
+
+    def _place_lent_to(self, value: Any, kind: type) -> tuple[Any, int, lending.Claim] | None:
+        assert self.lent is not None
+        return self.lent.get(lending.key_of(value)) if lending.has_memory(kind) else None
 
     def _cannot_be_taken_apart(self, value: Any, error: Exception) -> Any:
         """What a rule raised costs this object only."""

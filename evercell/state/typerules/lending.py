@@ -52,8 +52,8 @@ class Span:
         self.high = max(claim.high for claim in self.claims)
 
 
-Places = Mapping[int, tuple[Any, int, Claim]]
-"""Id of who borrows → owner, how many bytes behind the beginning of the owner's memory, and what is borrowed."""
+Places = Mapping[Any, tuple[Any, int, Claim]]
+"""Key of who borrows (`key_of`) → owner, how many bytes behind the beginning of its memory, and what is borrowed."""
 
 
 # -- who has which memory ------------------------------------------------------------------------
@@ -63,16 +63,17 @@ def claims_of(pickler: Any, kinds: Iterable[type]) -> list[Claim]:
     """The memory of all objects that a pickler met, some of these ``kinds`` among them."""
     if not any(name in sys.modules for name in _LIBRARIES):
         return []
-    if not any(map(_has_memory, kinds)) and not _borrowers:
+    if not any(map(has_memory, kinds)) and not _borrowers:
         return []
     memo: dict[int, tuple[int, Any]] = pickler.memo.copy()
     all_kinds = list(map(type, map(_object_of, memo.values())))
-    telling = {kind for kind in set(all_kinds) if _has_memory(kind) or kind in _OPENLY}
+    telling = {kind for kind in set(all_kinds) if has_memory(kind) or kind in _OPENLY}
     found = list(map(_object_of, compress(memo.values(), map(telling.__contains__, all_kinds))))
     return [claim for one in found if (claim := _claim(one)) is not None]
 
 
-def _has_memory(kind: type) -> bool:
+def has_memory(kind: type) -> bool:
+    """Whether objects of a type have memory that others may show."""
     module = kind.__module__
     if module == "torch.storage":
         return kind.__name__ == "UntypedStorage"
@@ -111,13 +112,20 @@ def _claim_of_storage(storage: Any) -> Claim | None:
     return Claim(storage, low, low + size, borrows=not storage.resizable())
 
 
+def key_of(holder: Any) -> Any:
+    """By what one who borrows is known again: Arrow makes another object for the same buffer each time."""
+    if type(holder).__module__ == "pyarrow.lib":
+        return holder.address, holder.size
+    return id(holder)
+
+
 # -- in one value --------------------------------------------------------------------------------
 
 
 def places_in(claims: Iterable[Claim]) -> Places:
     """Where those who borrow are in the memory of others of the same value."""
     ordered = sorted(claims, key=lambda claim: (claim.low, -claim.high))
-    places: dict[int, tuple[Any, int, Claim]] = {}
+    places: dict[Any, tuple[Any, int, Claim]] = {}
     for together in _overlapping(ordered):
         lent = [claim for claim in together if claim.borrows]
         if not lent or len(together) == 1:
@@ -125,9 +133,9 @@ def places_in(claims: Iterable[Claim]) -> Places:
         owner = next((claim for claim in together if not claim.borrows), None)
         if owner is None or any(c.low < owner.low or owner.high < c.high for c in lent):
             span: Any = Span(lent)
-            places |= {id(claim.holder): (span, claim.low - span.low, claim) for claim in lent}
+            places |= {key_of(claim.holder): (span, claim.low - span.low, claim) for claim in lent}
         else:
-            places |= {id(claim.holder): (owner.holder, claim.low - owner.low, claim) for claim in lent}
+            places |= {key_of(claim.holder): (owner.holder, claim.low - owner.low, claim) for claim in lent}
     return places
 
 

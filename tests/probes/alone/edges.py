@@ -109,6 +109,17 @@ PROBES = [
         "a function to be called",
     ),
     Probe(
+        "finalize_held_by_nobody",
+        "import weakref\ngone=[]\nclass N: pass\njob={'node': N(), 'n': 1}; weakref.finalize(job['node'], gone.append, 'done') and None",
+        "assert job['n'] == 1 and type(job['node']) is N and gone == []",
+        "job['node'] (weakref.finalize) was not kept: it is a function to be called",
+    ),
+    Probe(
+        "finalize_over",
+        "import weakref\ngone=[]\nclass N: pass\nn=N(); f=weakref.finalize(n, print); f.detach(); del f",
+        "assert type(n) is N",
+    ),
+    Probe(
         "ctxvar",
         "import contextvars\nv=contextvars.ContextVar('v', default=[1])\nv.set({'a':1})\nw=contextvars.ContextVar('w')",
         "assert v.get()=={'a':1} and v.name=='v' and w.name=='w'\ntry: w.get()\nexcept LookupError: pass",
