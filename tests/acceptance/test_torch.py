@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.conftest import Counter
 from tests.kernels import Kernel
 from tests.killed import DATABASES, Killed, kill_and_resume
 from tests.probes import Probe
@@ -95,3 +96,30 @@ losses.append(loss.item()); del loss
             kernel = new_kernel()
             assert "resumed" in kernel.run("%resume").text
     assert kernel.value("losses") == alive.value("losses")
+
+
+def test_training_whose_loss_stays_behind_replays_when_all_is_run_again(
+    new_kernel: Callable[..., Kernel], counter: Counter
+) -> None:
+    cells = [
+        "%%step make\nimport torch\nmodel = torch.nn.Linear(3, 1); optimiser = torch.optim.Adam(model.parameters())",
+        "x = torch.ones(4, 3)",
+        f"%%step train\nfor _ in range(3):\n    optimiser.zero_grad(); out = model(x); loss = out.sum(); loss.backward(); "
+        f"optimiser.step()\n{counter.cell('train')}",
+        f"%%step check\nscore = model(x).sum().item(); kept = loss.item()\n{counter.cell('check')}",
+    ]
+    first = new_kernel()
+    shown = [first.run(cell) for cell in cells]
+    assert "autograd graph" in shown[2].notes and "not kept" not in shown[3].notes
+    scores = first.value("(score, kept)")
+    first.kill()
+    second = new_kernel()
+    for cell in cells:
+        assert second.run(cell).status == "ok"
+    assert counter.times("train") == counter.times("check") == 1
+    assert second.value("(score, kept)") == scores
+    assert second.value("optimiser.param_groups[0]['params'][0] is model.weight and not loss.is_leaf")
+    assert second.run("%%step again\nagain = 1").status == "ok"
+    for cell in cells:
+        assert second.run(cell).status == "ok"
+    assert counter.times("train") == counter.times("check") == 1
