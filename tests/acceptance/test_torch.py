@@ -104,8 +104,8 @@ def test_training_whose_loss_stays_behind_replays_when_all_is_run_again(
     cells = [
         "%%step make\nimport torch\nmodel = torch.nn.Linear(3, 1); optimiser = torch.optim.Adam(model.parameters())",
         "x = torch.ones(4, 3)",
-        f"%%step train\nfor _ in range(3):\n    optimiser.zero_grad(); out = model(x); loss = out.sum(); loss.backward(); "
-        f"optimiser.step()\n{counter.cell('train')}",
+        "%%step train\nfor _ in range(3):\n    optimiser.zero_grad(); out = model(x); loss = out.sum(); "
+        f"loss.backward(); optimiser.step()\n{counter.cell('train')}",
         f"%%step check\nscore = model(x).sum().item(); kept = loss.item()\n{counter.cell('check')}",
     ]
     first = new_kernel()

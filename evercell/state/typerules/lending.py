@@ -21,7 +21,7 @@ from typing import Any
 
 from evercell.state.internals.standard_library import address_of
 from evercell.state.typerules import lending_factories as factories
-from evercell.state.typerules.numpy import owner_of
+from evercell.state.typerules.numpy import extent_of, owner_of
 from evercell.state.typerules.tensors import held_memory
 
 Reduced = tuple[Any, ...]
@@ -94,10 +94,10 @@ def _claim(one: Any) -> Claim | None:
     if kind in _OPENLY:
         low, size = address_of(one), memoryview(one).nbytes
         return Claim(one, low, low + size, borrows=False) if size else None
-    if one.dtype.hasobject or not one.flags.forc or owner_of(one) is not None:
+    if one.dtype.hasobject or not one.nbytes or owner_of(one) is not None:
         return None
-    low = int(one.__array_interface__["data"][0])
-    return Claim(one, low, low + one.nbytes, borrows=_is_lent(one.base)) if one.nbytes else None
+    borrows = _is_lent(one.base)
+    return Claim(one, *extent_of(one), borrows) if borrows or one.flags.forc else None
 
 
 def _is_lent(base: Any) -> bool:
@@ -161,6 +161,7 @@ def reduce_borrowed(owner: Any, offset: int, claim: Claim) -> Reduced:
         return factories.make_storage_on, (owner, offset, size)
     if kind == "pyarrow.lib":
         return factories.make_buffer_on, (owner, offset, size, bool(holder.is_mutable))
+    offset += int(holder.__array_interface__["data"][0]) - claim.low  # it may go backwards
     place = (holder.dtype, holder.shape, holder.strides, offset, holder.flags.writeable)
     return factories.make_array_on, (owner, *place)
 
