@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import os
 import pickle
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,25 @@ _SLOT_NAMES: Callable[[type], object] | None = getattr(copyreg, "_slotnames", No
 
 PythonUnpickler: Any = pickle._Unpickler
 """The unpickler that is written in Python, whose steps can be replaced one by one."""
+
+
+def python_pickler(stream: Any, keep: Callable[[pickle.PickleBuffer], bool] | None) -> Any:
+    """The pickler that is written in Python: it recurses as far as there is memory.
+
+    A function takes the place of its method ``save_reduce``: Python (3.12 and 3.13) calls methods by way of C where
+    there is a star, and C recurses.
+    """
+    pickler: Any = pickle._Pickler(stream, 5, buffer_callback=keep)
+    plain: Any = type(pickler).save_reduce
+
+    def save_reduce(
+        function: Any, arguments: Any, state: Any = None, items: Any = None, pairs: Any = None,
+        setter: Any = None, *, obj: Any = None,
+    ) -> None:  # fmt: skip
+        plain(pickler, function, arguments, state, items, pairs, setter, obj=obj)
+
+    pickler.save_reduce = save_reduce
+    return pickler
 
 
 def fill_slot_names(kind: type) -> None:
@@ -63,3 +83,11 @@ _WORDS_OF_BUFFER = 16
 """More than a ``Py_buffer`` has; its first is the address."""
 _READ_ONLY_WITH_STRIDES = 0x11C
 """``PyBUF_FULL_RO``."""
+
+
+_FINALIZERS: Mapping[Any, Any] = getattr(weakref.finalize, "_registry", {})
+
+
+def finalizers() -> Mapping[Any, Any]:
+    """All functions that are called when an object goes (``weakref.finalize``). Otherwise: none are known."""
+    return _FINALIZERS

@@ -52,6 +52,12 @@ def with_bits(tensor: Any, *, conjugate: bool, negative: bool) -> Any:
     return tensor
 
 
+def names_of(tensor: Any) -> tuple[str | None, ...] | None:
+    """Names of its dimensions, where a version of PyTorch that knows such ones gave it some."""
+    has_names = getattr(tensor, "has_names", None)
+    return tuple(tensor.names) if has_names is not None and has_names() else None
+
+
 def hooks_of(tensor: Any) -> tuple[Any, Any]:
     """Those called with its gradient, and those called when that was accumulated."""
     return tensor._backward_hooks, getattr(tensor, "_post_accumulate_grad_hooks", None)
@@ -147,6 +153,8 @@ def print_options() -> dict[str, Any]:
 
 ITERATION = "_iterator"
 """Attribute of a loader that keeps its processes."""
+PARTS_OF_MODELS = ("_parameters", "_buffers", "_modules")
+"""Attributes of a model that hold its parts."""
 _COMPILED = "_compiled_call_impl"
 
 

@@ -11,7 +11,7 @@ import io
 import pickle
 import struct
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from sys import getrefcount
 from typing import Any
 
@@ -34,6 +34,8 @@ def needs_exactness(pickler: NotebookPickler, stream: bytes, setup: SetupParts) 
     """Whether something in a value is to be told from an equal one, and pickle does not tell."""
     if _NAN in stream or _NEGATIVE_NAN in stream or b"__builtins__" in stream:
         return True
+    if any(text in stream for text in sentinels.texts_of_modules()):
+        return True
     if setup.ids and met_ids(pickler, setup.ids):
         return True
     if len(stream) > _FEW or (b"\x85" not in stream and b"\x86" not in stream and b"t" not in stream):
@@ -51,6 +53,9 @@ class ExactPickler(NotebookPickler):
         kind = type(value)
         if kind is float:
             return None if value == value else self._nan(value)
+        if kind is str:
+            place = self._texts.get(id(value))
+            return None if place is None else ["text", *place, value.encode()]
         if kind is tuple:
             place = sentinels.place_of_value(value)
             return None if place is None else ["tuple", *place, *value]
@@ -66,6 +71,10 @@ class ExactPickler(NotebookPickler):
         if getrefcount(value) > _references_to_one():
             self.notes.identities.add(id(value))
         return ["nan", struct.pack(">d", value), self._numbers.setdefault(id(value), len(self._numbers))]
+
+    @cached_property
+    def _texts(self) -> dict[int, sentinels.Place]:
+        return sentinels.places_of_texts()
 
     @property
     def _numbers(self) -> dict[int, int]:
@@ -111,6 +120,9 @@ class ExactUnpickler(pickle.Unpickler):
             module, name, *items = rest
             found = sentinels.find(module, name, None)
             return found if type(found) is tuple and found == tuple(items) else tuple(items)
+        if kind == "text":
+            module, name, content = rest
+            return sentinels.find(module, name, content.decode())
         if kind == "builtins":
             return builtins.__dict__
         return self._of_setup(*rest)

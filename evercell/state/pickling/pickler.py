@@ -10,6 +10,7 @@ import pickle
 import types
 from collections.abc import Callable
 from dataclasses import replace
+from types import NoneType
 from typing import Any
 
 import cloudpickle
@@ -17,10 +18,10 @@ import cloudpickle
 from evercell import persisted
 from evercell.state.code.definitions import Definitions, code_names
 from evercell.state.code.sources import Sources
-from evercell.state.internals.standard_library import fill_slot_names
+from evercell.state.internals.standard_library import fill_slot_names, python_pickler
 from evercell.state.pickling.code_objects import CodeOfCell, reduce_cell, reduce_code
 from evercell.state.pickling.pickled import Notes
-from evercell.state.pickling.recursion import is_too_deep
+from evercell.state.pickling.recursion import is_for_python, is_too_deep
 from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules import factories, lending, sentinels
@@ -42,6 +43,24 @@ SMALL_BUFFER = 16 * 1024
 """Bytes up to which a buffer stays in the stream."""
 
 
+_PLAIN = frozenset(
+    {
+        NoneType,
+        bool,
+        int,
+        float,
+        str,
+        bytes,
+        bytearray,
+        list,
+        tuple,
+        dict,
+        set,
+        frozenset,
+        pickle.PickleBuffer,
+    }
+)
+"""Types that the pickler in C does not ask `reducer_override` about."""
 _CACHE = type(functools.lru_cache(int))
 
 
@@ -67,8 +86,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         inside: set[int],
         name: str,
     ) -> None:
-        callback = _keeper(buffers) if self.keeps_buffers_apart else None
-        super().__init__(stream, protocol=5, buffer_callback=callback)
+        self._keeper = _keeper(buffers) if self.keeps_buffers_apart else None
+        super().__init__(stream, protocol=5, buffer_callback=self._keeper)
         self.stream = stream
         self.buffers = buffers
         self._variables = variables
@@ -86,7 +105,18 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def dump(self, value: Any) -> None:
         """Take a value apart."""
         with noting_losses() as self._lost:
-            super().dump(value)
+            self._dump_in_python(value) if is_for_python() else super().dump(value)
+
+    def _dump_in_python(self, value: Any) -> None:
+        """Where objects nest too deeply for code in C."""
+        pickler = python_pickler(self.stream, self._keeper)
+        pickler.dispatch_table = self.dispatch_table
+        override = self.reducer_override
+        pickler.reducer_override = lambda one: NotImplemented if type(one) in _PLAIN else override(one)
+        if (find := getattr(self, "persistent_id", None)) is not None:
+            pickler.persistent_id = find
+        pickler.dump(value)
+        self.memo = pickler.memo
 
     def reducer_override(self, value: Any) -> Any:
         """How a value that is no plain container is taken apart."""
@@ -105,7 +135,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._code(value)
         self._note_library(kind.__module__)
         self.notes.kinds.add(kind)
-        if self.lent is not None and (place := self.lent.get(id(value))) is not None:
+        if self.lent is not None and (place := self._place_lent_to(value, kind)) is not None:
             return lending.reduce_borrowed(*place)
         try:
             known = reduce_known(value, kind) if kind is not _CACHE else self._cache(value)
@@ -116,6 +146,10 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if known is not None:
             return known
         return self._by_rule(value, kind)
+
+    def _place_lent_to(self, value: Any, kind: type) -> tuple[Any, int, lending.Claim] | None:
+        assert self.lent is not None
+        return self.lent.get(lending.key_of(value)) if lending.has_memory(kind) else None
 
     def _cannot_be_taken_apart(self, value: Any, error: Exception) -> Any:
         """What a rule raised costs this object only."""

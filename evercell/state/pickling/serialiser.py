@@ -14,6 +14,7 @@ from evercell.state.code.sources import Sources
 from evercell.state.pickling.exact import MARK, ExactPickler, needs_exactness
 from evercell.state.pickling.framing import without_frames
 from evercell.state.pickling.loader import Loading
+from evercell.state.pickling.object_ids import met_ids
 from evercell.state.pickling.pickled import Notes, Pickled
 from evercell.state.pickling.pickler import NotebookPickler
 from evercell.state.pickling.proof import prove
@@ -21,8 +22,9 @@ from evercell.state.pickling.recursion import is_too_deep, with_room
 from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules.lending import Places, claims_of, note_borrowers, places_in
-from evercell.state.typerules.refused import UNKNOWN_ADVICE, type_name
+from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, type_name
 from evercell.state.typerules.secrets import is_exposed_in
+from evercell.state.typerules.weak import finalizers_of_users
 
 _WORTH_PROVING = 16 << 20
 """Bytes of a value up to which it is loaded for a trial."""
@@ -102,6 +104,8 @@ class Serialiser:
             if is_too_deep(error):
                 error = RecursionError("its objects nest too deeply")
             return self._without_value(name, value, error)
+        if waiting := finalizers_of_users():
+            self._note_finalizers(pickler, waiting, name)
         mark = MARK if isinstance(pickler, ExactPickler) else b""
         stream = without_frames(pickler.stream.getvalue()) + mark
         bare = self._bare_fingerprint(value, inside, name) if pickler.notes.has_caches else b""
@@ -109,6 +113,19 @@ class Serialiser:
         if not members and self._is_unproved(new):
             return self._proved(new, value, name, variables or {name: value})
         return new
+
+    def _note_finalizers(self, pickler: NotebookPickler, waiting: Mapping[int, Any], name: str) -> None:
+        """What is to be called when an object goes is not kept, whether anybody holds it or not."""
+        met = met_ids(pickler, waiting.keys())
+        if not met:
+            return
+        memo = pickler.memo.copy()
+        for key in met:
+            why = refusal(waiting[key])
+            assert why is not None
+            note = Missing(name, type_name(type(waiting[key])), f"it is {why.kind}", why.advice)
+            pickler.notes.left_out.append(note)
+            pickler.notes.left_objects.append((note, memo[key][1]))
 
     def _bare_fingerprint(self, value: Any, inside: set[int], name: str) -> bytes:
         pickler = self._with(ExactPickler, value, inside, name, forgets_caches=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from typing import Any
 
+from evercell.state.internals.torch import PARTS_OF_MODELS
 from evercell.state.typerules.shareable import is_atom_type
+from evercell.state.typerules.tensors import storage_behind
+from evercell.state.typerules.training import is_model
 
 Step = tuple[str, Any]
-"""``("item", key)`` or ``("attribute", name)``: the way from an object to a part of it."""
+"""``("item", key)``, ``("attribute", name)``, ``("storage", None)``: the way from an object to a part of it."""
 Place = tuple[str, tuple[Step, ...]]
 """A variable, and the way from it to a part of it."""
 
@@ -59,8 +62,15 @@ def find_part(variables: dict[str, Any], place: Place) -> Any:
     name, way = place
     found = variables[name]
     for kind, key in way:
-        found = found[key] if kind == "item" else vars(found)[key]
+        found = _WAYS[kind](found, key)
     return found
+
+
+_WAYS: dict[str, Callable[[Any, Any], Any]] = {
+    "item": lambda holder, key: holder[key],
+    "attribute": lambda holder, name: vars(holder)[name],
+    "storage": lambda tensor, _: storage_behind(tensor),
+}
 
 
 def _parts(value: Any) -> Iterator[tuple[tuple[Step, ...], Any]]:
@@ -88,6 +98,12 @@ def _inside(part: Any) -> Iterator[tuple[Step, Any]]:
     elif kind in (list, tuple):
         for number, value in enumerate(part[:_MOST]):
             yield ("item", number), value
+    elif (storage := storage_behind(part)) is not None:
+        yield ("storage", None), storage
+    elif is_model(part):
+        for name in PARTS_OF_MODELS:
+            if held := vars(part).get(name):
+                yield ("attribute", name), held
     elif kind.__module__ == "__main__" and isinstance(attributes := getattr(part, "__dict__", None), dict):
         for name, value in list(attributes.items())[:_MOST]:
             yield ("attribute", name), value

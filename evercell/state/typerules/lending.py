@@ -21,7 +21,7 @@ from typing import Any
 
 from evercell.state.internals.standard_library import address_of
 from evercell.state.typerules import lending_factories as factories
-from evercell.state.typerules.numpy import owner_of
+from evercell.state.typerules.numpy import extent_of, owner_of
 from evercell.state.typerules.tensors import held_memory
 
 Reduced = tuple[Any, ...]
@@ -52,8 +52,8 @@ class Span:
         self.high = max(claim.high for claim in self.claims)
 
 
-Places = Mapping[int, tuple[Any, int, Claim]]
-"""Id of who borrows → owner, how many bytes behind the beginning of the owner's memory, and what is borrowed."""
+Places = Mapping[Any, tuple[Any, int, Claim]]
+"""Key of who borrows (`key_of`) → owner, how many bytes behind the beginning of its memory, and what is borrowed."""
 
 
 # -- who has which memory ------------------------------------------------------------------------
@@ -63,16 +63,17 @@ def claims_of(pickler: Any, kinds: Iterable[type]) -> list[Claim]:
     """The memory of all objects that a pickler met, some of these ``kinds`` among them."""
     if not any(name in sys.modules for name in _LIBRARIES):
         return []
-    if not any(map(_has_memory, kinds)) and not _borrowers:
+    if not any(map(has_memory, kinds)) and not _borrowers:
         return []
     memo: dict[int, tuple[int, Any]] = pickler.memo.copy()
     all_kinds = list(map(type, map(_object_of, memo.values())))
-    telling = {kind for kind in set(all_kinds) if _has_memory(kind) or kind in _OPENLY}
+    telling = {kind for kind in set(all_kinds) if has_memory(kind) or kind in _OPENLY}
     found = list(map(_object_of, compress(memo.values(), map(telling.__contains__, all_kinds))))
     return [claim for one in found if (claim := _claim(one)) is not None]
 
 
-def _has_memory(kind: type) -> bool:
+def has_memory(kind: type) -> bool:
+    """Whether objects of a type have memory that others may show."""
     module = kind.__module__
     if module == "torch.storage":
         return kind.__name__ == "UntypedStorage"
@@ -93,10 +94,10 @@ def _claim(one: Any) -> Claim | None:
     if kind in _OPENLY:
         low, size = address_of(one), memoryview(one).nbytes
         return Claim(one, low, low + size, borrows=False) if size else None
-    if one.dtype.hasobject or not one.flags.forc or owner_of(one) is not None:
+    if one.dtype.hasobject or not one.nbytes or owner_of(one) is not None:
         return None
-    low = int(one.__array_interface__["data"][0])
-    return Claim(one, low, low + one.nbytes, borrows=_is_lent(one.base)) if one.nbytes else None
+    borrows = _is_lent(one.base)
+    return Claim(one, *extent_of(one), borrows) if borrows or one.flags.forc else None
 
 
 def _is_lent(base: Any) -> bool:
@@ -111,13 +112,20 @@ def _claim_of_storage(storage: Any) -> Claim | None:
     return Claim(storage, low, low + size, borrows=not storage.resizable())
 
 
+def key_of(holder: Any) -> Any:
+    """By what one who borrows is known again: Arrow makes another object for the same buffer each time."""
+    if type(holder).__module__ == "pyarrow.lib":
+        return holder.address, holder.size
+    return id(holder)
+
+
 # -- in one value --------------------------------------------------------------------------------
 
 
 def places_in(claims: Iterable[Claim]) -> Places:
     """Where those who borrow are in the memory of others of the same value."""
     ordered = sorted(claims, key=lambda claim: (claim.low, -claim.high))
-    places: dict[int, tuple[Any, int, Claim]] = {}
+    places: dict[Any, tuple[Any, int, Claim]] = {}
     for together in _overlapping(ordered):
         lent = [claim for claim in together if claim.borrows]
         if not lent or len(together) == 1:
@@ -125,9 +133,9 @@ def places_in(claims: Iterable[Claim]) -> Places:
         owner = next((claim for claim in together if not claim.borrows), None)
         if owner is None or any(c.low < owner.low or owner.high < c.high for c in lent):
             span: Any = Span(lent)
-            places |= {id(claim.holder): (span, claim.low - span.low, claim) for claim in lent}
+            places |= {key_of(claim.holder): (span, claim.low - span.low, claim) for claim in lent}
         else:
-            places |= {id(claim.holder): (owner.holder, claim.low - owner.low, claim) for claim in lent}
+            places |= {key_of(claim.holder): (owner.holder, claim.low - owner.low, claim) for claim in lent}
     return places
 
 
@@ -153,6 +161,7 @@ def reduce_borrowed(owner: Any, offset: int, claim: Claim) -> Reduced:
         return factories.make_storage_on, (owner, offset, size)
     if kind == "pyarrow.lib":
         return factories.make_buffer_on, (owner, offset, size, bool(holder.is_mutable))
+    offset += int(holder.__array_interface__["data"][0]) - claim.low  # it may go backwards
     place = (holder.dtype, holder.shape, holder.strides, offset, holder.flags.writeable)
     return factories.make_array_on, (owner, *place)
 

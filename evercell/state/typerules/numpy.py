@@ -197,7 +197,7 @@ def _lends_memory(value: Any) -> bool:
 
 def _array_behind(base: Any, part: Any) -> Any:
     """An array whose memory another object lends (by ``__array_interface__``), found among what that one holds."""
-    low, high = _range(part)
+    low, high = extent_of(part)
     waiting, seen = [base], {id(base)}
     for one in waiting:
         for inner in gc.get_referents(one):
@@ -207,14 +207,14 @@ def _array_behind(base: Any, part: Any) -> Any:
             if not _is_array(inner):
                 waiting.append(inner)
                 continue
-            start, end = _range(inner)
+            start, end = extent_of(inner)
             if start <= low and high <= end:
                 behind = _owner_of(inner.base, inner)
                 return inner if behind is None else behind
     return None
 
 
-def _range(array: Any) -> tuple[int, int]:
+def extent_of(array: Any) -> tuple[int, int]:
     """Addresses of an array's first byte and of the one after its last."""
     low = high = int(array.__array_interface__["data"][0])
     for extent, stride in zip(array.shape, array.strides, strict=True):

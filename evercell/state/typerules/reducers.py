@@ -186,6 +186,7 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "matplotlib.cbook.CallbackRegistry": _callbacks,
     "weakref.WeakKeyDictionary": weak.reduce_keys,
     "weakref.WeakValueDictionary": weak.reduce_values,
+    "torch.utils.weak.WeakIdKeyDictionary": weak.reduce_keys_of_tensors,
     "_weakrefset.WeakSet": weak.reduce_set,
     "weakref.WeakMethod": weak.reduce_method,
     "weakref.ReferenceType": weak.reduce_reference,

@@ -35,6 +35,7 @@ _CALLS_BACK = Refusal("a function to be called when an object goes", "set it up 
 _EPOCH = Refusal(
     "the middle of a loop over its data", "finish the loop inside the step, or begin it anew with iter()"
 )
+_REGISTERED = Refusal("an operator that is registered in this process", _SETUP)
 _OF_DEVICE = Refusal("a part of a device that works for this kernel", "make it anew where it is used")
 _MEMORY = Refusal("a window into memory", "keep the bytes or the array itself")
 
@@ -98,6 +99,8 @@ REFUSED: dict[str, Refusal] = {
     "builtins.traceback": _SUSPENDED,
     "builtins.memoryview": _MEMORY,
     "torch.utils.data.dataloader._BaseDataLoaderIter": _EPOCH,
+    "torch._library.custom_ops.CustomOpDef": _REGISTERED,
+    "torch.library.Library": _REGISTERED,
     "torch.Stream": _OF_DEVICE,
     "torch.Event": _OF_DEVICE,
     "torch.cuda.graphs.CUDAGraph": _OF_DEVICE,

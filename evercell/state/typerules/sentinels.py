@@ -101,6 +101,29 @@ def tuples_of_modules() -> dict[int, Place]:
     return _values.ids()
 
 
+_TEXTS: tuple[Place, ...] = (
+    ("argparse", "SUPPRESS"),
+    ("optparse", "SUPPRESS_HELP"),
+    ("optparse", "SUPPRESS_USAGE"),
+)
+"""Texts that Python's own modules know by identity."""
+
+
+def places_of_texts() -> dict[int, Place]:
+    """Where modules have these very texts, by id, to tell them from any equal ones."""
+    return {id(_text_at(place)): place for place in _TEXTS if _text_at(place) is not None}
+
+
+def texts_of_modules() -> list[bytes]:
+    """How a stream writes those texts of modules that are loaded."""
+    return [text.encode() for place in _TEXTS if isinstance(text := _text_at(place), str)]
+
+
+def _text_at(place: Place) -> Any:
+    module, name = place
+    return getattr(sys.modules.get(module), name, None)
+
+
 def find(module: str, name: str, instead: Any) -> Any:
     """What a module holds under a (dotted) name, ``instead`` where it holds nothing there."""
     try:

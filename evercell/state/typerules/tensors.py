@@ -98,8 +98,8 @@ def _special(tensor: Any) -> dict[str, Any]:
         found["negative"] = True
     if tensor.is_inference():
         found["inference"] = True
-    if tensor.has_names():
-        found["names"] = tensor.names
+    if (names := internals.names_of(tensor)) is not None:
+        found["names"] = names
     return found
 
 
@@ -207,7 +207,7 @@ def reduce_typed_storage(storage: Any) -> Reduced:
 def storage_behind(value: Any) -> Any:
     """The storage whose memory a tensor shows, None for what is no tensor (of the CPU)."""
     torch = sys.modules.get("torch")
-    if torch is None or not isinstance(value, torch.Tensor):
+    if torch is None or not issubclass(type(value), torch.Tensor):
         return None
     with suppress(RuntimeError, NotImplementedError):
         return value.untyped_storage() if value.device.type == "cpu" else None

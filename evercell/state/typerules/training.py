@@ -64,6 +64,12 @@ def reduce_loader(loader: Any) -> Reduced | None:
     return make, arguments, {**state, internals.ITERATION: None}
 
 
+def is_model(value: Any) -> bool:
+    """Whether a value is a module of PyTorch."""
+    torch = sys.modules.get("torch.nn")
+    return torch is not None and issubclass(type(value), torch.Module)
+
+
 def reduce_model(model: Any) -> Reduced | None:
     """One that was compiled in place, or whose class was made for its parametrizations; None for any other."""
     kind = type(model)

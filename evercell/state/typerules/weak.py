@@ -5,9 +5,14 @@ One that calls a function when its object goes is not kept: an object that is pu
 
 from __future__ import annotations
 
+import functools
 import gc
+import sys
 import weakref
 from typing import Any
+
+from evercell.state.internals.standard_library import finalizers
+from evercell.state.typerules.packages import is_users_own
 
 Reduced = tuple[Any, ...]
 
@@ -42,9 +47,39 @@ def reduce_keys(table: Any) -> Reduced:
     return weakref.WeakKeyDictionary, (), None, None, iter(list(table.items()))
 
 
+def reduce_keys_of_tensors(table: Any) -> Reduced:
+    """PyTorch's ``WeakTensorKeyDictionary``, which compares its keys by identity."""
+    return type(table), (), None, None, iter(list(table.items()))
+
+
 def reduce_set(members: Any) -> Reduced:
     """A ``weakref.WeakSet``."""
     return weakref.WeakSet, (tuple(members),)
+
+
+_seen: tuple[int, int] = (0, 0)
+"""How many finalizers there were when they were last looked at, and which was the last."""
+_waiting: dict[int, Any] = {}
+
+
+def finalizers_of_users() -> dict[int, Any]:
+    """Ids of objects → a finalizer of the user's (``weakref.finalize``) that waits for their end."""
+    global _seen, _waiting
+    known = finalizers()
+    now = (len(known), id(next(reversed(known), None)) if isinstance(known, dict) else len(known))
+    if now != _seen:
+        found = [(one, one.peek()) for one in list(known)]
+        _waiting = {id(peeked[0]): one for one, peeked in found if peeked and _is_users(peeked[1])}
+        _seen = now
+    return _waiting
+
+
+def _is_users(function: Any) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
+    module = sys.modules.get(name)
+    return name in ("__main__", "builtins") or (module is not None and is_users_own(module))
 
 
 class _Gone:

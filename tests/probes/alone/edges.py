@@ -109,6 +109,17 @@ PROBES = [
         "a function to be called",
     ),
     Probe(
+        "finalize_held_by_nobody",
+        "import weakref\ngone=[]\nclass N: pass\njob={'node': N(), 'n': 1}; weakref.finalize(job['node'], gone.append, 'done') and None",
+        "assert job['n'] == 1 and type(job['node']) is N and gone == []",
+        "job['node'] (weakref.finalize) was not kept: it is a function to be called",
+    ),
+    Probe(
+        "finalize_over",
+        "import weakref\ngone=[]\nclass N: pass\nn=N(); f=weakref.finalize(n, print); f.detach(); del f",
+        "assert type(n) is N",
+    ),
+    Probe(
         "ctxvar",
         "import contextvars\nv=contextvars.ContextVar('v', default=[1])\nv.set({'a':1})\nw=contextvars.ContextVar('w')",
         "assert v.get()=={'a':1} and v.name=='v' and w.name=='w'\ntry: w.get()\nexcept LookupError: pass",
@@ -231,5 +242,15 @@ PROBES = [
         "tempname",
         "import string, textwrap, pprint\nt=string.Template('$a'); f=string.Formatter(); w=textwrap.TextWrapper(width=9)",
         "assert t.substitute(a=1)=='1' and w.width==9",
+    ),
+    Probe(
+        "deep_lists",
+        "nested = []\nfor _ in range(20_000): nested = [nested]",
+        "n, at = 0, nested\nwhile at: at, n = at[0], n + 1\nassert n == 20_000",
+    ),
+    Probe(
+        "deep_chain",
+        "class Node:\n    def __init__(self, value, after): self.value, self.after = value, after\nfirst = None\nfor number in range(5_000): first = Node([number], first)\nmiddle = first.after.after.value",
+        "n, at = 0, first\nwhile at is not None: assert type(at) is Node; at, n = at.after, n + 1\nassert n == 5_000 and first.after.after.value is middle",
     ),
 ]

@@ -108,4 +108,9 @@ PROBES = [
         "import numpy as np\nm=np.float64('nan'); res=[m]; d={m:1}",
         "assert m in res and d[m]==1 and res[0] is m",
     ),
+    Probe(
+        "sentinel_texts",
+        "import argparse, optparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--depth', type=int, default=argparse.SUPPRESS)\nparser.add_argument('--secret', help=argparse.SUPPRESS)\nold = optparse.OptionParser(); old.add_option('--hidden', help=optparse.SUPPRESS_HELP)\nequal = '==SUPP' + str('RESS==')",
+        "assert vars(parser.parse_args([])) == {'secret': None} and 'secret' not in parser.format_help()\nassert 'hidden' not in old.format_help() and equal == argparse.SUPPRESS and equal is not argparse.SUPPRESS",
+    ),
 ]

@@ -98,4 +98,14 @@ PROBES = [
         "import torch\ntm_broken_tie_a = torch.zeros(3); tm_broken_tie = tm_broken_tie_a[:]\n----\ntm_broken_tie = torch.zeros(3)\n----\ntm_broken_tie_a[0] = 1.",
         "assert tm_broken_tie[0] == 0; tm_broken_tie_a[1] = 1; assert tm_broken_tie[1] == 0",
     ),
+    Probe(
+        "tm_arrow",
+        "import pyarrow as pa, numpy as np\ntm_arrow_n = np.arange(8, dtype='u1'); tm_arrow = pa.py_buffer(tm_arrow_n); tm_arrow_f = np.arange(5.); tm_arrow_c = pa.array(tm_arrow_f); tm_arrow_o = pa.array(np.arange(4.)); tm_arrow_s = pa.array(['a', None])\n----\ntm_arrow_n[0] = 9; tm_arrow_f[1] = 50.",
+        "assert tm_arrow[0] == 9 and tm_arrow_c[1].as_py() == 50 and tm_arrow_o.to_pylist() == [0, 1, 2, 3] and tm_arrow_s.to_pylist() == ['a', None]\ntm_arrow_n[1] = 8; tm_arrow_f[2] = 60.; assert tm_arrow[1] == 8 and tm_arrow_c[2].as_py() == 60",
+    ),
+    Probe(
+        "tm_arrow_table",
+        "import pyarrow as pa, numpy as np\ntm_table_f = np.arange(5.); tm_arrow_table = pa.table({'x': pa.array(tm_table_f), 's': ['a', 'b', 'c', 'd', None]}); tm_table_column = tm_arrow_table.column('x').chunk(0); tm_table_slice = tm_arrow_table.slice(1, 2); tm_table_b = pa.allocate_buffer(16); tm_table_n = np.frombuffer(tm_table_b, 'u1'); tm_table_r = pa.array([1., 2.]).to_numpy()",
+        "tm_table_f[2] = 60.; assert tm_arrow_table.column('x')[2].as_py() == 60 == tm_table_column[2].as_py() == tm_table_slice.column('x')[1].as_py() and tm_arrow_table.column('s').to_pylist()[4] is None\nassert tm_table_n[0] == tm_table_b[0] and tm_table_r.tolist() == [1, 2] and not tm_table_r.flags.writeable",
+    ),
 ]

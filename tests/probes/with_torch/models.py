@@ -148,4 +148,24 @@ PROBES = [
         "assert torch.allclose(tr_hidden_m.weight, tr_hidden_w + 2)",
         refuses="suspended code",
     ),
+    Probe(
+        "tr_state_of_optimiser",
+        "import torch\ntr_state_w = torch.nn.Parameter(torch.ones(2)); tr_state_of_optimiser = torch.optim.Adam([tr_state_w]); tr_state_w.grad = torch.ones(2); tr_state_of_optimiser.step(); tr_state_d = tr_state_of_optimiser.state_dict()",
+        "assert tr_state_d['state'][0]['exp_avg'] is tr_state_of_optimiser.state[tr_state_w]['exp_avg']",
+    ),
+    Probe(
+        "tr_sparse_gradient",
+        "import torch\ntr_sparse_gradient = torch.nn.Embedding(5, 2, sparse=True); tr_sparse_gradient(torch.tensor([1])).sum().backward(); tr_sparse_o = torch.optim.SparseAdam(tr_sparse_gradient.parameters())",
+        "before = tr_sparse_gradient.weight.detach().clone(); assert tr_sparse_gradient.weight.grad.is_sparse; tr_sparse_o.step(); assert not torch.equal(before[1], tr_sparse_gradient.weight[1]) and torch.equal(before[0], tr_sparse_gradient.weight[0])",
+    ),
+    Probe(
+        "tr_stacked",
+        "import torch\ntr_stacked_ms = [torch.nn.Linear(2, 2) for _ in range(3)]; tr_stacked_p, tr_stacked_b = torch.func.stack_module_state(tr_stacked_ms); tr_stacked_base = torch.nn.Linear(2, 2).to('meta')\ndef tr_stacked(p, b, x): return torch.func.functional_call(tr_stacked_base, (p, b), (x,))\ntr_stacked_y = torch.vmap(tr_stacked, (0, 0, None))(tr_stacked_p, tr_stacked_b, torch.ones(2)).detach()",
+        "assert torch.equal(torch.vmap(tr_stacked, (0, 0, None))(tr_stacked_p, tr_stacked_b, torch.ones(2)), tr_stacked_y) and tr_stacked_base.weight.is_meta",
+    ),
+    Probe(
+        "tr_traced_graph",
+        "import torch, warnings\nwith warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n    tr_traced_graph = torch.fx.symbolic_trace(torch.nn.Sequential(torch.nn.Linear(2, 2))); tr_traced_y = tr_traced_graph(torch.ones(2)).detach(); tr_quantised = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(torch.nn.Linear(2, 2)), {torch.nn.Linear}); tr_quantised_y = tr_quantised(torch.ones(1, 2))",
+        "assert torch.equal(tr_traced_graph(torch.ones(2)), tr_traced_y) and torch.equal(tr_quantised(torch.ones(1, 2)), tr_quantised_y)",
+    ),
 ]

@@ -17,7 +17,7 @@ PROBES = [
     ),
     Probe(
         "tt_special",
-        "import torch\ntt_special_c = torch.tensor([1 + 2j, 3 - 1j]); tt_special_conj = tt_special_c.conj(); tt_special_neg = tt_special_conj.imag; tt_special_meta = torch.ones(3, 4, device='meta'); tt_special_named = torch.zeros(2, 3).refine_names('n', 'c') if False else torch.zeros(2)",
+        "import torch\ntt_special_c = torch.tensor([1 + 2j, 3 - 1j]); tt_special_conj = tt_special_c.conj(); tt_special_neg = tt_special_conj.imag; tt_special_meta = torch.ones(3, 4, device='meta')",
         "assert tt_special_conj.is_conj() and tt_special_conj[0] == 1 - 2j and tt_special_neg.is_neg() and tt_special_neg[0] == -2 and tt_special_meta.is_meta and tt_special_meta.shape == (3, 4)\ntt_special_c[0] = 5 + 6j; assert tt_special_conj[0] == 5 - 6j and tt_special_neg[0] == -6",
     ),
     Probe(
@@ -27,7 +27,7 @@ PROBES = [
     ),
     Probe(
         "tt_quantised",
-        "import torch\ntt_quantised = torch.quantize_per_tensor(torch.tensor([1., 2.]), 0.5, 1, torch.qint8); tt_quantised_c = torch.quantize_per_channel(torch.ones(2, 2), torch.tensor([.1, .2]), torch.tensor([0, 0]), 0, torch.quint8); tt_quantised_v = tt_quantised[1:]",
+        "import torch, warnings\nwith warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n    tt_quantised = torch.quantize_per_tensor(torch.tensor([1., 2.]), 0.5, 1, torch.qint8); tt_quantised_c = torch.quantize_per_channel(torch.ones(2, 2), torch.tensor([.1, .2]), torch.tensor([0, 0]), 0, torch.quint8); tt_quantised_v = tt_quantised[1:]",
         "assert tt_quantised.dequantize().tolist() == [1., 2.] and tt_quantised.q_scale() == 0.5 and tt_quantised.q_zero_point() == 1 and tt_quantised_c.q_per_channel_axis() == 0 and tt_quantised_v.dequantize().tolist() == [2.]",
     ),
     Probe(
@@ -114,12 +114,37 @@ PROBES = [
     ),
     Probe(
         "tt_named_dimensions",
-        "import torch, warnings\nwith warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n    tt_named_dimensions = torch.zeros(2, 3, names=('n', 'c'))",
-        "assert tt_named_dimensions.names == ('n', 'c')",
+        "import torch, warnings\nwith warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n    tt_named_dimensions = torch.zeros(2, 3, names=('n', 'c')) if hasattr(torch.Tensor, 'refine_names') else None",
+        "assert tt_named_dimensions is None or tt_named_dimensions.names == ('n', 'c')",
     ),
     Probe(
         "tt_mkldnn",
         "import torch\ntt_mkldnn = torch.ones(2).to_mkldnn()",
         refuses="tt_mkldnn",
+    ),
+    Probe(
+        "tt_weak",
+        "import torch, weakref\nfrom torch.utils.weak import WeakTensorKeyDictionary\ntt_weak_t = torch.ones(2); tt_weak = WeakTensorKeyDictionary(); tt_weak[tt_weak_t] = [5]; tt_weak_r = weakref.ref(tt_weak_t)",
+        "assert tt_weak_r() is tt_weak_t and tt_weak[tt_weak_t] == [5] and len(tt_weak) == 1",
+    ),
+    Probe(
+        "tt_decorated",
+        "import torch\n@torch.no_grad()\ndef tt_decorated(x): return x * 2\n@torch.inference_mode()\ndef tt_decorated_i(x): return x * 2\ntt_decorated_c = torch.autocast('cpu', dtype=torch.bfloat16)",
+        "x = torch.ones(2, requires_grad=True); assert not tt_decorated(x).requires_grad and tt_decorated_i(x).is_inference()\nwith tt_decorated_c: assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.bfloat16",
+    ),
+    Probe(
+        "tt_in_class",
+        "import torch\nclass tt_in_class_A:\n    rows = torch.zeros(3)\ntt_in_class = tt_in_class_A.rows[1:]\ndef tt_in_class_f(x=tt_in_class): return x",
+        "tt_in_class_A.rows[1] = 5; assert tt_in_class[0] == 5 == tt_in_class_f()[0]",
+    ),
+    Probe(
+        "tt_bound",
+        "import torch\ntt_bound_m = torch.nn.Linear(2, 2); tt_bound = tt_bound_m.forward; tt_bound_add = tt_bound_m.weight.data.add_\n----\ntt_bound_add(1.)\n----\ntt_bound_before = tt_bound_m.weight.detach().clone()",
+        "assert tt_bound.__self__ is tt_bound_m and torch.equal(tt_bound_m.weight, tt_bound_before); tt_bound_add(1.); assert torch.allclose(tt_bound_m.weight, tt_bound_before + 1)",
+    ),
+    Probe(
+        "tt_operator",
+        "import torch\nfrom torch import Tensor\ndef tt_operator_f(x: Tensor) -> Tensor: return x + 1\ntt_operator = torch.library.custom_op('evercell_probe::op', tt_operator_f, mutates_args=(), schema='(Tensor x) -> Tensor')",
+        refuses="an operator that is registered in this process",
     ),
 ]
