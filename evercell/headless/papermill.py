@@ -14,6 +14,7 @@ from evercell.core.errors import KernelDied
 from evercell.core.records import EventKind, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.approvals.deciding import waiting_for, where_to_answer
+from evercell.engine.heads import signed_head
 from evercell.engine.leasing import take_lease
 from evercell.engine.settings import resolve_settings
 from evercell.engine.step_names import check_notebook
@@ -82,6 +83,8 @@ class DurableEngine(Engine):  # type: ignore[misc]
         check_notebook(nb_man.nb)
         with open_workspace(resolve_settings(evercell_store)) as workspace:
             run = select_run(workspace, nb_man.nb.metadata.papermill, wanted=evercell_run)
+            if evercell_run is None:
+                signed_head(workspace, run)
             grace = wait_grace if wait_grace is not None else workspace.settings.wait_grace
             execution = _Execution(workspace, run, nb_man, WAIT_GRACE if grace is None else grace)
             execution.execute(kernel_name, max_restarts, options)

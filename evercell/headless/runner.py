@@ -21,6 +21,7 @@ from evercell.core.errors import (
 )
 from evercell.core.records import NewRun, Run
 from evercell.core.statuses import PAUSE, RunStatus
+from evercell.engine.heads import signed_head
 from evercell.engine.holder import this_user
 from evercell.engine.leasing import foreign_lease, lease_held_error
 from evercell.engine.listing import StepRow, list_steps
@@ -81,9 +82,10 @@ def execute_run(
     """Execute a run from its notebook: completed steps are replayed, the others executed.
 
     The kernel works in the notebook's folder, as under JupyterLab. Raises `RunPaused`, and `LeaseHeld` where
-    another session is on the run.
+    another session is on the run, and `Damaged` where its journal does not verify or names another head.
     """
     _require_free(workspace, run)
+    signed_head(workspace, run)
     notebook = _notebook_of(run)
     kernel, language = _kernel_of(check_notebook_file(notebook))
     output = run.output or str(notebook.with_suffix(".out.ipynb"))
