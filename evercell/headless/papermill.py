@@ -19,6 +19,8 @@ from evercell.core.statuses import RunStatus
 from evercell.core.text import one_line, printable
 from evercell.engine.approvals.deciding import waiting_for, where_to_answer
 from evercell.engine.claiming import Claim, claim_run
+from evercell.engine.heads import signed_head
+from evercell.engine.patience import Patience, patient
 from evercell.engine.settings import resolve_settings
 from evercell.engine.step_names import check_notebook
 from evercell.engine.workspace import Workspace, open_workspace
@@ -59,7 +61,8 @@ class DurableEngine(Engine):  # type: ignore[misc]
         """Papermill's entry: executes the notebook as ``evercell_claim``, as the run ``evercell_run``, or as what
         `claim_selected` finds. The output notebook is always whole.
 
-        Raises `UnderWay` before the output is touched where the run is executed already.
+        Raises before the output is touched: `UnderWay` where the run is executed already, and `Damaged` where its
+        journal does not verify or names another head.
         """
         manager = OutputNotebook(
             nb,
@@ -71,11 +74,13 @@ class DurableEngine(Engine):  # type: ignore[misc]
         with (
             _shown_by_papermill(evercell_claim),
             open_workspace(resolve_settings(evercell_store)) as workspace,
+            patient(workspace.store, Patience(workspace.settings.longest_outage, _say)),
         ):
             check_notebook(nb)
             require_kernel(kernel_name)
             claim = evercell_claim or claim_selected(workspace, nb.metadata.papermill, wanted=evercell_run)
             try:
+                signed_head(workspace, claim.run)
                 if evercell_claim is None:
                     remember_kernel(workspace, claim.run, nb, kernel_name)
                 manager.notebook_start()
@@ -124,6 +129,10 @@ class DurableEngine(Engine):  # type: ignore[misc]
     def nb_language(cls, nb: Any, language: str | None = None) -> str:
         """The notebook's language, by the same rule."""
         return language or kernel_of(nb)[1]
+
+
+def _say(text: str) -> None:
+    log.warning("evercell: %s", text)
 
 
 @contextmanager

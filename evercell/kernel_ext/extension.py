@@ -151,7 +151,8 @@ def detach(shell: Any, status: RunStatus) -> None:
     """Leave the run in ``status``; the extension stays loaded."""
     extension: Extension | None = getattr(shell, _LOADED, None)
     if extension is not None:
-        extension.session.detach(status)
+        with extension.session.waiting_for_store():
+            extension.session.detach(status)
 
 
 def greeting(session: Session) -> str:

@@ -11,7 +11,8 @@ from evercell.kernel_ext import extension
 def attach_run(run: str, token: str = "") -> None:
     """Put this kernel on the run, holding its lease: the one with this token, where the runner holds it."""
     session = extension.attach(get_ipython(), run=run).session
-    session.ensure_lease(handed_over=int(token) if token else None)
+    with session.waiting_for_store():
+        session.ensure_lease(handed_over=int(token) if token else None)
 
 
 def detach_run(status: str) -> None:

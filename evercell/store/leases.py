@@ -110,12 +110,11 @@ class Leases:
 
     def _interrupt_attempts(self, transaction: RunTransaction[Connection], token: int) -> None:
         left = (attempts.c.run_id == transaction.row.id) & (attempts.c.status == str(AttemptStatus.RUNNING))
-        for row in transaction.connection.execute(
-            sa.select(attempts.c.step, attempts.c.number).where(left)
-        ).all():
+        query = sa.select(*raw(attempts, [attempts.c.id, attempts.c.step, attempts.c.number])).where(left)
+        for step, number in read_each(transaction.connection.execute(query).all(), _read_place):
             transaction.append_event(
                 EventKind.ATTEMPT_INTERRUPTED,
-                {"step": row.step, "attempt": row.number, "why": "its kernel went away"},
+                {"step": step, "attempt": number, "why": "its kernel went away"},
             )
         transaction.connection.execute(
             sa.update(attempts)
@@ -148,6 +147,11 @@ class Leases:
 
 def _holder_data(holder: Holder) -> dict[str, Any]:
     return {"user": holder.user, "host": holder.host, "pid": holder.pid}
+
+
+@row_of(attempts)
+def _read_place(row: Row[Any]) -> tuple[str, int]:
+    return row.step, row.number
 
 
 @row_of(leases)

@@ -12,8 +12,10 @@ from typing import Any
 
 import nbformat
 import pytest
+import sqlalchemy as sa
 
 from tests.conftest import Counter
+from tests.database import open_database
 
 pytestmark = pytest.mark.kernel
 BIN = Path(sys.executable).parent
@@ -459,3 +461,20 @@ def test_a_notebook_that_is_gone_is_said_by_resume(command: Callable[..., Any], 
     assert (
         done.returncode == 1 and "There is no notebook at" in done.stderr and "Traceback" not in done.stderr
     )
+
+
+def test_a_run_whose_journal_is_broken_is_not_resumed_and_goes_on_in_a_branch(
+    command: Callable[..., Any], counter: Counter, tmp_path: Path, store_url: str
+) -> None:
+    write(tmp_path / "in.ipynb", four(counter, "raise ValueError('not yet')"))
+    assert command("evercell", "run", "in.ipynb").returncode == 1
+    with open_database(store_url) as connection:
+        connection.execute(sa.text("UPDATE events SET data = '{' WHERE seq = 3"))
+    write(tmp_path / "in.ipynb", four(counter, "pass"))
+    refused = command("evercell", "resume", "in-1")
+    assert refused.returncode == 1 and "entry 3" in refused.stderr and "branch" in refused.stderr
+    assert "Traceback" not in refused.stderr and counter.words() == ["one", "two", "three"]
+    assert command("evercell", "branch", "in-1", "--from", "cell-2", "--name", "twig").returncode == 0
+    done = command("evercell", "resume", "twig")
+    assert done.returncode == 0, done.stderr
+    assert counter.words() == ["one", "two", "three", "three", "four"]
