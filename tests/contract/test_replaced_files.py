@@ -34,9 +34,8 @@ def notebook(workspace: Workspace) -> Iterator[Notebook]:
     notebook.step("one", "a = 1")
     notebook.step("large", LARGE.format(n=1))
     yield notebook
-    held, notebook.session._lease = notebook.session._lease, None
-    if held is not None:
-        held.stop()
+    if notebook.session.holds_lease:
+        notebook.session.ensure_lease().stop()
 
 
 @pytest.fixture
