@@ -37,7 +37,7 @@ def warn_of_error(error: EvercellError) -> None:
 def warn_of_damage(found: Found[Any]) -> None:
     """Name what a listing leaves out, since it is damaged."""
     for error in found.damaged:
-        warn(f"evercell: {error}")
+        warn_of_error(error)
 
 
 def show_progress(text: str) -> None:

@@ -13,6 +13,8 @@ from sqlalchemy.engine import Connection
 from evercell.core.records import Holder, Lease, NewRun, Run
 from evercell.store.database import Database
 from evercell.store.leases import Leases, read_lease
+from evercell.store.outages import asks_again
+from evercell.store.rows import raw, read_each
 from evercell.store.runs import RUN_COLUMNS, Runs, read_run, until_named
 from evercell.store.schema import leases, runs
 
@@ -29,6 +31,7 @@ Choice = Callable[[Sequence[Candidate]], Run | None]
 """Picks the run to go on with among those of a notebook, the newest first; None: a new one is made."""
 
 
+@asks_again
 class Claims:
     """The claims on a store's runs."""
 
@@ -49,6 +52,9 @@ class Claims:
         def commit() -> tuple[str, Lease]:
             with self._database.writing() as connection:
                 found = self._candidates(connection, new.notebook)
+                for candidate in found:
+                    if candidate.lease is not None and candidate.lease.session_id == session_id:
+                        return candidate.run.id, candidate.lease  # committed before, and nobody was told
                 chosen = choose(found)
                 run = self._runs.insert(connection, new) if chosen is None else chosen
                 former = next((c.lease for c in found if c.run.id == run.id and c.lease), None)
@@ -70,8 +76,10 @@ class Claims:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
         of_notebook = runs.c.notebook == notebook
         rows = connection.execute(
-            sa.select(*RUN_COLUMNS).where(of_notebook).order_by(runs.c.created_at.desc(), runs.c.id.desc())
+            sa.select(*raw(runs, RUN_COLUMNS))
+            .where(of_notebook)
+            .order_by(runs.c.created_at.desc(), runs.c.id.desc())
         ).all()
-        held = sa.select(leases).join(runs, runs.c.id == leases.c.run_id).where(of_notebook)
+        held = sa.select(*raw(leases)).join(runs, runs.c.id == leases.c.run_id).where(of_notebook)
         by_run = {row.run_id: read_lease(row) for row in connection.execute(held).all()}
-        return [Candidate(read_run(row), by_run.get(row.id)) for row in rows]
+        return [Candidate(run, by_run.get(run.id)) for run in read_each(rows, read_run)]

@@ -117,7 +117,10 @@ class Outages:
 
 
 def asks_again(part: Part) -> Part:
-    """Each public method of this part of the store is one transaction: after an outage it is asked again."""
+    """Each public method of this part of the store is one transaction: after an outage it is asked again.
+
+    Not so one that is asked to work ``within`` a transaction: that is asked again as a whole.
+    """
     for name, method in list(vars(part).items()):
         if inspect.isfunction(method) and not name.startswith("_"):
             setattr(part, name, _asking_again(method))
@@ -130,6 +133,8 @@ def _asking_again(method: Callable[..., R]) -> Callable[..., R]:
         try:
             return method(self, *args, **kwargs)
         except StoreError as error:
+            if kwargs.get("within") is not None:
+                raise
             outages: Outages = self._database.outages
             return outages.ask_again(partial(method, self, *args, **kwargs), error)
 
