@@ -64,9 +64,8 @@ class Calls:
         reach("before_call_commit")
         values = _values(lease, call, replaced)
         if chunks.size:
-            packed = self._packs.pack(chunks)
-            with self._database.direct_transaction(lease) as transaction:
-                self._packs.insert(transaction, packed)
+            with self._packs.packed(chunks) as packs, self._database.direct_transaction(lease) as transaction:
+                packs.insert(transaction)
                 direct = transaction.connection
                 written = _record(direct.dialect.name).run(direct, values).rowcount
         else:

@@ -199,3 +199,4 @@ class Database:
             transaction = begin_under_lease(direct, lease, self.clock)
             yield transaction
             transaction.finish()
+            transaction.is_sent = True

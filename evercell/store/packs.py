@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,6 +51,29 @@ class Packed:
     rows: list[dict[str, Any]]
 
 
+class Packs:
+    """Packs on their way into one transaction."""
+
+    def __init__(self, packs: Iterable[Packed]) -> None:
+        self.packs = packs
+        self._transaction: RunTransaction[Direct] | None = None
+
+    def insert(self, transaction: RunTransaction[Direct]) -> None:
+        """Write the rows of the packs and their chunks."""
+        self._transaction = transaction
+        for pack in self.packs:
+            _INSERT_PACKS.run(
+                transaction.connection,
+                {"id": pack.id, "size": pack.size, "data": pack.data, "created_at": transaction.now},
+            )
+            _insert_chunks(transaction.connection.dialect.name).run_many(transaction.connection, pack.rows)
+
+    @property
+    def may_be_committed(self) -> bool:
+        """Whether the database was asked to commit them."""
+        return self._transaction is not None and self._transaction.is_sent
+
+
 def pack_folder(database: Database) -> Path:
     """Where an SQLite store keeps the packs that are files."""
     return Path(f"{database.path}.packs")
@@ -75,8 +99,21 @@ class PackWriter:
             raise packs_replaced(folder.path, is_gone=folder.is_gone())
         folder.look()
 
-    def pack(self, new: Supply) -> Iterable[Packed]:
-        """Put chunks into packs. A file is whole on disk before this returns; no row names it yet."""
+    @contextmanager
+    def packed(self, new: Supply) -> Iterator[Packs]:
+        """Chunks in packs, for the transaction that is made inside. A file is whole on disk by then.
+
+        Where the transaction is refused before the database was asked to commit it, the file goes again.
+        """
+        packs = Packs(self._pack(new))
+        try:
+            yield packs
+        except BaseException:
+            if not packs.may_be_committed:
+                self._remove(packs)
+            raise
+
+    def _pack(self, new: Supply) -> Iterable[Packed]:
         self.require_folder()
         if not new.size:
             return []
@@ -84,6 +121,14 @@ class PackWriter:
             with driver_errors(self._database.url):
                 return [self._pack_file(new)]
         return (_pack_row(part) for part in _parts(new))
+
+    def _remove(self, packs: Packs) -> None:
+        """Files that no row names, and that would be written anew when the commit is tried again."""
+        if isinstance(packs.packs, list):
+            for pack in packs.packs:
+                with suppress(OSError):
+                    (pack_folder(self._database) / pack.id).unlink()
+                self._newest = None
 
     def _pack_file(self, new: Supply) -> Packed:
         folder = pack_folder(self._database)
@@ -117,15 +162,6 @@ class PackWriter:
         if room is not None and room < RESERVE:
             path.unlink()
             raise no_room(Path(str(self._database.path)), needed=new.size)
-
-    def insert(self, transaction: RunTransaction[Direct], packed: Iterable[Packed]) -> None:
-        """Write the rows of packs and their chunks."""
-        for pack in packed:
-            _INSERT_PACKS.run(
-                transaction.connection,
-                {"id": pack.id, "size": pack.size, "data": pack.data, "created_at": transaction.now},
-            )
-            _insert_chunks(transaction.connection.dialect.name).run_many(transaction.connection, pack.rows)
 
 
 class _Rows:

@@ -65,6 +65,8 @@ class RunTransaction(Generic[C]):
         self.now = now
         self.changes: dict[str, Any] = {}
         """Columns of the run to change at the end."""
+        self.is_sent = False
+        """Whether the database may have committed it: it was asked to."""
         self._seq: int = row.journal_seq
         self._digest: bytes = row.journal_digest
         self._entries: list[dict[str, Any]] = []

@@ -162,12 +162,11 @@ class Steps:
         """Commit that an attempt failed or was interrupted, with what it showed. Raises `LeaseLost`."""
         if is_asked_again() and (ended := self._attempt(attempt.id)) and ended.status is status:
             return
-        packed = self._packs.pack(chunks)
         shown = {"ename": error.ename, "evalue": error.evalue[:2000]} if error else {}
         stored = {**shown, "traceback": list(error.traceback)} if error else None
         kinds = {AttemptStatus.INTERRUPTED: EventKind.ATTEMPT_INTERRUPTED}
-        with self._database.direct_transaction(lease) as transaction:
-            self._packs.insert(transaction, packed)
+        with self._packs.packed(chunks) as packs, self._database.direct_transaction(lease) as transaction:
+            packs.insert(transaction)
             self._end_attempt(transaction, attempt, status, error=stored, outputs=blob_to_json(outputs))
             transaction.append_event(
                 kinds.get(status, EventKind.ATTEMPT_FAILED),
@@ -197,9 +196,11 @@ class Steps:
         """
         if (may_be_there or is_asked_again()) and (done := self._checkpoint(draft.id)):
             return done
-        packed = self._packs.pack(draft.chunks)
-        with self._database.direct_transaction(lease) as transaction:
-            self._packs.insert(transaction, packed)
+        with (
+            self._packs.packed(draft.chunks) as packs,
+            self._database.direct_transaction(lease) as transaction,
+        ):
+            packs.insert(transaction)
             if attempt is not None:
                 self._end_attempt(transaction, attempt, AttemptStatus.COMPLETED)
             kind = _kind(attempt, draft)

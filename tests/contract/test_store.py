@@ -293,6 +293,29 @@ def test_content_of_any_size_comes_back(store: Store, size: int) -> None:
     assert store.chunks.absent([*done.outputs.digests, b"x" * 32]) == {b"x" * 32}
 
 
+def test_a_commit_that_is_refused_leaves_no_file_behind(store: Store, store_url: str) -> None:
+    """What is tried again and again in an outage would fill the disk with what no row names."""
+    run = store.runs.create(NewRun(notebook=None))
+    lease = take(store, run)
+    if not store_url.startswith("sqlite"):
+        return
+    attempt = store.steps.begin(lease, step="one", cell_id=None, key=b"k")
+    large = Supply.of([chunk(bytes(3_000_000))])
+    draft = CheckpointDraft(
+        new_id(), None, "one", "one", b"k", "", b"", {}, Blob(0), b"", b"", 0.0, chunks=large
+    )
+    folder = Path(f"{store_url.removeprefix('sqlite:///')}.packs")
+    with open_database(store_url) as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with store.outages.nobody_waits(busy=0), pytest.raises(StoreUnavailable):
+            store.steps.complete(lease, attempt, draft)
+    assert folder.exists() and not list(folder.iterdir())
+    take(store, run, this_holder(), replacing=lease.token)
+    with pytest.raises(LeaseLost):
+        store.steps.complete(lease, attempt, draft)
+    assert not list(folder.iterdir())
+
+
 def test_the_same_content_is_stored_once(store: Store, store_url: str) -> None:
     run = store.runs.create(NewRun(notebook=None))
     lease = take(store, run)
