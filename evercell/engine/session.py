@@ -11,20 +11,18 @@ from evercell.core.errors import (
     LeaseHeld,
     LeaseLost,
     RunNotFound,
-    StepNotFound,
     StoreError,
     StoreFull,
     UsageError,
 )
-from evercell.core.records import Checkpoint, EventKind, NewRun, Run, RunRequest
+from evercell.core.records import Checkpoint, NewRun, Run, RunRequest
 from evercell.core.statuses import RunStatus
 from evercell.engine.approvals import notifications
 from evercell.engine.aside import Aside
 from evercell.engine.claiming import claim_first_run, claim_new
 from evercell.engine.executor import TimeLimits
 from evercell.engine.facts import require_signed
-from evercell.engine.heads import signed_head
-from evercell.engine.history import History, split_step_ref
+from evercell.engine.history import History
 from evercell.engine.holder import this_user
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, take_lease
@@ -32,24 +30,10 @@ from evercell.engine.patience import Patience, patient
 from evercell.engine.step_names import StepPlaces
 from evercell.engine.taking_up import explain_aside, put_aside, take_up, take_up_left
 from evercell.engine.workspace import Workspace
-from evercell.state import Missing, Namespace, Restored, VerifiedManifest
+from evercell.state import Missing, Namespace, VerifiedManifest
 
 _NOTIFY_TIMEOUT = 10.0
 """Seconds that the end of a session waits for notifications on their way."""
-
-SetupRunner = Callable[[str, str], None]
-"""Executes a ``%%setup`` cell: its name and source."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What a resume, a checkout or a branch put into the kernel."""
-
-    run: Run
-    checkpoint: Checkpoint | None
-    restored: Restored | None
-    warning: str = ""
-    """Why nothing can be committed for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +142,23 @@ class Session:
             raise lease_held_error(self.run.name, other)
         if self._lease is not None:
             self._lease.stop()
-        self._lease = take_lease(
+        held = take_lease(
             self.workspace, self.run.id, take_over=take_over, handed_over=handed_over, on_cancel=self._on_cancel
         )  # fmt: skip
-        if self.aside is None:
-            take_up_left(self.workspace, self._lease.lease, self.tell)
-        self._history = None
+        self._hold(held)
         self.refresh()
-        return self._lease
+        return held
+
+    def _hold(self, held: HeldLease) -> None:
+        """A lease just taken is this session's, and what an earlier one had put aside is in the run."""
+        self._lease, self._history = held, None
+        try:
+            if self.aside is None:
+                take_up_left(self.workspace, held.lease, self.tell)
+        except BaseException:
+            held.stop()
+            self._lease = None  # its row stays ours: whoever tries again in this process takes it
+            raise
 
     def _ensure_lease_to_move(self) -> None:
         """The lease, taken anew where it was lost: what is put back then is what the run has by now."""
@@ -174,9 +167,14 @@ class Session:
         except LeaseLost:
             self._take_lease()
 
-    def _take_lease_if_there_is_room(self) -> None:
+    def take_lease_if_there_is_room(self) -> None:
         """The lease, to move. On a full disk state is put back all the same, and the next step takes it."""
-        with suppress(StoreFull), self.store.outages.nobody_waits():
+        try:
+            with self.store.outages.nobody_waits():
+                self._ensure_lease_to_move()
+        except StoreFull:
+            pass
+        except StoreError:  # another outage is waited for
             self._ensure_lease_to_move()
 
     def _begin_run(self) -> HeldLease:
@@ -190,10 +188,9 @@ class Session:
         except LeaseHeld:
             self.run = self.store.runs.latest(self.notebook) if self.notebook else None
             raise
-        self.run, self._lease, self._history, self._is_afresh = claim.run, claim.held, None, False
-        if self.aside is None:
-            take_up_left(self.workspace, self._lease.lease, self.tell)
-        return self._lease
+        self.run, self._is_afresh = claim.run, False
+        self._hold(claim.held)
+        return claim.held
 
     # -- what the store could not take -----------------------------------------------------------
 
@@ -221,7 +218,7 @@ class Session:
         self.aside = None
         return checkpoint
 
-    def _leave_aside(self) -> None:
+    def leave_aside(self) -> None:
         """Before this session moves: what the store still cannot take waits in its file for whoever comes next."""
         try:
             self.settle()
@@ -244,7 +241,7 @@ class Session:
         """Give the lease back, leaving the run in ``status``."""
         if self._lease is None:
             return
-        self._leave_aside()
+        self.leave_aside()
         lease, self._lease = self._lease, None
         notifications.wait(_NOTIFY_TIMEOUT)
         lease.stop()
@@ -287,76 +284,11 @@ class Session:
                 hint="Put it into a cell of its own that is no step (headless: tag it evercell-plain).",
             )
 
-    def resume(self, run_setup: SetupRunner, ref: str | None = None) -> Arrival:
-        """Put the head state of this run (or of the run ``ref``) into the kernel and go on from there."""
-        if ref is not None:
-            return self.checkout(ref, run_setup)
-        run = self.require_run()
-        self._leave_aside()
-        self._take_lease_if_there_is_room()
-        run = self.refresh() or run
-        head = signed_head(self.workspace, run)
-        return self._restore(run, head.checkpoint, run_setup, why="resume", mark=head.mark)
-
-    def checkout(self, ref: str, run_setup: SetupRunner) -> Arrival:
-        """Put ``RUN``, ``RUN@STEP``, ``RUN@STEP@2`` or ``@STEP`` into the kernel and go on from there."""
-        run_ref, _, step_ref = ref.partition("@")
-        run = self.store.runs.find(run_ref) if run_ref else self.require_run()
-        history = History(self.store, run, self.workspace.known_signer)
-        target: str | None
-        if step_ref:
-            target, mark = history.version(*split_step_ref(step_ref)), None
-        else:
-            head = signed_head(self.workspace, run)
-            target, mark = head.checkpoint, head.mark
-        self._switch_to(run)
-        return self._restore(run, target, run_setup, why="checkout", mark=mark)
-
-    def locate(self, ref: str | None) -> tuple[Run, Checkpoint]:
-        """The run and checkpoint of ``STEP``, ``STEP@2`` or ``RUN@STEP``; None: where this kernel stands."""
-        self.settle()
-        run = self.require_run()
-        if ref is None:
-            found = self.position or run.head
-            if found is None:
-                raise StepNotFound(
-                    f"No step of run {run.name} completed yet.", hint="Run a cell under %%step first."
-                )
-            return run, self.store.checkpoints.get(found)
-        name, at, rest = ref.partition("@")
-        if at and name not in self.history.steps:
-            run, ref = (self.store.runs.find(name) if name else run), rest
-        version = History(self.store, run, self.workspace.known_signer).version(*split_step_ref(ref))
-        return run, self.store.checkpoints.get(version)
-
-    def branch(self, run_setup: SetupRunner, *, step: str | None, name: str | None) -> Arrival:
-        """A new run whose history begins at ``step`` (with its state), or here (with this namespace)."""
-        with suppress(LeaseLost):
-            self.settle()
-        run = self.require_run()
-        point = self.history.version(*split_step_ref(step)) if step else self.position or run.head
-        if point is not None:
-            self.signed_checkpoint(point)
-        child = self.store.runs.create(
-            NewRun(
-                notebook=self.notebook or run.notebook,
-                name=name,
-                params=run.params,
-                created_by=this_user(),
-                parent=run.id,
-                branch_point=point,
-            )
-        )
-        self._switch_to(child)
-        if step is None:
-            self.position = point
-            return Arrival(child, None, None)
-        return self._restore(child, point, run_setup, why="branch")
-
-    def _switch_to(self, run: Run) -> None:
+    def switch_to(self, run: Run) -> None:
+        """Leave this run and hold that one. Raises `LeaseHeld` where another living session has it."""
         if self.run is not None and run.id == self.run.id:
-            self._leave_aside()
-            self._take_lease_if_there_is_room()
+            self.leave_aside()
+            self.take_lease_if_there_is_room()
             return
         if other := foreign_lease(self.workspace, run.id):
             raise lease_held_error(run.name, other)
@@ -369,44 +301,7 @@ class Session:
         if self.notebook and run.notebook != self.notebook:
             self.run = self.store.runs.update(run.id, notebook=self.notebook)
 
-    def _restore(
-        self,
-        run: Run,
-        target: str | None,
-        run_setup: SetupRunner,
-        *,
-        why: str,
-        mark: Mapping[str, object] | None = None,
-    ) -> Arrival:
-        if target is None:
-            return Arrival(run, None, None)
-        checkpoint = self.store.checkpoints.get(target)
-        manifest = self.verified_manifest(checkpoint)
-        self._run_setup_cells(manifest, run_setup)
-        restored = self.namespace.restore(manifest, self.store.chunks)
-        self.position, self.changed_late = checkpoint.id, False
-        try:
-            with self.store.outages.nobody_waits():
-                self.store.journal.append(
-                    self.ensure_lease().lease,
-                    run.id,
-                    EventKind.SESSION_RESUMED,
-                    {"checkpoint": checkpoint.id, "by": why, **(mark or {})},
-                )
-        except StoreFull as error:
-            return Arrival(run, checkpoint, restored, str(error))
-        return Arrival(run, checkpoint, restored)
-
-    def _run_setup_cells(self, manifest: VerifiedManifest, run_setup: SetupRunner) -> None:
-        """Run those that this kernel has not run yet, in the order of their first run."""
-        done = set(self.namespace.setup)
-        for name, source in manifest.setup:
-            if (name, source) in done:
-                continue
-            plan = self.namespace.plan(source)
-            run_setup(name, source)
-            self.namespace.observe(plan, label=name)
-            self.namespace.mark_setup(name, plan)
+    # -- what it stands on -----------------------------------------------------------------------
 
     def signed_checkpoint(self, checkpoint_id: str) -> Checkpoint:
         """A checkpoint whose row is as it was signed; raises `Tampered`, `RowDamaged`."""

@@ -10,9 +10,13 @@ from evercell.core.text import one_line, printable
 from evercell.engine.abandoning import abandon as abandon_run
 from evercell.engine.inspection import inspect_checkpoint
 from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
+from evercell.engine.moving import Arrival, SetupRunner, locate
+from evercell.engine.moving import branch as branch_off
+from evercell.engine.moving import checkout as check_out
+from evercell.engine.moving import resume as resume_run
 from evercell.engine.pausing import pause as pause_run
 from evercell.engine.pausing import unpause as unpause_run
-from evercell.engine.session import Arrival, Session, SetupRunner
+from evercell.engine.session import Session
 from evercell.views.listings import overview, runs_view, steps_view, variables_view
 from evercell.views.table import Table
 from evercell.widgets.inbox import show_pending
@@ -75,7 +79,7 @@ def _notebook_for(command: str, *, moves: bool = False) -> Notebook:
 def resume(run: str | None = None) -> Outcome:
     """Put back what the notebook's run (or ``run``) had in memory after its last step, and go on from there."""
     notebook = _notebook_for("resume", moves=True)
-    outcome = _arrived("resumed", notebook.session.resume(notebook.run_setup, run))
+    outcome = _arrived("resumed", resume_run(notebook.session, notebook.run_setup, run))
     show_pending(notebook.session.workspace, notebook.session.require_run().id)
     return outcome
 
@@ -83,13 +87,13 @@ def resume(run: str | None = None) -> Outcome:
 def checkout(ref: str) -> Outcome:
     """Put the state of ``RUN``, ``RUN@STEP``, ``RUN@STEP@2`` or ``@STEP`` into this kernel, and go on in that run."""
     notebook = _notebook_for("checkout", moves=True)
-    return _arrived("checked out", notebook.session.checkout(ref, notebook.run_setup))
+    return _arrived("checked out", check_out(notebook.session, ref, notebook.run_setup))
 
 
 def branch(step: str | None = None, *, name: str | None = None) -> Outcome:
     """Start a new run whose history begins at ``step``, with its state; without one, here, memory as it is."""
     notebook = _notebook_for("branch", moves=True)
-    return _arrived("branched off:", notebook.session.branch(notebook.run_setup, step=step, name=name))
+    return _arrived("branched off:", branch_off(notebook.session, notebook.run_setup, step=step, name=name))
 
 
 def new_run() -> Outcome:
@@ -179,6 +183,6 @@ def steps(run: str | None = None) -> Table:
 def inspect(step: str | None = None) -> Table:
     """The variables as of ``STEP``, ``STEP@1`` or ``RUN@STEP``: type, size, who changed them last, kept or why not."""
     session = _notebook_for("inspect").session
-    run, checkpoint = session.locate(step)
+    run, checkpoint = locate(session, step)
     rows = inspect_checkpoint(session.workspace, checkpoint)
     return variables_view(f"Run {run.name}, as after step {checkpoint.step}", rows)

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from evercell.cli.app import app
 from evercell.core.errors import NotebookError, StoreFull
+from evercell.engine import moving
 from evercell.engine.outcome import Ending
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
@@ -130,7 +131,7 @@ def test_on_a_disk_without_any_room_everything_is_read_and_resumed(
     reads_everything(disk)
     with open_workspace(settings) as opened:
         notebook = Notebook(opened, "kernel-1")
-        arrival = notebook.session.resume(lambda *_: None)
+        arrival = moving.resume(notebook.session, lambda *_: None)
         assert notebook["a"] == 1 and len(notebook["x"]) == 500_000
         assert "full" in arrival.warning or notebook.session.holds_lease
         with pytest.raises(StoreFull, match="full"):

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from evercell.core.errors import Damaged, EvercellError, JournalBroken, Tampered
-from evercell.engine import heads
+from evercell.engine import heads, moving
 from evercell.engine.branching import create_branch
 from evercell.engine.history import History
 from evercell.engine.outcome import Ending
@@ -172,7 +172,7 @@ def test_a_head_that_was_rolled_back_is_named(workspace: Workspace, target: str)
     assert ids[target] in caught.value.what and ids["three"] in caught.value.what
     assert "%checkout kernel-1@STEP" in caught.value.hint
     notebook = Notebook(workspace, "kernel-1")
-    notebook.session.checkout("kernel-1@three", lambda *_: None)
+    moving.checkout(notebook.session, "kernel-1@three", lambda *_: None)
     assert notebook["c"] == 3
     notebook.step("four", "d = a + b + c")
     notebook.session.detach()

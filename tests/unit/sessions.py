@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evercell.core.records import ErrorRecord, Output
+from evercell.engine import moving
 from evercell.engine.executor import BodyResult
 from evercell.engine.outcome import StepOutcome
 from evercell.engine.session import Session
@@ -110,7 +111,7 @@ class Notebook:
         self.session.namespace.observe(plan, label="In [1]")
 
     def resume(self) -> None:
-        self.session.resume(lambda name, source: exec(source, self.variables))
+        moving.resume(self.session, lambda name, source: exec(source, self.variables))
 
     def __getitem__(self, name: str) -> Any:
         return self.variables[name]

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from evercell.core.errors import KeyUnusable, StepNotFound, StoreError, Tampered, UsageError
+from evercell.engine import moving
 from evercell.engine.outcome import Ending
 from evercell.engine.spec import StepSpec, parse_duration
 from evercell.engine.step_names import declared_name
@@ -80,7 +81,7 @@ def test_a_failed_commit_loses_nothing(notebook: Notebook) -> None:
 def test_an_unknown_step_is_named_with_the_nearest(notebook: Notebook) -> None:
     notebook.step("plan", "x = 1")
     with pytest.raises(StepNotFound, match="Did you mean 'plan'"):
-        notebook.session.checkout("@plam", lambda *_: None)
+        moving.checkout(notebook.session, "@plam", lambda *_: None)
 
 
 # -- P9 ------------------------------------------------------------------------------------------
@@ -157,14 +158,14 @@ def test_a_manifest_of_another_store_checkpoint_or_key_is_refused_by_name(
     reopened = workspace_in(tmp_path)
     foreign = Notebook(reopened, notebook.session.require_run().id)
     with pytest.raises(Tampered, match="another store"):
-        foreign.session.checkout("@one", lambda *_: None)
+        moving.checkout(foreign.session, "@one", lambda *_: None)
     foreign.session.detach()
     reopened.settings.key_path.write_text("00" * 32)
     reopened.close()
     reopened = workspace_in(tmp_path)
     keyless = Notebook(reopened, notebook.session.require_run().id)
     with pytest.raises(Tampered, match="not signed with your key"):
-        keyless.session.checkout("@one", lambda *_: None)
+        moving.checkout(keyless.session, "@one", lambda *_: None)
     keyless.session.detach()
     reopened.close()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evercell.core.errors import StepNotFound
+from evercell.engine import moving
 from evercell.engine.branching import create_branch
 from evercell.engine.history import History
 from evercell.engine.listing import StepRow, list_steps
@@ -61,10 +62,10 @@ def test_a_number_after_a_step_names_an_execution_and_no_replay(notebook: Notebo
     run_all(notebook)
     assert [(row.attempts, row.versions) for row in steps_of(notebook).values()] == [(2, 2), (2, 2)]
     for ref, items in [("@make@1", [1]), ("@make@2", [7]), ("@change@1", [1, 2]), ("@change@2", [7, 2])]:
-        notebook.session.checkout(ref, lambda *_: None)
+        moving.checkout(notebook.session, ref, lambda *_: None)
         assert notebook["items"] == items
     with pytest.raises(StepNotFound, match="versions 1 to 2"):
-        notebook.session.checkout("@make@3", lambda *_: None)
+        moving.checkout(notebook.session, "@make@3", lambda *_: None)
 
 
 def test_a_branch_begins_at_an_execution_and_inherits_its_versions(notebook: Notebook) -> None:
@@ -85,7 +86,7 @@ def test_a_branch_from_a_replay_that_was_carried_sees_one_version(notebook: Note
     """``%branch`` alone begins where the kernel stands, which may be at a replay beside the old head."""
     run_all(notebook)
     notebook.step("make", MAKE)
-    notebook.session.branch(lambda *_: None, step=None, name=None)
+    moving.branch(notebook.session, lambda *_: None, step=None, name=None)
     assert [row.versions for row in steps_of(notebook).values()] == [1, 1]
     assert run_all(notebook) == [Ending.REPLAYED] * 2
     assert [row.versions for row in steps_of(notebook).values()] == [1, 1]

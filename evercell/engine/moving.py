@@ -1,0 +1,146 @@
+"""Where a kernel goes in the history of runs: resume, checkout, branch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from evercell.core.errors import LeaseLost, StepNotFound, StoreError, StoreFull
+from evercell.core.records import Checkpoint, EventKind, NewRun, Run
+from evercell.engine.heads import signed_head
+from evercell.engine.history import History, split_step_ref
+from evercell.engine.holder import this_user
+from evercell.engine.session import Session
+from evercell.state import Restored, VerifiedManifest
+
+SetupRunner = Callable[[str, str], None]
+"""Executes a ``%%setup`` cell: its name and source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a resume, a checkout or a branch put into the kernel."""
+
+    run: Run
+    checkpoint: Checkpoint | None
+    restored: Restored | None
+    warning: str = ""
+    """Why nothing can be committed for now."""
+
+
+def resume(session: Session, run_setup: SetupRunner, ref: str | None = None) -> Arrival:
+    """Put the head state of the session's run (or of the run ``ref``) into the kernel and go on from there."""
+    if ref is not None:
+        return checkout(session, ref, run_setup)
+    run = session.require_run()
+    session.leave_aside()
+    session.take_lease_if_there_is_room()
+    run = session.refresh() or run
+    head = signed_head(session.workspace, run)
+    return _restore(session, run, head.checkpoint, run_setup, why="resume", mark=head.mark)
+
+
+def checkout(session: Session, ref: str, run_setup: SetupRunner) -> Arrival:
+    """Put ``RUN``, ``RUN@STEP``, ``RUN@STEP@2`` or ``@STEP`` into the kernel and go on from there."""
+    run_ref, _, step_ref = ref.partition("@")
+    run = session.store.runs.find(run_ref) if run_ref else session.require_run()
+    target: str | None
+    if step_ref:
+        history = History(session.store, run, session.workspace.known_signer)
+        target, mark = history.version(*split_step_ref(step_ref)), None
+    else:
+        head = signed_head(session.workspace, run)
+        target, mark = head.checkpoint, head.mark
+    session.switch_to(run)
+    return _restore(session, run, target, run_setup, why="checkout", mark=mark)
+
+
+def branch(session: Session, run_setup: SetupRunner, *, step: str | None, name: str | None) -> Arrival:
+    """A new run whose history begins at ``step`` (with its state), or here (with this namespace)."""
+    with suppress(LeaseLost):
+        session.settle()
+    run = session.require_run()
+    point = session.history.version(*split_step_ref(step)) if step else session.position or run.head
+    if point is not None:
+        session.signed_checkpoint(point)
+    child = session.store.runs.create(
+        NewRun(
+            notebook=session.notebook or run.notebook,
+            name=name,
+            params=run.params,
+            created_by=this_user(),
+            parent=run.id,
+            branch_point=point,
+        )
+    )
+    session.switch_to(child)
+    if step is None:
+        session.position = point
+        return Arrival(child, None, None)
+    return _restore(session, child, point, run_setup, why="branch")
+
+
+def locate(session: Session, ref: str | None) -> tuple[Run, Checkpoint]:
+    """The run and checkpoint of ``STEP``, ``STEP@2`` or ``RUN@STEP``; None: where this kernel stands."""
+    session.settle()
+    run = session.require_run()
+    if ref is None:
+        found = session.position or run.head
+        if found is None:
+            raise StepNotFound(
+                f"No step of run {run.name} completed yet.", hint="Run a cell under %%step first."
+            )
+        return run, session.store.checkpoints.get(found)
+    name, at, rest = ref.partition("@")
+    if at and name not in session.history.steps:
+        run, ref = (session.store.runs.find(name) if name else run), rest
+    version = History(session.store, run, session.workspace.known_signer).version(*split_step_ref(ref))
+    return run, session.store.checkpoints.get(version)
+
+
+def _restore(
+    session: Session,
+    run: Run,
+    target: str | None,
+    run_setup: SetupRunner,
+    *,
+    why: str,
+    mark: Mapping[str, object] | None = None,
+) -> Arrival:
+    if target is None:
+        return Arrival(run, None, None)
+    checkpoint = session.store.checkpoints.get(target)
+    manifest = session.verified_manifest(checkpoint)
+    _run_setup_cells(session, manifest, run_setup)
+    restored = session.namespace.restore(manifest, session.store.chunks)
+    session.position, session.changed_late = checkpoint.id, False
+    try:
+        _record_arrival(session, run, {"checkpoint": checkpoint.id, "by": why, **(mark or {})})
+    except StoreFull as error:
+        return Arrival(run, checkpoint, restored, str(error))
+    return Arrival(run, checkpoint, restored)
+
+
+def _record_arrival(session: Session, run: Run, data: Mapping[str, object]) -> None:
+    """Journal it. Raises `StoreFull` at once; another outage is waited for."""
+    journal = session.store.journal
+    try:
+        with session.store.outages.nobody_waits():
+            journal.append(session.ensure_lease().lease, run.id, EventKind.SESSION_RESUMED, data)
+    except StoreFull:
+        raise
+    except StoreError:
+        journal.append(session.ensure_lease().lease, run.id, EventKind.SESSION_RESUMED, data)
+
+
+def _run_setup_cells(session: Session, manifest: VerifiedManifest, run_setup: SetupRunner) -> None:
+    """Run those that this kernel has not run yet, in the order of their first run."""
+    done = set(session.namespace.setup)
+    for name, source in manifest.setup:
+        if (name, source) in done:
+            continue
+        plan = session.namespace.plan(source)
+        run_setup(name, source)
+        session.namespace.observe(plan, label=name)
+        session.namespace.mark_setup(name, plan)
