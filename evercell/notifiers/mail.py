@@ -44,7 +44,7 @@ def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
 
 def _message(notice: Notice, to: str) -> EmailMessage:
     approval = notice.approval
-    title = one_line(approval.title)  # (a line break would begin another header)
+    title = printable(" ".join(approval.title.split()))  # a line break would begin another header
     message = EmailMessage()
     message["Subject"] = f"Approval asked: {title}"
     message["From"] = os.environ.get("EVERCELL_MAIL_FROM", "evercell@localhost")
