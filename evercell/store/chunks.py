@@ -82,11 +82,15 @@ class Chunks:
         return partial(file.read_into, digest, row.start)
 
     def stored_sizes(self, digests: Iterable[bytes]) -> dict[bytes, int]:
-        """How many bytes the chunks take in the store, by digest; those that are not there are left out."""
+        """How many bytes the chunks take in the store, by digest; those that are not there, or lie outside of their
+        packs, are left out.
+        """
         found: dict[bytes, int] = {}
         with self._database.reading() as connection:
             for batch in _batches(sorted(set(digests))):
-                query = sa.select(*raw(chunks)).where(chunks.c.digest.in_(batch))
+                query = sa.select(*raw(chunks)).join(packs, packs.c.id == chunks.c.pack_id)
+                is_inside = chunks.c.length.between(0, packs.c.size - chunks.c.start)
+                query = query.where(chunks.c.digest.in_(batch), chunks.c.start >= 0, is_inside)
                 found.update(_stored_size(row) for row in connection.execute(query))
         return found
 
