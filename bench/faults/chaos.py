@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
+from jupyter_core.utils import ensure_event_loop
+
 from bench.faults.run import STEPS, Answerer, DrivenRun
 from bench.faults.stores import FaultyStore
 from evercell.core.records import Run
@@ -78,33 +80,56 @@ def wrong_clock() -> str | None:
 
 
 def chaos(store: FaultyStore, *, runs: int, faults: int, seed: int, longest: float) -> ChaosReport:
-    """Drive some runs at once while faults happen one after the other, then let them come to their ends.
+    """Drive ``runs`` runs at once, one after the other, while faults happen; then let them come to their ends.
 
     ``longest`` is in seconds, for all of it.
     """
     began, report = time.monotonic(), ChaosReport()
     with home_of_its_own() as folder:
         settings = resolve_settings(store.url)
-        driven = [
-            DrivenRun(f"run{n}", folder, store.url, random.Random(f"{seed} {n}"), wrong_clock())
-            for n in range(runs)
-        ]
-        threads = [threading.Thread(target=run.drive, args=(began + longest,)) for run in driven]
+        lanes = [_Lane(n, folder, store.url, seed, began + longest) for n in range(runs)]
         with Answerer(settings) as answerer:
-            for thread in threads:
-                thread.start()
-            _injure(store, driven, report, faults, random.Random(seed), began + longest)
-            for thread in threads:
-                thread.join()
+            try:
+                _injure(store, lanes, report, faults, random.Random(seed), began + longest)
+            finally:
+                for lane in lanes:
+                    lane.end()
         report.problems += answerer.errors
-        _judge(settings, driven, report)
+        _judge(settings, [run for lane in lanes for run in lane.driven], report)
     report.seconds = time.monotonic() - began
     return report
 
 
+class _Lane:
+    """One run after the other, until nothing is to be injured any more."""
+
+    def __init__(self, number: int, folder: Path, url: str, seed: int, deadline: float) -> None:
+        self._number, self._folder, self._url, self._seed = number, folder, url, seed
+        self._deadline = deadline
+        self._is_over = threading.Event()
+        self.driven: list[DrivenRun] = []
+        self._thread = threading.Thread(target=self._work, name=f"lane {number}")
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            while not self.driven or not self._is_over.is_set():
+                name = f"run{self._number}-{len(self.driven)}"
+                chance = random.Random(f"{self._seed} {name}")
+                self.driven.append(DrivenRun(name, self._folder, self._url, chance, wrong_clock()))
+                self.driven[-1].drive(self._deadline)
+        finally:
+            ensure_event_loop().close()  # the clients made it for this thread
+
+    def end(self) -> None:
+        """Let the present run come to its end."""
+        self._is_over.set()
+        self._thread.join()
+
+
 def _injure(
     store: FaultyStore,
-    driven: list[DrivenRun],
+    lanes: list[_Lane],
     report: ChaosReport,
     faults: int,
     chance: random.Random,
@@ -112,15 +137,17 @@ def _injure(
 ) -> None:
     over = threading.Event()
     for _ in range(faults):
-        alive = [run for run in driven if not run.is_done]
-        if not alive or time.monotonic() > end:
+        if time.monotonic() > end:
             return
+        over.wait(chance.uniform(0.5, 2))
+        alive = [lane.driven[-1] for lane in lanes if lane.driven]
+        if not alive:
+            continue
         victim = chance.choice(alive)
         possible = {**store.faults(), "kernel killed": victim.kill, "kernel frozen": victim.freeze}
         name = chance.choice(sorted(possible))
         possible[name](chance, over)
         report.faults[name] += 1
-        over.wait(chance.uniform(0.5, 2))
 
 
 def _judge(settings: Settings, driven: list[DrivenRun], report: ChaosReport) -> None:

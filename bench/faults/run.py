@@ -12,8 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jupyter_core.utils import ensure_event_loop
-
 from evercell.core.errors import EvercellError
 from evercell.engine.approvals.deciding import answer
 from evercell.engine.calls.signals import send_signal
@@ -92,12 +90,6 @@ class DrivenRun:
 
     def drive(self, deadline: float) -> None:
         """Run all cells until the last one completed, in new kernels where one dies or loses the run."""
-        try:
-            self._drive(deadline)
-        finally:
-            ensure_event_loop().close()  # the client made it for this thread
-
-    def _drive(self, deadline: float) -> None:
         while not self.is_done and time.monotonic() < deadline:
             try:
                 self._drive_kernel()
