@@ -148,12 +148,13 @@ def _sync(folder: Path) -> None:
 # -- reading -------------------------------------------------------------------------------------
 
 
-def asides_of(run_id: str, folder: Path) -> list[Path]:
+def asides_of(run_id: str, folders: Iterable[Path]) -> list[Path]:
     """The files of a run's steps that wait, the earliest first."""
-    with suppress(OSError):
-        waiting = [path for path in folder.glob(f"{run_id}-*") if not path.suffix]
-        return sorted(waiting, key=lambda path: path.stat().st_mtime_ns)
-    return []
+    waiting: list[Path] = []
+    for folder in folders:
+        with suppress(OSError):
+            waiting += [path for path in folder.glob(f"{run_id}-*") if not path.suffix]
+    return sorted(waiting, key=lambda path: path.stat().st_mtime_ns)
 
 
 def read_aside(path: Path, signer: Signer) -> Aside:

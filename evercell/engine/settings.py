@@ -36,12 +36,13 @@ class Settings:
     """Seconds that a cell waits for a store that went away."""
 
     @property
-    def aside_folder(self) -> Path:
-        """Where completed steps wait for a store that went away: beside it, or beside the key."""
+    def aside_folders(self) -> tuple[Path, ...]:
+        """Where completed steps wait for a store that went away: beside its file, and beside the key if there is no
+        file, or no room.
+        """
         scheme, _, path = self.store_url.partition(":///")
-        return (
-            Path(f"{path.partition('?')[0]}.aside") if scheme == "sqlite" else self.key_path.parent / "aside"
-        )
+        beside_key = self.key_path.parent / "aside"
+        return (Path(f"{path.partition('?')[0]}.aside"), beside_key) if scheme == "sqlite" else (beside_key,)
 
 
 def resolve_settings(

@@ -20,9 +20,10 @@ _SUPERSEDED = ".superseded"
 
 
 def put_aside(workspace: Workspace, aside: Aside) -> Aside:
-    """Keep a completed step in a file of its own, or where that cannot be written, in memory."""
-    with suppress(OSError):
-        return replace(aside, path=write_aside(aside, workspace.settings.aside_folder, workspace.signer))
+    """Keep a completed step in a file of its own, or where none can be written, in memory."""
+    for folder in workspace.settings.aside_folders:
+        with suppress(OSError):
+            return replace(aside, path=write_aside(aside, folder, workspace.signer))
     return aside
 
 
@@ -40,7 +41,7 @@ def take_up(workspace: Workspace, lease: Lease, aside: Aside) -> Checkpoint:
 
 def take_up_left(workspace: Workspace, lease: Lease, tell: Callable[[str], None]) -> None:
     """Commit what an earlier session of this run on this machine had put aside. Raises `StoreError`."""
-    for path in asides_of(lease.run_id, workspace.settings.aside_folder):
+    for path in asides_of(lease.run_id, workspace.settings.aside_folders):
         try:
             aside = read_aside(path, workspace.signer)
         except StateError as error:

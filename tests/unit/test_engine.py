@@ -71,7 +71,7 @@ def test_a_failed_commit_loses_nothing(notebook: Notebook) -> None:
     with open_database(url) as connection:
         connection.execute(sa.text("DROP TRIGGER no_space"))
     assert notebook.step("two", "y = len(x)")[0].ending is Ending.COMPLETED
-    assert not any(notebook.session.workspace.settings.aside_folder.iterdir())
+    assert not any(notebook.session.workspace.settings.aside_folders[0].iterdir())
     fresh = again(notebook)
     fresh.resume()
     assert (fresh["x"], fresh["y"]) == (list(range(100)), 100)
