@@ -82,12 +82,15 @@ class StoppedServer(FaultyStore):
         self._control("start", "-o", options)
 
     def _options(self) -> str:
-        """Those that the server runs with."""
+        """Those that the server runs with, but for where its data are."""
         _, *options = shlex.split((self._data / "postmaster.opts").read_text())
-        return shlex.join(option for option in options if option not in ("-D", str(self._data)))
+        if "-D" in options:
+            at = options.index("-D")
+            del options[at : at + 2]
+        return shlex.join(options)
 
     def _control(self, *command: str) -> None:
-        log = self._data.parent / "faults.log"
+        log = self._data / "faults.log"
         subprocess.run(
             [self._pg_ctl, "-D", self._data, "-w", "-t", "60", "-l", log, *command], check=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **_as_owner_of(self._data),
