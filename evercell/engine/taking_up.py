@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from evercell.core.clock import utc_text
-from evercell.core.errors import StateError, StoreError
+from evercell.core.errors import StateError, StepNotFound, StoreError
 from evercell.core.faults import reach
 from evercell.core.records import Checkpoint, Lease
 from evercell.engine.aside import Aside, asides_of, read_aside, write_aside
@@ -58,9 +58,12 @@ def take_up_left(workspace: Workspace, lease: Lease, tell: Callable[[str], None]
 
 
 def _is_next(workspace: Workspace, aside: Aside) -> bool:
-    """Whether the run stands where the step began, or has it already."""
-    head = workspace.store.runs.find(aside.run_id).head
-    return head in (aside.draft.parent, aside.draft.id)
+    """Whether the run stands where the step began, or has it already: an answer of the store may have been lost."""
+    if workspace.store.runs.find(aside.run_id).head == aside.draft.parent:
+        return True
+    with suppress(StepNotFound):
+        return workspace.store.checkpoints.get(aside.draft.id).run_id == aside.run_id
+    return False
 
 
 def _supersede(path: Path, aside: Aside, tell: Callable[[str], None]) -> None:

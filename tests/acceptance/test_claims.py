@@ -129,6 +129,7 @@ def test_a_run_is_resumed_once_by_two_that_try_at_once(
     end = time.monotonic() + SECONDS
     while counter.times("two") == 0 and time.monotonic() < end:
         time.sleep(0.05)  # the cell that it is in tells nobody but the file
+    assert counter.times("two") == 1, "it is in the middle of its second cell"
     killed.kill()
     killed.communicate(timeout=SECONDS)
     with open_store(store_url) as store:
@@ -136,6 +137,7 @@ def test_a_run_is_resumed_once_by_two_that_try_at_once(
         assert lease is not None
         while not is_gone(lease.holder) and time.monotonic() < end:
             time.sleep(0.05)  # a kernel looks after its parent now and then
+        assert is_gone(lease.holder), "its kernel has gone with it"
     said = meet([start("evercell", "resume", "r") for _ in range(2)], gate)
     assert "Run r is executed by" in said and "evercell cancel r" in said
     assert counter.words() == ["one", "two", "two"]

@@ -60,6 +60,7 @@ def test_a_frozen_holders_run_goes_on_elsewhere(
         with open_workspace(resolve_settings(store_url)) as workspace:
             held = workspace.store.leases.get(workspace.store.runs.find("nb-1").id)
         assert held is not None
+        # the passing of this time is what the case is about; nothing sends a message when a lease ends
         second.run(f"import time; time.sleep(max(0, {held.expires_at.timestamp()} + 0.1 - time.time()))")
     else:
         assert "%evercell takeover" in second.run("%resume").error

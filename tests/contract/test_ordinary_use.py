@@ -400,12 +400,11 @@ def test_a_damaged_cell_of_any_column_is_named_or_harmless_in_ordinary_use(
     assert not wrong, "\n".join([f"{len(wrong)} faults:", *wrong])
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 @pytest.mark.timeout(3600)
 def test_a_damaged_pack_is_named_or_harmless_in_ordinary_use(
     world: World, chance: random.Random, request: pytest.FixtureRequest
 ) -> None:
-    if not world.settings.store_url.startswith("sqlite"):
-        return  # there packs are rows, which the test before this one damages
     expected, wrong, seed = expected_of(world), list[str](), chance.random()
     is_long = request.config.getoption("--long")
     for number in range(40 if is_long else 4):

@@ -78,6 +78,31 @@ def test_a_failed_commit_loses_nothing(notebook: Notebook) -> None:
     fresh.session.detach()
 
 
+def test_a_step_that_was_committed_though_nobody_was_told_is_not_superseded(notebook: Notebook) -> None:
+    """A kill between the commit and the removal of the file, and a run that has gone on since."""
+    settings = notebook.session.workspace.settings
+    with open_database(settings.store_url) as connection:
+        connection.execute(
+            sa.text("CREATE TRIGGER no_space BEFORE INSERT ON packs BEGIN SELECT RAISE(FAIL, 'full'); END")
+        )
+    notebook.step("one", "x = list(range(100))")
+    (waiting,) = settings.aside_folders[0].iterdir()
+    kept = waiting.read_bytes()
+    with open_database(settings.store_url) as connection:
+        connection.execute(sa.text("DROP TRIGGER no_space"))
+    notebook.step("two", "y = len(x)")
+    assert not waiting.exists()
+    waiting.write_bytes(kept)
+    fresh = again(notebook)
+    told: list[str] = []
+    fresh.session.tell = told.append
+    fresh.resume()
+    assert "it is in the run now" in told[0] and not any(settings.aside_folders[0].iterdir())
+    assert (fresh["x"], fresh["y"]) == (list(range(100)), 100)
+    assert fresh.session.history.steps == ["one", "two"] and fresh.session.history.count("one") == 1
+    fresh.session.detach()
+
+
 def test_an_unknown_step_is_named_with_the_nearest(notebook: Notebook) -> None:
     notebook.step("plan", "x = 1")
     with pytest.raises(StepNotFound, match="Did you mean 'plan'"):
