@@ -22,11 +22,17 @@ from evercell.engine.outcome import Ending, StepOutcome
 from evercell.engine.outputs import encode_outputs, merge_streams
 from evercell.engine.session import Session, UnfinishedStep
 from evercell.engine.spec import CellPlace, StepSpec
+from evercell.engine.watching import StepProgress, StepState
 from evercell.state import CellPlan, summarise
 
 
 async def execute_step(
-    session: Session, spec: StepSpec, place: CellPlace, plan: CellPlan, executor: Executor
+    session: Session,
+    spec: StepSpec,
+    place: CellPlace,
+    plan: CellPlan,
+    executor: Executor,
+    progress: StepProgress,
 ) -> StepOutcome:
     """Execute the step's body, ``--retries`` times more while it fails, each time from the state before it."""
     savepoint = session.namespace.savepoint(plan) if spec.retries else None
@@ -36,19 +42,28 @@ async def execute_step(
             session.ensure_lease().lease, step=spec.name, cell_id=place.cell_id, key=plan.key,
             line=first_line(plan.source), is_first=number == 0, synchronous=spec.once, attempt_id=new_id(),
         )  # fmt: skip
+        if number:
+            progress.begin_attempt(number + 1)
         began = perf_counter()
-        with session.executing_step(spec.name), calls_of(_context(session, spec, plan, executor)) as calls:
+        with (
+            session.executing_step(spec.name),
+            calls_of(_context(session, spec, plan, executor, progress)) as calls,
+        ):
             what_follows = None if is_last else _after_failure(spec, number)
             result = await executor.run_body(timeout=spec.timeout, after_failure=what_follows)
         seconds = perf_counter() - began
         with executor.uninterrupted():
             if result.is_ok:
-                return _complete(session, spec, plan, executor, attempt, seconds, calls, result.value)
+                progress.enter(StepState.SAVING)
+                outcome = _complete(session, spec, plan, executor, attempt, seconds, calls, result.value)
+                progress.enter(StepState.COMPLETED)
+                return outcome
             _record_failure(session, executor, attempt, result, calls)
             if is_last or result.interrupted:
                 session.namespace.observe(plan, label=spec.name, completed=False)
                 session.unfinished[spec.name] = UnfinishedStep(plan.source_hash, plan.inputs, calls.step.key)
                 _note_kept_calls(session, spec, executor, result, calls)
+                progress.enter(_end_state(result))
                 return StepOutcome(Ending.INTERRUPTED if result.interrupted else Ending.FAILED)
             not_undone = session.namespace.roll_back(savepoint) if savepoint is not None else []
         if not_undone:
@@ -57,7 +72,15 @@ async def execute_step(
     raise AssertionError("the last attempt returns")
 
 
-def _context(session: Session, spec: StepSpec, plan: CellPlan, executor: Executor) -> StepContext:
+def _end_state(result: BodyResult) -> StepState:
+    if result.suspended:
+        return StepState.WAITING
+    return StepState.INTERRUPTED if result.interrupted else StepState.FAILED
+
+
+def _context(
+    session: Session, spec: StepSpec, plan: CellPlan, executor: Executor, progress: StepProgress
+) -> StepContext:
     """What the step's durable calls need: those of its killed attempts come back, unless --rerun is given."""
     return StepContext(
         workspace=session.workspace,
@@ -70,6 +93,7 @@ def _context(session: Session, spec: StepSpec, plan: CellPlan, executor: Executo
         gate=ApprovalGate(spec.approval),
         page=executor.page,
         limits=session.limits,
+        progress=progress,
         deferred_interrupts=session.deferred_interrupts,
         on_change=spec.on_change,
     )

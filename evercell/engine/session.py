@@ -29,6 +29,7 @@ from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, 
 from evercell.engine.patience import Patience, patient
 from evercell.engine.step_names import StepPlaces
 from evercell.engine.taking_up import explain_aside, put_aside, take_up, take_up_left
+from evercell.engine.watching import Watchers
 from evercell.engine.workspace import Workspace
 from evercell.state import Missing, Namespace, VerifiedManifest
 
@@ -71,6 +72,8 @@ class Session:
         """Whether an interrupt of this kernel is held back."""
         self.tell: Callable[[str], None] = lambda _: None
         """Tells the user one thing, at the cell that runs."""
+        self.watchers = Watchers()
+        """Those who show how far a step is."""
         self.limits: TimeLimits | None = None
         """Ends what takes too long in this kernel."""
         self.executing: str | None = None

@@ -96,11 +96,14 @@ def _fail(scope: CallScope, identity: CallIdentity, tries: Tries) -> Any:
 @contextmanager
 def _inside(scope: CallScope, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
     call = RunningCall(scope, identity, policy.timeout, policy.heartbeat_timeout)
+    progress = scope.step.progress
+    progress.call_began(identity.name)
     token = enter_call(call)
     try:
         yield call
     finally:
         leave_call(token)
+        progress.call_left(identity.name)
 
 
 def _limited(call: RunningCall) -> AbstractContextManager[None]:

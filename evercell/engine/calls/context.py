@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evercell.core.records import Lease
 from evercell.engine.calls.gate import Gate
 from evercell.engine.calls.policy import OnChange
 from evercell.engine.executor import Page, TimeLimits
+from evercell.engine.watching import StepProgress
 from evercell.engine.workspace import Workspace
 from evercell.state import Values
 
@@ -35,5 +36,7 @@ class StepContext:
     on_change: OnChange = OnChange.FAIL
     limits: TimeLimits | None = None
     """Ends calls that take longer than their timeout; None: nothing does."""
+    progress: StepProgress = field(default_factory=lambda: StepProgress(""))
+    """Told as its calls begin and end."""
     deferred_interrupts: Callable[[], AbstractContextManager[None]] = nullcontext
     """While inside, an interrupt waits: what the store is asked for or given comes to its end."""

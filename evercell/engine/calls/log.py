@@ -77,6 +77,7 @@ class CallLog:
                     outer for call in self._by_position.values() for outer in _outer_keys(call.key)
                 )
                 self._calls = {call.key: call for call in found}
+                step.progress.recorded(len(found))
 
     def _require_whole(self, found: Found[Call]) -> None:
         """Raise where a recorded call may be one of this step's, and cannot be told any more: none is made twice."""
@@ -124,6 +125,7 @@ class CallLog:
         if not call.ok and not self._was_survived(call):
             return None  # the failure that ended the attempt: try again
         self.replayed += 1
+        self._step.progress.call_replayed()
         value = self._load_value(call)
         return Result(value) if call.ok else Result(error=value)
 
@@ -186,6 +188,7 @@ class CallLog:
         )  # fmt: skip
         call = replace(draft, mac=step.workspace.signer.sign(_signed_part(draft, content)))
         self._commit(call, chunks)
+        step.progress.call_executed(ok=ok, tries=tries)
         with self._lock:
             self.executed += 1
             if self._calls is not None:
