@@ -35,6 +35,7 @@ __all__ = [
     "checkout",
     "branch",
     "new_run",
+    "attach",
     "take_over",
     "pause",
     "unpause",
@@ -121,6 +122,7 @@ if TYPE_CHECKING:
     from evercell.magics.commands import (
         Outcome,
         abandon,
+        attach,
         branch,
         checkout,
         inspect,
@@ -155,7 +157,7 @@ _HOMES = {
     "evercell.engine.calls.signals": "send wait_for",
     "evercell.engine.calls.timers": "sleep sleep_until",
     "evercell.magics.commands": (
-        "Outcome abandon branch checkout inspect new_run pause resume runs status steps take_over unpause"
+        "Outcome abandon attach branch checkout inspect new_run pause resume runs status steps take_over unpause"
     ),
     "evercell.state.proxies.lazy_proxy": "resource",
     "evercell.state.typerules.rebuilding": "CannotRebuild rebuilds",

@@ -39,6 +39,10 @@ class Run:
     created_at: datetime
     updated_at: datetime
     created_by: str
+    notebook_id: str | None = None
+    """The id in the notebook's metadata, None where none is known."""
+    kernel_id: str | None = None
+    """Id of the Jupyter kernel that was last on it: a restarted kernel keeps its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class NewRun:
     branch_point: str | None = None
     kernel: str | None = None
     """The kernel to execute it in headless, None for the notebook's own."""
+    notebook_id: str | None = None
+    kernel_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

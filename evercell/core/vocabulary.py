@@ -273,12 +273,14 @@ MAGICS = (
         (
             Argument(
                 "action",
-                "new: the next step starts a new run; takeover: take the run from another session",
-                choices=("status", "new", "takeover"), default="status",
+                "new: the next step starts a new run; attach RUN: go on with a run that was not recognised as this "
+                "notebook's; takeover: take the run from another session",
+                choices=("status", "new", "attach", "takeover"), default="status",
             ),
+            Argument("run", "for attach: name or id of the run", names=NameKind.RUN),
         ),
         harmless=True,
-        verbs=(("status", "status"), ("new", "new_run"), ("takeover", "take_over")),
+        verbs=(("status", "status"), ("new", "new_run"), ("attach", "attach"), ("takeover", "take_over")),
     ),
 )  # fmt: skip
 """In the order of the overview."""

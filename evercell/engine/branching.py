@@ -42,6 +42,7 @@ def create_branch(
             status=RunStatus.QUEUED,
             parent=run.id,
             branch_point=point,
+            notebook_id=run.notebook_id,
         )
     )
     if output is None and run.notebook is not None:

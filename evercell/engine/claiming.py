@@ -77,16 +77,25 @@ def claim_run(workspace: Workspace, run: Run) -> Claim:
     return _claim(workspace, NewRun(run.notebook), choose)
 
 
-def claim_first_run(workspace: Workspace, new: NewRun, on_cancel: OnCancel) -> Claim:
+def claim_first_run(
+    workspace: Workspace,
+    new: NewRun,
+    on_cancel: OnCancel,
+    *,
+    passes_over: Callable[[Run], bool] = lambda _: False,
+) -> Claim:
     """The run that another kernel of this notebook has made since this one looked, and otherwise a new one.
+
+    ``passes_over`` tells the runs at its path that are not the notebook's.
 
     Raises `LeaseHeld` where that kernel is on it.
     """
 
     def choose(candidates: Sequence[Candidate]) -> Run | None:
-        if not candidates:
+        own = [candidate for candidate in candidates if not passes_over(candidate.run)]
+        if not own:
             return None
-        latest = max(candidates, key=lambda candidate: candidate.run.updated_at)
+        latest = max(own, key=lambda candidate: candidate.run.updated_at)
         if lease := _live(workspace, latest):
             raise lease_held_error(latest.run.name, lease)
         return None if latest.run.status is RunStatus.CANCELLED else latest.run

@@ -28,9 +28,11 @@ def this_holder() -> Holder:
 
 
 def this_user() -> str:
-    """Who runs this process: ``$EVERCELL_USER``, or the system's name for them."""
+    """Who runs this process: ``$EVERCELL_USER``, the hub's name for them (in its images all are one user), or the
+    system's.
+    """
     try:
-        return os.environ.get("EVERCELL_USER") or getpass.getuser()
+        return os.environ.get("EVERCELL_USER") or os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
 

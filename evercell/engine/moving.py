@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evercell.core.errors import LeaseLost, StepNotFound, StoreError, StoreFull
-from evercell.core.records import Checkpoint, EventKind, NewRun, Run
+from evercell.core.records import Checkpoint, EventKind, Run
 from evercell.engine.heads import signed_head
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
@@ -57,19 +57,26 @@ def checkout(session: Session, ref: str, run_setup: SetupRunner) -> Arrival:
 
 
 def branch(session: Session, run_setup: SetupRunner, *, step: str | None, name: str | None) -> Arrival:
-    """A new run whose history begins at ``step`` (with its state), or here (with this namespace)."""
+    """A new run whose history begins at ``step`` (with its state), or here (with this namespace).
+
+    ``step``: ``STEP``, ``STEP@2``, ``RUN@STEP``, or ``RUN@`` for the last step of another run.
+    """
     with suppress(LeaseLost):
         session.settle()
-    run = session.require_run()
-    point = session.history.version(*split_step_ref(step)) if step else session.position or run.head
+    if step:
+        run, point = _place(session, step)
+    else:
+        run = session.require_run()
+        point = session.position or run.head
     if point is not None:
         session.signed_checkpoint(point)
+    new = session.notebook.new_run(this_user())
     child = session.store.runs.create(
-        NewRun(
-            notebook=session.notebook or run.notebook,
+        replace(
+            new,
+            notebook=new.notebook or run.notebook,
             name=name,
             params=run.params,
-            created_by=this_user(),
             parent=run.id,
             branch_point=point,
         )
@@ -84,19 +91,33 @@ def branch(session: Session, run_setup: SetupRunner, *, step: str | None, name: 
 def locate(session: Session, ref: str | None) -> tuple[Run, Checkpoint]:
     """The run and checkpoint of ``STEP``, ``STEP@2`` or ``RUN@STEP``; None: where this kernel stands."""
     session.settle()
-    run = session.require_run()
     if ref is None:
+        run = session.require_run()
         found = session.position or run.head
         if found is None:
-            raise StepNotFound(
-                f"No step of run {run.name} completed yet.", hint="Run a cell under %%step first."
-            )
+            raise _nothing_completed(run)
         return run, session.store.checkpoints.get(found)
+    run, found = _place(session, ref)
+    if found is None:
+        raise _nothing_completed(run)
+    return run, session.store.checkpoints.get(found)
+
+
+def _nothing_completed(run: Run) -> StepNotFound:
+    return StepNotFound(
+        f"No step of run {run.name} completed yet.", hint="Run a cell under %%step in it first."
+    )
+
+
+def _place(session: Session, ref: str) -> tuple[Run, str | None]:
+    """The run and the id of the checkpoint that a reference names; None where ``RUN@`` completed no step."""
     name, at, rest = ref.partition("@")
-    if at and name not in session.history.steps:
-        run, ref = (session.store.runs.find(name) if name else run), rest
-    version = History(session.store, run, session.workspace.known_signer).version(*split_step_ref(ref))
-    return run, session.store.checkpoints.get(version)
+    if not at or (session.run is not None and name in session.history.steps):
+        return session.require_run(), session.history.version(*split_step_ref(ref))
+    run = session.store.runs.find(name) if name else session.require_run()
+    if not rest:
+        return run, signed_head(session.workspace, run).checkpoint
+    return run, History(session.store, run, session.workspace.known_signer).version(*split_step_ref(rest))
 
 
 def _restore(

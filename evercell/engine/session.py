@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evercell.core.errors import (
     EvercellError,
@@ -15,7 +15,7 @@ from evercell.core.errors import (
     StoreFull,
     UsageError,
 )
-from evercell.core.records import Checkpoint, NewRun, Run, RunRequest
+from evercell.core.records import Checkpoint, Run, RunRequest
 from evercell.core.statuses import RunStatus
 from evercell.engine.approvals import notifications
 from evercell.engine.aside import Aside
@@ -24,6 +24,7 @@ from evercell.engine.executor import TimeLimits
 from evercell.engine.facts import require_signed
 from evercell.engine.history import History
 from evercell.engine.holder import this_user
+from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, take_lease
 from evercell.engine.patience import Patience, patient
@@ -50,13 +51,13 @@ class Session:
     """A kernel on a run. Its run is made with the first step, so that a look around leaves no trace."""
 
     def __init__(
-        self, workspace: Workspace, namespace: Namespace, *, notebook: str | None, run: Run | None = None
+        self, workspace: Workspace, namespace: Namespace, *, notebook: KnownNotebook, run: Run | None = None
     ) -> None:
         self.workspace = workspace
         self.store = workspace.store
         self.namespace = namespace
         self.notebook = notebook
-        self.places = StepPlaces(notebook)
+        self.places = StepPlaces(notebook.path)
         self.run = run
         self.position: str | None = None
         """Id of the checkpoint that the live namespace goes on from."""
@@ -137,8 +138,8 @@ class Session:
         return self._take_lease(take_over=take_over, handed_over=handed_over)
 
     def _take_lease(self, *, take_over: bool = False, handed_over: int | None = None) -> HeldLease:
-        if self.run is None and take_over and self.notebook:
-            self.run = self.store.runs.latest(self.notebook)
+        if self.run is None and take_over and self.notebook.path:
+            self.run = self.notebook.latest_run(self.workspace)
         if self.run is None:
             return self._begin_run()
         if not take_over and handed_over is None and (other := foreign_lease(self.workspace, self.run.id)):
@@ -150,7 +151,31 @@ class Session:
         )  # fmt: skip
         self._hold(held)
         self.refresh()
+        self._note_notebook()
         return held
+
+    def _note_notebook(self) -> None:
+        """The run is found by this notebook from now on, and by this kernel."""
+        if self.run is not None and (changes := self.notebook.changes_of(self.run)):
+            self.run = self.store.runs.update(self.run.id, **changes)
+
+    def notebook_seen(self, seen: NotebookIdentity) -> str:
+        """A front end says what the notebook is by now: its path, its metadata's id, its cells.
+
+        Until something was done here, its run is looked for anew. Returns the id that the metadata is to have.
+        """
+        before, self.notebook.identity = (
+            self.notebook.identity,
+            replace(seen, kernel_id=self.notebook.identity.kernel_id),
+        )
+        if seen.path != before.path:
+            self.places = StepPlaces(seen.path)
+        with suppress(StoreError), self.store.outages.nobody_waits(busy=1):
+            if self.holds_lease:
+                self._note_notebook()
+            elif self.position is None and not self._is_afresh:
+                self.run, self._history = self.notebook.find_run(self.workspace), None
+        return self.notebook.id
 
     def _hold(self, held: HeldLease) -> None:
         """A lease just taken is this session's, and what an earlier one had put aside is in the run."""
@@ -182,14 +207,16 @@ class Session:
 
     def _begin_run(self) -> HeldLease:
         """A new run; or the notebook's, if another kernel has made one since this session began."""
-        new = NewRun(notebook=self.notebook, created_by=this_user())
+        new = self.notebook.new_run(this_user())
         try:
             if self._is_afresh:
                 claim = claim_new(self.workspace, new, self._on_cancel)
             else:
-                claim = claim_first_run(self.workspace, new, self._on_cancel)
+                claim = claim_first_run(
+                    self.workspace, new, self._on_cancel, passes_over=self.notebook.is_passed_over
+                )
         except LeaseHeld:
-            self.run = self.store.runs.latest(self.notebook) if self.notebook else None
+            self.run = self.notebook.latest_run(self.workspace)
             raise
         self.run, self._is_afresh = claim.run, False
         self._hold(claim.held)
@@ -238,7 +265,7 @@ class Session:
         """Leave the run; the next step starts a new one. The namespace stays, its provenance with it."""
         self.detach()
         self.run, self.position, self._history, self._is_afresh = None, None, None, True
-        self.places = StepPlaces(self.notebook)
+        self.places = StepPlaces(self.notebook.path)
 
     def detach(self, status: RunStatus = RunStatus.PAUSED) -> None:
         """Give the lease back, leaving the run in ``status``."""
@@ -301,8 +328,6 @@ class Session:
             self.ensure_lease()
         except StoreFull:
             return
-        if self.notebook and run.notebook != self.notebook:
-            self.run = self.store.runs.update(run.id, notebook=self.notebook)
 
     # -- what it stands on -----------------------------------------------------------------------
 

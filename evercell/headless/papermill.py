@@ -160,7 +160,10 @@ class _Execution:
 
     def execute(self, kernel_name: str, max_restarts: int, options: dict[str, Any]) -> None:
         """Start kernels until the notebook came to its end, or ``max_restarts`` more died."""
-        self._nb_man.nb.metadata["evercell"] = {"run": self._run.id, "name": self._run.name}
+        own = {"run": self._run.id, "name": self._run.name}
+        if self._run.notebook_id is not None:
+            own["id"] = self._run.notebook_id
+        self._nb_man.nb.metadata["evercell"] = own
         try:
             for deaths in range(max_restarts + 1):
                 client = self._client(kernel_name, options)

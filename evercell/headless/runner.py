@@ -16,11 +16,13 @@ from evercell.core.errors import (
     RunPaused,
     UsageError,
 )
+from evercell.core.ids import new_id
 from evercell.core.records import NewRun, Run
 from evercell.core.statuses import PAUSE, RunStatus
 from evercell.engine.claiming import Claim, claim_new, claim_run, claim_work
 from evercell.engine.holder import this_user
 from evercell.engine.listing import StepRow, list_steps
+from evercell.engine.notebook_cells import notebook_content
 from evercell.engine.workspace import Workspace
 from evercell.headless.kernels import is_foreign, kernel_of, require_kernel
 from evercell.headless.notebook_file import check_output, read_notebook
@@ -55,7 +57,7 @@ def claim_notebook(
     `KernelNotFound`; without a name of its own, `UnderWay` where the same is executed already.
     """
     output = output or notebook.with_suffix(".out.ipynb")
-    _check(notebook, output, kernel_name)
+    found = _check(notebook, output, kernel_name)
     new = NewRun(
         notebook=str(notebook.absolute()),
         name=name,
@@ -64,6 +66,7 @@ def claim_notebook(
         created_by=this_user(),
         status=RunStatus.QUEUED,
         kernel=kernel_name or None,
+        notebook_id=notebook_content(found).id or new_id(),
     )
     return claim_new(workspace, new) if name else claim_work(workspace, new)
 
@@ -87,8 +90,8 @@ def claim_to_resume(workspace: Workspace, run: Run, kernel_name: str | None = No
     return claim
 
 
-def _check(notebook: Path, output: Path, kernel_name: str | None) -> None:
-    """Raise for what would keep the notebook from being executed."""
+def _check(notebook: Path, output: Path, kernel_name: str | None) -> Any:
+    """The notebook; raises for what would keep it from being executed."""
     found = read_notebook(notebook)
     kernel, language = kernel_of(found)
     if kernel_name is None and is_foreign(language):
@@ -102,6 +105,7 @@ def _check(notebook: Path, output: Path, kernel_name: str | None) -> None:
             f"The output would overwrite the notebook {notebook}.", hint="Name another file for the output."
         )
     check_output(output)
+    return found
 
 
 def execute_run(

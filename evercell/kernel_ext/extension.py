@@ -14,6 +14,7 @@ from traitlets.config import Configurable
 from evercell.core.errors import EvercellError, StoreError, UsageError
 from evercell.core.statuses import RunStatus
 from evercell.core.text import line
+from evercell.engine.identity import KnownNotebook
 from evercell.engine.late_changes import look_at_everything
 from evercell.engine.leasing import foreign_lease
 from evercell.engine.session import Session
@@ -21,7 +22,8 @@ from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.cells import CellRunner
-from evercell.kernel_ext.surroundings import is_hidden_in, notebook_path
+from evercell.kernel_ext.notebook import identify_notebook
+from evercell.kernel_ext.surroundings import is_hidden_in
 from evercell.magics.registration import Registration
 from evercell.state import Namespace
 
@@ -115,8 +117,8 @@ def attach(shell: Any, *, run: str | None = None) -> Extension:
     )
     workspace = open_workspace(settings)
     try:
-        notebook = notebook_path(shell.user_ns)
-        folder = Path(notebook).parent if notebook else Path.cwd()
+        notebook = KnownNotebook(identify_notebook(shell))
+        folder = Path(notebook.path).parent if notebook.path else Path.cwd()
         background = BackgroundActivity(shell.kernel)
         namespace = Namespace(
             shell.user_ns,
@@ -126,9 +128,7 @@ def attach(shell: Any, *, run: str | None = None) -> Extension:
             signer=lambda: workspace.signer,
             background_active=background.was_active,
         )
-        found = workspace.store.runs.find(run) if run else None
-        if found is None and notebook:
-            found = workspace.store.runs.latest(notebook)
+        found = workspace.store.runs.find(run) if run else notebook.find_run(workspace)
         session = Session(workspace, namespace, notebook=notebook, run=found)
         extension = Extension(shell, workspace, session, background)
     except BaseException:
@@ -159,7 +159,8 @@ def greeting(session: Session) -> str:
     """Where this notebook stands, in one line."""
     run = session.run
     if run is None:
-        return "ready; the first %%step starts a run"
+        near = "".join(f"; {miss}" for miss in session.notebook.near_misses)
+        return f"ready; the first %%step starts a run{near}"
     if other := foreign_lease(session.workspace, run.id):
         return (
             f"run {run.name} is held by another session ({other.holder.user}@{other.holder.host}, process "

@@ -1,12 +1,10 @@
-"""What a kernel tells of itself: which notebook it runs, and which names in it are IPython's own."""
+"""Which names of a kernel are IPython's own, and no part of the user's state."""
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 _OF_MODULES = re.compile(
@@ -19,22 +17,6 @@ _OF_COMPILER = re.compile(
     r"__import_\w+|__builtins_dict___\d+|__compiled_fn_\w+|__resume_at_\w+|__gen_rand_values_\d+|_\w*_\d{9,}_c\d+"
 )
 """What ``torch.compile`` puts beside the variables of a notebook, for code that it made in this process."""
-
-
-def notebook_path(user_ns: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> str | None:
-    """Absolute path of the notebook, None where no front end names one. A hint: it may be moved while it runs.
-
-    Sources, first wins: ``EVERCELL_NOTEBOOK``, Jupyter Server's ``JPY_SESSION_NAME`` (JupyterLab,
-    Notebook 7), VS Code's ``__vsc_ipynb_file__``.
-    """
-    for candidate in (
-        environ.get("EVERCELL_NOTEBOOK"),
-        environ.get("JPY_SESSION_NAME"),
-        user_ns.get("__vsc_ipynb_file__"),
-    ):
-        if isinstance(candidate, str) and candidate.endswith(".ipynb"):
-            return str(Path(candidate).absolute())
-    return None
 
 
 def is_hidden_in(shell: Any) -> Callable[[str], bool]:

@@ -102,6 +102,18 @@ def new_run() -> Outcome:
     return Outcome("the next %%step starts a new run; what is in memory stays")
 
 
+def attach(run: str | None = None) -> Outcome:
+    """Go on with ``run`` in this notebook, whatever it was made by. What is in memory stays."""
+    session = _notebook_for("attach", moves=True).session
+    if run is None:
+        raise UsageError(
+            "There is no run to attach to.", hint="Name it: %evercell attach RUN; %runs --all lists them."
+        )
+    session.switch_to(session.store.runs.find(run))
+    name = one_line(session.require_run().name)
+    return Outcome(f"attached to run {name}; %resume puts back its state", name)
+
+
 def take_over() -> Outcome:
     """Take the notebook's run from another session, whose next commit is refused."""
     session = _notebook_for("take_over", moves=True).session
@@ -169,7 +181,7 @@ def status() -> Table:
 def runs(*, all: bool = False, limit: int = 50) -> Table:
     """The runs of this notebook (or of every one) as a tree, the newest first."""
     session = _notebook_for("runs").session
-    rows = list_runs(session.workspace, notebook=None if all else session.notebook, limit=limit)
+    rows = list_runs(session.workspace, notebook=None if all else session.notebook.path, limit=limit)
     return runs_view(run_tree(rows), here=session.run.id if session.run else None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
@@ -91,11 +92,26 @@ def _command(magic: Magic) -> Callable[..., None]:
         except HelpRequested as requested:
             print(requested)  # noqa: T201
             return
-        name = dict(magic.verbs)[arguments.pop(magic.arguments[0].name)] if magic.verbs else magic.name
+        name = magic.name
+        if magic.verbs:
+            verb = arguments.pop(magic.arguments[0].name)
+            name, arguments = dict(magic.verbs)[verb], _given(magic, verb, arguments)
         # (never printed: a line that the user's code began would go on with it)
         display(getattr(commands, name)(**arguments))
 
     return run
+
+
+def _given(magic: Magic, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What was typed behind a verb; raises `UsageError` for what it does not take."""
+    given = {name: value for name, value in arguments.items() if value is not None}
+    taken = signature(getattr(commands, dict(magic.verbs)[verb])).parameters
+    if left := given.keys() - taken.keys():
+        raise UsageError(
+            f"{magic.written} {verb} takes no {left.pop()}.",
+            hint=f"{magic.written} -h shows how to write it.",
+        )
+    return given
 
 
 def _matcher(shell: Any, session: Session) -> Any:

@@ -20,6 +20,7 @@ Each of these may import those above it.
 from __future__ import annotations
 
 from evercell.state.changes.process_state import STATES
+from evercell.state.code.analysis import source_digest
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.code.provenance import CellPlan, cell_key
 from evercell.state.content.chunk_reader import content_digests, index_digests, join, read_content
@@ -58,6 +59,7 @@ __all__ = [
     "load_key",
     "read_content",
     "read_own",
+    "source_digest",
     "split",
     "summarise",
     "verify",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
@@ -22,16 +22,19 @@ from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run
-from evercell.store.schema import checkpoints, events, leases, runs
+from evercell.store.schema import checkpoints, events, leases, runs, steps
 
 R = TypeVar("R")
 
 _NAME_TRIES = 20
+_AT_ONCE = 500
+"""Bound values of one query."""
+
 RUN_COLUMNS = [
     runs.c[name]
     for name in (
         "id", "name", "notebook", "output", "status", "head", "parent", "branch_point", "branch_seq",
-        "params", "created_at", "updated_at", "created_by",
+        "params", "created_at", "updated_at", "created_by", "notebook_id", "kernel_id",
     )
 ]  # fmt: skip
 
@@ -76,6 +79,7 @@ class Runs:
             id=new_id(), name=name, notebook=new.notebook, output=new.output, status=new.status,
             head=new.branch_point, parent=new.parent, branch_point=new.branch_point, branch_seq=seq,
             params=dict(new.params), created_at=now, updated_at=now, created_by=new.created_by,
+            notebook_id=new.notebook_id, kernel_id=new.kernel_id,
         )  # fmt: skip
         values = {column.name: getattr(run, column.name) for column in RUN_COLUMNS}
         values |= {"status": str(run.status), "fence": 0, "journal_seq": 0, "journal_digest": GENESIS}
@@ -158,6 +162,28 @@ class Runs:
         with self._database.reading() as connection:
             return read_each(connection.execute(query.limit(limit)).all(), read_run)
 
+    def known_by(
+        self, *, path: str | None = None, notebook_id: str | None = None, kernel_id: str | None = None,
+        cell_ids: Sequence[str] = (), limit: int = 50,
+    ) -> Found[Run]:  # fmt: skip
+        """Runs that may be of one notebook, those that were written to last first: of its path (or with their output
+        there), of its id, of its kernel, or with steps in cells of these ids.
+        """
+        ways = [
+            sa.or_(runs.c.notebook == path, runs.c.output == path) if path else None,
+            runs.c.notebook_id == notebook_id if notebook_id else None,
+            runs.c.kernel_id == kernel_id if kernel_id else None,
+            runs.c.id.in_(sa.select(steps.c.run_id).where(steps.c.cell_id.in_(cell_ids[:_AT_ONCE])))
+            if cell_ids
+            else None,
+        ]
+        known = [way for way in ways if way is not None]
+        if not known:
+            return Found([])
+        query = sa.select(*_RAW_RUN).where(sa.or_(*known)).order_by(runs.c.updated_at.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return read_each(connection.execute(query).all(), read_run)
+
     def latest(self, notebook: str) -> Run | None:
         """The run of this notebook that was written to last."""
         query = sa.select(*_RAW_RUN).where(runs.c.notebook == notebook)
@@ -209,8 +235,8 @@ class Runs:
             )
 
     def update(self, run_id: str, **values: str | Mapping[str, Any] | None) -> Run:
-        """Commit new values for ``notebook``, ``output`` or ``params``."""
-        unknown = values.keys() - {"notebook", "output", "params"}
+        """Commit new values for what a run is found by, its ``output`` or its ``params``."""
+        unknown = values.keys() - {"notebook", "notebook_id", "kernel_id", "output", "params"}
         if unknown:
             raise TypeError(f"a run's {sorted(unknown)} cannot be changed")
         with self._database.run_transaction(run_id) as transaction:

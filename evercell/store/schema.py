@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from evercell.core.statuses import AttemptStatus, RunStatus
 
-REVISION = "0006"
+REVISION = "0007"
 """The migration that leads to this schema."""
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
@@ -121,6 +121,10 @@ runs = Table(
     Column("journal_digest", LargeBinary, nullable=False),
     # what somebody outside of its session asked of it: to pause, or to end
     Column("asked", JsonText),
+    # by what its notebook is found again after it was renamed: the id in the notebook's metadata, and the id of the
+    # Jupyter kernel that was last on the run (a restart keeps it). NULL in rows from before 0007
+    Column("notebook_id", String(64)),
+    Column("kernel_id", String(64)),
     _one_of("status", RunStatus, "runs_status"),
     Index("runs_by_notebook", "notebook"),
     Index("runs_by_creation", "created_at"),

@@ -16,6 +16,7 @@ from evercell.core.records import NewRun
 from evercell.core.statuses import RunStatus
 from evercell.engine.branching import create_branch
 from evercell.engine.claiming import Claim, claim_run, claim_work
+from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.leasing import take_lease
 from evercell.engine.session import Session
 from evercell.engine.settings import Settings
@@ -107,7 +108,11 @@ def test_a_claim_is_handed_over_to_the_kernel_and_to_nobody_else(two: list[Works
 
 
 def session(workspace: Workspace, notebook: str = "/w/nb.ipynb") -> Session:
-    return Session(workspace, Namespace({}, hidden=lambda _: False, folder=None), notebook=notebook)
+    return Session(
+        workspace,
+        Namespace({}, hidden=lambda _: False, folder=None),
+        notebook=KnownNotebook(NotebookIdentity(notebook)),
+    )
 
 
 def test_of_two_kernels_of_one_notebook_without_a_run_one_makes_it_and_the_other_is_refused(

@@ -12,6 +12,7 @@ from typing import Any
 from evercell.core.records import ErrorRecord, Output
 from evercell.engine import moving
 from evercell.engine.executor import BodyResult
+from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.outcome import StepOutcome
 from evercell.engine.session import Session
 from evercell.engine.settings import Settings
@@ -89,11 +90,14 @@ class PlainExecutor:
 class Notebook:
     """One session and its namespace, as a kernel would have them."""
 
-    def __init__(self, workspace: Workspace, run: str | None = None) -> None:
+    def __init__(
+        self, workspace: Workspace, run: str | None = None, known: KnownNotebook | None = None
+    ) -> None:
         self.variables: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
         namespace = Namespace(self.variables, hidden=lambda name: name.startswith("__"), folder=None)
-        found = workspace.store.runs.find(run) if run else None
-        self.session = Session(workspace, namespace, notebook=None, run=found)
+        found = workspace.store.runs.find(run) if run else known.find_run(workspace) if known else None
+        known = known or KnownNotebook(NotebookIdentity())
+        self.session = Session(workspace, namespace, notebook=known, run=found)
         self.session.limits, self.session.deferred_interrupts = LIMITS, deferred_interrupts
 
     def step(

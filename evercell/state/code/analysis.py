@@ -88,6 +88,14 @@ class CellCode:
         return self.reads | self.may_read | self.binds | self.deletes
 
 
+def source_digest(source: str) -> bytes | None:
+    """The digest of a cell's normalised source, None for what is no plain Python."""
+    try:
+        return sha256(ast.unparse(ast.parse(source)).encode()).digest()
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
+
 @lru_cache(maxsize=4096)
 def analyse(source: str) -> CellCode:
     """Analyse a cell's plain Python source (magics already expanded); raises `SyntaxError`."""
