@@ -56,7 +56,7 @@ NOT_COVERED = {
 }
 """Columns that tell of a run, but hold nothing of what it saved: a change is not always named."""
 
-NO_VALUE = {"runs.notebook", "runs.output", "approvals.deadline_at", "calls.undo"}
+NO_VALUE = {"runs.kernel_id", "runs.notebook", "runs.output", "approvals.deadline_at", "calls.undo"}
 """Columns that are NULL in all rows of the store of these tests."""
 
 CALLS = """
