@@ -206,9 +206,9 @@ def new_kernel(tmp_path: Path, store_url: str) -> Iterator[Callable[..., Kernel]
     """
     started: list[Kernel] = []
 
-    def start(*, load: bool = True, **environ: str) -> Kernel:
+    def start(*, load: bool = True, name: str = "python3", **environ: str) -> Kernel:
         variables = {"EVERCELL_STORE": store_url, "EVERCELL_NOTEBOOK": str(tmp_path / "nb.ipynb"), **environ}
-        kernel = Kernel(cwd=tmp_path, environ=variables)
+        kernel = Kernel(cwd=tmp_path, environ=variables, name=name)
         started.append(kernel)
         if load:
             kernel.run("%load_ext evercell")

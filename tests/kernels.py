@@ -78,12 +78,15 @@ class Shown:
 class Kernel:
     """A kernel process and a client on it."""
 
-    def __init__(self, *, cwd: Path, environ: dict[str, str]) -> None:
+    def __init__(self, *, cwd: Path, environ: dict[str, str], name: str = "python3") -> None:
         # not through ports: many kernels start at once here, and of two that pick the same port one dies
-        self._manager = reach_through_sockets(KernelManager(kernel_name="python3"))
+        self._manager = reach_through_sockets(KernelManager(kernel_name=name))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._manager.start_kernel(cwd=str(cwd), env={**os.environ, **environ})
+        self._connect()
+
+    def _connect(self) -> None:
         self._client: BlockingKernelClient = self._manager.client()
         self._client.start_channels()
         self.pid: int = self._manager.provisioner.process.pid
@@ -184,6 +187,14 @@ class Kernel:
         os.kill(self.pid, signal.SIGKILL)
         self._manager.provisioner.process.wait(timeout=CELL_TIMEOUT)
         self.shut_down()
+
+    def restart(self, *, now: bool) -> None:
+        """As *Restart* in a front end does it, or (``now``) as a server does after a crash."""
+        self._client.stop_channels()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._manager.restart_kernel(now=now)
+        self._connect()
 
     def shut_down(self) -> None:
         """End the kernel if it still lives, and free what the client holds."""

@@ -13,6 +13,7 @@ from evercell.cli.branch import branch
 from evercell.cli.cancel import cancel
 from evercell.cli.demo import demo
 from evercell.cli.inspect import inspect
+from evercell.cli.kernel import kernel
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show
 from evercell.cli.send import send
@@ -61,6 +62,7 @@ for command in (
     unpause,
     cancel,
     verify,
+    kernel,
     demo,
 ):
     app.add_command(command)

@@ -9,6 +9,7 @@ from evercell.cli.terminal import print_json, print_table
 from evercell.core.errors import StepNotFound
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.inspection import inspect_checkpoint
+from evercell.engine.plain_cells import place_in_words
 from evercell.views.listings import variables_view
 
 
@@ -27,7 +28,8 @@ def inspect(context: click.Context, ref: str, as_json: bool) -> None:
             raise StepNotFound(f"No step of run {run.name} completed yet.", hint="Execute one first.")
         checkpoint = workspace.store.checkpoints.get(found)
         rows = inspect_checkpoint(workspace, checkpoint)
+        place = place_in_words(workspace.store, checkpoint)
     if as_json:
         print_json([row.as_json() for row in rows])
     else:
-        print_table(variables_view(f"Run {run.name}, as after step {checkpoint.step}", rows))
+        print_table(variables_view(f"Run {run.name}, as {place}", rows))

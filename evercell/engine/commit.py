@@ -40,7 +40,7 @@ class Completion:
     origin: str | None = None
     """Id of the checkpoint that it repeats, where it is a replay."""
     late: bool = False
-    """It repeats the one that it follows, with what changed after the step."""
+    """It is of no step's execution: it has what changed after one."""
 
 
 def carried(checkpoint: Checkpoint, result: Mapping[str, str] | None, *, late: bool = False) -> Completion:
@@ -72,22 +72,33 @@ def commit_step(
     Returns the checkpoint, and what could not be kept. Raises `LeaseLost` where another session took the run
     over; then nothing was changed.
     """
-    lease, store = session.ensure_lease().lease, session.store
-    seal = partial(seal_of, signer=session.workspace.signer)
     try:
-        with store.outages.nobody_waits():
-            draft, missing = _draft(session, completion, store.chunks)
-            checkpoint = store.steps.complete(lease, attempt, draft, calls=completion.calls, seal=seal)
+        return commit_checkpoint(session, completion, attempt=attempt)
     except StoreError as error:
         draft, missing = _draft(session, completion, NothingStored())
         now = session.workspace.clock()
         aside = Aside(session.require_run().id, attempt, draft, completion.calls, now)
-        checkpoint = session.put_aside(aside, error)
+        return _goes_on_from(session, session.put_aside(aside, error)), missing
+
+
+def commit_checkpoint(
+    session: Session, completion: Completion, *, attempt: Attempt | None
+) -> tuple[Checkpoint, Sequence[Missing]]:
+    """The same, without waiting for a store that is away. Raises `StoreError` then, with nothing changed."""
+    lease, store = session.ensure_lease().lease, session.store
+    seal = partial(seal_of, signer=session.workspace.signer)
+    with store.outages.nobody_waits():
+        draft, missing = _draft(session, completion, store.chunks)
+        checkpoint = store.steps.complete(lease, attempt, draft, calls=completion.calls, seal=seal)
+    return _goes_on_from(session, checkpoint), missing
+
+
+def _goes_on_from(session: Session, checkpoint: Checkpoint) -> Checkpoint:
     session.namespace.committed()
     session.position, session.changed_late = checkpoint.id, False
     session.history.add(checkpoint)
     session.history.path.add(checkpoint.id)
-    return checkpoint, missing
+    return checkpoint
 
 
 def _facts(session: Session, completion: Completion) -> dict[str, object]:
@@ -126,7 +137,7 @@ def _draft(
         manifest=manifest.payload,
         mac=manifest.mac,
         seconds=completion.seconds,
-        origin=completion.origin,
+        origin=completion.origin or (checkpoint_id if completion.late else None),
         late=completion.late,
         chunks=completion.chunks + manifest.chunks,
     )

@@ -183,8 +183,10 @@ def _part_in(workspace: Workspace, run: Run, cells: tuple[NotebookCell, ...] | N
 class KnownNotebook:
     """The notebook of a session, as far as it is known by now."""
 
-    def __init__(self, identity: NotebookIdentity) -> None:
+    def __init__(self, identity: NotebookIdentity, *, every_cell: bool = False) -> None:
+        """``every_cell``: a cell without a header is a step, too."""
         self.identity = identity
+        self.every_cell = every_cell
         self.near_misses: tuple[NearMiss, ...] = ()
         """Runs that looked like its own when it was looked at last."""
         self.id = identity.id or new_id()

@@ -10,6 +10,7 @@ from evercell.engine.commit import RESULT, carried, commit_step
 from evercell.engine.executor import Executor
 from evercell.engine.outcome import Ending, StepOutcome
 from evercell.engine.outputs import decode_outputs, shorten
+from evercell.engine.plain_cells import step_before
 from evercell.engine.session import Session
 from evercell.engine.spec import StepSpec
 from evercell.state import CellPlan
@@ -33,11 +34,14 @@ def replay_step(
     return StepOutcome(Ending.REPLAYED, checkpoint)
 
 
-def _first_parent(session: Session, checkpoint: Checkpoint) -> str | None:
-    """What a step followed, before checkpoints with late changes came in between."""
+def _follows(session: Session, checkpoint: Checkpoint) -> bool:
+    """Whether a step comes right after where the kernel stands, whatever was committed between the two."""
     while checkpoint.origin is not None and checkpoint.origin == checkpoint.parent:
         checkpoint = session.store.checkpoints.get(checkpoint.parent)
-    return checkpoint.parent
+    if checkpoint.parent == session.position:
+        return True
+    before, here = (step_before(session.store, place) for place in (checkpoint.parent, session.position))
+    return (before.id if before else None) == (here.id if here else None)
 
 
 def _record_replay(
@@ -48,7 +52,7 @@ def _record_replay(
     Going forward along the run's own history moves only our position. A replay that goes another way
     moves the head; one that lands beside the present position is carried there as a new checkpoint.
     """
-    follows = _first_parent(session, checkpoint) == session.position
+    follows = _follows(session, checkpoint)
     if changed and not follows:
         commit_step(session, carried(checkpoint, result), attempt=None)
         return

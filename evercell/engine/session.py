@@ -57,7 +57,7 @@ class Session:
         self.store = workspace.store
         self.namespace = namespace
         self.notebook = notebook
-        self.places = StepPlaces(notebook.path)
+        self.places = StepPlaces(notebook.path, every_cell=notebook.every_cell)
         self.run = run
         self.position: str | None = None
         """Id of the checkpoint that the live namespace goes on from."""
@@ -169,7 +169,7 @@ class Session:
             replace(seen, kernel_id=self.notebook.identity.kernel_id),
         )
         if seen.path != before.path:
-            self.places = StepPlaces(seen.path)
+            self.places = StepPlaces(seen.path, every_cell=self.notebook.every_cell)
         with suppress(StoreError), self.store.outages.nobody_waits(busy=1):
             if self.holds_lease:
                 self._note_notebook()
@@ -265,7 +265,7 @@ class Session:
         """Leave the run; the next step starts a new one. The namespace stays, its provenance with it."""
         self.detach()
         self.run, self.position, self._history, self._is_afresh = None, None, None, True
-        self.places = StepPlaces(self.notebook.path)
+        self.places = StepPlaces(self.notebook.path, every_cell=self.notebook.every_cell)
 
     def detach(self, status: RunStatus = RunStatus.PAUSED) -> None:
         """Give the lease back, leaving the run in ``status``."""

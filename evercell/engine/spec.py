@@ -9,7 +9,7 @@ from evercell.core.errors import UsageError
 from evercell.engine.approvals.request import ApprovalRequest
 from evercell.engine.calls.policy import OnChange
 
-_NAME = re.compile(r"[^\W\d][\w.-]*")
+STEP_NAME = r"[^\W\d][\w.-]*"
 """A letter or underscore, then letters, digits, underscores, dots and dashes."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
@@ -64,7 +64,7 @@ class CellPlace:
 
 def check_step_name(name: str) -> None:
     """Raise `UsageError` for a name that could not be typed in ``RUN@STEP`` or on a command line."""
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(STEP_NAME, name):
         raise UsageError(
             f"{name!r} cannot name a step.",
             hint="Begin with a letter; go on with letters, digits, '_', '-' or '.': %%step load-data",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from evercell.core.records import Checkpoint
 
+OWN_CODE = "its own code changed"
+
 
 @dataclass(frozen=True, slots=True)
 class Replay:
@@ -32,7 +34,7 @@ def why_stale(
 ) -> str:
     """Why a step that completed as ``previous`` does not replay now. ``made_by``: the cell that made a variable."""
     if previous.source_hash != source_hash:
-        return "its own code changed"
+        return OWN_CODE
     changed = sorted(name for name, origin in inputs.items() if previous.inputs.get(name, origin) != origin)
     if changed:
         return _changed_inputs(changed, step, made_by)

@@ -9,6 +9,7 @@ from pathlib import Path
 from evercell.core.errors import DuplicateStep, UsageError
 from evercell.engine.magic_lines import HelpRequested, header_of, parse_line
 from evercell.engine.spec import CellPlace
+from evercell.engine.unnamed_cells import name_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,10 @@ class DeclaredStep:
 class StepPlaces:
     """Which cell each step name was seen in, this session, checked against the notebook file."""
 
-    def __init__(self, notebook: str | None) -> None:
+    def __init__(self, notebook: str | None, *, every_cell: bool = False) -> None:
+        """``every_cell``: a cell without a header is a step, too, and may name itself."""
         self._notebook = Path(notebook) if notebook else None
+        self._every_cell = every_cell
         self._seen: dict[str, CellPlace] = {}
         self._read: tuple[int, int] | None = None
         self._cells: list[DeclaredStep] = []
@@ -62,21 +65,26 @@ class StepPlaces:
         try:
             stat = self._notebook.stat()
             if (stat.st_mtime_ns, stat.st_size) != self._read:
-                self._cells = declared_steps(json.loads(self._notebook.read_text(encoding="utf-8")))
+                notebook = json.loads(self._notebook.read_text(encoding="utf-8"))
+                self._cells = declared_steps(notebook, every_cell=self._every_cell)
                 self._read = (stat.st_mtime_ns, stat.st_size)
         except (OSError, ValueError):
             return []  # not saved yet, or being written: the session's own memory still counts
         return self._cells
 
 
-def declared_steps(notebook: dict[str, object]) -> list[DeclaredStep]:
-    """The cells of a notebook's JSON that a header names, in order."""
+def declared_steps(notebook: dict[str, object], *, every_cell: bool = False) -> list[DeclaredStep]:
+    """The cells of a notebook's JSON that a header names, in order; with ``every_cell``, or they themselves."""
     found = []
     cells = notebook.get("cells")
     for position, cell in enumerate(cells if isinstance(cells, list) else [], start=1):
         source = cell.get("source", "")
         text = source if isinstance(source, str) else "".join(source)
-        name = declared_name(text) if cell.get("cell_type") == "code" else None
+        if cell.get("cell_type") != "code":
+            continue
+        name = declared_name(text)
+        if every_cell and header_of(text) is None:
+            name = name_in(text, (cell.get("metadata") or {}).get("tags") or ())
         if name:
             found.append(DeclaredStep(name, position, cell.get("id")))
     return found
@@ -94,9 +102,9 @@ def declared_name(source: str) -> str | None:
 
 
 def check_notebook(notebook: dict[str, object]) -> None:
-    """Raise `DuplicateStep` for the first name that two cells of a notebook share."""
+    """Raise `DuplicateStep` for the first name that two cells of a headless notebook share."""
     first: dict[str, DeclaredStep] = {}
-    for declared in declared_steps(notebook):
+    for declared in declared_steps(notebook, every_cell=True):
         earlier = first.setdefault(declared.name, declared)
         if earlier is not declared:
             raise duplicate(declared.name, f"cell {earlier.position}", f"cell {declared.position}")

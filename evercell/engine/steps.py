@@ -9,10 +9,11 @@ from evercell.engine.execution import execute_step
 from evercell.engine.executor import Executor
 from evercell.engine.late_changes import commit_late_changes, look_at_everything
 from evercell.engine.outcome import StepOutcome
+from evercell.engine.plain_cells import commit_plain_cells
 from evercell.engine.replay import replay_step
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
-from evercell.engine.staleness import Execute, Replay, why_stale
+from evercell.engine.staleness import OWN_CODE, Execute, Replay, why_stale
 from evercell.engine.watching import StepProgress, StepState
 from evercell.state import CellPlan
 
@@ -42,8 +43,11 @@ async def run_step(
             return outcome
         case Execute(reason):
             _require_known_effect(session, spec, plan)
-            if reason is not None:
+            is_known = session.notebook.every_cell and not spec.is_named and reason == OWN_CODE
+            if reason is not None and not is_known:  # (whoever edited such a cell just now knows why)
                 executor.note(f"step {spec.name} executes again: {reason}")
+            with executor.uninterrupted():
+                commit_plain_cells(session)
             progress = StepProgress(
                 spec.name, cell_id=place.cell_id, why=reason or "", watchers=session.watchers
             )

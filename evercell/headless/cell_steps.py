@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Any
 
-from evercell.core.vocabulary import COMMANDS
 from evercell.engine.magic_lines import header_of
 from evercell.engine.step_names import declared_name
-
-INJECTED_TAG = "injected-parameters"
-"""Papermill puts such a cell into the notebook: it is none of the notebook's own."""
-
-PARAMETER_TAGS = frozenset({"parameters", INJECTED_TAG})
-PLAIN_TAG = "evercell-plain"
-SETUP_TAG = "evercell-setup"
-
-_OUR_COMMANDS = re.compile(
-    rf"^\s*%(?:{'|'.join(['load_ext', 'reload_ext', 'unload_ext', *COMMANDS])})(?![\w-])", re.MULTILINE
-)
+from evercell.engine.unnamed_cells import INJECTED_TAG, CellKind, kind_of, name_in
 
 
 def cell_requests(cells: list[Any]) -> list[dict[str, Any]]:
     """For each cell what its execute request says to the kernel about it (``{}``: treat it as written).
 
-    A code cell is a step named ``cell-N`` (N counts the code cells of the notebook as it was written, from 1) unless
-    it is tagged otherwise, has a header (``%%step`` and its like), or holds commands of evercell. The slot tells cells
-    of the same source apart, so that moving a cell does not make it another one.
+    A code cell is a step unless it is tagged otherwise, has a header (``%%step`` and its like), or holds commands of
+    evercell. It is called what its first line or a tag says, otherwise ``cell-N`` (N counts the code cells of the
+    notebook as it was written, from 1); the slot then tells cells of the same source apart, so that moving a cell
+    does not make it another one.
     """
     seen: Counter[str] = Counter()
     number = 0
@@ -35,7 +24,7 @@ def cell_requests(cells: list[Any]) -> list[dict[str, Any]]:
     for cell in cells:
         number += cell.cell_type == "code" and INJECTED_TAG not in _tags(cell)
         request = _request(cell, f"cell-{number}")
-        if "step" in request:
+        if "slot" in request:
             seen[cell.source] += 1
             request["slot"] = f"#{seen[cell.source]}"
         requests.append(request)
@@ -54,14 +43,19 @@ def cell_mark(cell: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _request(cell: Any, name: str) -> dict[str, Any]:
-    tags = _tags(cell)
-    if cell.cell_type != "code" or PLAIN_TAG in tags or header_of(cell.source):
+    if cell.cell_type != "code" or header_of(cell.source):
         return {}
-    if tags & PARAMETER_TAGS:
-        return {"label": "the parameters"}
-    if SETUP_TAG in tags:
-        return {"setup": name}
-    return {} if _OUR_COMMANDS.search(cell.source) else {"step": name}
+    tags = _tags(cell)
+    match kind_of(cell.source, tags):
+        case CellKind.PARAMETERS:
+            return {"label": "the parameters"}
+        case CellKind.SETUP:
+            return {"setup": name}
+        case CellKind.STEP:
+            own = name_in(cell.source, tags)
+            return {"step": name, "slot": ""} if own is None else {"step": own}
+        case CellKind.PLAIN:
+            return {}
 
 
 def _tags(cell: Any) -> set[str]:

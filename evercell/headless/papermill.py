@@ -226,6 +226,7 @@ class _Execution:
             "EVERCELL_STORE": settings.store_url,
             "EVERCELL_LEASE_SECONDS": str(settings.lease_ttl.total_seconds()),
             "EVERCELL_NOTEBOOK": self._run.notebook or "",
+            "EVERCELL_RUNNER": self._run.id,
             "EVERCELL_WAIT_GRACE": f"{self._wait_grace:g}s" if self._wait_grace else "1ms",
         }
 

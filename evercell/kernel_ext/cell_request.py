@@ -9,6 +9,7 @@ from typing import Any
 from evercell.engine.magic_lines import header_of
 from evercell.engine.spec import CellPlace, StepSpec, check_step_name
 from evercell.kernel_ext.cell_source import analysable, refuse_misplaced
+from evercell.kernel_ext.every_cell import EveryCell
 from evercell.magics.headers import parse_approve, parse_setup, parse_step
 
 
@@ -36,11 +37,18 @@ class CellRequest:
 
 
 def read_request(
-    shell: Any, raw_cell: str, transformed: str, *, label: str, cell_id: str | None = None
+    shell: Any,
+    raw_cell: str,
+    transformed: str,
+    *,
+    label: str,
+    cell_id: str | None = None,
+    every_cell: EveryCell | None = None,
 ) -> CellRequest:
     """What the execute request asks for that the shell works on.
 
-    The cell's header decides, and without one what a headless runner says in the request's metadata. Raises
+    The cell's header decides, without one what a headless runner says in the request's metadata, and then
+    ``every_cell`` where every cell is a step. Raises
     `UsageError`, `MisplacedStep` and, for ``-h``, `HelpRequested`.
     """
     refuse_misplaced(transformed)
@@ -50,6 +58,8 @@ def read_request(
         label = str(request["label"])
     place = CellPlace(label=label, cell_id=cell_id or metadata.get("cellId"))
     step, setup = _declared(raw_cell, metadata)
+    if every_cell is not None and step is None and setup is None and header_of(raw_cell) is None:
+        step, setup = every_cell.declared(raw_cell, metadata, place.cell_id)
     return CellRequest(place, transformed, analysable(transformed, shell.transform_cell), step, setup)
 
 

@@ -27,6 +27,7 @@ from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.body import KernelExecutor, show_note
 from evercell.kernel_ext.cell_request import CellRequest, read_request
 from evercell.kernel_ext.cell_source import GATE, HeaderTransform, analysable, configuring_part
+from evercell.kernel_ext.every_cell import EveryCell
 from evercell.kernel_ext.idle_look import IdleLook
 from evercell.kernel_ext.interrupts import deferred_interrupts, interrupt_waits
 from evercell.kernel_ext.ipykernel_internals import wake_loop
@@ -49,6 +50,9 @@ class CellRunner:
         self._recorder = Recorder(shell.kernel)
         self._tracebacks = Tracebacks(shell)
         self._inside_cell = False
+        self._every_cell = EveryCell(session) if session.notebook.every_cell else None
+        self._untold: list[str] = []
+        """What is said at the next cell: nobody looked on when it happened."""
         self._idle_look = IdleLook(
             session, is_busy=lambda: self._inside_cell, is_background_active=background.is_active
         )
@@ -73,6 +77,10 @@ class CellRunner:
         self._tracebacks.install()
         self._shell.user_ns[GATE] = require_cell_approval
         self._shell.input_transformer_manager.cleanup_transforms.insert(0, self._transform)
+
+    def tell_at_next_cell(self, text: str) -> None:
+        """Say something at the next cell, since no cell runs now that it could be said at."""
+        self._untold.append(text)
 
     def note_loading_cell(self) -> None:
         """The cell that loads us began without us. What else it does counts as what a cell does: run again,
@@ -143,11 +151,20 @@ class CellRunner:
 
     async def _run_request(self, raw_cell: str, options: dict[str, Any], run_cell: RunCell) -> Any:
         """Run the cell as what it is; returns IPython's ExecutionResult."""
+        while self._untold:
+            self._session.tell(self._untold.pop(0))
         transformed = options.get("transformed_cell")
         if transformed is None or options.get("preprocessing_exc_tuple") is not None:
             return await run_cell()
         label = f"In [{self._shell.execution_count}]"
-        cell = read_request(self._shell, raw_cell, transformed, label=label, cell_id=options.get("cell_id"))
+        cell = read_request(
+            self._shell,
+            raw_cell,
+            transformed,
+            label=label,
+            cell_id=options.get("cell_id"),
+            every_cell=self._every_cell,
+        )
         if not cell.is_valid:
             return await run_cell()
         with kernels_cell(partial(self._is_async, cell)):

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from traitlets import Float, List, Unicode
+from traitlets import Bool, Float, List, Unicode
 from traitlets.config import Configurable
 
 from evercell.core.errors import EvercellError, StoreError, UsageError
@@ -17,6 +17,7 @@ from evercell.core.text import line
 from evercell.engine.identity import KnownNotebook
 from evercell.engine.late_changes import look_at_everything
 from evercell.engine.leasing import foreign_lease
+from evercell.engine.plain_cells import step_before
 from evercell.engine.session import Session
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
@@ -27,7 +28,7 @@ from evercell.kernel_ext.surroundings import is_hidden_in
 from evercell.magics.registration import Registration
 from evercell.state import Namespace
 
-_LOADED = "evercell_extension"
+EXTENSION = "evercell_extension"
 """Attribute of the shell that holds the loaded extension."""
 
 
@@ -40,6 +41,9 @@ class Evercell(Configurable):
     ).tag(config=True)
     lease_seconds = Float(
         0.0, help="How long a silent kernel keeps its run; default: EVERCELL_LEASE_SECONDS, else 30."
+    ).tag(config=True)
+    every_cell = Bool(
+        False, help='Every cell is a step, named or not, as in the kernel "Python 3 (evercell)".'
     ).tag(config=True)
     environ = List(
         Unicode(),
@@ -61,6 +65,7 @@ class Extension:
         self._process = os.getpid()
         self.runner = CellRunner(shell, session, background)
         registration = Registration(shell, session)
+        self.run_setup = registration.run_setup
         with ExitStack() as installed:
             background.install()
             installed.callback(background.uninstall)
@@ -95,7 +100,7 @@ class Extension:
 
 def load_ipython_extension(shell: Any) -> None:
     """Attach this kernel to its notebook's latest run, and say so in one line."""
-    if getattr(shell, _LOADED, None) is not None:
+    if getattr(shell, EXTENSION, None) is not None:
         return
     extension = attach(shell)
     extension.runner.note_loading_cell()
@@ -117,7 +122,7 @@ def attach(shell: Any, *, run: str | None = None) -> Extension:
     )
     workspace = open_workspace(settings)
     try:
-        notebook = KnownNotebook(identify_notebook(shell))
+        notebook = KnownNotebook(identify_notebook(shell), every_cell=config.every_cell and run is None)
         folder = Path(notebook.path).parent if notebook.path else Path.cwd()
         background = BackgroundActivity(shell.kernel)
         namespace = Namespace(
@@ -134,22 +139,22 @@ def attach(shell: Any, *, run: str | None = None) -> Extension:
     except BaseException:
         workspace.close()
         raise
-    setattr(shell, _LOADED, extension)
+    setattr(shell, EXTENSION, extension)
     return extension
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """``%unload_ext evercell``."""
-    extension: Extension | None = getattr(shell, _LOADED, None)
+    extension: Extension | None = getattr(shell, EXTENSION, None)
     if extension is not None:
         extension.session.namespace.load_everything()  # where the store cannot be reached, we stay
-        delattr(shell, _LOADED)
+        delattr(shell, EXTENSION)
         extension.unload()
 
 
 def detach(shell: Any, status: RunStatus) -> None:
     """Leave the run in ``status``; the extension stays loaded."""
-    extension: Extension | None = getattr(shell, _LOADED, None)
+    extension: Extension | None = getattr(shell, EXTENSION, None)
     if extension is not None:
         with extension.session.waiting_for_store():
             extension.session.detach(status)
@@ -167,9 +172,11 @@ def greeting(session: Session) -> str:
             f"{other.holder.pid}): you can read it and %branch from it, or take over with %evercell takeover"
         )
     steps = session.history.steps
+    head = step_before(session.store, run.head)
     if not steps:
-        return f"attached to run {run.name}; no step of it completed yet"
-    last = session.store.checkpoints.get(run.head).step if run.head else steps[-1]
+        more = "; %resume puts back what its plain cells made" if run.head else ""
+        return f"attached to run {run.name}; no step of it completed yet{more}"
+    last = head.step if head is not None else steps[-1]
     return (
         f"attached to run {run.name} ({len(steps)} step{'s' if len(steps) > 1 else ''} completed, the last: "
         f"{last}); %resume puts back its state, %evercell new starts afresh"

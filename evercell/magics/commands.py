@@ -16,6 +16,7 @@ from evercell.engine.moving import checkout as check_out
 from evercell.engine.moving import resume as resume_run
 from evercell.engine.pausing import pause as pause_run
 from evercell.engine.pausing import unpause as unpause_run
+from evercell.engine.plain_cells import place_in_words, step_before
 from evercell.engine.session import Session
 from evercell.views.listings import overview, runs_view, steps_view, variables_view
 from evercell.views.table import Table
@@ -127,14 +128,20 @@ def _arrived(verb: str, arrival: Arrival) -> Outcome:
     if checkpoint is None or restored is None:
         return Outcome(f"{verb} {one_line(run.name)}; nothing to put back", run.name)
     plural = f"{len(restored.names)} variable{'s' if len(restored.names) != 1 else ''}"
-    lines = [f"{verb} {one_line(run.name)}, as after step {checkpoint.step}: {plural} put back"]
+    store = _notebook_for("resume").session.store
+    step = step_before(store, checkpoint.id)
+    lines = [f"{verb} {one_line(run.name)}, as {place_in_words(store, checkpoint)}: {plural} put back"]
     if restored.made_otherwise:
         lines.append(f"made with {', '.join(restored.made_otherwise)}: values may behave otherwise")
     if arrival.warning:
         lines.append(arrival.warning)
     missing = tuple(restored.notes)
     return Outcome(
-        "\n  ".join([*lines, *missing]), run.name, checkpoint.step, tuple(sorted(restored.names)), missing
+        "\n  ".join([*lines, *missing]),
+        run.name,
+        step.step if step is not None else None,
+        tuple(sorted(restored.names)),
+        missing,
     )
 
 
@@ -197,4 +204,4 @@ def inspect(step: str | None = None) -> Table:
     session = _notebook_for("inspect").session
     run, checkpoint = locate(session, step)
     rows = inspect_checkpoint(session.workspace, checkpoint)
-    return variables_view(f"Run {run.name}, as after step {checkpoint.step}", rows)
+    return variables_view(f"Run {run.name}, as {place_in_words(session.store, checkpoint)}", rows)

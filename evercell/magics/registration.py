@@ -25,7 +25,7 @@ class Registration:
 
     def __init__(self, shell: Any, session: Session) -> None:
         self._shell = shell
-        self._notebook = Notebook(session, self._run_setup)
+        self._notebook = Notebook(session, self.run_setup)
         self._ours = {magic: _function_of(magic) for magic in MAGICS}
         self._before: dict[Magic, Any] = {}
         self._matcher = _matcher(shell, session)
@@ -57,7 +57,8 @@ class Registration:
         found: dict[str, Any] = self._shell.magics_manager.magics[_KINDS[magic.kind]]
         return found
 
-    def _run_setup(self, name: str, source: str) -> None:
+    def run_setup(self, name: str, source: str) -> None:
+        """Execute a ``%%setup`` cell; raises `UsageError` where it fails."""
         result = self._shell.run_cell(source, store_history=False)
         if not result.success:
             raise UsageError(

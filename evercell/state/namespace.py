@@ -94,6 +94,12 @@ class Namespace:
         """Look at once at all that was not looked at; says whether something changed."""
         return self._tracker.look_at_everything()
 
+    @property
+    def has_uncommitted(self) -> bool:
+        """Whether variables were made, changed or deleted since the last manifest that was committed."""
+        since = self._live.since_commit
+        return any(name not in STATES for name in (*since.made, *since.gone))
+
     def goes_on_from(self, key: bytes) -> bool:
         """Whether no other cell ran since the cell with this key completed, or since its state was put back."""
         return self._tracker.goes_on_from(key)

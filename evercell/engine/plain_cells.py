@@ -1,0 +1,63 @@
+"""What plain cells left behind, committed before the next step begins: a kernel that dies in it loses none of it."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from evercell.core.chunks import Blob
+from evercell.core.errors import StoreError
+from evercell.core.records import Checkpoint
+from evercell.engine.commit import Completion, commit_checkpoint
+from evercell.engine.session import Session
+from evercell.state import cell_key
+from evercell.store import Store
+
+PLAIN_CELLS = ":cells"
+"""In the place of a step's name: a checkpoint of what is between two steps. No step can have this name."""
+
+_NO_CELL = sha256(PLAIN_CELLS.encode()).digest()
+"""In the place of a source's digest: no source has it."""
+
+
+def commit_plain_cells(session: Session) -> None:
+    """Commit what cells that are no steps made and changed since the last step, if they did.
+
+    Where the store is away nothing is said: the step that is about to begin waits for it.
+    """
+    if not session.namespace.has_uncommitted:
+        return
+    completion = Completion(
+        step=PLAIN_CELLS,
+        slot=PLAIN_CELLS,
+        key=cell_key(_NO_CELL, {}),
+        source="",
+        source_hash=_NO_CELL,
+        inputs={},
+        seconds=0.0,
+        outputs=Blob(0),
+        late=True,
+    )
+    try:
+        commit_checkpoint(session, completion, attempt=None)
+    except StoreError:
+        return
+
+
+def step_before(store: Store, checkpoint_id: str | None) -> Checkpoint | None:
+    """The checkpoint of the step that a checkpoint stands behind, which may be its own; None before the first."""
+    while checkpoint_id is not None:
+        checkpoint = store.checkpoints.get(checkpoint_id)
+        if checkpoint.step != PLAIN_CELLS:
+            return checkpoint
+        checkpoint_id = checkpoint.parent
+    return None
+
+
+def place_in_words(store: Store, checkpoint: Checkpoint) -> str:
+    """``after step fit``, for people."""
+    step = step_before(store, checkpoint.id)
+    if checkpoint.step != PLAIN_CELLS:
+        return f"after step {checkpoint.step}"
+    return (
+        "before the first step" if step is None else f"after step {step.step} and the plain cells run since"
+    )

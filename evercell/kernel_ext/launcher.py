@@ -1,0 +1,54 @@
+"""The kernel "Python 3 (evercell)": IPython's own, in which every cell is a step, and which resumes by itself."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ipykernel.kernelapp import IPKernelApp
+
+from evercell.core.errors import EvercellError
+from evercell.kernel_ext.extension import EXTENSION, attach
+from evercell.kernel_ext.self_resume import resume_by_itself
+
+RUNNER = "EVERCELL_RUNNER"
+"""Set where a headless runner starts the kernel: it says itself which run this is, and which cells are steps."""
+
+
+class EvercellKernelApp(IPKernelApp):
+    """Loads evercell before the first prompt, after the user's own extensions."""
+
+    def init_extensions(self) -> None:
+        """At the end of the kernel's start."""
+        super().init_extensions()  # type: ignore[no-untyped-call]
+        if RUNNER not in os.environ and getattr(self.shell, EXTENSION, None) is None:
+            load(self.shell)
+
+
+def load(shell: Any) -> None:
+    """Attach to the notebook's run, and put back what it had in memory. A kernel starts whatever goes wrong."""
+    shell.config.Evercell.setdefault("every_cell", True)
+    try:
+        extension = attach(shell)
+    except EvercellError as error:
+        _tell_at_first_cell(shell, f"evercell: not loaded. {error}\n%load_ext evercell tries again.")
+        return
+    if text := resume_by_itself(extension):
+        extension.runner.tell_at_next_cell(text)
+
+
+def _tell_at_first_cell(shell: Any, text: str) -> None:
+    def tell(_: object) -> None:
+        shell.events.unregister("pre_run_cell", tell)
+        print(text)  # noqa: T201
+
+    shell.events.register("pre_run_cell", tell)
+
+
+def main() -> None:
+    """``python -m evercell.kernel_ext.launcher -f CONNECTION_FILE``."""
+    EvercellKernelApp.launch_instance()
+
+
+if __name__ == "__main__":
+    main()
