@@ -204,7 +204,8 @@ def test_a_cell_without_a_header_on_top_is_none_of_ours_anywhere(source: str) ->
     assert header_of(source) is None
     assert declared_name(source) is None
     assert as_run(source) == TransformerManager().transform_cell(source)
-    assert cell_requests([cell(source)]) == [{"step": "cell-1", "slot": "#1"}]
+    # (nothing executes an empty cell, so it is no step)
+    assert cell_requests([cell(source)]) == [{"step": "cell-1", "slot": "#1"} if source else {}]
 
 
 @pytest.mark.parametrize(
