@@ -22,8 +22,9 @@ def replay_step(
     checkpoint = session.store.checkpoints.get(checkpoint_id)
     manifest = session.verified_manifest(checkpoint)
     outputs = decode_outputs(checkpoint.outputs, session.store.chunks)
-    with executor.uninterrupted():
-        restored = session.namespace.replay(manifest, session.store.chunks, binds=plan.code.binds)
+    with executor.uninterrupted(), session.readings.waited_for():
+        reader = session.readings.counting(session.store.chunks)
+        restored = session.namespace.replay(manifest, reader, binds=plan.code.binds)
         _record_replay(session, checkpoint, manifest.facts.get(RESULT), changed=restored.changed)
     how = f"evercell show {session.require_run().name}@{spec.name}"
     executor.show([part for o in outputs for part in shorten(o, how_to_see=how)], step=spec.name)

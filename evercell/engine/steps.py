@@ -29,7 +29,8 @@ async def run_step(
     session.ensure_lease()
     session.settle()
     commit_late_changes(session)
-    plan = session.namespace.plan(source, label=spec.name)
+    with session.readings.waited_for():
+        plan = session.namespace.plan(source, label=spec.name)
     if _may_be_hidden(session, spec, place, plan):
         look_at_everything(session)
         plan = session.namespace.plan(source, label=spec.name)

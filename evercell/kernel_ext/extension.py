@@ -19,6 +19,7 @@ from evercell.engine.late_changes import look_at_everything
 from evercell.engine.leasing import foreign_lease
 from evercell.engine.session import Session
 from evercell.engine.settings import resolve_settings
+from evercell.engine.unfinished import stopped_steps
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.cells import CellRunner
@@ -167,10 +168,11 @@ def greeting(session: Session) -> str:
             f"{other.holder.pid}): you can read it and %branch from it, or take over with %evercell takeover"
         )
     steps = session.history.steps
+    stopped = "".join(f"; {step}" for step in stopped_steps(session.workspace, run))
     if not steps:
-        return f"attached to run {run.name}; no step of it completed yet"
+        return f"attached to run {run.name}; no step of it completed yet{stopped}"
     last = session.store.checkpoints.get(run.head).step if run.head else steps[-1]
     return (
         f"attached to run {run.name} ({len(steps)} step{'s' if len(steps) > 1 else ''} completed, the last: "
-        f"{last}); %resume puts back its state, %evercell new starts afresh"
+        f"{last}); %resume puts back its state, %evercell new starts afresh{stopped}"
     )
