@@ -52,6 +52,11 @@ def progress_text(snapshot: Snapshot, now: float | None = None) -> str:
             return _joined(str(state), *_calls(snapshot), seconds, *_spent(snapshot))
 
 
+def calls_text(snapshot: Snapshot) -> str:
+    """Its calls, and what they cost: ``30 calls · 9 replayed · 4,210 tokens``; empty without any."""
+    return _joined(*_calls(snapshot), *_spent(snapshot))
+
+
 def replayed_text(snapshot: Snapshot) -> str:
     """``replayed · saved 12 s``: what was not spent again."""
     saved = snapshot.saved_seconds
