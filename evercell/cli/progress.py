@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from evercell.cli.terminal import warn
+from evercell.cli.terminal import live_console, warn
 from evercell.core.text import one_line
 from evercell.engine.watching import Snapshot, StepState
 from evercell.headless.progress import CellProgress, NoDisplay, RunDisplay
@@ -33,7 +33,7 @@ def shown_progress(*, quiet: bool) -> Iterator[RunDisplay]:
     if quiet:
         yield NoDisplay()
     elif sys.stderr.isatty():
-        with LiveProgress(Console(stderr=True, highlight=False, markup=False)) as live:
+        with LiveProgress(live_console()) as live:
             yield live
     else:
         yield PlainProgress()

@@ -13,7 +13,7 @@ from evercell.engine.replay import replay_step
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.staleness import Execute, Replay, why_stale
-from evercell.engine.watching import StepProgress, StepState
+from evercell.engine.watching import StepProgress
 from evercell.state import CellPlan
 
 
@@ -36,11 +36,8 @@ async def run_step(
         plan = session.namespace.plan(source, label=spec.name)
     match decide(session, spec, place, plan):
         case Replay(checkpoint_id):
-            outcome = replay_step(session, spec, plan, checkpoint_id, executor)
-            if session.watchers and outcome.checkpoint is not None:
-                progress = StepProgress(spec.name, cell_id=place.cell_id, watchers=session.watchers)
-                progress.enter(StepState.REPLAYED, saved_seconds=outcome.checkpoint.seconds)
-            return outcome
+            progress = StepProgress(spec.name, cell_id=place.cell_id, watchers=session.watchers)
+            return replay_step(session, spec, plan, checkpoint_id, executor, progress)
         case Execute(reason):
             _require_known_effect(session, spec, plan)
             if reason is not None:

@@ -31,9 +31,8 @@ class Area:
             self.shown, self.clears_next = [], False
         self.shown.append(output)
 
-    def has(self, output: Output) -> bool:
+    def has(self, display_id: str | None) -> bool:
         """Whether this display is among what is shown."""
-        display_id = display_id_of(output)
         return any(display_id_of(shown) == display_id for shown in self.shown)
 
     def update(self, output: Output) -> None:
@@ -84,13 +83,17 @@ class CellPage:
             self._widgets.setdefault(comm_id, Area())
             self._inside.append(comm_id)
 
+    def has(self, display_id: str) -> bool:
+        """Whether this display is on it."""
+        return any(area.has(display_id) for area in (self._below, *self._widgets.values()))
+
     def keep(self, line: Output, *, may_wait: bool) -> Sequence[Output]:
         """What to send so that a line of ours stands below the cell: in its place, or anew where it was cleared away.
 
         ``may_wait``: not now, where it would be in the way of the next output, or land in a widget.
         """
         areas = (self._below, *self._widgets.values())
-        here = [area for area in areas if area.has(line)]
+        here = [area for area in areas if area.has(display_id_of(line))]
         if here:
             update = Output("update_display_data", line.content)
             for area in here:

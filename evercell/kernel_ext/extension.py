@@ -24,6 +24,7 @@ from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.cells import CellRunner
 from evercell.kernel_ext.notebook import identify_notebook
+from evercell.kernel_ext.repeated_loading import RepeatedLoading
 from evercell.kernel_ext.surroundings import is_hidden_in
 from evercell.magics.registration import Registration
 from evercell.state import Namespace
@@ -69,6 +70,9 @@ class Extension:
             installed.callback(self.runner.uninstall)
             registration.install()
             installed.callback(registration.remove)
+            repeated = RepeatedLoading(shell, lambda: print(f"evercell: {line(greeting(session))}"))  # noqa: T201
+            repeated.install()
+            installed.callback(repeated.uninstall)
             atexit.register(self.close)
             installed.callback(atexit.unregister, self.close)
             self._installed = installed.pop_all()
@@ -168,11 +172,17 @@ def greeting(session: Session) -> str:
             f"{other.holder.pid}): you can read it and %branch from it, or take over with %evercell takeover"
         )
     steps = session.history.steps
+    count = f"{len(steps)} step{'s' if len(steps) > 1 else ''} completed"
     stopped = "".join(f"; {step}" for step in stopped_steps(session.workspace, run))
     if not steps:
-        return f"attached to run {run.name}; no step of it completed yet{stopped}"
+        verb = "on" if session.holds_lease else "attached to"
+        return f"{verb} run {run.name}; no step of it completed yet{stopped}"
+    if session.position is not None:
+        aside = session.aside
+        here = aside.draft.step if aside else session.store.checkpoints.get(session.position).step
+        return f"on run {run.name}, as after step {here} ({count}){stopped}"
     last = session.store.checkpoints.get(run.head).step if run.head else steps[-1]
     return (
-        f"attached to run {run.name} ({len(steps)} step{'s' if len(steps) > 1 else ''} completed, the last: "
-        f"{last}); %resume puts back its state, %evercell new starts afresh{stopped}"
+        f"attached to run {run.name} ({count}, the last: {last}); %resume puts back its state, %evercell new "
+        f"starts afresh{stopped}"
     )

@@ -52,6 +52,8 @@ class ProgressDisplay:
             yield
         finally:
             self._recording = None
+            if self._line is not None and self._line.has_ended and not recording.page.has(self._line.id):
+                self._line.repeat()
 
     def watch(self, snapshot: Snapshot) -> None:
         """A step stands like this."""
@@ -71,7 +73,10 @@ class ProgressDisplay:
             since = self._saves_since
         else:
             self._saves_since = 0.0
-            if not (snapshot.done or snapshot.calls or snapshot.waits_for):
+            asks_here = set(snapshot.calls) == {"approve"}  # the question stands below the cell by itself
+            if not (snapshot.done or snapshot.calls or snapshot.waits_for) or (
+                asks_here and not line.is_drawn
+            ):
                 return False
         return time.time() - since >= _PATIENCE and line.is_due
 
@@ -81,7 +86,7 @@ class ProgressDisplay:
             text = progress_text(snapshot)
             line.end(text, quiet_html(text), progress=snapshot.as_json())
         elif self._settings.marks and (text := self._mark(snapshot)):
-            line.end(text, quiet_html(text))
+            line.end(text, quiet_html(text), replayed=snapshot.state is StepState.REPLAYED)
 
     def _mark(self, snapshot: Snapshot) -> str:
         """What is said of a step that was over soon, where its cell would not show it."""
@@ -110,9 +115,11 @@ class _Line:
     def __init__(self, kernel: Any, parent: Any = None) -> None:
         self._kernel = kernel
         self._parent = kernel.get_parent("shell") if parent is None else parent
-        self._id = ""
+        self.id = ""
+        """Of its display, once it was drawn."""
         self._drawn_at = 0.0
         self.is_drawn = False
+        self._end: tuple[str, str, dict[str, Any]] | None = None
 
     @property
     def is_due(self) -> bool:
@@ -130,18 +137,32 @@ class _Line:
 
     def end(self, text: str, html: str, **more: Any) -> None:
         """Show this for good."""
-        self._send(text, html, {**more, "line": "last"})
+        self._end = (text, html, {**more, "line": "last"})
+        self._send(*self._end)
         self.is_drawn = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether what it shows is for good."""
+        return self._end is not None
+
+    def repeat(self) -> None:
+        """Show it once more: what was cleared was not ours to go."""
+        if self._end is not None:
+            self._send(*self._end)
 
     def _send(self, text: str, html: str, mark: dict[str, Any]) -> None:
         """Past the display publisher, which answers the cell of the thread that calls it."""
-        self._id = self._id or new_id()
+        self.id = self.id or new_id()
         kind = "update_display_data" if self.is_drawn else "display_data"
         content = {
             "data": {"text/plain": f"evercell: {text}", "text/html": html},
             "metadata": {"evercell": {"note": True, **mark}},
-            "transient": {"display_id": self._id},
+            "transient": {"display_id": self.id},
         }
         kernel = self._kernel
         ident = f"kernel.{kernel.ident}.{kind}".encode()
-        kernel.session.send(kernel.iopub_socket, kind, content, parent=self._parent, ident=ident)
+        metadata = {"evercell": {"replayed": True}} if mark.get("replayed") else None
+        kernel.session.send(
+            kernel.iopub_socket, kind, content, parent=self._parent, ident=ident, metadata=metadata
+        )

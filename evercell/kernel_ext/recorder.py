@@ -151,7 +151,14 @@ class Recorder:
                     instead = recording.take(output)
                     if len(instead) != 1 or instead[0] is not output:
                         for other in instead:
-                            self._send(stream, other.kind, dict(other.content), request, ident)
+                            self._send(
+                                stream,
+                                other.kind,
+                                dict(other.content),
+                                request,
+                                ident,
+                                metadata=kwargs.get("metadata"),
+                            )
                         return None
             elif kind == "comm_msg":
                 self._follow_widget(shown)

@@ -41,7 +41,16 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 GOLDEN_KEY = "golden stores are signed with this key"
 
 NOT_COVERED = {
-    "runs": {"notebook", "notebook_id", "kernel_id", "output", "params", "created_at", "created_by", "updated_at"},
+    "runs": {
+        "notebook",
+        "notebook_id",
+        "kernel_id",
+        "output",
+        "params",
+        "created_at",
+        "created_by",
+        "updated_at",
+    },
     "steps": {"position", "cell_id"},
     "attempts": {"id", "token", "started_at", "ended_at", "error"},
     "checkpoints": {"source", "seconds", "created_at"},
