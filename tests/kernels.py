@@ -39,16 +39,16 @@ class Shown:
 
     @property
     def text(self) -> str:
-        """All text, in order."""
+        """All text, in order, but for the line that says how a step stands."""
         return "".join(_text(kind, content) for kind, content, _ in self.messages)
 
     @property
     def notes(self) -> str:
-        """Remarks of evercell's own."""
+        """Remarks of evercell's own, but for the line that says how a step stands."""
         return "\n".join(
             content["data"]["text/plain"]
             for kind, content, _ in self.messages
-            if kind == "display_data" and content["metadata"].get("evercell", {}).get("note")
+            if kind == "display_data" and _is_remark(content["metadata"].get("evercell", {}))
         )
 
     @property
@@ -204,7 +204,13 @@ class Kernel:
         self._manager.cleanup_resources()
 
 
+def _is_remark(mark: dict[str, Any]) -> bool:
+    return bool(mark.get("note")) and "line" not in mark
+
+
 def _text(kind: str, content: dict[str, Any]) -> str:
+    if "line" in content.get("metadata", {}).get("evercell", {}):
+        return ""
     if kind == "stream":
         return str(content["text"])
     if "data" in content:

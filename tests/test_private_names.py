@@ -14,7 +14,7 @@ PACKAGE = Path(evercell.__file__).parent
 HERE = Path(__file__).parent
 
 INTERNALS = {
-    "kernel_ext/ipykernel_internals.py": "ipykernel and IPython",
+    "kernel_ext/ipykernel_internals.py": "ipykernel, IPython and ipywidgets",
     "rebuilders/databases.py": "SQLAlchemy: pools, dialects and listeners of users' engines",
     "rebuilders/network.py": "httpx",
     "rebuilders/threads.py": "threading, queue and concurrent.futures",

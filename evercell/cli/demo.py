@@ -47,7 +47,7 @@ def demo(folder: Path) -> None:
             sys.exit(1)
         say(f"kernel {killed} killed with SIGKILL in the middle of step {job.KILL_IN}")
         say(f"evercell resume {run.name}: a new kernel goes on")
-        report = execute_run(workspace, claim_to_resume(workspace, run), progress=False)
+        report = execute_run(workspace, claim_to_resume(workspace, run))
         histories = job.step_histories(workspace, report.run)
     print_table(_histories_view(report.run, histories))
     if report.error:

@@ -28,7 +28,7 @@ def inspect(context: click.Context, ref: str, as_json: bool) -> None:
             raise StepNotFound(f"No step of run {run.name} completed yet.", hint="Execute one first.")
         checkpoint = workspace.store.checkpoints.get(found)
         rows = inspect_checkpoint(workspace, checkpoint)
-        place = place_in_words(workspace.store, checkpoint)
+        place = place_in_words(workspace.store, checkpoint.id)
     if as_json:
         print_json([row.as_json() for row in rows])
     else:

@@ -31,6 +31,9 @@ _kernel_option = click.option(
 )
 
 
+_quiet_option = click.option("-q", "--quiet", is_flag=True, help="Do not say how far it is.")
+
+
 @click.command()
 @click.argument("notebook", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path), required=False)
@@ -39,6 +42,7 @@ _kernel_option = click.option(
 @_kernel_option
 @restarts_option
 @grace_option
+@_quiet_option
 @json_option
 @click.pass_context
 def run(
@@ -50,6 +54,7 @@ def run(
     kernel_name: str | None,
     max_restarts: int,
     wait_grace: float | None,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Execute NOTEBOOK as a new run, every code cell a durable step.
@@ -67,7 +72,9 @@ def run(
             name=name,
             kernel_name=kernel_name,
         )
-        finish(workspace, claim, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace)
+        finish(
+            workspace, claim, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace, quiet=quiet
+        )
 
 
 @click.command()
@@ -75,6 +82,7 @@ def run(
 @_kernel_option
 @restarts_option
 @grace_option
+@_quiet_option
 @json_option
 @click.pass_context
 def resume(
@@ -83,6 +91,7 @@ def resume(
     kernel_name: str | None,
     max_restarts: int,
     wait_grace: float | None,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Go on with RUN where it stopped. Completed steps are replayed, not executed again."""
@@ -90,7 +99,9 @@ def resume(
 
     with workspace_of(context, create=False) as workspace:
         claim = claim_to_resume(workspace, workspace.store.runs.find(run_ref), kernel_name)
-        finish(workspace, claim, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace)
+        finish(
+            workspace, claim, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace, quiet=quiet
+        )
 
 
 def finish(
@@ -100,16 +111,18 @@ def finish(
     max_restarts: int,
     as_json: bool,
     wait_grace: float | None = None,
+    quiet: bool = False,
 ) -> None:
     """Execute a run, say what came of it, and end with exit code 1 if it did not complete, 75 if it waits."""
+    from evercell.cli.progress import shown_progress
     from evercell.headless.run_waiting import EX_TEMPFAIL
     from evercell.headless.runner import execute_run
 
     quiet_libraries()
-    report = execute_run(
-        workspace, claim, max_restarts=max_restarts, progress=sys.stderr.isatty(),
-        wait_grace=wait_grace,
-    )  # fmt: skip
+    with shown_progress(quiet=quiet) as display:
+        report = execute_run(
+            workspace, claim, max_restarts=max_restarts, display=display, wait_grace=wait_grace
+        )
     _print_report(workspace, report, as_json=as_json)
     if report.waiting:
         for text in f"evercell: {report.waiting}".split("\n"):

@@ -46,6 +46,11 @@ def show_progress(text: str) -> None:
         _write(f"\r\x1b[K{line(text)}", err=True)
 
 
+def live_console() -> Console:
+    """Where something is drawn again and again: standard error, as it is."""
+    return Console(stderr=True, highlight=False, markup=False)
+
+
 def print_output(text: str) -> None:
     """What a cell showed, in its colours where there is a terminal to show them."""
     _write(printable_in_colour(text))

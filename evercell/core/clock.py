@@ -14,6 +14,13 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
+def clock_text(moment: datetime) -> str:
+    """A moment as the clock on the wall shows it: ``14:05:09``, with its date where that is not today's."""
+    local = moment.astimezone()
+    is_today = local.date() == datetime.now().astimezone().date()
+    return f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M:%S}"
+
+
 def utc_text(moment: datetime) -> str:
     """How a moment is written in messages and listings: ``2026-01-31 18:00:00 UTC``."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

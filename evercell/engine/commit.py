@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from evercell.core.chunks import Blob, ChunkReader, Supply
@@ -13,6 +13,8 @@ from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.engine.aside import Aside, NothingStored
 from evercell.engine.facts import facts_of, seal_of
 from evercell.engine.session import Session
+from evercell.engine.transfers import counted
+from evercell.engine.watching import StepProgress
 from evercell.state import Missing
 
 RESULT = "result"
@@ -64,16 +66,16 @@ def carried(checkpoint: Checkpoint, result: Mapping[str, str] | None, *, late: b
 
 
 def commit_step(
-    session: Session, completion: Completion, *, attempt: Attempt | None
+    session: Session, completion: Completion, *, attempt: Attempt | None, progress: StepProgress | None = None
 ) -> tuple[Checkpoint, Sequence[Missing]]:
     """Commit outputs, state and completion in one transaction, and move the run's head there.
 
     Where the store cannot take it, it is put aside: the step completed, and the run's next commit takes it up.
-    Returns the checkpoint, and what could not be kept. Raises `LeaseLost` where another session took the run
-    over; then nothing was changed.
+    ``progress`` is told what is written. Returns the checkpoint, and what could not be kept. Raises `LeaseLost`
+    where another session took the run over; then nothing was changed.
     """
     try:
-        return commit_checkpoint(session, completion, attempt=attempt)
+        return commit_checkpoint(session, completion, attempt=attempt, progress=progress)
     except StoreError as error:
         draft, missing = _draft(session, completion, NothingStored())
         now = session.workspace.clock()
@@ -82,13 +84,15 @@ def commit_step(
 
 
 def commit_checkpoint(
-    session: Session, completion: Completion, *, attempt: Attempt | None
+    session: Session, completion: Completion, *, attempt: Attempt | None, progress: StepProgress | None = None
 ) -> tuple[Checkpoint, Sequence[Missing]]:
     """The same, without waiting for a store that is away. Raises `StoreError` then, with nothing changed."""
     lease, store = session.ensure_lease().lease, session.store
     seal = partial(seal_of, signer=session.workspace.signer)
     with store.outages.nobody_waits():
         draft, missing = _draft(session, completion, store.chunks)
+        if progress is not None and progress.is_watched:
+            draft = replace(draft, chunks=counted(draft.chunks, progress))
         checkpoint = store.steps.complete(lease, attempt, draft, calls=completion.calls, seal=seal)
     return _goes_on_from(session, checkpoint), missing
 

@@ -35,6 +35,18 @@ async def execute_step(
     progress: StepProgress,
 ) -> StepOutcome:
     """Execute the step's body, ``--retries`` times more while it fails, each time from the state before it."""
+    with progress.under_way():
+        return await _attempt_until_done(session, spec, place, plan, executor, progress)
+
+
+async def _attempt_until_done(
+    session: Session,
+    spec: StepSpec,
+    place: CellPlace,
+    plan: CellPlan,
+    executor: Executor,
+    progress: StepProgress,
+) -> StepOutcome:
     savepoint = session.namespace.savepoint(plan) if spec.retries else None
     for number in range(spec.retries + 1):
         is_last = number == spec.retries
@@ -55,7 +67,9 @@ async def execute_step(
         with executor.uninterrupted():
             if result.is_ok:
                 progress.enter(StepState.SAVING)
-                outcome = _complete(session, spec, plan, executor, attempt, seconds, calls, result.value)
+                outcome = _complete(
+                    session, spec, plan, executor, attempt, seconds, calls, result.value, progress
+                )
                 progress.enter(StepState.COMPLETED)
                 return outcome
             _record_failure(session, executor, attempt, result, calls)
@@ -121,6 +135,7 @@ def _complete(
     seconds: float,
     calls: CallScope,
     value: object,
+    progress: StepProgress,
 ) -> StepOutcome:
     session.namespace.observe(plan, label=spec.name)
     session.unfinished.pop(spec.name, None)
@@ -138,7 +153,7 @@ def _complete(
         calls=calls.log.summary(),
         result=None if value is None else describe_result(value, plan.code.names, executor.variables),
     )
-    checkpoint, missing = commit_step(session, completion, attempt=attempt)
+    checkpoint, missing = commit_step(session, completion, attempt=attempt, progress=progress)
     if new := [m for m in missing if m not in session.named_missing]:  # once in a kernel is enough
         session.named_missing.update(new)
         executor.note("\n".join(summarise(new)))

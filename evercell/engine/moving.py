@@ -134,7 +134,9 @@ def _restore(
     checkpoint = session.store.checkpoints.get(target)
     manifest = session.verified_manifest(checkpoint)
     _run_setup_cells(session, manifest, run_setup)
-    restored = session.namespace.restore(manifest, session.store.chunks)
+    with session.readings.waited_for():
+        reader = session.readings.counting(session.store.chunks)
+        restored = session.namespace.restore(manifest, reader)
     session.position, session.changed_late = checkpoint.id, False
     try:
         _record_arrival(session, run, {"checkpoint": checkpoint.id, "by": why, **(mark or {})})

@@ -53,11 +53,11 @@ def step_before(store: Store, checkpoint_id: str | None) -> Checkpoint | None:
     return None
 
 
-def place_in_words(store: Store, checkpoint: Checkpoint) -> str:
+def place_in_words(store: Store, checkpoint_id: str) -> str:
     """``after step fit``, for people."""
-    step = step_before(store, checkpoint.id)
-    if checkpoint.step != PLAIN_CELLS:
-        return f"after step {checkpoint.step}"
+    step = step_before(store, checkpoint_id)
+    if step is not None and step.id == checkpoint_id:
+        return f"after step {step.step}"
     return (
         "before the first step" if step is None else f"after step {step.step} and the plain cells run since"
     )

@@ -13,19 +13,28 @@ from evercell.engine.outputs import decode_outputs, shorten
 from evercell.engine.plain_cells import step_before
 from evercell.engine.session import Session
 from evercell.engine.spec import StepSpec
+from evercell.engine.watching import StepProgress, StepState
 from evercell.state import CellPlan
 
 
 def replay_step(
-    session: Session, spec: StepSpec, plan: CellPlan, checkpoint_id: str, executor: Executor
+    session: Session,
+    spec: StepSpec,
+    plan: CellPlan,
+    checkpoint_id: str,
+    executor: Executor,
+    progress: StepProgress | None = None,
 ) -> StepOutcome:
-    """Show a completed step's outputs again and put its state back; its body does not execute."""
+    """Put a completed step's state back and show its outputs again; its body does not execute."""
     checkpoint = session.store.checkpoints.get(checkpoint_id)
     manifest = session.verified_manifest(checkpoint)
     outputs = decode_outputs(checkpoint.outputs, session.store.chunks)
-    with executor.uninterrupted():
-        restored = session.namespace.replay(manifest, session.store.chunks, binds=plan.code.binds)
+    with executor.uninterrupted(), session.readings.waited_for():
+        reader = session.readings.counting(session.store.chunks)
+        restored = session.namespace.replay(manifest, reader, binds=plan.code.binds)
         _record_replay(session, checkpoint, manifest.facts.get(RESULT), changed=restored.changed)
+    if progress is not None:
+        progress.enter(StepState.REPLAYED, saved_seconds=checkpoint.seconds)
     how = f"evercell show {session.require_run().name}@{spec.name}"
     executor.show([part for o in outputs for part in shorten(o, how_to_see=how)], step=spec.name)
     if RESULT in manifest.facts or any(output.kind == "execute_result" for output in outputs):

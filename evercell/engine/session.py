@@ -30,6 +30,7 @@ from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, 
 from evercell.engine.patience import Patience, patient
 from evercell.engine.step_names import StepPlaces
 from evercell.engine.taking_up import explain_aside, put_aside, take_up, take_up_left
+from evercell.engine.transfers import Readings
 from evercell.engine.watching import Watchers
 from evercell.engine.workspace import Workspace
 from evercell.state import Missing, Namespace, VerifiedManifest
@@ -75,6 +76,8 @@ class Session:
         """Tells the user one thing, at the cell that runs."""
         self.watchers = Watchers()
         """Those who show how far a step is."""
+        self.readings = Readings(self.watchers)
+        """How far the reading of a state is, while somebody waits for it."""
         self.limits: TimeLimits | None = None
         """Ends what takes too long in this kernel."""
         self.executing: str | None = None

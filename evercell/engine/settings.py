@@ -34,6 +34,10 @@ class Settings:
     """Where people find the Jupyter server with the inbox page."""
     longest_outage: float = LONGEST_OUTAGE
     """Seconds that a cell waits for a store that went away."""
+    progress: bool = True
+    """A line below the cell says how far a step with durable calls is."""
+    marks: bool = True
+    """A line below the cell says that it was replayed, or, where it shows nothing, that it was saved."""
 
     @property
     def aside_folders(self) -> tuple[Path, ...]:
@@ -73,7 +77,13 @@ def resolve_settings(
         parse_duration(grace) if grace else None,
         environ.get("EVERCELL_SERVER_URL") or None,
         _seconds(environ, "EVERCELL_OUTAGE_SECONDS") or LONGEST_OUTAGE,
+        _is_on(environ, "EVERCELL_PROGRESS"),
+        _is_on(environ, "EVERCELL_MARKS"),
     )
+
+
+def _is_on(environ: Mapping[str, str], name: str) -> bool:
+    return environ.get(name, "on").lower() not in ("off", "0", "false", "no")
 
 
 def _seconds(environ: Mapping[str, str], name: str) -> float | None:

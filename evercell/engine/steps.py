@@ -14,7 +14,7 @@ from evercell.engine.replay import replay_step
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.staleness import OWN_CODE, Execute, Replay, why_stale
-from evercell.engine.watching import StepProgress, StepState
+from evercell.engine.watching import StepProgress
 from evercell.state import CellPlan
 
 
@@ -30,17 +30,15 @@ async def run_step(
     session.ensure_lease()
     session.settle()
     commit_late_changes(session)
-    plan = session.namespace.plan(source, label=spec.name)
+    with session.readings.waited_for():
+        plan = session.namespace.plan(source, label=spec.name)
     if _may_be_hidden(session, spec, place, plan):
         look_at_everything(session)
         plan = session.namespace.plan(source, label=spec.name)
     match decide(session, spec, place, plan):
         case Replay(checkpoint_id):
-            outcome = replay_step(session, spec, plan, checkpoint_id, executor)
-            if session.watchers and outcome.checkpoint is not None:
-                progress = StepProgress(spec.name, cell_id=place.cell_id, watchers=session.watchers)
-                progress.enter(StepState.REPLAYED, saved_seconds=outcome.checkpoint.seconds)
-            return outcome
+            progress = StepProgress(spec.name, cell_id=place.cell_id, watchers=session.watchers)
+            return replay_step(session, spec, plan, checkpoint_id, executor, progress)
         case Execute(reason):
             _require_known_effect(session, spec, plan)
             is_known = session.notebook.every_cell and not spec.is_named and reason == OWN_CODE

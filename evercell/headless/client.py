@@ -11,7 +11,9 @@ from papermill.clientwrap import PapermillNotebookClient
 from evercell.core.errors import EvercellError
 from evercell.core.statuses import RunStatus
 from evercell.engine.claiming import Claim
+from evercell.engine.watching import Snapshot
 from evercell.headless.kernels import reach_through_sockets, remote_call, unusable
+from evercell.headless.progress import snapshot_in
 
 _SUSPENDED = "Suspended"
 """Name of the kernel's exception by which a step ends in the middle of a wait."""
@@ -32,6 +34,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         requests: list[dict[str, Any]],
         on_cell_begin: Callable[[int], None],
         on_cell_end: Callable[[int], None],
+        on_progress: Callable[[int, Snapshot], None],
         **options: Any,
     ) -> None:
         super().__init__(nb_man, **options)
@@ -39,6 +42,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         self._requests = requests
         self._on_cell_begin = on_cell_begin
         self._on_cell_end = on_cell_end
+        self._on_progress = on_progress
         self._metadata: dict[str, Any] = {}
         self.failed = False
         self.waits_for: str | None = None
@@ -104,6 +108,13 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         finally:
             self._metadata = {}
             self._on_cell_end(cell_index)
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """As nbclient does; beside it, whoever shows the run hears how far a step is."""
+        snapshot = snapshot_in(msg)
+        if snapshot is not None:
+            self._on_progress(cell_index, snapshot)
+        return super().process_message(msg, cell, cell_index)
 
     def _execute(self, code: str, **options: Any) -> str:
         """``KernelClient.execute``, with the metadata that its signature has no place for."""

@@ -118,7 +118,7 @@ def run_until_killed(workspace: Workspace, claim: Claim) -> tuple[RunReport, int
     killer = KernelKiller(workspace, claim.run)
     killer.start()
     try:
-        report = execute_run(workspace, claim, max_restarts=0, progress=False)
+        report = execute_run(workspace, claim, max_restarts=0)
     finally:
         killer.stop()
     return report, killer.killed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,11 +24,13 @@ from evercell.engine.heads import signed_head
 from evercell.engine.patience import Patience, patient
 from evercell.engine.settings import resolve_settings
 from evercell.engine.step_names import check_notebook
+from evercell.engine.watching import Snapshot
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.headless.cell_steps import cell_mark, cell_requests
 from evercell.headless.client import DurableClient
 from evercell.headless.kernels import kernel_of, require_kernel
 from evercell.headless.output import OutputNotebook
+from evercell.headless.progress import CellProgress, NoDisplay, RunDisplay
 from evercell.headless.run_selection import claim_selected, remember_kernel
 from evercell.headless.run_waiting import RunWaiting
 
@@ -110,6 +113,7 @@ class DurableEngine(Engine):  # type: ignore[misc]
         claim: Claim,
         max_restarts: int = MAX_RESTARTS,
         wait_grace: float | None = None,
+        evercell_display: RunDisplay | None = None,
         **options: Any,
     ) -> None:
         """Execute the notebook as the claimed run.
@@ -117,7 +121,9 @@ class DurableEngine(Engine):  # type: ignore[misc]
         Raises `RunWaiting` where a wait lasts longer than ``wait_grace`` seconds.
         """
         grace = wait_grace if wait_grace is not None else workspace.settings.wait_grace
-        execution = _Execution(workspace, claim, nb_man, WAIT_GRACE if grace is None else grace)
+        execution = _Execution(
+            workspace, claim, nb_man, WAIT_GRACE if grace is None else grace, evercell_display or NoDisplay()
+        )
         execution.execute(kernel_name, max_restarts, options)
 
     @classmethod
@@ -149,7 +155,17 @@ def _shown_by_papermill(evercell_claim: Claim | None) -> Iterator[None]:
 class _Execution:
     """One execution of a notebook as a run, over as many kernels as it takes."""
 
-    def __init__(self, workspace: Workspace, claim: Claim, nb_man: OutputNotebook, wait_grace: float) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        claim: Claim,
+        nb_man: OutputNotebook,
+        wait_grace: float,
+        display: RunDisplay,
+    ) -> None:
+        self._display = display
+        self._cells = _cells_shown(nb_man.nb.cells)
+        self._began = time.monotonic()
         self._wait_grace = wait_grace
         self._workspace = workspace
         self._claim = claim
@@ -215,7 +231,8 @@ class _Execution:
             claim=self._claim,
             requests=self._requests,
             on_cell_begin=self._begin_cell,
-            on_cell_end=self._mark_cell,
+            on_cell_end=self._end_cell,
+            on_progress=self._show_progress,
             **merged,
         )
 
@@ -227,12 +244,24 @@ class _Execution:
             "EVERCELL_LEASE_SECONDS": str(settings.lease_ttl.total_seconds()),
             "EVERCELL_NOTEBOOK": self._run.notebook or "",
             "EVERCELL_RUNNER": self._run.id,
+            # what a person reads beside a cell; of a notebook that is made here, its metadata says it
+            "EVERCELL_MARKS": os.environ.get("EVERCELL_MARKS", "off"),
             "EVERCELL_WAIT_GRACE": f"{self._wait_grace:g}s" if self._wait_grace else "1ms",
         }
 
-    def _begin_cell(self, index: int) -> None:  # noqa: ARG002
+    def _begin_cell(self, index: int) -> None:
         """What the journal has so far is of other cells, or of the kernel's arrival."""
+        self._began = time.monotonic()
+        self._display.cell_began(self._cells[index])
         self._seen = _last_event(self._workspace, self._run, after=self._seen)
+
+    def _show_progress(self, index: int, snapshot: Snapshot) -> None:
+        self._display.step_stands(self._cells[index], snapshot)
+
+    def _end_cell(self, index: int) -> None:
+        self._mark_cell(index)
+        fate = str(self._nb_man.nb.cells[index].metadata["evercell"].get("status", ""))
+        self._display.cell_ended(self._cells[index], fate, time.monotonic() - self._began)
 
     def _mark_cell(self, index: int) -> None:
         """Write into the cell's metadata what it is, and what the journal says became of it if it is a step."""
@@ -245,6 +274,7 @@ class _Execution:
         cell.metadata["evercell"] = mark
 
     def _note_death(self, deaths: int) -> None:
+        self._display.kernel_died(deaths)
         log.warning("evercell: the kernel of run %s died (%d)", one_line(self._run.name), deaths)
         self._workspace.store.journal.append(None, self._run.id, EventKind.KERNEL_DIED, {"deaths": deaths})
 
@@ -264,6 +294,18 @@ _FATES = {
     EventKind.ATTEMPT_FAILED: "failed",
     EventKind.ATTEMPT_INTERRUPTED: "interrupted",
 }
+
+
+def _cells_shown(cells: list[Any]) -> list[CellProgress]:
+    """By index, each cell as whoever shows the run calls it; those that hold no code count with the one before."""
+    requests = cell_requests(cells)
+    of = sum(cell.cell_type == "code" for cell in cells)
+    number, shown = 0, []
+    for cell, request in zip(cells, requests, strict=True):
+        number += cell.cell_type == "code"
+        mark = cell_mark(cell, request)
+        shown.append(CellProgress(number, of, str(mark.get("step") or mark.get("setup") or "")))
+    return shown
 
 
 def _last_event(workspace: Workspace, run: Run, *, after: int = 0) -> int:

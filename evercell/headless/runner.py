@@ -27,6 +27,7 @@ from evercell.engine.workspace import Workspace
 from evercell.headless.kernels import is_foreign, kernel_of, require_kernel
 from evercell.headless.notebook_file import check_output, read_notebook
 from evercell.headless.papermill import MAX_RESTARTS
+from evercell.headless.progress import RunDisplay
 from evercell.headless.run_waiting import RunWaiting
 
 
@@ -113,7 +114,7 @@ def execute_run(
     claim: Claim,
     *,
     max_restarts: int = MAX_RESTARTS,
-    progress: bool = True,
+    display: RunDisplay | None = None,
     wait_grace: float | None = None,
 ) -> RunReport:
     """Execute a run from its notebook: completed steps are replayed, the others executed. The claim is given back.
@@ -132,7 +133,8 @@ def execute_run(
             output,
             parameters=dict(run.params),
             engine_name="evercell",
-            progress_bar=progress,
+            progress_bar=False,
+            evercell_display=display,
             kernel_name=workspace.store.runs.chosen_kernel(run) or kernel,
             language="python" if is_foreign(language) else language,
             cwd=str(notebook.parent),

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from evercell.core.errors import UsageError
@@ -16,11 +16,12 @@ from evercell.engine.approvals.gate import decide_cell_approval
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.executor import BodyResult
 from evercell.kernel_ext.interrupts import LateInterrupt
-from evercell.kernel_ext.ipykernel_internals import UnsentText, shown_traceback
+from evercell.kernel_ext.ipykernel_internals import UnsentText, live_widget, shown_traceback
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.recorder import NOTE, Recording
 from evercell.kernel_ext.time_limits import LIMITS, Cancellation, StepLimit
 from evercell.views.text import escaped
+from evercell.views.widget_picture import widget_picture
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -129,7 +130,7 @@ class KernelExecutor:
 
     def recorded(self) -> Sequence[Output]:
         """What the cell showed so far, over all attempts."""
-        return list(self._recording.outputs)
+        return [_with_last_picture(output) for output in self._recording.outputs]
 
     def show(self, outputs: Sequence[Output], *, step: str) -> None:
         """Send recorded messages again, as they were but for the mark in their metadata."""
@@ -143,6 +144,8 @@ class KernelExecutor:
                 content["metadata"] = {**content["metadata"], **mark}
             if "data" in content:
                 content["data"] = _without_dead_widget(content["data"])
+                if not any(content["data"].values()):
+                    continue  # a widget in which there was nothing to see
             kernel.session.send(
                 kernel.iopub_socket,
                 output.kind,
@@ -190,6 +193,26 @@ def show_note(publish: Callable[..., Any], text: str) -> None:
         "text/html": f"<pre style='opacity:.75;margin:0'>evercell: {escaped(text)}</pre>",
     }
     publish(data, metadata=NOTE)
+
+
+def _with_last_picture(output: Output) -> Output:
+    """The output with what its widget looks like now, for when nothing answers it any more."""
+    data = output.content.get("data") or {}
+    view = data.get(WIDGET_VIEW)
+    if not isinstance(view, dict) or any(kind.startswith(("text/html", "image/")) for kind in data):
+        return output
+    picture = None
+    with suppress(Exception):  # code of whoever made the widget
+        picture = widget_picture(str(view.get("model_id")), _state_of_widget)
+    if picture is None:
+        return output
+    seen = {"text/plain": picture.text, "text/html": picture.html}
+    return Output(output.kind, {**output.content, "data": {**data, **seen}})
+
+
+def _state_of_widget(model_id: str) -> dict[str, Any] | None:
+    widget = live_widget(model_id)
+    return None if widget is None else dict(widget.get_state())
 
 
 def _without_dead_widget(data: dict[str, Any]) -> dict[str, Any]:

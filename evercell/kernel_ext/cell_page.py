@@ -31,6 +31,10 @@ class Area:
             self.shown, self.clears_next = [], False
         self.shown.append(output)
 
+    def has(self, display_id: str | None) -> bool:
+        """Whether this display is among what is shown."""
+        return any(display_id_of(shown) == display_id for shown in self.shown)
+
     def update(self, output: Output) -> None:
         """A display that was shown before shows this from now on."""
         display_id = display_id_of(output)
@@ -78,6 +82,26 @@ class CellPage:
         if enters:
             self._widgets.setdefault(comm_id, Area())
             self._inside.append(comm_id)
+
+    def has(self, display_id: str) -> bool:
+        """Whether this display is on it."""
+        return any(area.has(display_id) for area in (self._below, *self._widgets.values()))
+
+    def keep(self, line: Output, *, may_wait: bool) -> Sequence[Output]:
+        """What to send so that a line of ours stands below the cell: in its place, or anew where it was cleared away.
+
+        ``may_wait``: not now, where it would be in the way of the next output, or land in a widget.
+        """
+        areas = (self._below, *self._widgets.values())
+        here = [area for area in areas if area.has(display_id_of(line))]
+        if here:
+            update = Output("update_display_data", line.content)
+            for area in here:
+                area.update(update)
+            return (update,)
+        if may_wait and (self._inside or self._below.clears_next):
+            return ()
+        return self.past_clear(Output("display_data", line.content))
 
     def past_clear(self, remark: Output) -> Sequence[Output]:
         """What to send so that ``remark`` stands below all that is shown, and clears nothing.

@@ -32,6 +32,7 @@ from evercell.kernel_ext.idle_look import IdleLook
 from evercell.kernel_ext.interrupts import deferred_interrupts, interrupt_waits
 from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
+from evercell.kernel_ext.progress import ProgressDisplay
 from evercell.kernel_ext.recorder import Recorder, Recording
 from evercell.kernel_ext.time_limits import LIMITS
 from evercell.kernel_ext.tracebacks import Tracebacks
@@ -49,6 +50,9 @@ class CellRunner:
         self._session = session
         self._recorder = Recorder(shell.kernel)
         self._tracebacks = Tracebacks(shell)
+        self._progress = ProgressDisplay(shell.kernel, session.workspace.settings)
+        session.watchers.add(self._progress.watch)
+        session.readings.show = self._progress.watch_reading
         self._inside_cell = False
         self._every_cell = EveryCell(session) if session.notebook.every_cell else None
         self._untold: list[str] = []
@@ -125,6 +129,7 @@ class CellRunner:
         run_cell = partial(self._original, raw_cell, **options)
         self._inside_cell = True
         self._idle_look.stop()
+        self._progress.cell_began()
         try:
             with self._session.waiting_for_store():
                 return await self._run_request(raw_cell, options, run_cell)
@@ -181,7 +186,7 @@ class CellRunner:
 
     async def _run_step(self, cell: CellRequest, spec: StepSpec, run_cell: RunCell) -> Any:
         msg_id = self._shell.kernel.get_parent("shell")["header"]["msg_id"]
-        with self._recorder.recording(msg_id) as recording:
+        with self._recorder.recording(msg_id) as recording, self._progress.below(recording):
             page = KernelPage(self._shell, recording, self._session.workspace.settings)
             executor = KernelExecutor(
                 self._shell, recording, run_cell, step=spec.name, is_async=self._is_async(cell), page=page
@@ -210,7 +215,8 @@ class CellRunner:
     async def _run_observed(self, cell: CellRequest, run_cell: RunCell) -> Any:
         """Run a plain or a setup cell, and note what it made and changed."""
         namespace = self._session.namespace
-        plan = namespace.plan(cell.source)
+        with self._session.readings.waited_for():
+            plan = namespace.plan(cell.source)
         result = await run_cell()
         completed = bool(result.success)
         namespace.observe(plan, label=cell.setup or cell.place.label, completed=completed)

@@ -17,13 +17,15 @@ from evercell.core.text import line
 from evercell.engine.identity import KnownNotebook
 from evercell.engine.late_changes import look_at_everything
 from evercell.engine.leasing import foreign_lease
-from evercell.engine.plain_cells import step_before
+from evercell.engine.plain_cells import place_in_words, step_before
 from evercell.engine.session import Session
 from evercell.engine.settings import resolve_settings
+from evercell.engine.unfinished import stopped_steps
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.cells import CellRunner
 from evercell.kernel_ext.notebook import identify_notebook
+from evercell.kernel_ext.repeated_loading import RepeatedLoading
 from evercell.kernel_ext.surroundings import is_hidden_in
 from evercell.magics.registration import Registration
 from evercell.state import Namespace
@@ -73,6 +75,9 @@ class Extension:
             installed.callback(self.runner.uninstall)
             registration.install()
             installed.callback(registration.remove)
+            repeated = RepeatedLoading(shell, lambda: print(f"evercell: {line(greeting(session))}"))  # noqa: T201
+            repeated.install()
+            installed.callback(repeated.uninstall)
             atexit.register(self.close)
             installed.callback(atexit.unregister, self.close)
             self._installed = installed.pop_all()
@@ -100,10 +105,10 @@ class Extension:
 
 def load_ipython_extension(shell: Any) -> None:
     """Attach this kernel to its notebook's latest run, and say so in one line."""
-    if getattr(shell, EXTENSION, None) is not None:
-        return
-    extension = attach(shell)
-    extension.runner.note_loading_cell()
+    extension: Extension | None = getattr(shell, EXTENSION, None)
+    if extension is None:
+        extension = attach(shell)
+        extension.runner.note_loading_cell()
     print(f"evercell: {line(greeting(extension.session))}")  # noqa: T201
 
 
@@ -173,11 +178,20 @@ def greeting(session: Session) -> str:
         )
     steps = session.history.steps
     head = step_before(session.store, run.head)
+    count = f"{len(steps)} step{'s' if len(steps) > 1 else ''} completed"
+    stopped = "".join(f"; {step}" for step in stopped_steps(session.workspace, run))
     if not steps:
-        more = "; %resume puts back what its plain cells made" if run.head else ""
-        return f"attached to run {run.name}; no step of it completed yet{more}"
+        verb = "on" if session.holds_lease else "attached to"
+        more = (
+            "; %resume puts back what its plain cells made" if run.head and session.position is None else ""
+        )
+        return f"{verb} run {run.name}; no step of it completed yet{more}{stopped}"
+    if session.position is not None:
+        aside = session.aside
+        here = f"after step {aside.draft.step}" if aside else place_in_words(session.store, session.position)
+        return f"on run {run.name}, as {here} ({count}){stopped}"
     last = head.step if head is not None else steps[-1]
     return (
-        f"attached to run {run.name} ({len(steps)} step{'s' if len(steps) > 1 else ''} completed, the last: "
-        f"{last}); %resume puts back its state, %evercell new starts afresh"
+        f"attached to run {run.name} ({count}, the last: {last}); %resume puts back its state, %evercell new "
+        f"starts afresh{stopped}"
     )

@@ -1,4 +1,5 @@
-"""Names that ipykernel (6 and 7) keeps to itself: what each is used for, and what happens where it is gone.
+"""Names that ipykernel (6 and 7) and ipywidgets keep to themselves: what each is used for, and what happens where it
+is gone.
 
 Nothing here fails for want of one. Each function says in its docstring what is done instead.
 """
@@ -62,6 +63,12 @@ class UnsentText:
 
 def _buffer_of(stream: Any) -> Any:
     return getattr(stream, "_buffers", None)
+
+
+def live_widget(model_id: str) -> Any:
+    """The widget of this id, None where there is none. Otherwise: none is found, and each shows its own text."""
+    module = sys.modules.get("ipywidgets.widgets.widget")
+    return getattr(module, "_instances", {}).get(model_id)
 
 
 # -- widgets that are clicked while a cell runs --------------------------------------------------

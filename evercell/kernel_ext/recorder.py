@@ -29,6 +29,10 @@ NOTE = {"evercell": {"note": True}}
 """Metadata of our own remarks: shown, but no part of what the cell showed."""
 
 
+LIVE_LINE = "live"
+"""Mark of a line of ours that will be drawn again: where it cannot stand now, it waits for the next time."""
+
+
 class Recording:
     """What one cell showed so far, in order of sending."""
 
@@ -61,6 +65,8 @@ class Recording:
         if output.kind == "error" and self.drop_errors:
             return ()
         mark = (output.content.get("metadata") or {}).get("evercell")
+        if mark and mark.get("line"):
+            return self.page.keep(output, may_wait=mark["line"] == LIVE_LINE)
         if (self.is_aside and output.kind == "error") or (mark and mark.get("note")):
             return self.page.past_clear(output)
         is_failure = output.kind == "error" and output.content["ename"] not in _INTERRUPTS
@@ -145,7 +151,14 @@ class Recorder:
                     instead = recording.take(output)
                     if len(instead) != 1 or instead[0] is not output:
                         for other in instead:
-                            self._send(stream, other.kind, dict(other.content), request, ident)
+                            self._send(
+                                stream,
+                                other.kind,
+                                dict(other.content),
+                                request,
+                                ident,
+                                metadata=kwargs.get("metadata"),
+                            )
                         return None
             elif kind == "comm_msg":
                 self._follow_widget(shown)

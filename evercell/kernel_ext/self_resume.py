@@ -10,6 +10,7 @@ from evercell.engine.magic_lines import first_line
 from evercell.engine.moving import Arrival, resume
 from evercell.engine.plain_cells import step_before
 from evercell.engine.session import Session
+from evercell.engine.unfinished import stopped_steps
 from evercell.kernel_ext.extension import Extension, greeting
 from evercell.views.quantities import ago_text
 
@@ -43,7 +44,8 @@ def _in_words(session: Session, arrival: Arrival) -> str | None:
     text = f"resumed {place}, {ago_text(arrival.checkpoint.created_at)}"
     if missing := arrival.restored.missing:
         text += f"; not kept: {', '.join(f'`{one_line(m.name)}`' for m in missing)}"
-    return "\n  ".join(filter(None, [text, arrival.warning]))
+    stopped = map(str, stopped_steps(session.workspace, arrival.run))
+    return "\n  ".join(filter(None, [text, *stopped, arrival.warning]))
 
 
 def _place(session: Session, step: Checkpoint | None) -> str:

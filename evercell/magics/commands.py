@@ -18,6 +18,7 @@ from evercell.engine.pausing import pause as pause_run
 from evercell.engine.pausing import unpause as unpause_run
 from evercell.engine.plain_cells import place_in_words, step_before
 from evercell.engine.session import Session
+from evercell.engine.unfinished import stopped_steps
 from evercell.views.listings import overview, runs_view, steps_view, variables_view
 from evercell.views.table import Table
 from evercell.widgets.inbox import show_pending
@@ -80,7 +81,9 @@ def _notebook_for(command: str, *, moves: bool = False) -> Notebook:
 def resume(run: str | None = None) -> Outcome:
     """Put back what the notebook's run (or ``run``) had in memory after its last step, and go on from there."""
     notebook = _notebook_for("resume", moves=True)
-    outcome = _arrived("resumed", resume_run(notebook.session, notebook.run_setup, run))
+    arrival = resume_run(notebook.session, notebook.run_setup, run)
+    stopped = stopped_steps(notebook.session.workspace, arrival.run)
+    outcome = _arrived("resumed", arrival, tuple(map(str, stopped)))
     show_pending(notebook.session.workspace, notebook.session.require_run().id)
     return outcome
 
@@ -123,18 +126,20 @@ def take_over() -> Outcome:
     return Outcome(f"run {one_line(run.name)} is yours; %resume puts back its state", run.name)
 
 
-def _arrived(verb: str, arrival: Arrival) -> Outcome:
+def _arrived(verb: str, arrival: Arrival, stopped: tuple[str, ...] = ()) -> Outcome:
     run, checkpoint, restored = arrival.run, arrival.checkpoint, arrival.restored
     if checkpoint is None or restored is None:
-        return Outcome(f"{verb} {one_line(run.name)}; nothing to put back", run.name)
+        nothing = "no step completed yet, so nothing to put back" if stopped else "nothing to put back"
+        return Outcome("\n  ".join([f"{verb} {one_line(run.name)}; {nothing}", *stopped]), run.name)
     plural = f"{len(restored.names)} variable{'s' if len(restored.names) != 1 else ''}"
     store = _notebook_for("resume").session.store
     step = step_before(store, checkpoint.id)
-    lines = [f"{verb} {one_line(run.name)}, as {place_in_words(store, checkpoint)}: {plural} put back"]
+    lines = [f"{verb} {one_line(run.name)}, as {place_in_words(store, checkpoint.id)}: {plural} put back"]
     if restored.made_otherwise:
         lines.append(f"made with {', '.join(restored.made_otherwise)}: values may behave otherwise")
     if arrival.warning:
         lines.append(arrival.warning)
+    lines += stopped
     missing = tuple(restored.notes)
     return Outcome(
         "\n  ".join([*lines, *missing]),
@@ -204,4 +209,4 @@ def inspect(step: str | None = None) -> Table:
     session = _notebook_for("inspect").session
     run, checkpoint = locate(session, step)
     rows = inspect_checkpoint(session.workspace, checkpoint)
-    return variables_view(f"Run {run.name}, as {place_in_words(session.store, checkpoint)}", rows)
+    return variables_view(f"Run {run.name}, as {place_in_words(session.store, checkpoint.id)}", rows)

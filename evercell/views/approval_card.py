@@ -16,6 +16,9 @@ from evercell.views.text import escaped
 PENDING, APPROVED, NOT_APPROVED = "#e69500", "#1a7f37", "#b42318"
 """Colours of the bar beside a question that is open, that was approved, that was answered otherwise."""
 
+_LONGEST_VALUES = 200
+"""Characters of a form's values in one line."""
+
 _IMAGES = ("image/png", "image/jpeg", "image/gif")
 _FRAME = "width:100%;border:1px solid #8888;border-radius:4px;background:white;resize:vertical"
 _INSIDE_FRAME = (
@@ -41,13 +44,36 @@ def approval_text(approval: Approval, link: str | None = None) -> str:
 
 
 def approval_html(approval: Approval, link: str | None = None) -> str:
-    """The same as HTML, with the details as they were displayed."""
-    where = where_html(approval, link) if approval.decision is None else ""
+    """The same as HTML, with the details as they were displayed; once it is decided, folded to one line."""
+    if approval.decision is not None:
+        bar = f"border-left:4px solid {colour_of(approval)};padding:.2em 1em"
+        return f"<div style='{bar}'>{folded_html(approval)}</div>"
     return (
         f"<div style='border-left:4px solid {colour_of(approval)};padding:.4em 1em'>"
         f"{question_html(approval)}{_fields_html(approval)}"
-        f"<div><strong>{escaped(outcome_text(approval))}</strong></div>{where}</div>"
+        f"<div><strong>{escaped(outcome_text(approval))}</strong></div>{where_html(approval, link)}</div>"
     )
+
+
+def folded_html(approval: Approval) -> str:
+    """A decided question in one line: what was decided, by whom, with which values. Opened, all that was asked."""
+    sign = "✓" if approval.approved else "✗"
+    values = _joined_fields(approval)
+    line = (
+        f"<span style='color:{colour_of(approval)};font-weight:600'>{sign}</span> "
+        f"<strong>{escaped(one_line(approval.title))}</strong> · {escaped(outcome_text(approval))}"
+        f"{f' · {escaped(values)}' if values else ''}"
+    )
+    inside = details_html(approval.question.details) + _fields_html(approval)
+    if not inside:
+        return f"<div>{line}</div>"
+    return f"<details><summary style='cursor:pointer'>{line}</summary>{inside}</details>"
+
+
+def _joined_fields(approval: Approval) -> str:
+    """``subject: Results, copies: 2``, at most a line of it."""
+    text = ", ".join(f"{one_line(field.label)}: {one_line(field.text)}" for field in fields_of(approval))
+    return text if len(text) <= _LONGEST_VALUES else f"{text[:_LONGEST_VALUES]}…"
 
 
 def question_html(approval: Approval) -> str:

@@ -19,6 +19,7 @@ from evercell.views.approval_card import (
     NOT_APPROVED,
     PENDING,
     approval_card,
+    folded_html,
     outcome_text,
     question_html,
     where_html,
@@ -90,20 +91,19 @@ class ApprovalForm:
         self._publish = show
 
     def close(self, approval: Approval) -> None:
-        """Show how it stands. Once it is decided, it shows what was decided, and nothing can be pressed."""
+        """Show how it stands. Once it is decided, it folds to one line that says what was decided."""
         self._approval = approval
         self._show_outcome(outcome_text(approval))
         if approval.decision is None:
             return
         self.box.add_class("evercell-approved" if approval.approved else "evercell-not-approved")
-        self._question.value = _STYLE + question_html(approval)
+        self._question.value = _STYLE + folded_html(approval)
         self._comment.value = approval.decision.comment
-        if not approval.decision.comment:
-            self._comment.layout.display = "none"
         for field in fields_of(approval):
             self._fields[field.name].show(field)
         for widget in self.widgets()[1:]:
-            widget.disabled = True
+            widget.disabled = True  # another page may still show it
+        self.box.children = [self._question]
         if self._publish is not None:
             self._publish(self._bundle(), transient=self._transient, update=True)
 

@@ -40,8 +40,11 @@ class FrontEnd(NotebookClient):  # type: ignore[misc]
 
     @property
     def page(self) -> list[str]:
-        """What one reads below the cell; notes as ``note``, widgets as what their areas show."""
-        return [_read(output, self) for output in coalesce_streams(self.cell.outputs)]
+        """What one reads below the cell, but for the mark at its end; notes as ``note``, widgets as what their areas
+        show.
+        """
+        outputs = coalesce_streams(self.cell.outputs)
+        return [_read(output, self) for output in outputs if not _is_mark(output)]
 
 
 class _NoKernel:
@@ -66,6 +69,10 @@ def coalesce_streams(outputs: list[Any]) -> list[Any]:
         else:
             merged.append(output)
     return merged
+
+
+def _is_mark(output: Any) -> bool:
+    return output.get("metadata", {}).get("evercell", {}).get("line") == "last"
 
 
 def _read(output: Any, page: FrontEnd | None) -> str:

@@ -122,8 +122,8 @@ def test_a_run_that_another_kernel_holds_is_read_and_not_taken(start: Callable[.
     first = start()
     first.run("x = 1", cell_id="a")
     second = start()
-    shown = second.run("%evercell", cell_id="b")
-    assert "is held by another session" in shown.notes
+    shown = second.run("%load_ext evercell", cell_id="b")
+    assert "is held by another session" in shown.notes and "is held by another session" in shown.text
     assert (
         second.run("print('x' in globals())", cell_id="c", metadata={"tags": ["no-step"]}).text == "False\n"
     )

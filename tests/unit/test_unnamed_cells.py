@@ -67,4 +67,6 @@ def test_headless_the_same_names_hold_and_two_of_one_name_are_refused() -> None:
     ]
     assert cell_requests(cells) == [{"step": "plan"}, {"step": "fit"}, {"step": "cell-3", "slot": "#1"}, {}]
     with pytest.raises(DuplicateStep, match="cell 1 and cell 3"):
-        check_notebook(nbformat.v4.new_notebook(cells=[cells[0], cells[2], cells[0]]))
+        check_notebook(
+            nbformat.v4.new_notebook(cells=[cells[0], cells[2], nbformat.v4.new_code_cell("# step: plan")])
+        )

@@ -237,6 +237,18 @@ def test_the_live_form_shows_what_was_decided_elsewhere_and_takes_no_more() -> N
     assert "so be it" in [getattr(widget, "value", "") for widget in form.widgets()]
 
 
+def test_a_decided_question_folds_to_one_line_with_what_was_decided() -> None:
+    over = approval(form=FORM, decision=decided(subject="Changed", copies=7))
+    line, _, inside = approval_card(over)["text/html"].partition("</summary>")
+    for said in ("<details><summary", "Later by bob", "so be it", "subject: Changed, copies: 7"):
+        assert said in line, said
+    assert "Changed" in inside and "evercell approve" not in line + inside
+    form = ApprovalForm(approval(form=FORM), lambda *_: pytest.fail("nobody pressed a button"))
+    form.close(over)
+    (child,) = form.box.children
+    assert "subject: Changed, copies: 7" in child.value
+
+
 def test_the_live_form_gives_the_values_as_they_were_edited() -> None:
     given: list[Any] = []
 

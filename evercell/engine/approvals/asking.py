@@ -100,7 +100,8 @@ def wait(request: ApprovalRequest) -> Decision:
     """Ask, and wait in this thread. Inside a durable call: its row is found again by the call's key."""
     scope = require_scope("approve")
     waker = threading.Event()
-    with PendingApproval(scope, request, waker.set) as pending:
+    pending = PendingApproval(scope, request, waker.set)
+    with scope.step.progress.waiting(request.waits_for), pending:
         while (decision := pending.look()) is None:
             pending.let_time_pass()
             waker.wait(_GLANCE)
@@ -112,7 +113,8 @@ async def wait_async(request: ApprovalRequest) -> Decision:
     """The same without holding up the loop."""
     scope = require_scope("approve")
     loop, waker = asyncio.get_running_loop(), asyncio.Event()
-    with PendingApproval(scope, request, lambda: loop.call_soon_threadsafe(waker.set)) as pending:
+    pending = PendingApproval(scope, request, lambda: loop.call_soon_threadsafe(waker.set))
+    with scope.step.progress.waiting(request.waits_for), pending:
         while (decision := pending.look()) is None:
             pending.let_time_pass()
             try:

@@ -61,6 +61,11 @@ class ApprovalRequest:
             )
 
     @property
+    def waits_for(self) -> str:
+        """Whom one waits for, in words."""
+        return f"{' or '.join(self.approvers) if self.approvers else 'somebody'} to answer {self.title!r}"
+
+    @property
     def call_key(self) -> str:
         """What its call is found by: another title is another question, so nothing is approved in its place."""
         return sha256(self.title.encode()).hexdigest()[:12]

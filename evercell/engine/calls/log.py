@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from hmac import compare_digest
@@ -100,8 +100,7 @@ class CallLog:
         """How many calls the next attempt is handed; those inside of another are a part of that one."""
         self.load()
         with self._lock:
-            kept = {key for key, call in (self._calls or {}).items() if call.ok or self._was_survived(call)}
-        return sum(not any(outer in kept for outer in _outer_keys(key)) for key in kept)
+            return count_kept((self._calls or {}).values())
 
     # -- replay ----------------------------------------------------------------------------------
 
@@ -115,24 +114,22 @@ class CallLog:
             return self._changed(identity, call, call)
         if expected is not None and expected.key != identity.key:
             return self._changed(identity, expected, call)
-        return self._replay(call)
+        return self._replay(call, identity)
 
     def inside(self, identity: CallIdentity) -> int:
         """How many recorded calls in order began inside of this one."""
         return self._inside[identity.key]
 
-    def _replay(self, call: Call) -> Result | None:
+    def _replay(self, call: Call, identity: CallIdentity) -> Result | None:
         if not call.ok and not self._was_survived(call):
             return None  # the failure that ended the attempt: try again
         self.replayed += 1
-        self._step.progress.call_replayed()
+        self._step.progress.call_replayed(nested=identity.is_nested)
         value = self._load_value(call)
         return Result(value) if call.ok else Result(error=value)
 
     def _was_survived(self, call: Call) -> bool:
-        """Whether the step went on after this failure: then its cell handled it, and will again."""
-        latest = max(self._by_position, default=-1)
-        return latest > call.position if call.position >= 0 else latest >= -1 - call.position
+        return _was_survived(call, latest=max(self._by_position, default=-1))
 
     def _changed(self, identity: CallIdentity, expected: Call, found: Call | None) -> Result | None:
         step = self._step
@@ -143,7 +140,7 @@ class CallLog:
             self._forget_from(identity.position if identity.position >= 0 else -1 - identity.position)
             return None
         if step.on_change is OnChange.KEEP:
-            return self._replay(found) if found is not None else None
+            return self._replay(found, identity) if found is not None else None
         what = "with other arguments" if found is expected else "instead"
         raise NonDeterminism(
             f"Step {step.name} goes on after an interruption, but where it called {expected.key} it now calls "
@@ -188,7 +185,7 @@ class CallLog:
         )  # fmt: skip
         call = replace(draft, mac=step.workspace.signer.sign(_signed_part(draft, content)))
         self._commit(call, chunks)
-        step.progress.call_executed(ok=ok, tries=tries)
+        step.progress.call_executed(ok=ok, tries=tries, nested=identity.is_nested)
         with self._lock:
             self.executed += 1
             if self._calls is not None:
@@ -214,6 +211,21 @@ class CallLog:
         replaced = self._forgotten.get(call.key, b"")
         with step.deferred_interrupts():
             step.workspace.store.calls.record(step.lease(), call, chunks, replaced=replaced)
+
+
+# -- what is kept --------------------------------------------------------------------------------
+
+
+def count_kept(calls: Collection[Call]) -> int:
+    """How many of a step's calls its next attempt is handed; those inside of another are a part of that one."""
+    latest = max((call.position for call in calls), default=-1)
+    kept = {call.key for call in calls if call.ok or _was_survived(call, latest=latest)}
+    return sum(not any(outer in kept for outer in _outer_keys(key)) for key in kept)
+
+
+def _was_survived(call: Call, *, latest: int) -> bool:
+    """Whether the step went on after this failure: then its cell handled it, and will again."""
+    return latest > call.position if call.position >= 0 else latest >= -1 - call.position
 
 
 # -- signatures ----------------------------------------------------------------------------------

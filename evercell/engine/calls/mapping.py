@@ -87,7 +87,11 @@ def _key(number: int) -> str:
 
 @contextmanager
 def _shown(job: Job, progress: bool) -> Iterator[Progress]:
-    with Progress(job.name, len(job.items)) if progress and current_scope() else silent() as shown:
+    scope = current_scope()
+    if scope is not None:
+        scope.step.progress.expect(len(job.items))
+    has_line = scope is not None and scope.step.progress.is_watched and scope.step.workspace.settings.progress
+    with Progress(job.name, len(job.items)) if progress and scope and not has_line else silent() as shown:
         yield shown
 
 

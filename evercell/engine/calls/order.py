@@ -18,6 +18,8 @@ class CallIdentity:
     """See `Call.position`."""
     arguments: bytes
     """A fingerprint of them."""
+    is_nested: bool = False
+    """Whether it is made inside of another call."""
 
 
 @dataclass
@@ -48,7 +50,7 @@ class CallOrder:
             self._ordinals[full] += 1
             if key is None or number:
                 full = f"{full}#{number}"
-            return CallIdentity(full, name, self._position(), arguments)
+            return CallIdentity(full, name, self._position(), arguments, is_nested=bool(inside))
 
     def skip(self, calls: int) -> None:
         """So many calls that began inside of a replayed one are not made again."""

@@ -44,18 +44,22 @@ def _deadline(timeout: float | None) -> datetime.datetime | None:
 
 
 def _poll(scope: CallScope, name: str, deadline: datetime.datetime | None) -> Any:
-    grace = GracePeriod(scope, f"signal {name!r}")
-    while (found := _received(scope, name, deadline)) is None:
-        grace.check()
-        pause(POLL, left=POLL)
+    what = f"signal {name!r}"
+    grace = GracePeriod(scope, what)
+    with scope.step.progress.waiting(what):
+        while (found := _received(scope, name, deadline)) is None:
+            grace.check()
+            pause(POLL, left=POLL)
     return scope.step.values.loads(found.value)
 
 
 async def _poll_async(scope: CallScope, name: str, deadline: datetime.datetime | None) -> Any:
-    grace = GracePeriod(scope, f"signal {name!r}")
-    while (found := _received(scope, name, deadline)) is None:
-        grace.check()
-        await pause_async(POLL, left=POLL)
+    what = f"signal {name!r}"
+    grace = GracePeriod(scope, what)
+    with scope.step.progress.waiting(what):
+        while (found := _received(scope, name, deadline)) is None:
+            grace.check()
+            await pause_async(POLL, left=POLL)
     return scope.step.values.loads(found.value)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import time
+from contextlib import AbstractContextManager, nullcontext
 
-from evercell.core.clock import utc_text
+from evercell.core.clock import clock_text, utc_text
 from evercell.core.errors import UsageError
 from evercell.engine.calls.blocking import refuse_in_coroutine
 from evercell.engine.calls.calling import call_sync
@@ -49,24 +50,34 @@ def deadline_in(seconds: float) -> datetime.datetime:
 
 def _wait_until(deadline: datetime.datetime) -> None:
     grace = _grace_period(deadline)
-    while (left := _seconds_until(deadline)) > 0:
-        if grace is not None:
-            grace.check()
-        pause(min(left, POLL), left=left)
+    with _waiting(deadline):
+        while (left := _seconds_until(deadline)) > 0:
+            if grace is not None:
+                grace.check()
+            pause(min(left, POLL), left=left)
 
 
 async def wait_until(deadline: datetime.datetime) -> None:
     """Wait for a moment while the loop goes on with other tasks."""
     grace = _grace_period(deadline)
-    while (left := _seconds_until(deadline)) > 0:
-        if grace is not None:
-            grace.check()
-        await pause_async(min(left, POLL), left=left)
+    with _waiting(deadline):
+        while (left := _seconds_until(deadline)) > 0:
+            if grace is not None:
+                grace.check()
+            await pause_async(min(left, POLL), left=left)
 
 
 def _grace_period(deadline: datetime.datetime) -> GracePeriod | None:
     scope = current_scope()
     return GracePeriod(scope, utc_text(deadline)) if scope is not None else None
+
+
+def _waiting(deadline: datetime.datetime) -> AbstractContextManager[None]:
+    """While inside, whoever shows the step says until when it waits."""
+    scope = current_scope()
+    if scope is None or _seconds_until(deadline) <= 0:
+        return nullcontext()
+    return scope.step.progress.waiting(clock_text(deadline))
 
 
 def _seconds_until(deadline: datetime.datetime) -> float:

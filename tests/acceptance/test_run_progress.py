@@ -1,0 +1,89 @@
+"""`evercell run` says how far it is: live in a terminal, in plain lines elsewhere, and not at all where asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.commands import SECONDS, run_command
+
+pytestmark = pytest.mark.kernel
+EVERCELL = str(Path(sys.executable).with_name("evercell"))
+
+CELLS = (
+    "import evercell, time\n@evercell.step\ndef ask(n):\n    time.sleep(0.2)\n    return n",
+    "%%step plan\nx = 1",
+    "%%step research\nevercell.map(ask, range(16), max_concurrency=2)",
+    "%%setup\ny = 2",
+)
+
+
+@pytest.fixture
+def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EVERCELL_STORE", str(tmp_path / "store.db"))
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    made.cells.insert(1, nbformat.v4.new_markdown_cell("words"))
+    nbformat.write(made, tmp_path / "nb.ipynb")
+    return tmp_path / "nb.ipynb"
+
+
+def in_terminal(*words: str) -> str:
+    """All that a command writes to a terminal of its own."""
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    process = subprocess.Popen([EVERCELL, *words], stdout=theirs, stderr=theirs, stdin=theirs, env=environ)
+    os.close(theirs)
+    written = b""
+    try:
+        while part := os.read(ours, 1 << 16):
+            written += part
+    except OSError:  # the terminal's last user has gone
+        pass
+    os.close(ours)
+    assert process.wait(SECONDS) == 0, written.decode()
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode()).replace("\r", "\n")
+
+
+def test_a_terminal_shows_the_step_under_way_and_those_that_ended(notebook: Path) -> None:
+    seen = in_terminal("run", str(notebook))
+    assert re.search(r"cell 3 of 4 research", seen), seen
+    assert re.search(r"\d+ of 16 calls · running ask · 1 s", seen), seen
+    assert re.search(r"✓ research completed · 16 calls · \d", seen), seen
+    assert seen.strip().splitlines()[-1].startswith("run nb-1 completed: 3 steps completed")
+
+
+def test_a_log_has_a_line_for_each_step_and_its_calls(notebook: Path) -> None:
+    done = run_command("run", str(notebook), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "completed"
+    lines = done.stderr.splitlines()
+    assert [line.partition(" · ")[0] for line in lines] == [
+        "cell 1 of 4, cell-1: completed",
+        "cell 2 of 4, plan: completed",
+        "cell 3 of 4, research: completed",
+    ]
+    assert " · 16 calls · " in lines[2]
+    again = run_command("resume", "nb-1")
+    assert "cell 3 of 4, research: replayed" in again.stderr
+    quiet = run_command("resume", "nb-1", "--quiet")
+    assert quiet.returncode == 0 and quiet.stderr == ""
+
+
+def test_the_notebook_that_is_made_keeps_one_quiet_line_of_a_long_step(notebook: Path) -> None:
+    assert run_command("run", str(notebook)).returncode == 0
+    made = nbformat.read(notebook.with_suffix(".out.ipynb"), as_version=4)
+    ours = [o for cell in made.cells for o in cell.get("outputs", []) if "evercell" in o.get("metadata", {})]
+    assert [o.data["text/plain"].partition(" · ")[0] for o in ours] == ["evercell: saved"]
+    assert "16 calls" in ours[0].data["text/html"]
+    to_html = [sys.executable, "-m", "nbconvert", "--to", "html", str(notebook.with_suffix(".out.ipynb"))]
+    subprocess.run(to_html, check=True, capture_output=True, timeout=SECONDS)
+    page = notebook.with_suffix(".out.html").read_text()
+    assert "saved · 16 calls" in page and "running ask" not in page
