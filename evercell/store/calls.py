@@ -48,6 +48,12 @@ _CALLS = sa.select(*raw(calls)).where(
 )
 
 
+_LISTED = sa.select(
+    *raw(calls, [column for column in calls.c if column.name not in ("value", "undo")]),
+    sa.func.length(calls.c.value).label("value_size"),
+)
+
+
 @asks_again
 class Calls:
     """The durable calls of a store's runs."""
@@ -124,6 +130,27 @@ class Calls:
         with self._database.reading() as connection:
             return dict(_read_tries(row) for row in connection.execute(query).all())
 
+    def listed(self, run_id: str, *, step: str | None = None, limit: int | None = None) -> Found[Call]:
+        """The calls of a run (of one step), with their tries, as they ended; of their values only the sizes.
+
+        With a ``limit`` the newest ones.
+        """
+        query = _LISTED.where(calls.c.run_id == run_id)
+        if step is not None:
+            query = query.where(calls.c.step == step)
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                query.order_by(sa.type_coerce(calls.c.ended_at, sa.BigInteger).desc()).limit(limit)
+            ).all()
+        return read_each(reversed(rows), read_listed_call)
+
+    def extent(self, run_id: str) -> tuple[int, int]:
+        """How many calls a run has, and when the newest ended (microseconds): another pair, another timeline."""
+        query = sa.select(sa.func.count(), sa.func.max(sa.type_coerce(calls.c.ended_at, sa.BigInteger)))
+        with self._database.reading() as connection:
+            count, newest = connection.execute(query.where(calls.c.run_id == run_id)).one()
+        return int(count), newest if isinstance(newest, int) else 0
+
     # -- heartbeats ------------------------------------------------------------------------------
 
     def record_heartbeat(self, lease: Lease, step: str, step_key: bytes, key: str, details: Any) -> None:
@@ -179,6 +206,22 @@ def _read_tries(row: Row[Any]) -> tuple[str, list[dict[str, Any]]]:
     if not all(isinstance(one, dict) for one in row.tries):
         raise TypeError("its tries are no list of JSON objects")
     return row.key, row.tries
+
+
+def read_listed_call(row: Row[Any]) -> Call:
+    """The record of a row without its value, of which it has the size."""
+    return _read_listed(row, row.value_size)
+
+
+@row_of(calls)
+def _read_listed(row: Row[Any], size: Any) -> Call:
+    blob = blob_from_json(row.blob) if row.blob is not None else Blob(int(size or 0))
+    if not all(isinstance(one, dict) for one in row.tries):
+        raise TypeError("its tries are no list of JSON objects")
+    return Call(
+        row.run_id, row.step, row.step_key, row.key, row.position, row.name, bytes(row.arguments), row.ok,
+        Blob(blob.size), bytes(row.mac), tuple(row.tries), row.ended_at,
+    )  # fmt: skip
 
 
 @row_of(calls)

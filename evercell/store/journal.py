@@ -53,6 +53,11 @@ class Journal:
             rows = connection.execute(query.order_by(events.c.seq).limit(limit)).all()
         return read_each(rows, _event)
 
+    def of_kinds(self, run_id: str, kinds: Collection[EventKind]) -> Found[Event]:
+        """The entries of some kinds, the oldest first."""
+        with self._database.reading() as connection:
+            return events_of(connection, run_id, kinds)
+
     def verify(self, run_id: str, *, after: Entry = BEGINNING) -> int:
         """The number of entries of a whole journal; raises `JournalBroken` naming the first bad one.
 
