@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from evercell.core.records import NewRun
+from evercell.engine.branching import create_branch
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.settings import Settings
 from evercell.engine.timeline import TimedStep, Timeline, read_timeline
 from evercell.engine.workspace import Workspace, open_workspace
+from tests.database import open_database
 from tests.unit.sessions import Notebook
 
 CALLS = (
@@ -44,8 +47,6 @@ def steps(notebook: Notebook) -> dict[str, TimedStep]:
 
 
 def test_a_run_without_steps_has_an_empty_timeline(workspace: Workspace) -> None:
-    from evercell.core.records import NewRun
-
     run = workspace.store.runs.create(NewRun(notebook=None))
     found = read_timeline(workspace, run)
     assert (list(found.steps), found.call_count, found.completed) == ([], 0, 0)
@@ -88,8 +89,6 @@ def test_a_step_that_waits_says_for_whom(notebook: Notebook) -> None:
 def test_a_branch_has_what_it_inherits_first_and_calls_of_its_own_only(
     notebook: Notebook, workspace: Workspace
 ) -> None:
-    from evercell.engine.branching import create_branch
-
     notebook.plain(CALLS.replace("broken = 2", "broken = None"))
     notebook.step("loop", "squares = [ask(n) for n in range(3)]")
     run = notebook.session.require_run()
@@ -102,8 +101,7 @@ def test_a_branch_has_what_it_inherits_first_and_calls_of_its_own_only(
 def test_a_call_whose_row_is_damaged_is_named_and_takes_no_other_along(notebook: Notebook) -> None:
     notebook.plain(CALLS.replace("broken = 2", "broken = None"))
     notebook.step("loop", "squares = [ask(n) for n in range(3)]")
-    store = notebook.session.store
-    with store._database.writing() as connection:  # type: ignore[attr-defined]
+    with open_database(notebook.session.workspace.settings.store_url) as connection:
         connection.exec_driver_sql("UPDATE calls SET tries = 'no json' WHERE key = 'ask#1'")
     found = timeline(notebook)
     assert len(found.steps[0].calls) == 2
