@@ -17,10 +17,10 @@ def ago_text(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}"
 
 
-def local_text(moment: datetime, *, seconds: bool = True) -> str:
+def moment_text(moment: datetime) -> str:
     """How a moment is shown to people: by the clock on the wall, without the day where that is today's."""
     here = moment.astimezone()
-    time = f"{here:%H:%M:%S}" if seconds else f"{here:%H:%M}"
+    time = f"{here:%H:%M:%S}"
     return time if here.date() == system_clock().astimezone().date() else f"{here:%Y-%m-%d} {time}"
 
 

@@ -12,7 +12,7 @@ from evercell.engine.timeline import TimedAttempt, TimedCall, TimedStep, Timelin
 from evercell.views.call_lists import calls_html, calls_summary
 from evercell.views.palette import Look, call_look, look_of
 from evercell.views.picture import DIM, Picture, bar, framed, legend_of, row_of, signed, table_of, track
-from evercell.views.quantities import duration_text, local_text
+from evercell.views.quantities import duration_text, moment_text
 from evercell.views.table import Table
 from evercell.views.text import escaped
 from evercell.views.time_scale import TimeScale, blocks, lanes
@@ -130,7 +130,7 @@ def _looks(steps: Sequence[TimedStep]) -> Iterator[Look]:
 
 def _heads(timeline: Timeline, scale: TimeScale) -> list[tuple[str, str]]:
     begins = [attempt.began_at for step in timeline.steps for attempt in step.attempts[:1]]
-    when = f"from {local_text(min(begins))}, {duration_text(scale.seconds)}" if begins else "when"
+    when = f"from {moment_text(min(begins))}, {duration_text(scale.seconds)}" if begins else "when"
     return [("step", "22%"), ("status", "9.5em"), ("took", "6em"), (when, "")]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import time
 
-from evercell.core.clock import utc_text
+from evercell.core.clock import local_text
 from evercell.core.errors import UsageError
 from evercell.engine.calls.blocking import refuse_in_coroutine
 from evercell.engine.calls.calling import call_sync
@@ -66,7 +66,7 @@ async def wait_until(deadline: datetime.datetime) -> None:
 
 def _grace_period(deadline: datetime.datetime) -> GracePeriod | None:
     scope = current_scope()
-    return GracePeriod(scope, utc_text(deadline)) if scope is not None else None
+    return GracePeriod(scope, local_text(deadline)) if scope is not None else None
 
 
 def _seconds_until(deadline: datetime.datetime) -> float:
