@@ -132,13 +132,17 @@ class Timeline:
         return sum(step.row.is_completed for step in self.steps)
 
 
-def read_timeline(workspace: Workspace, run: Run, *, calls: bool = True) -> Timeline:
-    """The timeline of a run in a handful of queries, however long it is; without ``calls``, of its steps alone."""
+def read_timeline(workspace: Workspace, run: Run, *, calls_of: str | None = None) -> Timeline:
+    """The timeline of a run in a handful of queries, however long it is.
+
+    ``calls_of``: with the calls of this step only.
+    """
     row = run_row(workspace, run)
-    rows = list_steps(workspace, run)
+    attempted = workspace.store.steps.attempts(run.id)
+    attempts = _by_step(attempted)
+    rows = list_steps(workspace, run, attempted)
     pending = waiting_for(workspace, run_id=run.id)
-    attempts = _by_step(workspace.store.steps.attempts(run.id))
-    made = workspace.store.calls.listed(run.id, limit=MOST_CALLS) if calls else Found[Call]()
+    made = workspace.store.calls.listed(run.id, step=calls_of, limit=MOST_CALLS)
     of_step = _by_step(made)
     replays = _replays(workspace, run)
     steps = [
@@ -238,28 +242,29 @@ def _call(call: Call) -> TimedCall:
     """Times by the store's clock: the tries, by that of the host, say only how long it took."""
     first, last = (call.tries[0], call.tries[-1]) if call.tries else ({}, {})
     seconds = _number(last.get("seconds"))
-    if "at" in first and "at" in last:
+    if first is not last and "at" in first and "at" in last:
         seconds += max(0.0, _number(last["at"]) - _number(first["at"]))
     errors = tuple(str(one["error"]) for one in call.tries if one.get("error"))
     return TimedCall(
-        key=call.key,
-        name=call.name,
-        depth=call.key.count("/"),
-        ok=call.ok,
-        began_at=call.ended_at - timedelta(seconds=min(seconds, 10**9)),
-        ended_at=call.ended_at,
-        arguments=str(first.get("arguments", "")),
-        result=str(last.get("result", "")),
-        error="" if call.ok else (errors[-1] if errors else "it failed"),
-        errors=errors if call.ok else errors[:-1],
-        tries=len(call.tries) or 1,
-        tokens=int(sum(_number(one.get(k)) for one in call.tries for k in ("tokens_in", "tokens_out"))),
-        cost=sum(_number(one.get("cost")) for one in call.tries),
-        size=getattr(call.value, "size", 0),
+        call.key,
+        call.name,
+        call.key.count("/"),
+        call.ok,
+        call.ended_at - timedelta(seconds=min(seconds, 10**9)),
+        call.ended_at,
+        str(first.get("arguments", "")),
+        str(last.get("result", "")),
+        "" if call.ok else (errors[-1] if errors else "it failed"),
+        errors if call.ok else errors[:-1],
+        len(call.tries) or 1,
+        int(_number(last.get("tokens_in")) + _number(last.get("tokens_out"))),
+        _number(last.get("cost")),
+        getattr(call.value, "size", 0),
     )
 
 
 def _number(value: object) -> float:
     """A number of a row, whoever wrote it."""
-    is_number = isinstance(value, int | float) and abs(value) < 10**12
-    return float(value) if is_number and isinstance(value, int | float) else 0.0
+    if value is None or not isinstance(value, int | float) or not abs(value) < 10**12:
+        return 0.0
+    return float(value)

@@ -8,7 +8,7 @@ from evercell.core.text import one_line
 from evercell.engine.timeline import TimedCall, Timeline
 from evercell.views.listings import damage_text
 from evercell.views.palette import call_look
-from evercell.views.picture import DIM, signed
+from evercell.views.picture import DIM
 from evercell.views.quantities import duration_text, size_text
 from evercell.views.table import Table
 from evercell.views.text import escaped
@@ -107,8 +107,10 @@ def _html_row(call: TimedCall) -> str:
     texts = (f"{'· ' * call.depth}{call_text(call)}", duration_text(call.seconds), outcome_text(call))
     tries = f" <small>{call.tries} tries</small>" if call.tries > 1 else ""
     name, took, outcome = map(escaped, texts)
-    sign = signed(call_look(ok=call.ok), " ")
+    look = call_look(ok=call.ok)
+    how = "returned" if call.ok else "raised"
+    sign = f'<span style="color:{look.colour};font-weight:700" title="{how}">{look.sign}</span>'
     return (
-        f'<tr><td style="{cell};width:1.5em">{sign}</td><td style="{cell}"><code>{name}</code></td>'
+        f'<tr><td style="{cell};width:1.5em">{sign}</td><td style="{cell};min-width:12em"><code>{name}</code></td>'
         f'<td style="{cell};white-space:nowrap">{took}{tries}</td><td style="{cell}">{outcome}</td></tr>'
     )

@@ -128,7 +128,12 @@ def journal_view(events: Iterable[Event], *, total: int | None = None) -> Pictur
 
 def _html_row(event: Event) -> str:
     cell = "text-align:left;vertical-align:top;padding:2px 10px 2px 0"
-    shown = {"entry": event.seq, "kind": str(event.kind), **event.data, "digest": event.digest.hex()}
+    shown = {
+        "entry": event.seq,
+        "kind": str(event.kind),
+        **event.data,
+        "digest of the entry": event.digest.hex(),
+    }
     data = "\n".join(
         f"{one_line(name)}: {_text(value)}" for name, value in shown.items() if value not in (None, "")
     )

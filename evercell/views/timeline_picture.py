@@ -9,20 +9,23 @@ from itertools import groupby
 
 from evercell.core.text import one_line
 from evercell.engine.timeline import TimedAttempt, TimedCall, TimedStep, Timeline
+from evercell.engine.watching import StepState
 from evercell.views.call_lists import calls_html, calls_summary
 from evercell.views.palette import Look, call_look, look_of
 from evercell.views.picture import DIM, Picture, bar, framed, legend_of, row_of, signed, table_of, track
 from evercell.views.quantities import duration_text, moment_text
 from evercell.views.table import Table
 from evercell.views.text import escaped
-from evercell.views.time_scale import TimeScale, blocks, lanes
+from evercell.views.time_scale import Span, TimeScale, blocks, lanes
 
 MOST_ROWS = 60
 """Of a longer run, steps that completed beside each other share a row."""
 
 _FINEST = 0.004
 _LANES = 3
+_LEAST = timedelta(milliseconds=1)
 _ENDED = ("completed", "inherited")
+_WORST_FIRST = ("failed", "interrupted", "waiting", "running", "completed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Row:
 
 def timeline_picture(timeline: Timeline, *, width: int = 40) -> Picture:
     """The timeline as HTML, and as text with bars of ``width`` characters."""
-    scale = TimeScale(_spans(timeline))
+    scale = scale_of(timeline)
     rows = chosen_rows(timeline.steps, most=MOST_ROWS)
     title, facts = title_of(timeline), facts_of(timeline)
     damage = [str(error) for error in timeline.steps.damaged]
@@ -71,7 +74,7 @@ def title_of(timeline: Timeline) -> str:
 def facts_of(timeline: Timeline) -> str:
     """Steps, calls, time, tokens and cost, as far as there are any."""
     calls = [call for step in timeline.steps for call in step.calls]
-    seconds = TimeScale(_spans(timeline)).seconds
+    seconds = scale_of(timeline).seconds
     tokens, cost = sum(call.tokens for call in calls), sum(call.cost for call in calls)
     parts = [
         f"{timeline.completed} of {len(timeline.steps)} steps completed",
@@ -83,14 +86,23 @@ def facts_of(timeline: Timeline) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _spans(timeline: Timeline) -> list[tuple[datetime, datetime]]:
-    least = timedelta(milliseconds=1)
-    spans = [
-        (attempt.began_at, max(_end(attempt, timeline.now), attempt.began_at + least))
-        for step in timeline.steps
-        for attempt in step.attempts
-    ]
-    return spans + [(at, at + least) for step in timeline.steps for at in step.replayed_at]
+def scale_of(timeline: Timeline) -> TimeScale:
+    """Where each moment of the run lies."""
+    return TimeScale(_spans(timeline))
+
+
+def _spans(timeline: Timeline) -> list[Span]:
+    """When something ran. A wait, as long as it may last, is none of it."""
+    spans = [(at, at + _LEAST) for step in timeline.steps for at in step.replayed_at]
+    for step in timeline.steps:
+        for attempt in step.attempts:
+            end = _end(attempt, timeline.now)
+            if attempt.state == StepState.WAITING:
+                last = max((call.ended_at for call in attempt.calls), default=attempt.began_at)
+                spans += [(attempt.began_at, max(last, attempt.began_at + _LEAST)), (end, end + _LEAST)]
+            else:
+                spans.append((attempt.began_at, max(end, attempt.began_at + _LEAST)))
+    return spans
 
 
 def _end(attempt: TimedAttempt, now: datetime) -> datetime:
@@ -268,34 +280,42 @@ def _folds(scale: TimeScale) -> Iterator[str]:
 
 
 def _shared_cells(steps: Sequence[TimedStep], scale: TimeScale, now: datetime) -> list[str]:
-    spans = [_extent(step, scale, now) for step in steps]
-    bars = [
-        bar(
-            block.left,
-            block.width,
-            look_of("completed"),
-            _count(len(block.numbers), "step"),
-            top=3,
-            height=12,
-        )
-        for block in blocks([span for span in spans if span is not None], finest=_FINEST)
-    ]
-    name = f"{len(steps)} steps: {steps[0].name} … {steps[-1].name}"
+    name = shared_name(steps)
     return [
         f'<span style="{DIM}" title="{escaped(name)}">{escaped(name)}</span>',
-        signed(look_of("completed" if any(step.state == "completed" for step in steps) else "inherited")),
+        signed(shared_look(steps)),
         _shared_took(steps),
-        track([*_folds(scale), *bars], height=18),
+        shared_track(steps, scale, now),
     ]
+
+
+def shared_name(steps: Sequence[TimedStep]) -> str:
+    """Of a row of several steps: how many, from which to which."""
+    return f"{len(steps)} steps: {steps[0].name} … {steps[-1].name}"
+
+
+def shared_look(steps: Sequence[TimedStep]) -> Look:
+    """That of the step which is worth looking for most."""
+    states = {step.state for step in steps}
+    return look_of(next((state for state in _WORST_FIRST if state in states), steps[0].state))
+
+
+def shared_track(steps: Sequence[TimedStep], scale: TimeScale, now: datetime) -> str:
+    """When the steps of a shared row ran."""
+    ran = [step for step in steps if step.attempts]
+    bars = []
+    for block in blocks([_extent(step, scale, now) for step in ran], finest=_FINEST):
+        found = [ran[number] for number in block.numbers]
+        title = found[0].name if len(found) == 1 else shared_name(found)
+        bars.append(bar(block.left, block.width, shared_look(found), title, top=3, height=12))
+    return track([*_folds(scale), *bars], height=18)
 
 
 def _shared_took(steps: Sequence[TimedStep]) -> str:
     return duration_text(sum(step.row.seconds or 0.0 for step in steps))
 
 
-def _extent(step: TimedStep, scale: TimeScale, now: datetime) -> tuple[float, float] | None:
-    if not step.attempts:
-        return None
+def _extent(step: TimedStep, scale: TimeScale, now: datetime) -> tuple[float, float]:
     return scale.place(step.attempts[0].began_at), scale.place(_end(step.attempts[-1], now))
 
 
@@ -315,8 +335,8 @@ def _text_row(row: Row, scale: TimeScale, now: datetime, width: int) -> tuple[st
         (step,) = row.steps
         look = look_of(step.state)
         return step.name, f"{look.sign} {look.word}", took_text(step), "".join(line)
-    name = f"{len(row.steps)} steps: {row.steps[0].name} … {row.steps[-1].name}"
-    return name, "✓ completed", _shared_took(row.steps), "".join(line)
+    look = shared_look(row.steps)
+    return shared_name(row.steps), f"{look.sign} {look.word}", _shared_took(row.steps), "".join(line)
 
 
 def _axis(scale: TimeScale, width: int) -> str:
