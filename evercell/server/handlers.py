@@ -65,7 +65,7 @@ def routes(base_url: str) -> list[tuple[str, type[JupyterHandler]]]:
     ]
 
 
-class _Page(JupyterHandler):
+class StorePage(JupyterHandler):
     """A page of ours: for those that the server knows, with nothing on it that could run."""
 
     auth_resource = "evercell"
@@ -103,7 +103,7 @@ class _Page(JupyterHandler):
         self.show("error.html", status=404 if isinstance(error, LookupError) else 500, error=error)
 
 
-class InboxHandler(_Page):
+class InboxHandler(StorePage):
     """What waits for approval."""
 
     @web.authenticated
@@ -119,7 +119,7 @@ class InboxHandler(_Page):
         self.show("inbox.html", rows=rows)
 
 
-class ApprovalHandler(_Page):
+class ApprovalHandler(StorePage):
     """One approval: what is asked, as it was shown in the notebook, and the form to answer with."""
 
     @web.authenticated
@@ -196,7 +196,7 @@ class ApprovalHandler(_Page):
         )
 
 
-class RunHandler(_Page):
+class RunHandler(StorePage):
     """What happened in a run."""
 
     @web.authenticated
