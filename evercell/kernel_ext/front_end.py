@@ -137,6 +137,12 @@ class FrontEnd:
         with self._lock:
             self._pages = [p for p in self._pages if p is not page]
 
+    def _put_last(self, page: Page) -> None:
+        """What it says of the cells holds: it spoke last."""
+        with self._lock:
+            if page in self._pages:
+                self._pages = [*(p for p in self._pages if p is not page), page]
+
     def _received(self, page: Page, message: Mapping[str, Any]) -> None:
         data = message["content"].get("data")
         if not isinstance(data, Mapping):
@@ -147,6 +153,7 @@ class FrontEnd:
                 self._look_anew()
             case "cells":
                 page.view, page.is_unseen = read_view(data, page.view), True
+                self._put_last(page)
                 self._look_anew()
             case "request":
                 self._requests.handle(data, partial(page.send, "outcome", token=data.get("token")))

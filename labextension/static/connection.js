@@ -32,6 +32,10 @@ export class Connection {
     return this.panel.sessionContext.session?.kernel ?? null;
   }
 
+  get isOpen() {
+    return Boolean(this.comm && !this.comm.isDisposed);
+  }
+
   get cells() {
     return [...this.panel.content.model.cells].filter(cell => cell.type === 'code');
   }
@@ -57,7 +61,14 @@ export class Connection {
   }
 
   statusChanged(status) {
-    if (status === 'restarting' || status === 'autorestarting' || status === 'dead') this.restart();
+    if (/restarting|dead/.test(status)) {
+      this.drop();
+      this.isRestarting = true;
+      if (status === 'dead') this.look();
+    } else if (status === 'idle' && this.isRestarting) {
+      this.isRestarting = false;
+      this.connect();
+    }
   }
 
   restart() {
@@ -81,11 +92,11 @@ export class Connection {
 
   // `loaded`: evercell is known to be there.
   async connect(loaded = false) {
-    if (this.comm || !this.isOurs || this.panel.isDisposed) return;
+    if (this.isOpen || !this.isOurs || this.panel.isDisposed) return;
     const kernel = this.kernel;
     if (!kernel || kernel.status === 'dead') return this.look();
     if (!loaded && !(await this.isLoaded(kernel))) return this.look();
-    if (this.comm || kernel !== this.kernel || kernel.isDisposed) return;
+    if (this.isOpen || kernel !== this.kernel || kernel.isDisposed) return;
     const comm = (this.comm = kernel.createComm('evercell'));
     comm.onMsg = message => this.received(comm, message.content.data);
     comm.onClose = () => {
@@ -111,12 +122,12 @@ export class Connection {
   }
 
   hello(missed) {
-    if (this.comm) this.say({ type: 'hello', ...this.view(missed) });
+    if (this.isOpen) this.say({ type: 'hello', ...this.view(missed) });
     else this.connect();
   }
 
   cellsChanged() {
-    if (this.comm) this.say({ type: 'cells', ...this.view(false) });
+    if (this.isOpen) this.say({ type: 'cells', ...this.view(false) });
   }
 
   say(data) {

@@ -32,7 +32,7 @@ export class OpenNotebook {
 
   // A cell was executed: it may have loaded evercell.
   executed(cell) {
-    if (!this.connection.comm && /\bevercell\b/.test(cell.model.sharedModel.getSource())) this.connection.connect(true);
+    if (!this.connection.isOpen && /\bevercell\b/.test(cell.model.sharedModel.getSource())) this.connection.connect(true);
   }
 
   told(data) {

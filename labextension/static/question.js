@@ -60,6 +60,8 @@ function details(html) {
   if (!html) return null;
   const frame = element('iframe', { className: 'evercell-details', title: 'details', attributes: { sandbox: '' } });
   frame.srcdoc = `<!doctype html><style>body{margin:0;font:13px/1.4 system-ui,sans-serif;background:#fff;color:#222}iframe{border:0!important}</style>${html}`;
+  const rows = html.startsWith('<pre') ? Math.min(14, html.split('\n').length + 1) : 12;
+  frame.style.height = `${1.5 * rows}em`;
   return frame;
 }
 
