@@ -61,6 +61,9 @@ class FrontEnd:
         asks for another one where a cell is run before.
         """
         self.page.goto(self._address)
+        self.wait_until_connected()
+
+    def wait_until_connected(self) -> None:
         self.page.wait_for_selector(f"{_SHOWN} .jp-CodeCell")
         for _ in range(SECONDS // 100):
             if self._is_connected():
