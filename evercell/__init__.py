@@ -37,6 +37,7 @@ __all__ = [
     "new_run",
     "attach",
     "take_over",
+    "config",
     "pause",
     "unpause",
     "abandon",
@@ -125,6 +126,7 @@ if TYPE_CHECKING:
         attach,
         branch,
         checkout,
+        config,
         inspect,
         new_run,
         pause,
@@ -157,7 +159,7 @@ _HOMES = {
     "evercell.engine.calls.signals": "send wait_for",
     "evercell.engine.calls.timers": "sleep sleep_until",
     "evercell.magics.commands": (
-        "Outcome abandon attach branch checkout inspect new_run pause resume runs status steps take_over unpause"
+        "Outcome abandon attach branch checkout config inspect new_run pause resume runs status steps take_over unpause"
     ),
     "evercell.state.proxies.lazy_proxy": "resource",
     "evercell.state.typerules.rebuilding": "CannotRebuild rebuilds",
