@@ -53,9 +53,10 @@ def test_every_command_has_a_python_twin_with_the_same_arguments(magic: Magic) -
     assert set(magic.twins) <= set(evercell.__all__)
     assert all(inspect.getdoc(twin) for twin in twins)
     if magic.verbs:
-        (argument,) = magic.arguments
-        assert tuple(choice for choice, _ in magic.verbs) == argument.choices
-        assert [list(inspect.signature(twin).parameters) for twin in twins] == [[] for _ in twins]
+        verb, *others = magic.arguments
+        assert tuple(choice for choice, _ in magic.verbs) == verb.choices
+        taken = {name for twin in twins for name in inspect.signature(twin).parameters}
+        assert taken == {argument.name for argument in others}
         return
     parameters = inspect.signature(twins[0]).parameters
     assert list(parameters) == [argument.name for argument in magic.arguments]
