@@ -22,6 +22,7 @@ from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.cells import CellRunner
 from evercell.kernel_ext.configuration import configured_in
+from evercell.kernel_ext.magic_help import MagicHelp
 from evercell.kernel_ext.notebook import identify_notebook
 from evercell.kernel_ext.repeated_loading import RepeatedLoading
 from evercell.kernel_ext.surroundings import is_hidden_in
@@ -51,6 +52,9 @@ class Extension:
             installed.callback(background.uninstall)
             self.runner.install()
             installed.callback(self.runner.uninstall)
+            help_shown = MagicHelp(shell.kernel)
+            help_shown.install()
+            installed.callback(help_shown.uninstall)
             registration.install()
             installed.callback(registration.remove)
             repeated = RepeatedLoading(shell, lambda: print(f"evercell: {line(greeting(session))}"))  # noqa: T201

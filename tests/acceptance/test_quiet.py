@@ -88,3 +88,21 @@ def test_a_kernel_takes_its_settings_from_the_project_and_its_configuration(
     assert "420 s" in rows["wait_grace"] and "c.Evercell.wait_grace" in rows["wait_grace"]
     assert " off " in rows["marks"] and f"{project} [tool.evercell]" in rows["marks"]
     assert "environment EVERCELL_STORE" in rows["store"] and " default " in rows["progress"]
+
+
+def test_help_is_where_hands_go(new_kernel: NewKernel) -> None:
+    kernel = new_kernel()
+    kernel.run("import evercell\nfrom evercell import step")
+    for typed in ("%%step", "%%step plan", "%%step plan --retries"):
+        shown = kernel.help(typed)
+        assert shown.startswith("usage: %%step") and "--on-change {fail,rerun,keep}" in shown
+    assert kernel.help("%evercell").startswith("usage: %evercell") and "notebook workflows" in kernel.help(
+        "evercell"
+    )
+    for typed in ("@step(", "evercell.step(", "step"):
+        assert all(option in kernel.help(typed) for option in ("retries: 'int' = 0", "timeout:", "undo:")), (
+            typed
+        )
+    assert kernel.complete("%%step pl") == ["%%step pl"], "no folder's files, no other magics"
+    kernel.run("%unload_ext evercell")
+    assert "usage" not in kernel.help("%branch")
