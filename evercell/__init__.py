@@ -44,6 +44,7 @@ __all__ = [
     "status",
     "runs",
     "steps",
+    "timeline",
     "inspect",
     # what they return
     "Decision",
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
         status,
         steps,
         take_over,
+        timeline,
         unpause,
     )
     from evercell.state.proxies.lazy_proxy import resource
@@ -159,7 +161,8 @@ _HOMES = {
     "evercell.engine.calls.signals": "send wait_for",
     "evercell.engine.calls.timers": "sleep sleep_until",
     "evercell.magics.commands": (
-        "Outcome abandon attach branch checkout config inspect new_run pause resume runs status steps take_over unpause"
+        "Outcome abandon attach branch checkout config inspect new_run pause resume runs status steps take_over "
+        "timeline unpause"
     ),
     "evercell.state.proxies.lazy_proxy": "resource",
     "evercell.state.typerules.rebuilding": "CannotRebuild rebuilds",

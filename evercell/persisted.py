@@ -20,7 +20,7 @@ _PUBLIC = (
     "load_ipython_extension unload_ipython_extension "
     "step call map sleep sleep_until wait_for send approve inbox now random uuid record transaction "
     "idempotency_key heartbeat last_heartbeat resource rebuilds CannotRebuild resume checkout branch new_run "
-    "attach take_over pause unpause abandon status runs steps inspect config"
+    "attach take_over pause unpause abandon status runs steps inspect timeline config"
 )
 """Of the package's face: what ``from evercell import …`` puts into a notebook's variables."""
 
@@ -76,6 +76,8 @@ _HOMES: dict[str, str] = {
     "evercell.testing": "Died Durable SetClock",
     "evercell.magics.commands": "Outcome",
     "evercell.views.table": "Table",
+    "evercell.views.picture": "Picture",
+    "evercell.widgets.live_timeline": "LiveTimeline",
     "evercell.rebuilders.databases": "create_engine create_async_engine",
     "evercell.rebuilders.sqlite": "open_sqlite3 fill_sqlite3 make_sqlite3 make_cursor",
     "evercell.rebuilders.displays": "make_bar",

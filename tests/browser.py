@@ -120,6 +120,55 @@ class FrontEnd:
         self.save()
         self.open()
 
+    # -- what our extension shows ----------------------------------------------------------------
+
+    def marks(self) -> dict[str, str]:
+        """Step → what stands below its cell, as a screen reader says it."""
+        labels = [
+            node.get_attribute("aria-label") for node in self.page.locator(f"{_SHOWN} .evercell-mark").all()
+        ]
+        return dict(label.removeprefix("step ").split(": ", 1) for label in labels)
+
+    def wait_for_mark(self, step: str, text: str) -> None:
+        """Wait until the mark of a step's cell says so."""
+        mark = self.page.locator(f'{_SHOWN} .evercell-mark[aria-label^="step {step}: "]', has_text=text)
+        mark.first.wait_for()
+
+    def wait_for_status(self, text: str) -> None:
+        """JupyterLab's line of status; Notebook 7 has none."""
+        if self.app == "lab":
+            self.page.locator(".evercell-status", has_text=text).wait_for()
+
+    def side_bar(self) -> Any:
+        """The side bar of ours, opened."""
+        found = self.page.locator(".evercell-side")
+        if not found.is_visible():
+            self.menu("Evercell", "Steps and Runs")
+        found.wait_for()
+        return found
+
+    def command(self, label: str) -> None:
+        """Choose one of our commands in the menu."""
+        self.menu("Evercell", label)
+
+    def what_was_said(self, text: str) -> None:
+        """Wait for what a command says came of it, and close it."""
+        self.page.locator(".jp-Dialog, .Toastify__toast", has_text=text).first.wait_for()
+        button = self.page.locator(".jp-Dialog .jp-mod-accept")
+        if button.count():
+            button.first.click()
+
+    def go_to(self, cell: int) -> Any:
+        """Put the cursor into a code cell, from 0; returns its editor."""
+        editor = self.page.locator(f"{_SHOWN} .jp-CodeCell .cm-content").nth(cell)
+        editor.click()
+        return editor
+
+    def choose_theme(self, name: str) -> None:
+        self.menu("Settings", "Theme", name)
+        is_light = "true" if "Light" in name else "false"
+        self.page.wait_for_selector(f'body[data-jp-theme-light="{is_light}"]', state="attached")
+
     def save(self) -> None:
         self.page.keyboard.press("Control+s")
         self.page.wait_for_timeout(500)

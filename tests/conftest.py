@@ -9,6 +9,7 @@ import random
 import secrets
 import shutil
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +24,9 @@ from sqlalchemy.engine import make_url
 from evercell.store import Store, open_store
 from tests.kernels import Kernel
 from tests.leaks import no_leases_left, no_processes_and_threads_left
+
+os.environ["TZ"] = "UTC"  # times are shown by the clock of the machine
+time.tzset()
 
 hypothesis.settings.register_profile(
     "evercell",

@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+LAB_EXTENSION = Path(__file__).parents[1] / "labextension"
+"""What the wheel ships as ``share/jupyter/labextensions/evercell``."""
+
 TOKEN = "a-token-of-the-test"
 
 
@@ -37,8 +40,13 @@ class JupyterServer:
 
 @contextmanager
 def jupyter_server(folder: Path, *, app: str = "server", **environ: str) -> Iterator[JupyterServer]:
-    """A running ``jupyter server`` (or lab, or notebook) on the notebooks of a folder."""
+    """A running ``jupyter server`` (or lab, or notebook) on the notebooks of a folder, with our extension."""
     port = free_port()
+    shipped = folder / ".share" / "labextensions" / "evercell"
+    shipped.parent.mkdir(parents=True, exist_ok=True)
+    if not shipped.exists():
+        shipped.symlink_to(LAB_EXTENSION)
+    environ.setdefault("JUPYTER_PATH", str(shipped.parents[1]))
     options = [
         "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--port-retries=0", f"--IdentityProvider.token={TOKEN}",
         f"--ServerApp.root_dir={folder}", "--allow-root", "--ServerApp.log_level=WARN",

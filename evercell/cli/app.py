@@ -16,7 +16,7 @@ from evercell.cli.demo import demo
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
 from evercell.cli.run import resume, run
-from evercell.cli.runs import runs, show
+from evercell.cli.runs import runs, show, timeline
 from evercell.cli.send import send
 from evercell.cli.terminal import warn_of_error
 from evercell.cli.verify import verify
@@ -53,6 +53,7 @@ for command in (
     resume,
     runs,
     show,
+    timeline,
     inspect,
     branch,
     inbox,

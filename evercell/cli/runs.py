@@ -1,4 +1,4 @@
-"""``evercell runs`` and ``evercell show``."""
+"""``evercell runs``, ``evercell show`` and ``evercell timeline``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from pathlib import Path
 import click
 
 from evercell.cli.common import json_option, workspace_of
-from evercell.cli.terminal import print_json, print_output, print_table, say, warn_of_damage
+from evercell.cli.terminal import columns, print_json, print_output, print_table, say, warn_of_damage
 from evercell.core.records import Output
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
 from evercell.engine.outputs import decode_outputs, with_updates
+from evercell.engine.timeline import Timeline, read_timeline
 from evercell.engine.workspace import Workspace
+from evercell.views.call_lists import calls_view
 from evercell.views.listings import runs_view, steps_view
+from evercell.views.timeline_picture import timeline_picture
 
 
 @click.command()
@@ -35,9 +38,10 @@ def runs(context: click.Context, notebook: Path | None, limit: int | None, as_js
 
 @click.command()
 @click.argument("ref", metavar="RUN[@STEP]")
+@click.option("--calls", is_flag=True, help="With its durable calls: arguments, results, tries, errors.")
 @json_option
 @click.pass_context
-def show(context: click.Context, ref: str, as_json: bool) -> None:
+def show(context: click.Context, ref: str, calls: bool, as_json: bool) -> None:
     """Show the steps of RUN, or everything that STEP of it (STEP@2: its second version) showed."""
     run_ref, _, step_ref = ref.partition("@")
     with workspace_of(context, create=False) as workspace:
@@ -45,6 +49,9 @@ def show(context: click.Context, ref: str, as_json: bool) -> None:
             _show_step(workspace, run_ref, step_ref, as_json=as_json)
             return
         run = workspace.store.runs.find(run_ref)
+        if calls:
+            _show_calls(read_timeline(workspace, run), as_json=as_json)
+            return
         rows = list_steps(workspace, run)
         row = run_row(workspace, run)
         attempts = [a for a in workspace.store.steps.attempts(run.id) if a.error]
@@ -68,6 +75,32 @@ def show(context: click.Context, ref: str, as_json: bool) -> None:
     for attempt in attempts:
         if attempt.error:
             say(f"{attempt.step}, attempt {attempt.number}: {attempt.error.ename}: {attempt.error.evalue}")
+
+
+def _show_calls(found: Timeline, *, as_json: bool) -> None:
+    if not as_json:
+        print_table(calls_view(found))
+        return
+    warn_of_damage(found.steps)
+    print_json(
+        {
+            **found.run.as_json(),
+            "steps": [
+                {**step.row.as_json(), "calls": [call.as_json() for call in step.calls]}
+                for step in found.steps
+            ],
+        }
+    )
+
+
+@click.command()
+@click.argument("ref", metavar="RUN")
+@click.pass_context
+def timeline(context: click.Context, ref: str) -> None:
+    """Show when the steps of RUN ran, were replayed, failed or waited, as bars."""
+    with workspace_of(context, create=False) as workspace:
+        found = read_timeline(workspace, workspace.store.runs.find(ref))
+    print_table(timeline_picture(found, width=max(20, columns() - 50)).table)
 
 
 def _show_step(workspace: Workspace, run_ref: str, step_ref: str, *, as_json: bool) -> None:

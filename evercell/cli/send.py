@@ -8,7 +8,7 @@ import click
 
 from evercell.cli.common import json_option, workspace_of
 from evercell.cli.terminal import print_json, say
-from evercell.core.clock import utc_text
+from evercell.core.clock import local_text
 from evercell.core.errors import UsageError
 from evercell.engine.calls.signals import send_signal
 
@@ -36,4 +36,4 @@ def send(context: click.Context, run: str, signal: str, payload: str | None, as_
     elif before is None:
         say(f"sent {signal} to {run}")
     else:
-        say(f"{signal} was sent before, by {found.sent_by} at {utc_text(found.sent_at)}: it stays")
+        say(f"{signal} was sent before, by {found.sent_by} at {local_text(found.sent_at)}: it stays")

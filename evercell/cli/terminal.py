@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -15,6 +17,7 @@ from evercell.core.errors import EvercellError
 from evercell.core.found import Found
 from evercell.core.text import HIDDEN, line, printable, printable_in_colour
 from evercell.views.table import Table, cell_text
+from evercell.views.text import display_width
 
 
 def say(text: str) -> None:
@@ -68,15 +71,32 @@ def _write(text: str, *, err: bool = False) -> None:
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, err=err)
 
 
+_WHOLE = ("run", "step", "id", "took", "tries", "")
+"""Headings of columns that are typed again, or are short: they are not broken, whatever the width."""
+
+_LEFT_OUT = ("notebook", "first line", "versions", "attempts", "created", "completed", "id")
+"""Headings of columns that a narrow terminal does without, the first of them first."""
+
+_NARROWEST = 12
+"""Of a column that may be broken."""
+
+
+def columns() -> int:
+    """How wide the terminal is."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
 def print_table(table: Table) -> None:
     """A view of ours: drawn in a terminal, aligned text in a pipe or a file."""
     if not table.rows or not sys.stdout.isatty():
         _write(f"{table}\n")
         return
+    table = _fitting(table, columns())
     console = Console(highlight=False, markup=False)
     drawn = RichTable(title_justify="left", box=None, pad_edge=False)
     for heading in table.headings:
-        drawn.add_column(heading, no_wrap=heading in ("id", "status"))
+        is_whole = heading in _WHOLE or heading.startswith("0 → ")
+        drawn.add_column(heading, no_wrap=is_whole, overflow="fold")
     for row in table.rows:
         drawn.add_row(*(Text(cell_text(text)) for text in row))
     if table.title:
@@ -84,3 +104,17 @@ def print_table(table: Table) -> None:
     console.print(drawn)
     if table.footer:
         console.print(Text(printable(table.footer)))
+
+
+def _fitting(table: Table, width: int) -> Table:
+    """The table without the columns for which there is no room."""
+    kept = list(range(len(table.headings)))
+    texts = [[heading, *(row[n] for row in table.rows)] for n, heading in enumerate(table.headings)]
+    natural = [max(map(display_width, map(cell_text, column))) for column in texts]
+    for heading in _LEFT_OUT:
+        needed = [natural[n] if table.headings[n] in _WHOLE else min(natural[n], _NARROWEST) for n in kept]
+        if sum(needed) + 2 * len(kept) <= width:
+            break
+        kept = [n for n in kept if table.headings[n] != heading]
+    rows = [tuple(row[n] for n in kept) for row in table.rows]
+    return replace(table, headings=tuple(table.headings[n] for n in kept), rows=rows)

@@ -21,6 +21,15 @@ def clock_text(moment: datetime) -> str:
     return f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M:%S}"
 
 
+def local_text(moment: datetime) -> str:
+    """How a moment is written for people here, by their clock: ``2026-01-31 19:00:00 CET``."""
+    try:
+        here = moment.astimezone()
+    except (OverflowError, OSError, ValueError):  # at the ends of time
+        return utc_text(moment)
+    return f"{here:%Y-%m-%d %H:%M:%S %Z}"
+
+
 def utc_text(moment: datetime) -> str:
-    """How a moment is written in messages and listings: ``2026-01-31 18:00:00 UTC``."""
+    """How a moment is written for people who may be anywhere: ``2026-01-31 18:00:00 UTC``."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -202,6 +202,7 @@ MAGICS = (
         "List runs, the newest first, branches below their origin.",
         (
             Argument("all", "of every notebook, not only this one", flag="--all", value=None),
+            Argument("tree", "as a picture: where each branch leaves its parent", flag="--tree", value=None),
             Argument(
                 "limit", "at most N runs (50)", flag="--limit", value=Value.NUMBER, default="50", metavar="N"
             ),
@@ -212,6 +213,19 @@ MAGICS = (
         "steps",
         Kind.COMMAND,
         "List the steps of a run: status, attempts, versions, time.",
+        (
+            _run_argument(),
+            Argument(
+                "calls", "their durable calls: arguments, results, tries, errors", flag="--calls", value=None
+            ),
+        ),
+        harmless=True,
+    ),
+    Magic(
+        "timeline",
+        Kind.COMMAND,
+        "Show when the steps of a run and their calls ran, were replayed, failed or waited; below its cell it follows "
+        "what happens in this kernel.",
         (_run_argument(),),
         harmless=True,
     ),

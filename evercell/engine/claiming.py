@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from evercell.core.canonical import canonical_json
-from evercell.core.clock import utc_text
+from evercell.core.clock import local_text
 from evercell.core.errors import UnderWay
 from evercell.core.ids import new_id
 from evercell.core.records import Lease, NewRun, Run
@@ -69,7 +69,7 @@ def claim_run(workspace: Workspace, run: Run) -> Claim:
         for candidate in candidates:
             if candidate.run.id == run.id and (lease := _live(workspace, candidate)):
                 raise UnderWay(
-                    f"Run {run.name} is executed by {_who(lease)} since {utc_text(lease.acquired_at)}.",
+                    f"Run {run.name} is executed by {_who(lease)} since {local_text(lease.acquired_at)}.",
                     hint=f"See how far it is with `evercell show {run.name}`; `evercell cancel {run.name}` ends it.",
                 )
         return run
@@ -139,7 +139,7 @@ def _live(workspace: Workspace, candidate: Candidate) -> Lease | None:
 def _under_way(run: Run, lease: Lease) -> UnderWay:
     return UnderWay(
         f"This is done already: run {run.name} executes the same notebook with the same parameters into "
-        f"{run.output} ({_who(lease)}, since {utc_text(lease.acquired_at)}).",
+        f"{run.output} ({_who(lease)}, since {local_text(lease.acquired_at)}).",
         hint=f"See how far it is with `evercell show {run.name}`. To execute it twice, name another output.",
     )
 

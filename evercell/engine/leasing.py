@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from evercell.core.clock import utc_text
+from evercell.core.clock import local_text
 from evercell.core.errors import LeaseHeld, LeaseLost, RowDamaged, StoreError
 from evercell.core.ids import new_id
 from evercell.core.records import Lease, RunRequest
@@ -128,6 +128,6 @@ def lease_held_error(run_name: str, held: Lease) -> LeaseHeld:
     """The error for a run that somebody else writes to."""
     who = f"{held.holder.user}@{held.holder.host}, process {held.holder.pid}"
     return LeaseHeld(
-        f"Run {run_name} is held by another session ({who}) since {utc_text(held.acquired_at)}.",
+        f"Run {run_name} is held by another session ({who}) since {local_text(held.acquired_at)}.",
         hint="Read it with %runs and %steps, branch from it with %branch, or take over with %evercell takeover.",
     )

@@ -154,11 +154,15 @@ def run_tree(rows: Found[RunRow]) -> Found[RunRow]:
     return Found([*ordered, *rows.damaged])
 
 
-def list_steps(workspace: Workspace, run: Run) -> Found[StepRow]:
-    """The steps of a run in order of their first execution, inherited ones first."""
+def list_steps(workspace: Workspace, run: Run, attempted: Found[Attempt] | None = None) -> Found[StepRow]:
+    """The steps of a run in order of their first execution, inherited ones first.
+
+    ``attempted``: its attempts, where they are read already.
+    """
     is_attended = has_live_session(workspace, run.id)
     attempts: dict[str, list[Attempt]] = {}
-    attempted = workspace.store.steps.attempts(run.id)
+    if attempted is None:
+        attempted = workspace.store.steps.attempts(run.id)
     for attempt in attempted:
         attempts.setdefault(attempt.step, []).append(attempt)
     versions: dict[str, list[Checkpoint | DamagedCheckpoint]] = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from evercell.core.records import Lease, Run
-from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus
+from evercell.core.statuses import PAUSE, RunStatus
 from evercell.engine.leasing import is_live
 from evercell.engine.workspace import Workspace
 
@@ -61,7 +61,7 @@ def standings_of(workspace: Workspace, runs: Sequence[Run]) -> list[Standing]:
 def _standing(workspace: Workspace, run: Run, lease: Lease | None) -> Standing:
     if lease is None or not is_live(workspace, lease):
         return _left_standing(workspace, run)
-    if _has_step_under_way(workspace, run):
+    if workspace.store.steps.is_under_way(run.id):
         return Standing(str(RunStatus.RUNNING), KernelState.ATTACHED)
     return Standing(_resting_word(workspace, run), KernelState.ATTACHED)
 
@@ -74,10 +74,6 @@ def _left_standing(workspace: Workspace, run: Run) -> Standing:
         run.id
     ).status  # its kernel may have left in good order since the run was read
     return Standing("interrupted", KernelState.GONE) if now is run.status else Standing(str(now))
-
-
-def _has_step_under_way(workspace: Workspace, run: Run) -> bool:
-    return any(a.status is AttemptStatus.RUNNING for a in workspace.store.steps.attempts(run.id))
 
 
 def _resting_word(workspace: Workspace, run: Run) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from evercell.core.clock import utc_text
+from evercell.core.clock import local_text
 from evercell.core.errors import StateError, StepNotFound, StoreError
 from evercell.core.faults import reach
 from evercell.core.records import Checkpoint, Lease
@@ -50,7 +50,7 @@ def take_up_left(workspace: Workspace, lease: Lease, tell: Callable[[str], None]
         if _is_next(workspace, aside):
             take_up(workspace, lease, aside)
             tell(
-                f"step {aside.draft.step} had completed at {utc_text(aside.completed_at)} while the store was away; "
+                f"step {aside.draft.step} had completed at {local_text(aside.completed_at)} while the store was away; "
                 "it is in the run now"
             )
         else:
@@ -70,7 +70,7 @@ def _supersede(path: Path, aside: Aside, tell: Callable[[str], None]) -> None:
     left = path.with_name(path.name + _SUPERSEDED)
     path.rename(left)
     tell(
-        f"step {aside.draft.step} had completed at {utc_text(aside.completed_at)} while the store was away, but the "
+        f"step {aside.draft.step} had completed at {local_text(aside.completed_at)} while the store was away, but the "
         f"run has gone on without it since; what it made is in {left}, which you may remove"
     )
 

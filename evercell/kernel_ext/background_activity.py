@@ -11,6 +11,9 @@ from evercell.kernel_ext.wrapper import Wrapper
 
 _COMMS = ("comm_open", "comm_msg", "comm_close")
 
+OURS = "evercell"
+"""The target of the comm over which pages are told how the notebook stands."""
+
 _HARMLESS = frozenset(
     {
         "ipykernel",
@@ -70,6 +73,8 @@ class BackgroundActivity:
 
     def _counting(self, handler: Any) -> Any:
         def handle(*args: Any, **kwargs: Any) -> Any:
+            if self._is_ours(args):
+                return handler(*args, **kwargs)
             self._comms += 1
             self.before_message()
             try:
@@ -78,6 +83,12 @@ class BackgroundActivity:
                 self.after_message()
 
         return handle
+
+    def _is_ours(self, arguments: tuple[Any, ...]) -> bool:
+        """Whether a message is of the front end's extension, which changes no variable."""
+        content = arguments[-1].get("content", {}) if arguments and isinstance(arguments[-1], dict) else {}
+        comm = self._kernel.comm_manager.comms.get(content.get("comm_id"))
+        return bool(getattr(comm, "target_name", content.get("target_name")) == OURS)
 
     def _has_threads(self) -> bool:
         return any(

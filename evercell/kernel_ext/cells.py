@@ -86,6 +86,11 @@ class CellRunner:
         """Say something at the next cell, since no cell runs now that it could be said at."""
         self._untold.append(text)
 
+    @property
+    def is_inside_cell(self) -> bool:
+        """Whether a cell runs."""
+        return self._inside_cell
+
     def note_loading_cell(self) -> None:
         """The cell that loads us began without us. What else it does counts as what a cell does: run again,
         the same imports must not look like changed ones.

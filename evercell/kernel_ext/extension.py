@@ -22,6 +22,7 @@ from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.cells import CellRunner
 from evercell.kernel_ext.configuration import configured_in
+from evercell.kernel_ext.front_end import FrontEnd
 from evercell.kernel_ext.magic_help import MagicHelp
 from evercell.kernel_ext.notebook import identify_notebook
 from evercell.kernel_ext.repeated_loading import RepeatedLoading
@@ -47,6 +48,7 @@ class Extension:
         self.runner = CellRunner(shell, session, background)
         registration = Registration(shell, session)
         self.run_setup = registration.run_setup
+        self.front_end = FrontEnd(shell, session, is_busy=lambda: self.runner.is_inside_cell)
         with ExitStack() as installed:
             background.install()
             installed.callback(background.uninstall)
@@ -60,6 +62,8 @@ class Extension:
             repeated = RepeatedLoading(shell, lambda: print(f"evercell: {line(greeting(session))}"))  # noqa: T201
             repeated.install()
             installed.callback(repeated.uninstall)
+            self.front_end.install()
+            installed.callback(self.front_end.uninstall)
             atexit.register(self.close)
             installed.callback(atexit.unregister, self.close)
             self._installed = installed.pop_all()
@@ -76,6 +80,7 @@ class Extension:
         """
         if os.getpid() != self._process:
             return
+        self.front_end.stop()
         self.session.namespace.stop_loading()
         with self.workspace.store.outages.nobody_waits(busy=1):
             with suppress(EvercellError):  # lost to another session: its run is not ours to change

@@ -43,6 +43,11 @@ def wake_loop(kernel: Any) -> None:
         loop.call_soon_threadsafe(bool)
 
 
+def loop_of(kernel: Any) -> Any:
+    """The loop of the kernel's main thread (Tornado's). Otherwise, None: pages ask for nothing to be done there."""
+    return getattr(kernel, "io_loop", None)
+
+
 class UnsentText:
     """The kernel's two streams, and whether they were written to since this was made.
 
@@ -80,7 +85,11 @@ def answer_beside_the_cell(widget: Any) -> None:
     ipykernel 7 sends the messages of a widget to the shell that it was made in. 6 has no such routing (see
     `deliver_widget_messages`). Otherwise: the click is heard by an ``await`` cell, or when the cell has ended.
     """
-    comm: Any = getattr(widget, "comm", None)
+    hear_beside_the_cell(getattr(widget, "comm", None))
+
+
+def hear_beside_the_cell(comm: Any) -> None:
+    """The same for a comm of our own."""
     if hasattr(comm, "_reply_subshell_for"):
         comm._reply_subshell_for = _where_it_came_from
 

@@ -8,7 +8,7 @@ from typing import Any
 from ipykernel.kernelapp import IPKernelApp
 
 from evercell.core.errors import EvercellError
-from evercell.kernel_ext.extension import EXTENSION, attach
+from evercell.kernel_ext.extension import EXTENSION, Extension, attach
 from evercell.kernel_ext.self_resume import resume_by_itself
 
 RUNNER = "EVERCELL_RUNNER"
@@ -33,6 +33,11 @@ def load(shell: Any) -> None:
     except EvercellError as error:
         _tell_at_first_cell(shell, f"evercell: not loaded. {error}\n%load_ext evercell tries again.")
         return
+    _resume(extension)
+    extension.front_end.run_found = lambda: _resume(extension)
+
+
+def _resume(extension: Extension) -> None:
     if text := resume_by_itself(extension):
         extension.runner.tell_at_next_cell(text)
 

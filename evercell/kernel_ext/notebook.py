@@ -60,6 +60,16 @@ def notebook_path(user_ns: Mapping[str, Any], environ: Mapping[str, str] = os.en
     return None
 
 
+def path_on_page(known: str | None, shown: str) -> str | None:
+    """The notebook's absolute path by now. ``shown``: on its page, as its server calls it, below a root that
+    is found above the path that was ``known``.
+    """
+    if known is None or not shown or os.environ.get("EVERCELL_NOTEBOOK"):
+        return known
+    below = Path(shown.lstrip("/"))
+    return next((str(p / below) for p in Path(known).parents if (p / below).is_file()), known)
+
+
 def kernel_id() -> str | None:
     """The id that a Jupyter server gave this kernel, and gives it again when it is restarted."""
     try:

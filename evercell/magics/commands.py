@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evercell.core.errors import UsageError
 from evercell.core.text import one_line, printable
@@ -20,10 +20,14 @@ from evercell.engine.plain_cells import place_in_words, step_before
 from evercell.engine.session import Session
 from evercell.engine.settings import list_settings
 from evercell.engine.unfinished import stopped_steps
-from evercell.views.listings import overview, runs_view, steps_view, variables_view
+from evercell.views.listings import overview, runs_view, steps_view
 from evercell.views.settings import settings_view
 from evercell.views.table import Table
 from evercell.widgets.inbox import show_pending
+
+if TYPE_CHECKING:  # what draws is imported when the first picture is asked for
+    from evercell.views.picture import Picture
+    from evercell.widgets.live_timeline import LiveTimeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,23 +201,45 @@ def config() -> Table:
     return settings_view(list_settings(_notebook_for("config").session.workspace.settings))
 
 
-def runs(*, all: bool = False, limit: int = 50) -> Table:
-    """The runs of this notebook (or of every one) as a tree, the newest first."""
+def runs(*, all: bool = False, tree: bool = False, limit: int = 50) -> Table | Picture:
+    """The runs of this notebook (or of every one) as a tree, the newest first; ``tree``: as a picture."""
     session = _notebook_for("runs").session
     rows = list_runs(session.workspace, notebook=None if all else session.notebook.path, limit=limit)
-    return runs_view(run_tree(rows), here=session.run.id if session.run else None)
+    here = session.run.id if session.run else None
+    if tree:
+        from evercell.engine.run_graph import run_graph
+        from evercell.views.tree_picture import tree_picture
+
+        return tree_picture(run_graph(session.workspace, rows), here=here)
+    return runs_view(run_tree(rows), here=here)
 
 
-def steps(run: str | None = None) -> Table:
-    """The steps of this run (or of ``run``): status, attempts, versions, time."""
+def steps(run: str | None = None, *, calls: bool = False) -> Table:
+    """The steps of this run (or of ``run``): status, attempts, versions, time; ``calls``: their durable calls."""
     session = _notebook_for("steps").session
     found = session.store.runs.find(run) if run else session.require_run()
+    if calls:
+        from evercell.engine.timeline import read_timeline
+        from evercell.views.call_lists import calls_view
+
+        return calls_view(read_timeline(session.workspace, found))
     return steps_view(run_row(session.workspace, found), list_steps(session.workspace, found))
 
 
-def inspect(step: str | None = None) -> Table:
+def timeline(run: str | None = None) -> LiveTimeline:
+    """When the steps of this run (or of ``run``) and their calls ran, were replayed, failed or waited."""
+    from evercell.widgets.live_timeline import LiveTimeline
+
+    session = _notebook_for("timeline").session
+    found = session.store.runs.find(run) if run else session.require_run()
+    return LiveTimeline(session.workspace, found.id, session.watchers)
+
+
+def inspect(step: str | None = None) -> Picture:
     """The variables as of ``STEP``, ``STEP@1`` or ``RUN@STEP``: type, size, who changed them last, kept or why not."""
+    from evercell.views.state_picture import state_picture
+
     session = _notebook_for("inspect").session
     run, checkpoint = locate(session, step)
     rows = inspect_checkpoint(session.workspace, checkpoint)
-    return variables_view(f"Run {run.name}, as {place_in_words(session.store, checkpoint.id)}", rows)
+    return state_picture(f"Run {run.name}, as {place_in_words(session.store, checkpoint.id)}", rows)

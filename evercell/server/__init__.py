@@ -10,7 +10,9 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
+    from evercell.server.api import api_routes
     from evercell.server.handlers import routes
 
-    server.web_app.add_handlers(".*$", routes(server.web_app.settings["base_url"]))
+    base_url = server.web_app.settings["base_url"]
+    server.web_app.add_handlers(".*$", [*routes(base_url), *api_routes(base_url)])
     server.log.info("evercell: the inbox is at %severcell", server.web_app.settings["base_url"])

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
@@ -18,108 +12,74 @@ from tornado import web
 
 from evercell.core.approvals import Approval
 from evercell.core.errors import ApprovalNotFound, EvercellError
-from evercell.core.text import printable
+from evercell.core.found import Found
 from evercell.engine.approvals.deciding import answer, settled
-from evercell.engine.holder import this_user
-from evercell.engine.listing import RunRow, list_approvals, list_steps, run_row
-from evercell.engine.settings import resolve_settings
-from evercell.engine.workspace import Workspace, open_workspace
-from evercell.server.fields import PREFIX, values_in
-from evercell.views.approval_card import details_html, outcome_text, terms_text
+from evercell.engine.listing import ApprovalRow, list_approvals
+from evercell.engine.overview import RunSummary, summarise_runs
+from evercell.server.fields import values_in
+from evercell.server.page import FILES, STATIC, Page
+from evercell.server.run_pages import JournalHandler, OutputHandler, RunHandler, StepHandler
+from evercell.views.approval_card import details_html
 from evercell.views.form_fields import fields_of
-from evercell.views.listings import steps_view
-from evercell.views.quantities import ago_text
-from evercell.views.table import Table
-from evercell.views.timeline import timeline_view
 
-T = TypeVar("T")
-
-_WORKSPACE = "evercell_workspace"
-_ANONYMOUS = re.compile(r"[0-9a-f]{32}")
-_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; "
-    "frame-src 'self'; frame-ancestors 'self'"
-)
-
-
-def _shown(value: Any) -> Any:
-    """Every value that a page shows goes through here; what is HTML already was made by us."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-_pages = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=select_autoescape(default=True),
-    finalize=_shown,
-)
-_pages.globals.update(ago=ago_text, outcome=outcome_text, terms=terms_text, prefix=PREFIX)
+MOST_RUNS = 50
+"""Runs on one page."""
 
 
 def routes(base_url: str) -> list[tuple[str, type[JupyterHandler]]]:
     """What the server adds to its own handlers."""
     home = url_path_join(base_url, "evercell")
     return [
-        (rf"{home}/?", InboxHandler),
+        (rf"{home}/?", HomeHandler),
+        (rf"{home}/static/({'|'.join(FILES)})".replace(".", r"\."), FileHandler),
         (rf"{home}/approvals/([a-z0-9]+)", ApprovalHandler),
         (rf"{home}/runs/([^/]+)", RunHandler),
+        (rf"{home}/runs/([^/]+)/journal", JournalHandler),
+        (rf"{home}/runs/([^/]+)/steps/([^/]+)", StepHandler),
+        (rf"{home}/runs/([^/]+)/steps/([^/]+)/output", OutputHandler),
     ]
 
 
-class _Page(JupyterHandler):
-    """A page of ours: for those that the server knows, with nothing on it that could run."""
-
-    auth_resource = "evercell"
-
-    @property
-    def content_security_policy(self) -> str:
-        return _POLICY
-
-    @property
-    def workspace(self) -> Workspace:
-        """The server's own store, opened at the first page."""
-        if _WORKSPACE not in self.settings:
-            self.settings[_WORKSPACE] = open_workspace(resolve_settings())
-        opened: Workspace = self.settings[_WORKSPACE]
-        return opened
-
-    @property
-    def person(self) -> str:
-        """Who looks on. A server of one person, entered with its token, belongs to whoever started it."""
-        name = str(self.current_user.username)
-        return this_user() if _ANONYMOUS.fullmatch(name) else name
-
-    async def work(self, function: Callable[[], T]) -> T:
-        """Look into the store without holding up the server's other pages."""
-        return await asyncio.to_thread(function)
-
-    def show(self, template: str, *, status: int = 200, **values: Any) -> None:
-        self.set_status(status)
-        self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.set_header("Cache-Control", "no-store")
-        home = url_path_join(self.base_url, "evercell")
-        self.finish(_pages.get_template(template).render(home=home, person=self.person, **values))
-
-    def show_error(self, error: EvercellError) -> None:
-        self.show("error.html", status=404 if isinstance(error, LookupError) else 500, error=error)
-
-
-class InboxHandler(_Page):
-    """What waits for approval."""
+class HomeHandler(Page):
+    """What waits for an answer, and all runs."""
 
     @web.authenticated
     @authorized
     async def get(self) -> None:
-        """The list; it loads itself again every few seconds."""
+        """The newest runs; ``all``: every one."""
+        limit = None if self.get_argument("all", "") else MOST_RUNS
+
+        def look() -> tuple[Found[ApprovalRow], Found[RunSummary]]:
+            pending = list_approvals(self.workspace)
+            return pending, summarise_runs(self.workspace, pending, limit=limit)
 
         try:
-            rows = await self.work(lambda: list_approvals(self.workspace))
+            pending, runs = await self.work(look)
         except EvercellError as error:
             self.show_error(error)
             return
-        self.show("inbox.html", rows=rows)
+        shown = [(s.row.run.id, s.row.run.updated_at, str(s.row.standing), s.completed, s.step) for s in runs]
+        damage = [str(error) for error in (*pending.damaged, *runs.damaged)]
+        if self.is_known("home", shown, [row.approval.id for row in pending], damage, self.person, limit):
+            return
+        is_cut = limit is not None and len(runs) == limit
+        self.show("home.html", pending=pending, runs=runs, damage=damage, is_cut=is_cut, limit=limit)
 
 
-class ApprovalHandler(_Page):
+class FileHandler(Page):
+    """The style sheet and the script of our pages."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, name: str) -> None:
+        """One of them; its address carries its version."""
+        self.set_header("Content-Type", FILES[name])
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "private, max-age=86400")
+        self.finish((STATIC / name).read_bytes())
+
+
+class ApprovalHandler(Page):
     """One approval: what is asked, as it was shown in the notebook, and the form to answer with."""
 
     @web.authenticated
@@ -194,28 +154,3 @@ class ApprovalHandler(_Page):
             comment=comment,
             xsrf=Markup(self.xsrf_form_html()),  # noqa: S704  the server's own
         )
-
-
-class RunHandler(_Page):
-    """What happened in a run."""
-
-    @web.authenticated
-    @authorized
-    async def get(self, ref: str) -> None:
-        """Its steps and its journal."""
-
-        def look() -> tuple[RunRow, list[Table]]:
-            row = run_row(self.workspace, self.workspace.store.runs.find(ref))
-            steps = steps_view(row, list_steps(self.workspace, row.run))
-            return row, [
-                replace(steps, title=""),
-                timeline_view(self.workspace.store.journal.events(row.run.id)),
-            ]
-
-        try:
-            row, tables = await self.work(look)
-        except EvercellError as error:
-            self.show_error(error)
-            return
-        parts = [Markup(table._repr_html_()) for table in tables]  # noqa: S704  escaped there
-        self.show("run.html", row=row, tables=parts)

@@ -37,6 +37,7 @@ from evercell.state.content.signing import Signer, find_key, load_key
 from evercell.state.namespace import Namespace, Restored
 from evercell.state.pickling.values import Values
 from evercell.state.proxies.placeholder import Missing, summarise
+from evercell.state.typerules.secrets import holds_secret_of_environment, is_secret_name
 
 __all__ = [
     "CellPlan",
@@ -53,8 +54,10 @@ __all__ = [
     "cell_key",
     "content_digests",
     "find_key",
+    "holds_secret_of_environment",
     "index_digests",
     "is_definition_node",
+    "is_secret_name",
     "join",
     "load_key",
     "read_content",

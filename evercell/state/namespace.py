@@ -68,6 +68,10 @@ class Namespace:
         """
         return self._tracker.plan(source, label=label)
 
+    def foresee(self, source: str, *, label: str | None = None) -> CellPlan:
+        """The same where the cell is not about to run: nothing is loaded, looked at or noted for it."""
+        return self._tracker.foresee(source, label=label)
+
     def observe(self, plan: CellPlan, *, label: str, completed: bool = True) -> None:
         """Note what a cell that ran made, changed and deleted. A cell that failed salts its provenance."""
         self._tracker.observe(plan, label=label, completed=completed)

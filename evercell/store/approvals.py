@@ -19,7 +19,7 @@ from evercell.core.approvals import (
     vote_from_json,
     vote_to_json,
 )
-from evercell.core.clock import utc_text
+from evercell.core.clock import local_text
 from evercell.core.errors import AlreadyDecided, ApprovalNotFound, RowDamaged
 from evercell.core.found import Found
 from evercell.core.ids import ID_LENGTH
@@ -197,7 +197,7 @@ def already_decided(approval: Approval) -> AlreadyDecided:
     assert decision is not None
     return AlreadyDecided(
         f"{approval.title!r} was decided already: {decision.choice}, by {decision.by} "
-        f"on {utc_text(decision.at)} ({decision.via}).",
+        f"on {local_text(decision.at)} ({decision.via}).",
         hint="The first answer counts. What follows from it is the notebook's to say.",
     )
 

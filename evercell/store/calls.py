@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
+from sqlalchemy.engine.default import DefaultDialect
 
 from evercell.core.chunks import Blob, Supply, blob_from_json, blob_to_json
 from evercell.core.errors import LeaseLost, UsageError
@@ -18,7 +20,7 @@ from evercell.store.outages import asks_again
 from evercell.store.packs import PackWriter
 from evercell.store.prepared import Prepared, insert_into
 from evercell.store.rows import raw, read_each, row_of
-from evercell.store.schema import calls, heartbeats, leases
+from evercell.store.schema import JsonText, Moment, calls, heartbeats, leases
 
 _KEY = (calls.c.run_id, calls.c.step, calls.c.step_key, calls.c.key)
 
@@ -46,6 +48,13 @@ _CALLS = sa.select(*raw(calls)).where(
     calls.c.step == sa.bindparam("step"),
     calls.c.step_key == sa.bindparam("step_key"),
 )
+
+
+_LISTED = sa.select(
+    *raw(calls, [c for c in calls.c if c.name not in ("arguments", "value", "mac", "undo")]),
+    sa.func.length(calls.c.value).label("value_size"),
+)
+_TRIES, _ENDED_AT, _NO_DIALECT = JsonText(), Moment(), DefaultDialect()
 
 
 @asks_again
@@ -124,6 +133,27 @@ class Calls:
         with self._database.reading() as connection:
             return dict(_read_tries(row) for row in connection.execute(query).all())
 
+    def listed(self, run_id: str, *, step: str | None = None, limit: int | None = None) -> Found[Call]:
+        """The calls of a run (of one step), with their tries, as they ended; of their values only the sizes.
+
+        With a ``limit`` the newest ones.
+        """
+        query = _LISTED.where(calls.c.run_id == run_id)
+        if step is not None:
+            query = query.where(calls.c.step == step)
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                query.order_by(sa.type_coerce(calls.c.ended_at, sa.BigInteger).desc()).limit(limit)
+            ).all()
+        return read_each(reversed(rows), read_listed_call)
+
+    def extent(self, run_id: str) -> tuple[int, int]:
+        """How many calls a run has, and when the newest ended (microseconds): another pair, another timeline."""
+        query = sa.select(sa.func.count(), sa.func.max(sa.type_coerce(calls.c.ended_at, sa.BigInteger)))
+        with self._database.reading() as connection:
+            count, newest = connection.execute(query.where(calls.c.run_id == run_id)).one()
+        return int(count), newest if isinstance(newest, int) else 0
+
     # -- heartbeats ------------------------------------------------------------------------------
 
     def record_heartbeat(self, lease: Lease, step: str, step_key: bytes, key: str, details: Any) -> None:
@@ -179,6 +209,49 @@ def _read_tries(row: Row[Any]) -> tuple[str, list[dict[str, Any]]]:
     if not all(isinstance(one, dict) for one in row.tries):
         raise TypeError("its tries are no list of JSON objects")
     return row.key, row.tries
+
+
+def read_listed_call(row: Any) -> Call:
+    """The record of a row without arguments, value and signature; of the value it has the size."""
+    run_id, step, step_key, key, position, name, ok, blob, tries, ended_at, size = row
+    if (
+        blob is None
+        and type(step) is type(key) is type(name) is str
+        and type(position) is int
+        and ok in (0, 1)
+    ):
+        # nearly always: checking each column by itself takes ten times as long, and there are thousands of rows
+        with suppress(ValueError, TypeError):
+            made = _TRIES.process_result_value(tries, _NO_DIALECT)
+            ended = _ENDED_AT.process_result_value(ended_at, _NO_DIALECT)
+            if ended is not None and type(made) is list and all(type(one) is dict for one in made):
+                value = Blob(int(size or 0))
+                return Call(
+                    run_id,
+                    step,
+                    bytes(step_key),
+                    key,
+                    position,
+                    name,
+                    b"",
+                    bool(ok),
+                    value,
+                    b"",
+                    tuple(made),
+                    ended,
+                )
+    return _read_listed(row, size)
+
+
+@row_of(calls)
+def _read_listed(row: Row[Any], size: Any) -> Call:
+    blob = blob_from_json(row.blob) if row.blob is not None else Blob(int(size or 0))
+    if not all(isinstance(one, dict) for one in row.tries):
+        raise TypeError("its tries are no list of JSON objects")
+    return Call(
+        row.run_id, row.step, row.step_key, row.key, row.position, row.name, b"", row.ok, Blob(blob.size), b"",
+        tuple(row.tries), row.ended_at,
+    )  # fmt: skip
 
 
 @row_of(calls)

@@ -115,6 +115,30 @@ class Checkpoints:
                 found |= {row[0]: _as_text(row[1]) for row in rows}
         return found
 
+    def steps_of(self, checkpoint_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """By id, the step that a checkpoint is of and its number in its run; of those that can be read."""
+        found: dict[str, tuple[str, int]] = {}
+        columns = [checkpoints.c.id, checkpoints.c.step, checkpoints.c.seq]
+        with self._database.reading() as connection:
+            query = sa.select(*raw(checkpoints, columns))
+            for start in range(0, len(checkpoint_ids), _AT_ONCE):
+                some = checkpoint_ids[start : start + _AT_ONCE]
+                rows = connection.execute(query.where(checkpoints.c.id.in_(some))).all()
+                found |= {row[0]: (row[1], row[2]) for row in read_each(rows, _read_place)}
+        return found
+
+    def counts(self, run_ids: Sequence[str]) -> dict[str, list[int]]:
+        """By run, the numbers of the checkpoints that its steps made when they executed, ascending."""
+        found: dict[str, list[int]] = {}
+        query = sa.select(*raw(checkpoints, [checkpoints.c.run_id, checkpoints.c.seq]))
+        with self._database.reading() as connection:
+            for start in range(0, len(run_ids), _AT_ONCE):
+                some = run_ids[start : start + _AT_ONCE]
+                here = query.where(checkpoints.c.run_id.in_(some), checkpoints.c.origin.is_(None))
+                for run_id, seq in connection.execute(here.order_by(checkpoints.c.run_id, checkpoints.c.seq)):
+                    found.setdefault(run_id, []).append(seq)
+        return found
+
     def ancestors(self, checkpoint_id: str) -> list[str]:
         """The checkpoint's id and those of its parents, newest first."""
         start = sa.select(checkpoints.c.id, checkpoints.c.parent, sa.literal(0).label("age"))
@@ -185,6 +209,11 @@ def _checkpoint_missing(row: Row[Any]) -> RowDamaged:
 def read_checkpoint(row: Row[Any], **columns: Any) -> Checkpoint:
     """The record of a row; ``columns`` stand for those that were not selected."""
     return checkpoint_of({**row._mapping, **columns})
+
+
+@row_of(checkpoints)
+def _read_place(row: Row[Any]) -> tuple[str, str, int]:
+    return row.id, row.step, row.seq
 
 
 def read_listed_checkpoint(row: Row[Any]) -> Checkpoint:

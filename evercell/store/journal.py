@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from evercell.core.clock import utc_text
+from evercell.core.clock import local_text
 from evercell.core.errors import JournalBroken, RowDamaged
 from evercell.core.found import Found
 from evercell.core.records import Event, EventKind, Json, Lease
@@ -52,6 +52,11 @@ class Journal:
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(events.c.seq).limit(limit)).all()
         return read_each(rows, _event)
+
+    def of_kinds(self, run_id: str, kinds: Collection[EventKind]) -> Found[Event]:
+        """The entries of some kinds, the oldest first."""
+        with self._database.reading() as connection:
+            return events_of(connection, run_id, kinds)
 
     def verify(self, run_id: str, *, after: Entry = BEGINNING) -> int:
         """The number of entries of a whole journal; raises `JournalBroken` naming the first bad one.
@@ -114,7 +119,7 @@ def verified_events(connection: Connection, run_id: str, *, after: Entry = BEGIN
             raise _broken(name, expected, f"is missing: entry {row.seq} follows")
         event = _whole_event(row, name, expected)
         if event.prev != prev:
-            raise _broken(name, expected, f"({event.kind} at {utc_text(event.at)}) was altered")
+            raise _broken(name, expected, f"({event.kind} at {local_text(event.at)}) was altered")
         yield event
         prev, expected = event.digest, expected + 1
     if expected - 1 != end.seq or prev != end.digest:
@@ -155,7 +160,7 @@ def _whole_event(row: Row[Any], run: str, expected: int | None = None) -> Event:
     except RowDamaged as error:
         raise _broken(run, seq, "cannot be read") from error
     if event.digest != _digest(event):
-        raise _broken(run, seq, f"({event.kind} at {utc_text(event.at)}) was altered")
+        raise _broken(run, seq, f"({event.kind} at {local_text(event.at)}) was altered")
     return event
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from evercell.core.clock import utc_text
+from evercell.core.clock import local_text
 from evercell.core.errors import LeaseHeld, LeaseLost, RowDamaged
 from evercell.core.records import EventKind, Holder, Lease
 from evercell.core.statuses import AttemptStatus
@@ -72,7 +72,7 @@ class Leases:
             if row is not None and row.expires_at > now and row.token != replacing:
                 raise LeaseHeld(
                     f"Run {transaction.row.name} is held by {row.owner}@{row.host}, process {row.pid}, "
-                    f"until {utc_text(row.expires_at)}.",
+                    f"until {local_text(row.expires_at)}.",
                     hint="Take over with %evercell takeover, or work in a run of your own with %branch.",
                 )
             lease = Lease(run_id, session_id, transaction.row.fence + 1, holder, now, now + ttl)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -265,6 +265,40 @@ class Steps:
         query = sa.select(*raw(steps)).where(steps.c.run_id == run_id).order_by(steps.c.position)
         with self._database.reading() as connection:
             return read_each(connection.execute(query).all(), read_step)
+
+    def progress(self, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """By run, how many of its steps completed at least once, and how many were attempted."""
+        is_done = sa.case((attempts.c.status == str(AttemptStatus.COMPLETED), attempts.c.step))
+        counts = [
+            attempts.c.run_id,
+            sa.func.count(is_done.distinct()),
+            sa.func.count(attempts.c.step.distinct()),
+        ]
+        query = sa.select(*counts).where(attempts.c.run_id.in_(run_ids)).group_by(attempts.c.run_id)
+        with self._database.reading() as connection:
+            return {run_id: (done, begun) for run_id, done, begun in connection.execute(query)}
+
+    def newest(self, run_ids: Sequence[str]) -> dict[str, Attempt]:
+        """By run, the attempt that began last; of those that can be read."""
+        begun = sa.type_coerce(attempts.c.started_at, sa.BigInteger)
+        last = (
+            sa.select(attempts.c.run_id, sa.func.max(begun).label("begun"))
+            .where(attempts.c.run_id.in_(run_ids))
+            .group_by(attempts.c.run_id)
+            .subquery()
+        )
+        query = sa.select(*raw(attempts)).join(
+            last, (attempts.c.run_id == last.c.run_id) & (begun == last.c.begun)
+        )
+        with self._database.reading() as connection:
+            found = read_each(connection.execute(query).all(), read_attempt)
+        return {attempt.run_id: attempt for attempt in found}
+
+    def is_under_way(self, run_id: str) -> bool:
+        """Whether an attempt at a step of the run began and has not ended."""
+        running = (attempts.c.run_id == run_id) & (attempts.c.status == str(AttemptStatus.RUNNING))
+        with self._database.reading() as connection:
+            return connection.execute(sa.select(attempts.c.id).where(running).limit(1)).first() is not None
 
     def attempts(self, run_id: str, *, step: str | None = None) -> Found[Attempt]:
         """The attempts of a run (at one step), oldest first."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evercell.core.approvals import Approval
-from evercell.core.clock import utc_text
+from evercell.core.clock import local_text
 from evercell.core.text import one_line
 from evercell.engine.approvals.deciding import where_to_answer
 from evercell.views.form_fields import fields_of
@@ -101,7 +101,7 @@ def terms_text(approval: Approval) -> str:
         return ""
     question = approval.question
     deadline = (
-        f"until {utc_text(approval.deadline_at)} (then: {question.on_timeout})"
+        f"until {local_text(approval.deadline_at)} (then: {question.on_timeout})"
         if approval.deadline_at
         else ""
     )
@@ -136,7 +136,9 @@ def outcome_text(approval: Approval) -> str:
     if decision is None:
         return "pending"
     comment = f": {decision.comment}" if decision.comment else ""
-    return one_line(f"{decision.choice} by {decision.by}, {utc_text(decision.at)} ({decision.via}){comment}")
+    return one_line(
+        f"{decision.choice} by {decision.by}, {local_text(decision.at)} ({decision.via}){comment}"
+    )
 
 
 def _fields_html(approval: Approval) -> str:

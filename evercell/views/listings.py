@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evercell.core.clock import utc_text
+from evercell.core.clock import local_text
 from evercell.core.found import Found
 from evercell.core.vocabulary import MAGICS
 from evercell.engine.inspection import VariableRow
@@ -86,7 +86,7 @@ def approvals_view(rows: Sequence[ApprovalRow]) -> Table:
             row.approval.step,
             row.approval.title,
             ago_text(row.approval.asked_at),
-            utc_text(row.approval.deadline_at) if row.approval.deadline_at else "",
+            local_text(row.approval.deadline_at) if row.approval.deadline_at else "",
             ", ".join(row.approval.question.approvers or ()),
             outcome_text(row.approval),
         )

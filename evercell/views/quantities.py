@@ -17,6 +17,13 @@ def ago_text(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}"
 
 
+def moment_text(moment: datetime) -> str:
+    """How a moment is shown to people: by the clock on the wall, without the day where that is today's."""
+    here = moment.astimezone()
+    time = f"{here:%H:%M:%S}"
+    return time if here.date() == system_clock().astimezone().date() else f"{here:%Y-%m-%d} {time}"
+
+
 def duration_text(seconds: float) -> str:
     """``12 ms``, ``3.4 s``, ``2 min 5 s``, ``3 h 20 min``."""
     if seconds < 1:

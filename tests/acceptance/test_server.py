@@ -13,13 +13,17 @@ import requests
 
 import evercell
 from evercell.core.approvals import Approval
+from evercell.core.records import NewRun
 from evercell.engine.approvals.deciding import answer, waiting_for
+from evercell.engine.calls.suspension import Suspended
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import open_workspace
 from evercell.testing import Durable, SetClock
 from tests.conftest import isolated_home
 from tests.servers import TOKEN, jupyter_server
+from tests.unit.sessions import Notebook
 
+RED = "\x1b[31m"
 EVIL = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
 
 
@@ -147,8 +151,12 @@ def test_what_is_shown_cannot_run(address: str, durable: Durable, person: reques
     for path in ("/evercell", f"/evercell/approvals/{asked.id}", f"/evercell/runs/{durable.run.name}"):
         page = person.get(address + path, timeout=20)
         assert "<script>" not in page.text and 'onerror="' not in page.text
+        scripts = re.findall(r"<script[^>]*>[^<]*</script>", page.text)
+        assert scripts == re.findall(
+            r'<script defer src="/evercell/static/evercell\.js\?v=\w+"></script>', page.text
+        )
         policy = page.headers["Content-Security-Policy"]
-        assert "default-src 'none'" in policy and "script-src" not in policy
+        assert "default-src 'none'" in policy and "script-src 'self';" in policy
     assert 'sandbox=""' in person.get(f"{address}/evercell/approvals/{asked.id}", timeout=20).text
 
 
@@ -182,13 +190,15 @@ def test_what_does_not_exist_and_what_is_too_long(
     assert durable.workspace.store.approvals.find(asked.id).decision is None
 
 
-def test_a_runs_timeline_tells_what_happened(
+def test_a_runs_journal_tells_in_words_what_happened(
     address: str, durable: Durable, person: requests.Session
 ) -> None:
     asked = ask(durable)
     answer(durable.workspace, asked.id, "Reject", by="ann", via="command line", comment="no")
-    page = person.get(f"{address}/evercell/runs/{durable.run.name}", timeout=20).text
-    assert "approval.asked" in page and "approval.decided" in page and "choice=Reject" in page
+    page = person.get(f"{address}/evercell/runs/{durable.run.name}/journal", timeout=20).text
+    assert re.search(r"step s\d+ asked: Send\?", page) and "ann answered Reject (command line): no" in page
+    before, _, _ = page.partition("<details>")
+    assert asked.digest.hex() in page and asked.digest.hex() not in before, "behind a detail"
 
 
 def test_two_hundred_pending_approvals_are_one_page(
@@ -197,7 +207,7 @@ def test_two_hundred_pending_approvals_are_one_page(
     for _ in range(200):
         ask(durable)
     page = person.get(f"{address}/evercell", timeout=20)
-    assert page.text.count(durable.run.name) == 200
+    assert page.text.count(f">{durable.run.name}</a>, step") == 200
 
 
 def test_the_key_of_the_server_is_not_needed(durable: Durable) -> None:
@@ -206,3 +216,93 @@ def test_the_key_of_the_server_is_not_needed(durable: Durable) -> None:
     without = dataclasses.replace(durable.workspace.settings, key_path=Path("/nowhere/key"))
     with open_workspace(without) as workspace:
         assert answer(workspace, asked.id, "Approve", by="ann", via="web page").approved
+
+
+# -- runs ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def notebook(durable: Durable) -> Iterator[Notebook]:
+    """A notebook on a run of its own."""
+    run = durable.workspace.store.runs.create(NewRun(notebook=f"/w/{EVIL}.ipynb", created_by=EVIL))
+    made = Notebook(durable.workspace, run.id)
+    yield made
+    made.session.detach()
+
+
+def page_of(person: requests.Session, url: str) -> str:
+    page = person.get(url, timeout=60)
+    assert page.status_code == 200, page.text
+    assert "<script>" not in page.text and "<img src=x" not in page.text
+    return page.text
+
+
+def test_runs_are_listed_with_status_progress_and_who_is_asked(
+    address: str, notebook: Notebook, person: requests.Session
+) -> None:
+    run = notebook.session.workspace.store.runs.find
+    notebook.step("load", "x = 1")
+    notebook.plain("import evercell")
+    with pytest.raises(Suspended):
+        notebook.step("ask", "evercell.approve('Send 3 mails?', approvers=['ann', 'bob'])")
+    found = run(notebook.session.require_run().id)
+    (row,) = re.findall(rf'<tr id="r-{found.id}">.*?</tr>', page_of(person, f"{address}/evercell"), re.DOTALL)
+    for part in ("running", "1 of 2 steps", "at ask", "ann or bob", "script&gt;&lt;img src=x"):
+        assert part in row, part
+    shown = page_of(person, f"{address}/evercell/runs/{found.id}")
+    assert "waits for ann or bob: Send 3 mails?" in shown and "1 of 2 steps completed" in shown
+
+
+def test_a_page_that_did_not_change_is_not_sent_again(
+    address: str, notebook: Notebook, person: requests.Session
+) -> None:
+    notebook.step("load", "x = 1")
+    for url in (f"{address}/evercell", f"{address}/evercell/runs/{notebook.session.require_run().id}"):
+        first = person.get(url, timeout=20)
+        again = person.get(url, headers={"If-None-Match": first.headers["Etag"]}, timeout=20)
+        assert (again.status_code, again.content) == (304, b"")
+        notebook.step(f"more-{len(url)}", "y = 2")
+        changed = person.get(url, headers={"If-None-Match": first.headers["Etag"]}, timeout=20)
+        assert changed.status_code == 200 and changed.text != first.text
+
+
+def test_a_steps_page_shows_what_it_showed_its_calls_and_its_source(
+    address: str, notebook: Notebook, person: requests.Session
+) -> None:
+    notebook.plain(
+        "import evercell\n@evercell.step\ndef ask(n):\n    if n == 2: raise OSError('gone')\n    return n * n"
+    )
+    notebook.step("loop", f"print({f'{RED}red {EVIL}'!r})\n[ask(n) for n in range(3)]")
+    base = f"{address}/evercell/runs/{notebook.session.require_run().id}/steps"
+    page = page_of(person, f"{base}/loop")
+    for part in ("red &lt;script&gt;", "ask(1)", "OSError: gone", "failed"):
+        assert part in page, part
+    assert "\x1b" not in page and "[31m" not in page
+    missing = person.get(f"{base}/nothing", timeout=20)
+    assert missing.status_code == 404 and "no step" in missing.text
+
+
+def test_an_output_of_fifty_megabytes_breaks_no_page(
+    address: str, notebook: Notebook, person: requests.Session
+) -> None:
+    notebook.step("huge", "print('begin\\n' + ('y' * 99 + '\\n') * 500_000 + 'end')\nprint('last')")
+    run = notebook.session.require_run().id
+    page = page_of(person, f"{address}/evercell/runs/{run}/steps/huge")
+    assert len(page) < 100_000
+    assert (
+        "begin" in page
+        and "last" in page
+        and re.search(r"49,9\d\d,\d\d\d characters are left out here", page)
+    )
+    assert len(page_of(person, f"{address}/evercell/runs/{run}")) < 20_000
+    text = person.get(f"{address}/evercell/runs/{run}/steps/huge/output", timeout=60)
+    assert text.headers["Content-Type"].startswith("text/plain") and len(text.content) > 50_000_000
+
+
+def test_a_run_that_has_no_steps_yet_or_ones_that_nobody_asked_for(
+    address: str, durable: Durable, person: requests.Session
+) -> None:
+    url = f"{address}/evercell/runs/{durable.run.id}"
+    assert "No step yet" in page_of(person, url)
+    assert "No step yet" in page_of(person, f"{url}?from=5&to=x&state=%3Cb%3E")
+    assert "the run was made" in page_of(person, f"{url}/journal")

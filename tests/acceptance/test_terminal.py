@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,7 @@ from tests.unit.test_views import COMMANDS, has_command
 
 EVERCELL = str(Path(sys.executable).with_name("evercell"))
 NAME = f"run{COMMANDS}!"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -73,7 +78,8 @@ def test_no_command_prints_what_a_terminal_obeys(command: Command, run: Run, wor
     (pending,) = waiting_for(workspace)
     said: dict[tuple[str, ...], subprocess.CompletedProcess[str]] = {}
     for words in [
-        ("runs",), ("runs", "--json"), ("show", run.id), ("show", run.id, "--json"), ("show", f"{run.id}@speak"),
+        ("runs",), ("runs", "--json"), ("show", run.id), ("show", run.id, "--json"), ("show", run.id, "--calls"),
+        ("timeline", run.id), ("show", f"{run.id}@speak"),
         ("show", f"{run.id}@speak", "--json"), ("inspect", run.id), ("inspect", run.id, "--json"), ("inbox",),
         ("inbox", "--all"), ("inbox", "--all", "--json"), ("send", run.id, f"go{COMMANDS}", '"x"'),
         ("send", run.id, f"go{COMMANDS}", '"x"'), ("approve", pending.id, "--comment", COMMANDS),
@@ -94,9 +100,10 @@ def test_no_command_prints_what_a_terminal_obeys(command: Command, run: Run, wor
     ]
 
 
-def in_a_terminal(*words: str) -> str:
+def in_a_terminal(*words: str, columns: int = 120) -> str:
     """What a command writes to a terminal."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     with os.fdopen(ours, "rb", buffering=0) as reading:
         process = subprocess.Popen([EVERCELL, *words], stdout=theirs, stderr=theirs, stdin=theirs)
         os.close(theirs)
@@ -125,3 +132,15 @@ def test_a_terminal_gets_colours_at_most(run: Run) -> None:
 def test_a_listing_in_a_pipe_is_not_wrapped(command: Command, run: Run) -> None:
     lines = command("inbox").stdout.splitlines()
     assert len(lines) == 2 and lines[0].split()[:4] == ["id", "run", "step", "title"]
+
+
+def test_names_of_runs_are_whole_in_a_terminal_of_80_columns(workspace: Workspace) -> None:
+    name = "weather-analysis-of-oslo-2026-12"
+    workspace.store.runs.create(
+        NewRun(notebook=f"/home/ann/{'long/' * 20}weather-analysis.ipynb", name=name, created_by="ann")
+    )
+    lines = in_a_terminal("runs", columns=80).replace("\r", "").splitlines()
+    assert any(line.startswith(f"{name} ") for line in lines), lines
+    assert len(lines) <= 3 and all(len(_COLOUR.sub("", line)) <= 80 for line in lines)
+    narrow = in_a_terminal("runs", columns=50)
+    assert name in narrow and "interrupted" in narrow

@@ -32,7 +32,7 @@ from evercell.engine.branching import create_branch
 from evercell.engine.settings import Settings
 from evercell.engine.verification import verify_store
 from evercell.engine.workspace import Workspace, open_workspace
-from evercell.views.timeline import timeline_view
+from evercell.views.journal import journal_view
 from tests.contract.test_verification import CALLS, cells_of, fill, flipped, unchecked
 from tests.unit.sessions import Notebook
 
@@ -271,7 +271,7 @@ def inspect(settings: Settings) -> Any:
 def journal(settings: Settings) -> Any:
     with open_workspace(settings) as workspace:
         run = workspace.store.runs.find("kernel-1")
-        timeline_view(workspace.store.journal.events(run.id))
+        journal_view(workspace.store.journal.events(run.id))
 
 
 def verify(settings: Settings) -> Any:

@@ -61,7 +61,7 @@ def store_of(text: str) -> Iterator[tuple[Workspace, str]]:
 
 def _as_typed(word: str) -> str:
     """No word but ours is an option."""
-    return word if word in ("--all", "--from", "--name", "--comment") else word.lstrip("-")
+    return word if word in ("--all", "--from", "--name", "--comment", "--calls") else word.lstrip("-")
 
 
 def invoke(*words: str) -> Result:
@@ -76,7 +76,8 @@ def test_no_command_prints_what_a_terminal_obeys_or_lets_a_text_make_lines(text:
     with store_of(text) as (workspace, run):
         (pending,) = waiting_for(workspace)
         commands: list[tuple[tuple[str, ...], int | None]] = [
-            (("runs",), 2), (("show", run), None), (("inspect", run), None), (("inbox",), 2), (("inbox", "--all"), 3),
+            (("runs",), 2), (("show", run), None), (("show", run, "--calls"), None), (("timeline", run), None),
+            (("inspect", run), None), (("inbox",), 2), (("inbox", "--all"), 3),
             (("send", run, text, "1"), 1), (("send", run, text, "1"), 1), (("verify", run), 1),
             (("approve", pending.id, "--comment", text), 1), (("approve", pending.id), 2),
             (("branch", run, "--from", "speak", "--name", f"b {text}"), 2), (("pause", run), 1),

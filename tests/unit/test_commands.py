@@ -162,12 +162,20 @@ def test_a_step_may_look_around_and_pause_its_run(notebook: Notebook) -> None:
 def test_what_a_command_returned_can_be_kept(notebook: Notebook, workspace: Workspace) -> None:
     notebook.step("one", "x = 1")
     notebook.plain(
-        "import evercell\noutcome, table = evercell.resume(), evercell.runs()\nfrom evercell import resume"
+        "import evercell\noutcome, table = evercell.resume(), evercell.runs()\nfrom evercell import resume\n"
+        "tree, timeline, state = evercell.runs(tree=True), evercell.timeline(), evercell.inspect()"
     )
+    before = [str(notebook[name]) for name in ("tree", "timeline", "state")]
     notebook.step("two", "y = 1")
     notebook.session.detach()
     again = Notebook(workspace, notebook.session.require_run().id)
     again.resume()
+    assert [str(again[name]).partition("\n")[0] for name in ("tree", "state")] == [
+        text.partition("\n")[0] for text in (before[0], before[2])
+    ]
+    assert "two" in str(again["timeline"]) and "<table" in again["timeline"]._repr_html_(), (
+        "kept as it looked"
+    )
     assert again["outcome"] == notebook["outcome"]
     assert str(again["table"]) == str(notebook["table"])
     assert again["resume"] is evercell.resume
@@ -208,7 +216,7 @@ def typed(line: str, *above: str) -> tuple[str, list[str]]:
         ("%branch --from plan --", "--", ["--name"]),
         ("%branch --name ", "", []),
         ("%evercell t", "t", ["takeover"]),
-        ("%runs -", "-", ["--all", "--limit"]),
+        ("%runs -", "-", ["--all", "--tree", "--limit"]),
         ("%runs --limit ", "", []),
         ("%resume nb-1 ", "", []),
         ("%inspect l", "l", ["load"]),

@@ -25,11 +25,11 @@ from evercell.engine.standing import Standing
 from evercell.magics.commands import Outcome
 from evercell.views.approval_card import approval_card, outcome_text
 from evercell.views.form_fields import fields_of
+from evercell.views.journal import event_text, journal_view
 from evercell.views.listings import approvals_view, overview, runs_view, steps_view
 from evercell.views.quantities import ago_text, duration_text, size_text
 from evercell.views.table import Table
 from evercell.views.text import display_width
-from evercell.views.timeline import timeline_view
 from evercell.widgets.approval_form import ApprovalForm
 from tests.unit.sessions import Notebook, workspace_in
 
@@ -141,7 +141,7 @@ def everything_shown(name: str = COMMANDS + EVIL) -> list[tuple[str, str]]:
         runs_view([row]),
         steps_view(row, [step]),
         approvals_view([ApprovalRow(a, name) for a in (asked, over)]),
-        timeline_view([event]),
+        journal_view([event]),
         Table(name, (name,), [(name,)], name),
     ]
     outcome = str(Outcome(name))
@@ -158,6 +158,28 @@ def test_no_view_lets_a_name_a_title_or_a_comment_run() -> None:
         assert not has_command(text) and not has_command(page)
         assert "<script" not in page and "<img src=x" not in page
         assert "script" in text
+
+
+@pytest.mark.parametrize("kind", EventKind)
+def test_every_entry_of_a_journal_is_told_in_words_whatever_its_data_is(kind: EventKind) -> None:
+    for data in ({}, {"step": 1, "from": "a", "to": None, "what": [], "attempt": {}, "calls": "x"}):
+        words = event_text(Event("r1", 1, NOW, kind, data, b"", b""))
+        assert words and str(kind) not in words and "digest" not in words
+
+
+def test_digests_of_a_journal_are_behind_a_detail() -> None:
+    data = {
+        "step": "fit",
+        "attempt": 2,
+        "calls": 30,
+        "calls_digest": "ab12",
+        "checkpoint": "c1",
+        "mac": "ff00",
+    }
+    view = journal_view([Event("r1", 7, NOW, EventKind.STEP_COMPLETED, data, b"", b"\x01" * 32)])
+    assert "step fit completed (attempt 2, 30 calls)" in str(view) and "ab12" not in str(view)
+    before, _, inside = view.page.partition("<details>")
+    assert "ab12" not in before and inside.index("</summary>") < inside.index("ab12")
 
 
 HOSTILE = st.text(

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from evercell.core.approvals import Approval, Question, Vote, question_digest
-from evercell.core.clock import utc_text
+from evercell.core.clock import local_text
 from evercell.core.errors import ApprovalTimeout
 from evercell.core.ids import new_id
 from evercell.engine.approvals.deciding import TIMEOUT, answer, settled
@@ -220,7 +220,7 @@ def _plain(value: Any) -> dict[str, Any]:
 def _decision(approval: Approval, vote: Vote) -> Decision:
     if vote.choice == TIMEOUT and vote.via == TIMEOUT:
         raise ApprovalTimeout(
-            f"Nobody decided {approval.title!r} by {utc_text(vote.at)}.",
+            f"Nobody decided {approval.title!r} by {local_text(vote.at)}.",
             hint="Give it more time (timeout=...), or say what follows then (on_timeout=...).",
         )
     return Decision(

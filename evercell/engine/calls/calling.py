@@ -17,6 +17,7 @@ from evercell.engine.calls.running_call import RunningCall
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.tracebacks import passes_on
 from evercell.engine.calls.tries import Describe, Tries
+from evercell.engine.calls.words import arguments_in_words
 
 Function = Callable[..., Any]
 
@@ -36,7 +37,7 @@ def call_sync(
     known = scope.find(identity)
     if known is not None:
         return known.get()
-    tries = Tries(policy)
+    tries = Tries(policy, arguments_in_words(function, args, kwargs))
     with _inside(scope, identity, policy) as call:
         for pause in tries:
             if pause:
@@ -67,7 +68,7 @@ async def call_async(
     known = scope.find(identity)
     if known is not None:
         return known.get()
-    tries = Tries(policy)
+    tries = Tries(policy, arguments_in_words(function, args, kwargs))
     with _inside(scope, identity, policy) as call:
         for pause in tries:
             if pause:

@@ -16,6 +16,7 @@ from evercell.engine.calls.policy import CallPolicy, Errors
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.tracebacks import passes_on
 from evercell.engine.calls.tries import Tries
+from evercell.engine.calls.words import arguments_in_words
 
 PATHS = (
     "chat.completions.create",
@@ -114,21 +115,22 @@ def _stream(
     known = scope.find(identity)
     if known is not None:
         return iter(known.get())
-    tries = Tries(policy)
+    words = arguments_in_words(method, args, kwargs)
+    tries = Tries(policy, words)
     for pause in tries:  # what fails before its first part is tried again
         time.sleep(pause)
         with tries.noted():
-            return _live(scope, identity, method(*args, **kwargs))
+            return _live(scope, identity, method(*args, **kwargs), words)
     raise tries.last_error
 
 
 @passes_on
-def _live(scope: CallScope, identity: CallIdentity, parts: Any) -> Iterator[Any]:
+def _live(scope: CallScope, identity: CallIdentity, parts: Any, words: str) -> Iterator[Any]:
     began, seen = time.perf_counter(), []
     for part in parts:
         seen.append(part)
         yield part
-    scope.log.record(identity, Result(seen), [_read(began, len(seen))])
+    scope.log.record(identity, Result(seen), [_read(began, len(seen), words)])
 
 
 @passes_on
@@ -140,11 +142,12 @@ async def _astream(
     known = scope.find(identity)
     if known is not None:
         return _again(known.get())
-    tries = Tries(policy)
+    words = arguments_in_words(method, args, kwargs)
+    tries = Tries(policy, words)
     for pause in tries:
         await asyncio.sleep(pause)
         with tries.noted():
-            return _alive(scope, identity, await method(*args, **kwargs))
+            return _alive(scope, identity, await method(*args, **kwargs), words)
     raise tries.last_error
 
 
@@ -154,14 +157,18 @@ async def _again(parts: list[Any]) -> AsyncIterator[Any]:
 
 
 @passes_on
-async def _alive(scope: CallScope, identity: CallIdentity, parts: Any) -> AsyncIterator[Any]:
+async def _alive(scope: CallScope, identity: CallIdentity, parts: Any, words: str) -> AsyncIterator[Any]:
     began, seen = time.perf_counter(), []
     async for part in parts:
         seen.append(part)
         yield part
-    scope.log.record(identity, Result(seen), [_read(began, len(seen))])
+    scope.log.record(identity, Result(seen), [_read(began, len(seen), words)])
 
 
-def _read(began: float, parts: int) -> dict[str, Any]:
+def _read(began: float, parts: int, words: str) -> dict[str, Any]:
     """The record of the try that was read to its end."""
-    return {"seconds": round(time.perf_counter() - began, 6), "error": None, "parts": parts}
+    seconds = time.perf_counter() - began
+    return {
+        "at": round(time.time() - seconds, 3), "seconds": round(seconds, 6), "error": None, "parts": parts,
+        "arguments": words, "result": f"a stream of {parts} parts",
+    }  # fmt: skip

@@ -7,7 +7,7 @@ import datetime
 import time
 from contextlib import AbstractContextManager, nullcontext
 
-from evercell.core.clock import clock_text, utc_text
+from evercell.core.clock import clock_text, local_text
 from evercell.core.errors import UsageError
 from evercell.engine.calls.blocking import refuse_in_coroutine
 from evercell.engine.calls.calling import call_sync
@@ -69,7 +69,7 @@ async def wait_until(deadline: datetime.datetime) -> None:
 
 def _grace_period(deadline: datetime.datetime) -> GracePeriod | None:
     scope = current_scope()
-    return GracePeriod(scope, utc_text(deadline)) if scope is not None else None
+    return GracePeriod(scope, local_text(deadline)) if scope is not None else None
 
 
 def _waiting(deadline: datetime.datetime) -> AbstractContextManager[None]:

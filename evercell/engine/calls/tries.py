@@ -10,6 +10,7 @@ from typing import Any
 
 from evercell.core.errors import LeaseLost, NonDeterminism, NotKept, StepTimeout
 from evercell.engine.calls.policy import CallPolicy
+from evercell.engine.calls.words import value_in_words
 
 Describe = Callable[[Any], dict[str, Any]]
 """What is stored of a result beside it: tokens, cost."""
@@ -42,8 +43,10 @@ class Tries:
     Iterating gives the seconds to wait before each.
     """
 
-    def __init__(self, policy: CallPolicy) -> None:
+    def __init__(self, policy: CallPolicy, arguments: str = "") -> None:
         self._policy = policy
+        self._arguments = arguments
+        """What was given, in words."""
         self._tries: list[Try] = []
 
     def __iter__(self) -> Iterator[float]:
@@ -82,6 +85,10 @@ class Tries:
     def records(self, value: Any = None, describe: Describe | None = None) -> list[dict[str, Any]]:
         """All tries as they are stored, the last one with what ``describe`` says of the value."""
         records = [tried.record() for tried in self._tries]
+        if self._arguments:
+            records[0]["arguments"] = self._arguments
+        if records[-1]["error"] is None:
+            records[-1]["result"] = value_in_words(value)
         if describe is not None:
             records[-1] |= describe(value)
         return records

@@ -65,6 +65,15 @@ class Tracker:
         find_changes(live.groups, [n for n in self.with_definitions(touched) if not live.groups.is_known(n)])
         return CellPlan(source, code, cell_key(code.digest, inputs), inputs, touched, sees_everything)
 
+    def foresee(self, source: str, *, label: str | None) -> CellPlan:
+        """See `Namespace.foresee`."""
+        live = self._live
+        code = analyse(source)
+        reached = self._reach(code.names, everything=code.dynamic)
+        known = {name for name in reached if name in live.origins}
+        inputs, sees_everything = self._inputs(code, known, label)
+        return CellPlan(source, code, cell_key(code.digest, inputs), inputs, frozenset(), sees_everything)
+
     def _look_everywhere(self) -> None:
         """Find what was changed by no cell: a widget's callback, a thread, a task."""
         live = self._live

@@ -15,6 +15,9 @@ from typing import Any
 from evercell.state.internals.standard_library import live_environment
 
 SECRET_WORD = re.compile(r"auth|key|token|secret|cookie|passw|credential", re.IGNORECASE)
+_COUNTED = re.compile(r"tokens|keys$|tokeni[sz]e|key_?points", re.IGNORECASE)
+"""What has such a word in it and is none: ``max_tokens``."""
+
 SHORTEST = 8
 """Characters of a text of the environment that is looked for wherever it may be."""
 
@@ -42,6 +45,11 @@ class Secret:
 
     def __repr__(self) -> str:
         return "<a secret>"
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what somebody calls so is not to be shown."""
+    return SECRET_WORD.search(_COUNTED.sub("", name)) is not None
 
 
 # -- the environment -----------------------------------------------------------------------------

@@ -1,0 +1,92 @@
+"""A call in words: its arguments and its result in short, for people who look at a run.
+
+Only plain values are written out, since nothing of the user's may run here (a ``__repr__`` may have effects).
+What a name calls a secret, and what the environment holds as one, is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from evercell.state import holds_secret_of_environment, is_secret_name
+
+LONGEST = 120
+"""Characters of all arguments, or of a result."""
+
+_LONGEST_TEXT = 60
+_MOST_PARTS = 6
+_DEEPEST = 3
+_HIDDEN = "…"
+_SHAPED = ("numpy", "pandas", "polars", "torch", "xarray")
+"""Libraries whose objects tell a shape, and compute nothing for it."""
+
+
+def arguments_in_words(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """``'plan', model='small'``: as they would be typed."""
+    names = getattr(getattr(function, "__code__", None), "co_varnames", ())
+    positional = (
+        _HIDDEN if n < len(names) and is_secret_name(names[n]) else value_in_words(value)
+        for n, value in enumerate(islice(args, _MOST_PARTS))
+    )
+    named = (
+        f"{name}={_HIDDEN if is_secret_name(name) else value_in_words(value)}"
+        for name, value in islice(kwargs.items(), _MOST_PARTS)
+    )
+    more = [_HIDDEN] if len(args) > _MOST_PARTS or len(kwargs) > _MOST_PARTS else []
+    return _short(", ".join([*positional, *named, *more]), LONGEST)
+
+
+def value_in_words(value: object) -> str:
+    """A plain value as Python source, cut where it is long; anything else by its type and shape."""
+    return _short(_words(value, depth=0), LONGEST)
+
+
+def _words(value: object, *, depth: int) -> str:
+    kind = type(value)
+    if kind is str or kind is bytes:
+        assert isinstance(value, str | bytes)
+        return _text(value)
+    if value is None or kind in (bool, float, complex):
+        return repr(value)
+    if kind is int:
+        assert isinstance(value, int)
+        return repr(value) if value.bit_length() < 200 else "<int>"
+    if kind in (list, tuple, set, frozenset, dict) and depth < _DEEPEST:
+        return _container(value, depth + 1)
+    return f"<{kind.__qualname__}{_shape(value)}>"
+
+
+def _text(value: str | bytes) -> str:
+    begin = repr(value[:_LONGEST_TEXT])
+    if isinstance(value, str) and holds_secret_of_environment(value):
+        return _HIDDEN
+    return begin if len(value) <= _LONGEST_TEXT else f"{begin[:-1]}…{begin[-1]}"
+
+
+def _container(value: Any, depth: int) -> str:
+    opening, closing = "[]" if type(value) is list else "()" if type(value) is tuple else "{}"
+    parts = list(islice(_parts(value, depth), _MOST_PARTS))
+    more = [f"… {len(value)}"] if len(value) > _MOST_PARTS else []
+    return f"{opening}{', '.join([*parts, *more])}{closing}"
+
+
+def _parts(value: Any, depth: int) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield from (_words(part, depth=depth) for part in value)
+        return
+    for key, part in value.items():
+        is_hidden = type(key) is str and is_secret_name(key)
+        yield f"{_words(key, depth=depth)}: {_HIDDEN if is_hidden else _words(part, depth=depth)}"
+
+
+def _shape(value: object) -> str:
+    if not type(value).__module__.startswith(_SHAPED):
+        return ""
+    shape = getattr(value, "shape", None)
+    return f" {' x '.join(map(str, shape))}" if isinstance(shape, tuple) and shape else ""
+
+
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

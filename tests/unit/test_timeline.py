@@ -1,0 +1,108 @@
+"""A run's timeline tells what was tried, what it called, and for whom it waits; a damaged row costs only itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evercell.core.records import NewRun
+from evercell.engine.branching import create_branch
+from evercell.engine.calls.suspension import Suspended
+from evercell.engine.settings import Settings
+from evercell.engine.timeline import TimedStep, Timeline, read_timeline
+from evercell.engine.workspace import Workspace, open_workspace
+from tests.database import open_database
+from tests.unit.sessions import Notebook
+
+CALLS = (
+    "import evercell\n"
+    "@evercell.step\ndef ask(n, api_key=''):\n"
+    "    if n == broken: raise ConnectionError('gone')\n"
+    "    return n * n\n"
+    "broken = 2"
+)
+
+
+@pytest.fixture
+def workspace(store_url: str, tmp_path: Path) -> Iterator[Workspace]:
+    with open_workspace(Settings(store_url, tmp_path / "key", wait_grace=0.0)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def notebook(workspace: Workspace) -> Iterator[Notebook]:
+    made = Notebook(workspace)
+    yield made
+    made.session.detach()
+
+
+def timeline(notebook: Notebook) -> Timeline:
+    return read_timeline(notebook.session.workspace, notebook.session.require_run())
+
+
+def steps(notebook: Notebook) -> dict[str, TimedStep]:
+    return {step.name: step for step in timeline(notebook).steps}
+
+
+def test_a_run_without_steps_has_an_empty_timeline(workspace: Workspace) -> None:
+    run = workspace.store.runs.create(NewRun(notebook=None))
+    found = read_timeline(workspace, run)
+    assert (list(found.steps), found.call_count, found.completed) == ([], 0, 0)
+
+
+def test_attempts_have_the_calls_that_they_executed_and_say_what_they_were_handed(notebook: Notebook) -> None:
+    notebook.step("load", "x = 1")
+    notebook.plain(CALLS)
+    notebook.step("loop", "squares = [ask(n, api_key='sk-1') for n in range(4)]")
+    failed = steps(notebook)["loop"]
+    assert (failed.state, failed.error) == ("failed", "ConnectionError: gone")
+    assert [(c.name, c.ok, c.result, c.error) for c in failed.calls] == [
+        ("ask", True, "0", ""),
+        ("ask", True, "1", ""),
+        ("ask", False, "", "ConnectionError: gone"),
+    ]
+    assert failed.calls[1].arguments == "1, api_key=…"
+    notebook.variables["broken"] = None
+    notebook.step("loop", "squares = [ask(n, api_key='sk-1') for n in range(4)]")
+    done = steps(notebook)["loop"]
+    assert [(a.state, len(a.calls), a.replayed) for a in done.attempts] == [
+        ("failed", 2, 0),
+        ("completed", 2, 2),
+    ]
+    notebook.step("load", "x = 1")
+    assert (len(steps(notebook)["load"].replayed_at), steps(notebook)["load"].state) == (1, "completed")
+    found = timeline(notebook)
+    assert [step.name for step in found.steps] == ["load", "loop"] and found.completed == 2
+    assert all(c.began_at <= c.ended_at and c.as_json()["tries"] == 1 for c in done.calls)
+
+
+def test_a_step_that_waits_says_for_whom(notebook: Notebook) -> None:
+    notebook.plain("import evercell")
+    with pytest.raises(Suspended):
+        notebook.step("ask", "evercell.approve('Send 3 mails?', approvers=['ann', 'bob'])")
+    waiting = steps(notebook)["ask"]
+    assert (waiting.state, waiting.waits_for) == ("waiting", "ann or bob: Send 3 mails?")
+
+
+def test_a_branch_has_what_it_inherits_first_and_calls_of_its_own_only(
+    notebook: Notebook, workspace: Workspace
+) -> None:
+    notebook.plain(CALLS.replace("broken = 2", "broken = None"))
+    notebook.step("loop", "squares = [ask(n) for n in range(3)]")
+    run = notebook.session.require_run()
+    child = create_branch(workspace, run, step="loop", name="child")
+    inherited = read_timeline(workspace, child)
+    assert [(s.name, s.state, s.attempts) for s in inherited.steps] == [("loop", "inherited", ())]
+    assert inherited.completed == 1
+
+
+def test_a_call_whose_row_is_damaged_is_named_and_takes_no_other_along(notebook: Notebook) -> None:
+    notebook.plain(CALLS.replace("broken = 2", "broken = None"))
+    notebook.step("loop", "squares = [ask(n) for n in range(3)]")
+    with open_database(notebook.session.workspace.settings.store_url) as connection:
+        connection.exec_driver_sql("UPDATE calls SET tries = 'no json' WHERE key = 'ask#1'")
+    found = timeline(notebook)
+    assert len(found.steps[0].calls) == 2
+    assert "table calls is damaged" in str(found.steps.damaged[0])
