@@ -37,6 +37,7 @@ __all__ = [
     "new_run",
     "attach",
     "take_over",
+    "config",
     "pause",
     "unpause",
     "abandon",
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
         attach,
         branch,
         checkout,
+        config,
         inspect,
         new_run,
         pause,
@@ -159,8 +161,8 @@ _HOMES = {
     "evercell.engine.calls.signals": "send wait_for",
     "evercell.engine.calls.timers": "sleep sleep_until",
     "evercell.magics.commands": (
-        "Outcome abandon attach branch checkout inspect new_run pause resume runs status steps take_over timeline "
-        "unpause"
+        "Outcome abandon attach branch checkout config inspect new_run pause resume runs status steps take_over "
+        "timeline unpause"
     ),
     "evercell.state.proxies.lazy_proxy": "resource",
     "evercell.state.typerules.rebuilding": "CannotRebuild rebuilds",

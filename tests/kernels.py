@@ -161,6 +161,14 @@ class Kernel:
         content = reply["content"]
         return [source[: content["cursor_start"]] + match for match in content["matches"]]
 
+    def help(self, source: str) -> str:
+        """What Shift-Tab shows at the end of ``source``, without colours."""
+        msg_id = self._client.inspect(source)
+        reply = self._client.get_shell_msg(timeout=CELL_TIMEOUT)
+        while reply["parent_header"].get("msg_id") != msg_id:
+            reply = self._client.get_shell_msg(timeout=CELL_TIMEOUT)
+        return _COLOURS.sub("", reply["content"]["data"].get("text/plain", ""))
+
     def send_comm(self, target: str, data: dict[str, Any]) -> None:
         """Open a comm as a widget's front end does, and send it one message."""
         session, comm_id = self._client.session, "a" * 32

@@ -11,6 +11,7 @@ from evercell import __version__
 from evercell.cli.approve import approve, inbox, pause, reject, unpause
 from evercell.cli.branch import branch
 from evercell.cli.cancel import cancel
+from evercell.cli.config import config
 from evercell.cli.demo import demo
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
@@ -64,6 +65,7 @@ for command in (
     cancel,
     verify,
     kernel,
+    config,
     demo,
 ):
     app.add_command(command)

@@ -6,6 +6,7 @@ import ast
 import json
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -53,9 +54,10 @@ def quiet_libraries() -> None:
     logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 
-def workspace_of(context: click.Context, *, create: bool = True) -> Workspace:
-    """The store that ``--store``, ``EVERCELL_STORE`` or the default names, open."""
-    return open_workspace(resolve_settings(context.obj), create=create)
+def workspace_of(context: click.Context, *, create: bool = True, notebook: Path | None = None) -> Workspace:
+    """The store that ``--store``, ``EVERCELL_STORE``, the notebook's project or the default names, open."""
+    folder = notebook.absolute().parent if notebook is not None else None
+    return open_workspace(resolve_settings(context.obj, folder=folder), create=create)
 
 
 def parse_parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:

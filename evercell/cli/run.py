@@ -63,7 +63,7 @@ def run(
     """
     from evercell.headless.runner import claim_notebook
 
-    with workspace_of(context) as workspace:
+    with workspace_of(context, notebook=notebook) as workspace:
         claim = claim_notebook(
             workspace,
             notebook,

@@ -288,13 +288,16 @@ MAGICS = (
             Argument(
                 "action",
                 "new: the next step starts a new run; attach RUN: go on with a run that was not recognised as this "
-                "notebook's; takeover: take the run from another session",
-                choices=("status", "new", "attach", "takeover"), default="status",
+                "notebook's; takeover: take the run from another session; config: the settings, and where each is from",
+                choices=("status", "new", "attach", "takeover", "config"), default="status",
             ),
             Argument("run", "for attach: name or id of the run", names=NameKind.RUN),
         ),
         harmless=True,
-        verbs=(("status", "status"), ("new", "new_run"), ("attach", "attach"), ("takeover", "take_over")),
+        verbs=(
+            ("status", "status"), ("new", "new_run"), ("attach", "attach"), ("takeover", "take_over"),
+            ("config", "config"),
+        ),
     ),
 )  # fmt: skip
 """In the order of the overview."""

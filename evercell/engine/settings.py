@@ -1,22 +1,40 @@
-"""Where the store and the signing key are, and how long a lease lasts."""
+"""The settings of a process: where the store and the signing key are, how long one waits, what is shown."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir
 
-from evercell.core.errors import UsageError
-from evercell.engine.spec import parse_duration
+from evercell.engine.configuration import Configuration, Resolved
 
 DEFAULT_LEASE = timedelta(seconds=30)
 
 LONGEST_OUTAGE = 300.0
 """Seconds that a cell waits for a store that went away."""
+
+_ELSEWHERE = (
+    ("EVERCELL_KEY", "the signing key of a team; otherwise a file", True),
+    ("EVERCELL_USER", "whose answers and runs these are", False),
+    ("EVERCELL_RUN", "the run that papermill goes on with", False),
+    ("EVERCELL_WEBHOOK_URL", "where approvers are notified", True),
+    ("EVERCELL_WEBHOOK_SECRET", "what these notices are signed with", True),
+    ("EVERCELL_SMTP_URL", "the mail server that notifies them", False),
+    ("EVERCELL_MAIL_TO", "whom it notifies", False),
+    ("EVERCELL_MAIL_FROM", "in whose name", False),
+)
+"""What only the environment says: its variable, what it is, and whether it is a secret as a whole."""
+
+_PASSWORD = re.compile(r"(?P<before>://[^/@\s:]*:)[^/\s]*(?=@)")
+_SECRET_PART = re.compile(
+    r"(?P<before>[?&;][^=&;\s]*(?:pass|pwd|token|secret|key)[^=&;\s]*=)[^&;\s]*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +55,11 @@ class Settings:
     progress: bool = True
     """A line below the cell says how far a step with durable calls is."""
     marks: bool = True
-    """A line below the cell says that it was replayed, or, where it shows nothing, that it was saved."""
+    """A line at the cell says that it was replayed, or, where it shows nothing, that it was saved."""
+    every_cell: bool = False
+    """Every cell is a step, named or not."""
+    resolved: tuple[Resolved, ...] = ()
+    """Each setting as it was written, and where."""
 
     @property
     def aside_folders(self) -> tuple[Path, ...]:
@@ -52,51 +74,79 @@ class Settings:
 def resolve_settings(
     store: str | None = None,
     *,
-    configured: str | None = None,
-    lease_seconds: float | None = None,
-    allowed: Sequence[str] = (),
+    configured: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """Settings from, in this order: ``store``, ``EVERCELL_*``, ``configured``, Jupyter's data directory.
+    """Settings from, in this order: ``store``, ``EVERCELL_*``, ``configured``, the project of ``folder`` (the working
+    directory's), and what is right for most.
 
-    A store is an SQLAlchemy URL or a path to an SQLite file.
+    ``configured``: by name, what the kernel's configuration says. A store is an SQLAlchemy URL or a path to an SQLite
+    file; one of a project's file is relative to that file. Raises `UsageError` for what cannot be read.
     """
     home = Path(jupyter_data_dir()) / "evercell"
-    url = store or environ.get("EVERCELL_STORE") or configured or f"sqlite:///{home / 'store.db'}"
+    written = Configuration(
+        given={"store": store or None}, environ=environ, configured=configured or {}, folder=folder or _here()
+    )
+    url = written.get("store", f"sqlite:///{home / 'store.db'}")
     if "://" not in url:
-        url = f"sqlite:///{Path(url).expanduser().absolute()}"
-    seconds = _seconds(environ, "EVERCELL_LEASE_SECONDS") or lease_seconds
-    ttl = timedelta(seconds=seconds) if seconds else DEFAULT_LEASE
-    patterns = [p.strip() for p in environ.get("EVERCELL_ENVIRON", "").split(",")] + list(allowed)
-    grace = environ.get("EVERCELL_WAIT_GRACE")
+        base = written.project.parent if written.project and written.comes_from_project("store") else Path()
+        url = f"sqlite:///{(base / Path(url).expanduser()).absolute()}"
+    lease = written.get("lease_seconds", DEFAULT_LEASE.total_seconds())
+    outage = written.get("outage_seconds", LONGEST_OUTAGE)
     return Settings(
         url,
         home / "key",
-        ttl,
-        tuple(p for p in patterns if p),
-        parse_duration(grace) if grace else None,
-        environ.get("EVERCELL_SERVER_URL") or None,
-        _seconds(environ, "EVERCELL_OUTAGE_SECONDS") or LONGEST_OUTAGE,
-        _is_on(environ, "EVERCELL_PROGRESS"),
-        _is_on(environ, "EVERCELL_MARKS"),
+        timedelta(seconds=lease),
+        wait_grace=written.get("wait_grace"),
+        environ=written.get("environ", ()),
+        server_url=written.get("server_url"),
+        longest_outage=outage,
+        every_cell=written.get("every_cell", False),
+        progress=written.get("progress", True),
+        marks=written.get("marks", True),
+        resolved=tuple(written.resolved),
     )
 
 
-def _is_on(environ: Mapping[str, str], name: str) -> bool:
-    return environ.get(name, "on").lower() not in ("off", "0", "false", "no")
-
-
-def _seconds(environ: Mapping[str, str], name: str) -> float | None:
-    text = environ.get(name)
-    if not text:
-        return None
+def _here() -> Path | None:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if seconds <= 0:
-        raise UsageError(
-            f"{name} is {text!r}, which is not a positive number of seconds.",
-            hint="Unset it, or set it to a number such as 30.",
+        return Path.cwd()
+    except OSError:  # the folder is gone
+        return None
+
+
+# -- for people ----------------------------------------------------------------------------------
+
+
+def list_settings(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Resolved]:
+    """Each setting with its value in words and where it comes from; passwords are not in it."""
+    rows = [
+        Resolved(
+            one.name,
+            _in_words(settings.store_url if one.name == "store" else one.value),
+            one.origin,
+            one.help,
         )
-    return seconds
+        for one in settings.resolved
+    ]
+    for variable, meaning, is_secret in _ELSEWHERE:
+        value = environ.get(variable)
+        shown = "" if not value else "(set)" if is_secret else without_passwords(value)
+        rows.append(Resolved(variable, shown, f"environment {variable}" if value else "default", meaning))
+    return rows
+
+
+def _in_words(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g} s"
+    return ", ".join(value) if isinstance(value, tuple) else without_passwords(str(value))
+
+
+def without_passwords(url: str) -> str:
+    """A URL as one may show it."""
+    return _SECRET_PART.sub(r"\g<before>***", _PASSWORD.sub(r"\g<before>***", url))

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -76,7 +77,7 @@ class DurableEngine(Engine):  # type: ignore[misc]
         )
         with (
             _shown_by_papermill(evercell_claim),
-            open_workspace(resolve_settings(evercell_store)) as workspace,
+            open_workspace(resolve_settings(evercell_store, folder=_folder_of(nb))) as workspace,
             patient(workspace.store, Patience(workspace.settings.longest_outage, _say)),
         ):
             check_notebook(nb)
@@ -135,6 +136,12 @@ class DurableEngine(Engine):  # type: ignore[misc]
     def nb_language(cls, nb: Any, language: str | None = None) -> str:
         """The notebook's language, by the same rule."""
         return language or kernel_of(nb)[1]
+
+
+def _folder_of(nb: Any) -> Path | None:
+    """Where the notebook lies; None where papermill has it from elsewhere."""
+    path = str(nb.metadata.papermill.get("input_path") or "")
+    return Path(path).absolute().parent if path and "://" not in path else None
 
 
 def _say(text: str) -> None:

@@ -8,9 +8,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from traitlets import Bool, Float, List, Unicode
-from traitlets.config import Configurable
-
 from evercell.core.errors import EvercellError, StoreError, UsageError
 from evercell.core.statuses import RunStatus
 from evercell.core.text import line
@@ -24,7 +21,9 @@ from evercell.engine.unfinished import stopped_steps
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.cells import CellRunner
+from evercell.kernel_ext.configuration import configured_in
 from evercell.kernel_ext.front_end import FrontEnd
+from evercell.kernel_ext.magic_help import MagicHelp
 from evercell.kernel_ext.notebook import identify_notebook
 from evercell.kernel_ext.repeated_loading import RepeatedLoading
 from evercell.kernel_ext.surroundings import is_hidden_in
@@ -33,26 +32,6 @@ from evercell.state import Namespace
 
 EXTENSION = "evercell_extension"
 """Attribute of the shell that holds the loaded extension."""
-
-
-class Evercell(Configurable):
-    """Traitlets configuration: ``c.Evercell.store = "postgresql://…"`` in ``ipython_kernel_config.py``."""
-
-    store = Unicode(
-        "",
-        help="SQLAlchemy URL of the store, or a path, where EVERCELL_STORE names none.",
-    ).tag(config=True)
-    lease_seconds = Float(
-        0.0, help="How long a silent kernel keeps its run; default: EVERCELL_LEASE_SECONDS, else 30."
-    ).tag(config=True)
-    every_cell = Bool(
-        False, help='Every cell is a step, named or not, as in the kernel "Python 3 (evercell)".'
-    ).tag(config=True)
-    environ = List(
-        Unicode(),
-        help="Patterns of names in os.environ whose values are stored as they are, beside those of EVERCELL_ENVIRON; "
-        "all others are sealed.",
-    ).tag(config=True)
 
 
 class Extension:
@@ -75,6 +54,9 @@ class Extension:
             installed.callback(background.uninstall)
             self.runner.install()
             installed.callback(self.runner.uninstall)
+            help_shown = MagicHelp(shell.kernel)
+            help_shown.install()
+            installed.callback(help_shown.uninstall)
             registration.install()
             installed.callback(registration.remove)
             repeated = RepeatedLoading(shell, lambda: print(f"evercell: {line(greeting(session))}"))  # noqa: T201
@@ -124,16 +106,12 @@ def attach(shell: Any, *, run: str | None = None) -> Extension:
             "evercell needs a Jupyter kernel; this is another kind of IPython.",
             hint="Open a notebook or `jupyter console`, and type %load_ext evercell there.",
         )
-    config = Evercell(config=getattr(shell, "config", None))
-    settings = resolve_settings(
-        configured=config.store or None,
-        lease_seconds=config.lease_seconds or None,
-        allowed=config.environ,
-    )
+    identity = identify_notebook(shell)
+    folder = Path(identity.path).parent if identity.path else Path.cwd()
+    settings = resolve_settings(configured=configured_in(shell), folder=folder)
     workspace = open_workspace(settings)
     try:
-        notebook = KnownNotebook(identify_notebook(shell), every_cell=config.every_cell and run is None)
-        folder = Path(notebook.path).parent if notebook.path else Path.cwd()
+        notebook = KnownNotebook(identity, every_cell=settings.every_cell and run is None)
         background = BackgroundActivity(shell.kernel)
         namespace = Namespace(
             shell.user_ns,

@@ -18,8 +18,10 @@ from evercell.engine.pausing import pause as pause_run
 from evercell.engine.pausing import unpause as unpause_run
 from evercell.engine.plain_cells import place_in_words, step_before
 from evercell.engine.session import Session
+from evercell.engine.settings import list_settings
 from evercell.engine.unfinished import stopped_steps
 from evercell.views.listings import overview, runs_view, steps_view
+from evercell.views.settings import settings_view
 from evercell.views.table import Table
 from evercell.widgets.inbox import show_pending
 
@@ -192,6 +194,11 @@ def _note(text: str) -> None:
 def status() -> Table:
     """Where this notebook stands: its run, its steps, and what can be typed."""
     return overview(_notebook_for("status").session)
+
+
+def config() -> Table:
+    """Each setting of this notebook's kernel, and where it comes from."""
+    return settings_view(list_settings(_notebook_for("config").session.workspace.settings))
 
 
 def runs(*, all: bool = False, tree: bool = False, limit: int = 50) -> Table | Picture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from evercell.core.errors import EvercellError, RunNotFound
@@ -14,6 +14,7 @@ from evercell.engine.history import History
 from evercell.engine.session import Session
 
 _LINE = re.compile(r"\s*(?P<kind>%%|%|)(?P<name>\w+)\s(?P<rest>.*)")
+_WRITTEN = re.compile(r"\s*(?P<kind>%%|%)(?P<name>\w+)(?!\S)")
 _LISTED = 100
 """So many runs are offered, the newest first."""
 
@@ -31,6 +32,8 @@ class Candidates:
 
     fragment: str = ""
     words: tuple[str, ...] = ()
+    is_all: bool = False
+    """Nothing else can stand there: what Python or a folder has to offer makes no sense."""
 
 
 NOTHING = Candidates()
@@ -47,9 +50,19 @@ def complete(
     words = match["rest"].split()
     fragment = words.pop() if match["rest"][-1:].strip() else ""
     try:
-        return _next_word(magic, words, fragment, names)
+        found = _next_word(magic, words, fragment, names)
     except EvercellError:
-        return NOTHING
+        found = Candidates(fragment)
+    return replace(found, is_all=bool(match["kind"] or found.words))
+
+
+def magic_at(code: str, cursor: int) -> Magic | None:
+    """The magic of ours on whose line the cursor is."""
+    begin = code.rfind("\n", 0, cursor) + 1
+    match = _WRITTEN.match(code[begin:].partition("\n")[0])
+    if match is None:
+        return None
+    return _magic_of(match, code[:begin].split("\n"), lambda _: True)
 
 
 def _magic_of(match: re.Match[str], above: Sequence[str], is_variable: Callable[[str], bool]) -> Magic | None:

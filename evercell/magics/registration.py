@@ -122,10 +122,12 @@ def _matcher(shell: Any, session: Session) -> Any:
     def match(context: Any) -> dict[str, Any]:
         above = context.full_text.split("\n")[: context.cursor_line]
         found = complete(context.text_until_cursor, above, names, is_variable=shell.user_ns.__contains__)
+        # what is there stays as it is: only a matcher that has something keeps the others quiet
+        words = found.words or ((found.fragment,) if found.is_all else ())
         return {
-            "completions": [SimpleCompletion(word, type="magic") for word in found.words],
+            "completions": [SimpleCompletion(word, type="magic") for word in words],
             "matched_fragment": found.fragment,
-            "suppress": bool(found.words),
+            "suppress": found.is_all,
             "ordered": True,
         }
 

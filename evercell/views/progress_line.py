@@ -79,7 +79,8 @@ def reading_text(reading: Reading, now: float | None = None) -> str:
     """``putting back state · 1.2 GB of 3.4 GB · 12 s``; when it is over, how much it was."""
     seconds = _duration((time.time() if now is None else now) - reading.began_at)
     if reading.is_over:
-        return _joined(f"put back {size_text(reading.to_read)} of state", seconds)
+        what = f"{size_text(reading.to_read)} of state" if reading.to_read else "the state"
+        return _joined(f"put back {what}", seconds)
     size = f"{size_text(reading.read) or '0 B'} of {size_text(reading.to_read)}" if reading.to_read else ""
     return _joined("putting back state", size, seconds)
 

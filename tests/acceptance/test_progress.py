@@ -188,8 +188,7 @@ def test_after_a_kill_one_is_told_where_it_goes_on(new_kernel: NewKernel, tmp_pa
     (tmp_path / "killed").touch()
     kernel = new_kernel(load=False)
     assert INTERRUPTED in kernel.run("%load_ext evercell").text
-    shown = kernel.run("%resume")
-    assert "no step completed yet, so nothing to put back" in shown.text and INTERRUPTED in shown.text
+    assert INTERRUPTED in kernel.run("%resume").text
     kernel.run(ASK + "import pathlib")
     assert kernel.run("%%step first\nx = 1").status == "ok"
     assert "interrupted" not in kernel.run("%resume").text, "that was before the last completed step"
@@ -208,3 +207,23 @@ def test_a_rerun_that_was_stopped_counts_its_own_calls(new_kernel: NewKernel) ->
     kernel.kill()
     again = new_kernel(load=False)
     assert "step research was interrupted after 2 of its calls" in again.run("%load_ext evercell").text
+
+
+SLOW = (
+    "import time\nclass Slow:\n    def __getstate__(self):\n        time.sleep(1.5)\n        return {'a': 1}\n"
+    "    def __setstate__(self, state):\n        time.sleep(1.5)"
+)
+
+
+def test_a_slow_save_and_a_slow_restore_say_that_they_are_under_way(new_kernel: NewKernel) -> None:
+    kernel = new_kernel()
+    kernel.run(SLOW)
+    saved = lines(kernel.run("%%step make\nx = Slow()"))
+    assert saved[0].startswith("saving") and saved[-1].startswith("saved · ")
+    kernel.kill()
+    kernel = new_kernel()
+    restored = lines(kernel.run("%resume"))
+    assert restored[0].startswith("putting back state · ") and restored[-1].startswith(
+        "put back the state · "
+    )
+    assert lines(kernel.run("%resume"))[:1] in ([], restored[:1]), "each has a line of its own"

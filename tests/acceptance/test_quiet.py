@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +66,43 @@ def test_an_output_widget_leaves_no_empty_place(new_kernel: NewKernel) -> None:
     cell = "%%step show\nout = w.Output()\ndisplay(out)\nwith out:\n    print('inside')\ndel out"
     kernel.run(cell)
     assert page_of(kernel.run(cell))[1:] == ["inside"]
+
+
+def test_a_kernel_takes_its_settings_from_the_project_and_its_configuration(
+    new_kernel: NewKernel, tmp_path: Path, home: Path
+) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text("[tool.evercell]\nmarks = 'sometimes'\n")
+    kernel = new_kernel(load=False)
+    refused = kernel.run("%load_ext evercell")
+    assert f"{project} [tool.evercell]: marks is 'sometimes', which is not on or off" in refused.error
+    assert "kernel_ext" not in refused.error, "no frame of ours"
+    project.write_text("[tool.evercell]\nmarks = false\nwait_grace = '5m'\n")
+    profile = home / "ipythondir" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    (profile / "ipython_kernel_config.py").write_text("c = get_config()\nc.Evercell.wait_grace = '7m'\n")
+    kernel = new_kernel()
+    assert page_of(kernel.run("%%step one\nx = 1")) == []
+    shown = kernel.run("%evercell config").text
+    rows = {line.split()[0]: line for line in shown.splitlines()[2:]}
+    assert "420 s" in rows["wait_grace"] and "c.Evercell.wait_grace" in rows["wait_grace"]
+    assert " off " in rows["marks"] and f"{project} [tool.evercell]" in rows["marks"]
+    assert "environment EVERCELL_STORE" in rows["store"] and " default " in rows["progress"]
+
+
+def test_help_is_where_hands_go(new_kernel: NewKernel) -> None:
+    kernel = new_kernel()
+    kernel.run("import evercell\nfrom evercell import step")
+    for typed in ("%%step", "%%step plan", "%%step plan --retries"):
+        shown = kernel.help(typed)
+        assert shown.startswith("usage: %%step") and "--on-change {fail,rerun,keep}" in shown
+    assert kernel.help("%evercell").startswith("usage: %evercell") and "notebook workflows" in kernel.help(
+        "evercell"
+    )
+    for typed in ("@step(", "evercell.step(", "step"):
+        assert all(option in kernel.help(typed) for option in ("retries: 'int' = 0", "timeout:", "undo:")), (
+            typed
+        )
+    assert kernel.complete("%%step pl") == ["%%step pl"], "no folder's files, no other magics"
+    kernel.run("%unload_ext evercell")
+    assert "usage" not in kernel.help("%branch")

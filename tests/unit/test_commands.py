@@ -14,7 +14,7 @@ from evercell.core.vocabulary import COMMANDS, HEADERS, MAGICS, Magic, NameKind,
 from evercell.engine.magic_lines import parse_line
 from evercell.engine.workspace import Workspace
 from evercell.magics import commands
-from evercell.magics.completion import NamesOf, complete
+from evercell.magics.completion import NamesOf, complete, magic_at
 from evercell.views.table import Table
 from tests.unit.sessions import Notebook, workspace_in
 
@@ -53,9 +53,10 @@ def test_every_command_has_a_python_twin_with_the_same_arguments(magic: Magic) -
     assert set(magic.twins) <= set(evercell.__all__)
     assert all(inspect.getdoc(twin) for twin in twins)
     if magic.verbs:
-        (argument,) = magic.arguments
-        assert tuple(choice for choice, _ in magic.verbs) == argument.choices
-        assert [list(inspect.signature(twin).parameters) for twin in twins] == [[] for _ in twins]
+        verb, *others = magic.arguments
+        assert tuple(choice for choice, _ in magic.verbs) == verb.choices
+        taken = {name for twin in twins for name in inspect.signature(twin).parameters}
+        assert taken == {argument.name for argument in others}
         return
     parameters = inspect.signature(twins[0]).parameters
     assert list(parameters) == [argument.name for argument in magic.arguments]
@@ -234,6 +235,24 @@ def test_what_may_come_next_is_offered(line: str, fragment: str, words: list[str
     found = typed(line)
     assert found == (fragment, words)
     assert line.endswith(fragment)
+
+
+def test_nothing_else_is_offered_on_a_line_of_ours() -> None:
+    for line in ("%%step f", "%%setup ", "%resume nb-1 ", "%branch --name x"):
+        assert complete(line, (), Known()).is_all
+    for line in ("resume x", "x = 5", "%cd f", "%%bash f"):
+        assert not complete(line, (), Known()).is_all
+
+
+def test_the_magic_below_the_cursor_is_found_anywhere_on_its_line() -> None:
+    code = "\n%%step plan --retries 2\nx = step(1)\n%branch --from plan\n%%setup\n%stepper"
+    for text, found in (
+        ("%%st", "step"), ("retries 2", "step"), ("step(", None), ("%br", "branch"), ("from plan", "branch"),
+        ("%%setup", None), ("%stepper", None),
+    ):  # fmt: skip
+        magic = magic_at(code, code.index(text) + len(text))
+        assert (magic.name if magic else None) == found, text
+    assert magic_at("", 0) is None and magic_at("%%step", 0) is HEADERS["step"]
 
 
 def test_a_header_and_a_bare_command_complete_on_the_first_line_only() -> None:
