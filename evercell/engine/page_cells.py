@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from evercell.core.records import Step
 from evercell.engine.magic_lines import header_of
 from evercell.engine.step_names import declared_name
+from evercell.engine.unnamed_cells import name_in
 
 _MOST_CELLS = 10_000
 _LONGEST_SOURCE = 200_000
@@ -21,9 +22,10 @@ class PageCell:
 
     id: str
     source: str
+    tags: tuple[str, ...] = ()
 
     @property
-    def step(self) -> str | None:
+    def header_step(self) -> str | None:
         """The step that its header names, None for another cell."""
         header = header_of(self.source)
         if header is None or header.magic.name == "setup":
@@ -77,20 +79,24 @@ def _cells(sent: Iterable[object]) -> Iterable[PageCell]:
     for cell in list(sent)[:_MOST_CELLS]:
         if not isinstance(cell, Mapping):
             continue
-        cell_id, source = cell.get("id"), cell.get("source")
+        cell_id, source, tags = cell.get("id"), cell.get("source"), cell.get("tags")
         if isinstance(cell_id, str) and isinstance(source, str) and cell_id not in seen:
             seen.add(cell_id)
-            yield PageCell(cell_id, source[:_LONGEST_SOURCE])
+            texts = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+            yield PageCell(cell_id, source[:_LONGEST_SOURCE], tuple(texts))
 
 
 def steps_of_cells(cells: Iterable[PageCell], steps: Iterable[Step]) -> dict[str, str]:
-    """Cell id → step: the one that its header names, or the last that was executed from this cell."""
-    executed = {step.cell_id: step.name for step in steps if step.cell_id}
+    """Cell id → step: the one that it names, or the last that was executed from this cell."""
+    known = list(steps)
+    names = {step.name for step in known}
+    executed = {step.cell_id: step.name for step in known if step.cell_id}
     found: dict[str, str] = {}
     for cell in cells:
-        step = cell.step
+        step = cell.header_step
         if step is None and header_of(cell.source) is None:
-            step = executed.get(cell.id)
+            own = name_in(cell.source, cell.tags)
+            step = own if own in names else executed.get(cell.id)
         if step is not None:
             found[cell.id] = step
     return found

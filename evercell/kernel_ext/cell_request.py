@@ -43,16 +43,18 @@ def read_request(
     *,
     label: str,
     cell_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
     every_cell: EveryCell | None = None,
 ) -> CellRequest:
     """What the execute request asks for that the shell works on.
 
     The cell's header decides, without one what a headless runner says in the request's metadata, and then
-    ``every_cell`` where every cell is a step. Raises
-    `UsageError`, `MisplacedStep` and, for ``-h``, `HelpRequested`.
+    ``every_cell`` where every cell is a step. ``metadata`` stands for the request's where none is worked on.
+    Raises `UsageError`, `MisplacedStep` and, for ``-h``, `HelpRequested`.
     """
     refuse_misplaced(transformed)
-    metadata = shell.kernel.get_parent("shell").get("metadata") or {}
+    if metadata is None:
+        metadata = shell.kernel.get_parent("shell").get("metadata") or {}
     request = metadata.get("evercell")
     if isinstance(request, Mapping) and "label" in request:
         label = str(request["label"])

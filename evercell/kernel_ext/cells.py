@@ -10,7 +10,7 @@ import inspect
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -90,6 +90,14 @@ class CellRunner:
     def is_inside_cell(self) -> bool:
         """Whether a cell runs."""
         return self._inside_cell
+
+    def foreseen_request(self, source: str, *, cell_id: str, tags: Sequence[str]) -> CellRequest:
+        """What a cell would be if it were run now. Raises as `read_request` does."""
+        transformed = self._shell.transform_cell(source)
+        return read_request(
+            self._shell, source, transformed, label=cell_id, cell_id=cell_id, metadata={"tags": list(tags)},
+            every_cell=self._every_cell,
+        )  # fmt: skip
 
     def note_loading_cell(self) -> None:
         """The cell that loads us began without us. What else it does counts as what a cell does: run again,

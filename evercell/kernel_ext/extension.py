@@ -48,7 +48,14 @@ class Extension:
         self.runner = CellRunner(shell, session, background)
         registration = Registration(shell, session)
         self.run_setup = registration.run_setup
-        self.front_end = FrontEnd(shell, session, is_busy=lambda: self.runner.is_inside_cell)
+        self.front_end = FrontEnd(
+            shell,
+            session,
+            is_busy=lambda: self.runner.is_inside_cell,
+            request_of=lambda cell: self.runner.foreseen_request(
+                cell.source, cell_id=cell.id, tags=cell.tags
+            ),
+        )
         with ExitStack() as installed:
             background.install()
             installed.callback(background.uninstall)

@@ -17,10 +17,11 @@ from evercell.core.errors import EvercellError
 from evercell.core.ids import new_id
 from evercell.engine.identity import NotebookIdentity
 from evercell.engine.notebook_cells import NotebookCell
-from evercell.engine.page_cells import PageView, read_view
+from evercell.engine.page_cells import PageCell, PageView, read_view
 from evercell.engine.session import Session
 from evercell.engine.watching import Snapshot
 from evercell.kernel_ext.background_activity import OURS as TARGET
+from evercell.kernel_ext.cell_request import CellRequest
 from evercell.kernel_ext.front_end_requests import Requests
 from evercell.kernel_ext.front_end_state import RunOnPages
 from evercell.kernel_ext.ipykernel_internals import hear_beside_the_cell, loop_of
@@ -68,15 +69,24 @@ class _Presence:
 class FrontEnd:
     """All pages of this kernel's notebook."""
 
-    def __init__(self, shell: Any, session: Session, *, is_busy: Callable[[], bool]) -> None:
-        """``is_busy``: whether a cell runs."""
+    def __init__(
+        self,
+        shell: Any,
+        session: Session,
+        *,
+        is_busy: Callable[[], bool],
+        request_of: Callable[[PageCell], CellRequest],
+    ) -> None:
+        """``is_busy``: whether a cell runs; ``request_of``: what a cell would be if it did."""
         self._shell = shell
         self._session = session
         self._is_busy = is_busy
         self._lock = threading.Lock()
         self._pages: list[Page] = []
         self._state = RunOnPages(session)
-        self._stale = StaleCells(shell, session, is_busy=is_busy, found=self._stale_found)
+        self._stale = StaleCells(
+            shell.kernel, session, is_busy=is_busy, request_of=request_of, found=self._stale_found
+        )
         self._requests = Requests(session, self._move_between_cells, self._look_anew)
         self._presence = _Presence()
         self._wake = threading.Event()

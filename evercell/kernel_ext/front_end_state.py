@@ -152,11 +152,12 @@ class RunOnPages:
         return stored if told and stored is not None and stored.state == mark.state else mark
 
     def _dated(self, mark: Mark) -> Mark:
-        """A replayed step's time is that of its execution."""
-        if mark.state != StepState.REPLAYED:
-            return mark
+        """A replayed step's time is that of its execution; what it is called is in the store, too."""
         stored = self._page.marks.get(mark.step)
-        return replace(mark, at=stored.at) if stored is not None else mark
+        if stored is None:
+            return mark
+        at = stored.at if mark.state == StepState.REPLAYED else mark.at
+        return replace(mark, at=at, label=stored.label)
 
     # -- for one page ----------------------------------------------------------------------------
 

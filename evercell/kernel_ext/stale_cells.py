@@ -12,7 +12,7 @@ from evercell.engine.foresight import why_it_would_execute
 from evercell.engine.magic_lines import HelpRequested
 from evercell.engine.page_cells import PageCell
 from evercell.engine.session import Session
-from evercell.kernel_ext.cell_request import CellRequest, read_request
+from evercell.kernel_ext.cell_request import CellRequest
 from evercell.kernel_ext.ipykernel_internals import loop_of
 
 _AFTER = 0.3
@@ -27,14 +27,18 @@ class StaleCells:
 
     def __init__(
         self,
-        shell: Any,
+        kernel: Any,
         session: Session,
         *,
         is_busy: Callable[[], bool],
+        request_of: Callable[[PageCell], CellRequest],
         found: Callable[[Mapping[str, str]], None],
     ) -> None:
-        """``found`` is told step → why it would execute again, each time that all cells were looked at."""
-        self._shell = shell
+        """``request_of`` says what a cell would be if it were run. ``found`` is told step → why it would execute
+        again, each time that all cells were looked at.
+        """
+        self._kernel = kernel
+        self._request_of = request_of
         self._session = session
         self._is_busy = is_busy
         self._found = found
@@ -47,7 +51,7 @@ class StaleCells:
         self._later(_AFTER)
 
     def _later(self, seconds: float) -> None:
-        loop = loop_of(self._shell.kernel)
+        loop = loop_of(self._kernel)
         if self._timer is not None:
             loop.remove_timeout(self._timer)
         self._timer = loop.call_later(seconds, self._go_on)
@@ -79,8 +83,11 @@ class StaleCells:
         self._found(reasons)
 
     def _judge_cell(self, cell: PageCell, reasons: dict[str, str], made_by_stale: dict[str, str]) -> None:
-        request = self._request_of(cell)
-        if request is None or request.step is None or not request.is_valid:
+        try:
+            request = self._request_of(cell)
+        except (EvercellError, HelpRequested, SyntaxError, ValueError):
+            return  # to run it would be an error
+        if request.step is None or not request.is_valid:
             return
         spec = request.step
         plan = self._session.namespace.foresee(request.source, label=spec.name)
@@ -92,11 +99,3 @@ class StaleCells:
         if reason is not None:
             reasons[spec.name] = one_line(reason)
             made_by_stale.update(dict.fromkeys(plan.code.binds, spec.name))
-
-    def _request_of(self, cell: PageCell) -> CellRequest | None:
-        """What the cell would be if it were run; None where running it would be an error."""
-        try:
-            transformed = self._shell.transform_cell(cell.source)
-            return read_request(self._shell, cell.source, transformed, label=cell.id, cell_id=cell.id)
-        except (EvercellError, HelpRequested, SyntaxError, ValueError):
-            return None

@@ -34,6 +34,8 @@ class Mark:
     """Of what goes on: since when, in seconds since the epoch; a page counts from there."""
     details: str = ""
     """What else there is to say, for whoever asks."""
+    label: str = ""
+    """What a list calls the step where its cell gave it no name: how its code begins."""
 
     def as_json(self) -> dict[str, Any]:
         """For a page."""
@@ -44,6 +46,7 @@ class Mark:
             "at": self.at.isoformat() if self.at else None,
             "began_at": self.began_at,
             "details": self.details,
+            "label": self.label,
         }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evercell.core.approvals import Approval
@@ -20,6 +21,9 @@ from evercell.views.form_fields import fields_of
 
 _MOST_STEPS, _MOST_RUNS = 2_000, 200
 """Rows of a side bar."""
+
+_UNNAMED = re.compile(r"cell-[0-9A-Za-z_-]{1,8}")
+"""Names of steps that are called after their cells' ids or places."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,7 @@ def notebook_page(workspace: Workspace, run: Run | None, notebook: str | None) -
     attempts = workspace.store.steps.attempts(run.id)
     last = {attempt.step: attempt for attempt in attempts}
     approvals = waiting_for(workspace, run_id=run.id)
-    marks = {
-        row.name: stored_mark(row, last.get(row.name), calls=_calls(workspace, row, last)) for row in rows
-    }
+    marks = {row.name: _stored(workspace, row, last) for row in rows}
     marks |= {
         a.step: waiting_mark(a.step, a.title, a.question.approvers, a.asked_at.timestamp()) for a in approvals
     }
@@ -81,6 +83,11 @@ def notebook_page(workspace: Workspace, run: Run | None, notebook: str | None) -
         tuple(runs),
         tuple(dict.fromkeys(one_line(str(error)) for error in damaged)),
     )
+
+
+def _stored(workspace: Workspace, row: StepRow, last: Mapping[str, Attempt]) -> Mark:
+    mark = stored_mark(row, last.get(row.name), calls=_calls(workspace, row, last))
+    return replace(mark, label=row.first_line) if _UNNAMED.fullmatch(row.name) else mark
 
 
 def _calls(workspace: Workspace, row: StepRow, last: Mapping[str, Attempt]) -> int:

@@ -1,69 +1,77 @@
 // Commands of palette, menus and toolbar: each asks the kernel, and shows what it says.
-export function addCommands(lib, app, palette, current, showSideBar) {
-  const { Notification, showDialog, Dialog, InputDialog } = lib.apputils;
-  const notebook = () => current();
-  const stepHere = () => {
-    const found = notebook();
-    const cell = found?.panel.content.activeCell;
-    return cell ? found.page.marks[cell.model.id]?.step : undefined;
-  };
+import { element } from './dom.js';
 
-  async function tell({ ok, text }, label) {
-    if (ok && !text.includes('\n') && app.hasPlugin?.('@jupyterlab/apputils-extension:notification')) {
-      Notification.success(text, { autoClose: 6000 });
-      return;
-    }
-    const body = new lib.lumino.Widget({ node: Object.assign(document.createElement('pre'), { className: 'evercell-said', textContent: text }) });
-    await showDialog({ title: ok ? label : `${label}: not done`, body, buttons: [Dialog.okButton()] });
-  }
+export function addCommands(lib, app, palette, mainMenu, current, showSideBar) {
+	const { Notification, showDialog, Dialog, InputDialog } = lib.apputils;
 
-  async function act(name, values = {}, label = name) {
-    const found = notebook();
-    if (!found) return;
-    const reply = await found.connection.request(name, values);
-    await tell(reply, label);
-  }
+	const stepHere = () => {
+		const found = current();
+		return found?.page.marks[found.panel.content.activeCell?.model.id]?.step;
+	};
 
-  const commands = {
-    resume: ['Resume the Run', 'Put back what the run had in memory after its last step', () => act('resume', {}, 'Resume')],
-    checkout: ['Check Out to This Cell', "Put back memory as it was after this cell's step", () => act('checkout', { step: stepHere() }, 'Check out'), () => Boolean(stepHere())],
-    branch: ['Branch from This Cell…', "Begin another run with this step's state; nothing is copied", branch, () => Boolean(stepHere())],
-    pause: ['Pause the Run', 'Let the run begin no further step', () => act('pause', {}, 'Pause')],
-    unpause: ['Let the Run Go On', 'Let a paused run begin steps again', () => act('unpause', {}, 'Go on')],
-    cancel: ['Cancel the Run…', 'Give the run up; a cell that runs is interrupted', cancel],
-  };
+	async function tell({ ok, text }, label) {
+		if (ok && !text.includes('\n')) return Notification.success(text, { autoClose: 6000 });
+		const body = new lib.lumino.Widget({ node: element('pre', { className: 'evercell-said' }, text) });
+		return showDialog({ title: ok ? label : `${label}: not done`, body, buttons: [Dialog.okButton()] });
+	}
 
-  async function branch() {
-    const step = stepHere();
-    const answer = await InputDialog.getText({ title: `Branch from step ${step}`, label: 'Name of the new run (empty: one is made up)', okLabel: 'Branch' });
-    if (answer.button.accept) await act('branch', { step, label: answer.value }, 'Branch');
-  }
+	async function act(name, values, label) {
+		const found = current();
+		if (found) await tell(await found.connection.request(name, values), label);
+	}
 
-  async function cancel() {
-    const answer = await showDialog({ title: 'Cancel the run?', body: 'Nobody goes on with it afterwards. What its steps saved stays.', buttons: [Dialog.cancelButton({ label: 'Keep It' }), Dialog.warnButton({ label: 'Cancel the Run' })] });
-    if (answer.button.accept) await act('cancel', {}, 'Cancel');
-  }
+	// Where it moves memory to another run, or ends one, it asks first.
+	async function confirmed(title, body, yes) {
+		const buttons = [Dialog.cancelButton({ label: 'Leave It' }), Dialog.warnButton({ label: yes })];
+		return (await showDialog({ title, body, buttons })).button.accept;
+	}
 
-  for (const [name, [label, caption, execute, applies]] of Object.entries(commands)) {
-    app.commands.addCommand(`evercell:${name}`, { label, caption, execute, isEnabled: () => Boolean(notebook()) && (applies?.() ?? true) });
-  }
-  app.commands.addCommand('evercell:show', { label: 'Steps and Runs', caption: 'Show the side bar of evercell', execute: showSideBar });
-  app.commands.addCommand('evercell:menu', {
-    label: 'evercell',
-    caption: 'evercell: resume, check out, branch, pause',
-    icon: lib.icon,
-    execute: () => openMenu(),
-  });
+	async function branch() {
+		const step = stepHere();
+		const asked = { title: `Branch from step ${step}`, label: 'Name of the new run (empty: one is made up)', okLabel: 'Branch' };
+		const { button, value } = await InputDialog.getText(asked);
+		if (button.accept) await act('branch', { step, label: value }, 'Branch');
+	}
 
-  function openMenu() {
-    const menu = new lib.lumino.Menu({ commands: app.commands });
-    for (const name of [...Object.keys(commands), 'show']) menu.addItem({ command: `evercell:${name}` });
-    const button = notebook()?.panel.toolbar.node.querySelector('[data-command="evercell:menu"]') ?? document.body;
-    const { left, bottom } = button.getBoundingClientRect();
-    menu.aboutToClose.connect(() => requestAnimationFrame(() => menu.dispose()));
-    menu.open(left, bottom);
-  }
+	async function cancel() {
+		const body = 'Nobody goes on with it afterwards. What its steps saved stays.';
+		if (await confirmed('Cancel the run?', body, 'Cancel the Run')) await act('cancel', {}, 'Cancel');
+	}
 
-  for (const name of [...Object.keys(commands), 'show']) palette?.addItem({ command: `evercell:${name}`, category: 'Evercell' });
-  return { act };
+	async function checkOutRun(run) {
+		const body = 'Memory becomes what it was after its last step; what no step saved since is lost.';
+		if (await confirmed(`Check out ${run}?`, body, 'Check Out')) await act('checkout', { run }, `Check out ${run}`);
+	}
+
+	const always = () => true;
+	const commands = [
+		['resume', 'Resume the Run', 'Put back what the run had in memory after its last step', always, () => act('resume', {}, 'Resume')],
+		['checkout', 'Check Out to This Cell', "Put back memory as it was after this cell's step", stepHere, () => act('checkout', { step: stepHere() }, 'Check out')],
+		['branch', 'Branch from This Cell…', "Begin another run with this step's state; nothing is copied", stepHere, branch],
+		['pause', 'Pause the Run', 'Let the run begin no further step', always, () => act('pause', {}, 'Pause')],
+		['unpause', 'Let the Run Go On', 'Let a paused run begin steps again', always, () => act('unpause', {}, 'Go on')],
+		['cancel', 'Cancel the Run…', 'Give the run up; a cell that runs is interrupted', always, cancel],
+		['show', 'Steps and Runs', 'Show the side bar of evercell', always, showSideBar],
+	];
+	const menu = new lib.lumino.Menu({ commands: app.commands });
+	menu.title.label = 'Evercell';
+	for (const [name, label, caption, applies, execute] of commands) {
+		const command = `evercell:${name}`;
+		app.commands.addCommand(command, { label, caption, execute, isEnabled: () => Boolean(current() && applies()) });
+		palette?.addItem({ command, category: 'Evercell' });
+		menu.addItem({ command });
+		if (applies === stepHere) app.contextMenu.addItem({ command, selector: '.jp-Notebook .jp-CodeCell', rank: 11 });
+	}
+	mainMenu?.addMenu(menu, false, { rank: 55 });
+	app.commands.addCommand('evercell:menu', {
+		label: 'evercell',
+		caption: 'evercell: resume, check out, branch, pause',
+		icon: lib.icon,
+		execute: () => {
+			const button = current()?.panel.toolbar.node.querySelector('[data-command="evercell:menu"]') ?? document.body;
+			const { left, bottom } = button.getBoundingClientRect();
+			menu.open(left, bottom);
+		},
+	});
+	return { checkOutRun };
 }

@@ -8,65 +8,65 @@ const ICON = '<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 16
 
 // A package of the page itself: nothing is downloaded.
 async function shared(scope, name) {
-  const versions = Object.values(scope[name] ?? {});
-  const found = versions.find(version => version.loaded) ?? versions[0];
-  return found ? (await found.get())() : undefined;
+	const versions = Object.values(scope[name] ?? {});
+	const found = versions.find(version => version.loaded) ?? versions[0];
+	return found ? (await found.get())() : undefined;
 }
 
 export async function makePlugin(scope) {
-  const names = ['notebook', 'apputils', 'services', 'ui-components', 'statusbar'];
-  const [notebook, apputils, services, ui, statusbar] = await Promise.all(names.map(name => shared(scope, `@jupyterlab/${name}`)));
-  const lumino = await shared(scope, '@lumino/widgets');
-  const lib = { notebook, apputils, services, lumino };
-  const optional = [apputils.ICommandPalette, statusbar?.IStatusBar].filter(Boolean);
-  return {
-    id: 'evercell:plugin',
-    description: 'Shows where a durable notebook stands.',
-    autoStart: true,
-    requires: [notebook.INotebookTracker],
-    optional,
-    activate: (app, tracker, ...found) => {
-      const service = token => (token ? found[optional.indexOf(token)] : null);
-      lib.icon = new ui.LabIcon({ name: 'evercell:icon', svgstr: ICON });
-      activate(lib, app, tracker, service(apputils.ICommandPalette), service(statusbar?.IStatusBar));
-    },
-  };
+	const names = ['notebook', 'apputils', 'services', 'ui-components', 'statusbar', 'mainmenu'];
+	const [notebook, apputils, services, ui, statusbar, mainmenu] = await Promise.all(names.map(name => shared(scope, `@jupyterlab/${name}`)));
+	const lumino = await shared(scope, '@lumino/widgets');
+	const lib = { notebook, apputils, services, lumino };
+	const optional = [apputils.ICommandPalette, statusbar?.IStatusBar, mainmenu?.IMainMenu].filter(Boolean);
+	return {
+		id: 'evercell:plugin',
+		description: 'Shows where a durable notebook stands.',
+		autoStart: true,
+		requires: [notebook.INotebookTracker],
+		optional,
+		activate: (app, tracker, ...found) => {
+			const service = token => (token ? found[optional.indexOf(token)] : null);
+			lib.icon = new ui.LabIcon({ name: 'evercell:icon', svgstr: ICON });
+			activate(lib, app, tracker, service(apputils.ICommandPalette), service(statusbar?.IStatusBar), service(mainmenu?.IMainMenu));
+		},
+	};
 }
 
-function activate(lib, app, tracker, palette, statusBar) {
-  document.head.append(element('link', { rel: 'stylesheet', href: new URL('style.css', import.meta.url).href }));
-  const open = new Map();
-  const current = () => (tracker.currentWidget ? open.get(tracker.currentWidget) : undefined);
-  const { act } = addCommands(lib, app, palette, current, () => app.shell.activateById('evercell-side-bar'));
-  const sideBar = new SideBar(lib, act, step => reveal(current(), step));
-  app.shell.add(sideBar.widget, 'right', { rank: 650, type: 'evercell' });
-  const line = element('button', { type: 'button', className: 'evercell-status', title: 'Show steps and runs', attributes: { 'aria-live': 'polite' } });
-  line.addEventListener('click', () => app.commands.execute('evercell:show'));
-  statusBar?.registerStatusItem('evercell:status', { item: new lib.lumino.Widget({ node: line }), align: 'left', rank: 50 });
+function activate(lib, app, tracker, palette, statusBar, mainMenu) {
+	document.head.append(element('link', { rel: 'stylesheet', href: new URL('style.css', import.meta.url).href }));
+	const open = new Map();
+	const current = () => (tracker.currentWidget ? open.get(tracker.currentWidget) : undefined);
+	const { checkOutRun } = addCommands(lib, app, palette, mainMenu, current, () => app.shell.activateById('evercell-side-bar'));
+	const sideBar = new SideBar(lib, checkOutRun, step => reveal(current(), step));
+	app.shell.add(sideBar.widget, 'right', { rank: 650, type: 'evercell' });
+	const line = element('button', { type: 'button', className: 'evercell-status', title: 'Show steps and runs', attributes: { 'aria-live': 'polite' } });
+	line.addEventListener('click', () => app.commands.execute('evercell:show'));
+	statusBar?.registerStatusItem('evercell:status', { item: new lib.lumino.Widget({ node: line }), align: 'left', rank: 50 });
 
-  const show = notebook => {
-    if (notebook !== current()) return;
-    sideBar.show(notebook?.page);
-    line.textContent = notebook?.page.side_bar ? notebook.page.status : '';
-  };
-  const add = panel => {
-    open.set(panel, new OpenNotebook(lib, panel, show));
-    panel.disposed.connect(() => open.delete(panel));
-  };
-  tracker.forEach(add);
-  tracker.widgetAdded.connect((_, panel) => add(panel));
-  tracker.currentChanged.connect(() => show(current()));
-  lib.notebook.NotebookActions.executed.connect((_, { notebook, cell }) => {
-    for (const [panel, found] of open) if (panel.content === notebook) found.executed(cell);
-  });
+	const show = notebook => {
+		if (notebook !== current()) return;
+		sideBar.show(notebook?.page);
+		line.textContent = notebook?.page.side_bar ? notebook.page.status : '';
+	};
+	const add = panel => {
+		open.set(panel, new OpenNotebook(lib, panel, show));
+		panel.disposed.connect(() => open.delete(panel));
+	};
+	tracker.forEach(add);
+	tracker.widgetAdded.connect((_, panel) => add(panel));
+	tracker.currentChanged.connect(() => show(current()));
+	lib.notebook.NotebookActions.executed.connect((_, { notebook, cell }) => {
+		for (const [panel, found] of open) if (panel.content === notebook) found.executed(cell);
+	});
 }
 
 // Go to a step's cell.
 function reveal(found, step) {
-  const cells = found?.panel.content;
-  const place = cells?.widgets.findIndex(cell => found.page.marks[cell.model.id]?.step === step) ?? -1;
-  if (place < 0) return;
-  cells.activeCellIndex = place;
-  cells.scrollToItem(place, 'smart');
-  cells.activate();
+	const cells = found?.panel.content;
+	const place = cells?.widgets.findIndex(cell => found.page.marks[cell.model.id]?.step === step) ?? -1;
+	if (place < 0) return;
+	cells.activeCellIndex = place;
+	cells.scrollToItem(place, 'smart');
+	cells.activate();
 }
