@@ -87,7 +87,7 @@ def _line(track: Track, longest: int, pipes: set[int]) -> str:
         parts.append(
             _box(track.begin / longest, f"top:0;height:{middle}px;width:0;border-left:2px solid {GREY}")
         )
-    width = max(track.own / longest, 0.0) * 96
+    width = max(track.own / longest, 0.0) * 92
     parts.append(
         _box(
             track.begin / longest,
@@ -120,4 +120,4 @@ def _dots(track: Track, longest: int, colour: str, middle: int) -> Iterator[str]
 
 
 def _box(left: float, style: str) -> str:
-    return f'<div style="position:absolute;left:{2 + left * 96:.2f}%;{style}"></div>'
+    return f'<div style="position:absolute;left:{2 + left * 92:.2f}%;{style}"></div>'
