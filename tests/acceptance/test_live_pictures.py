@@ -59,3 +59,6 @@ def test_calls_trees_and_states_are_shown_by_their_magics(new_kernel: NewKernel)
     )
     (data,) = (content["data"] for _, content, _ in kernel.run("%inspect").messages)
     assert "not kept" in data["text/html"] and "lengths" in data["text/plain"]
+    kernel.run("%%step new\nmade_now = 1")
+    shown = kernel.run("import time\ntime.sleep(2)")
+    assert any("made_now" in content["data"]["text/plain"] for _, content, _ in shown.messages), "it follows"
