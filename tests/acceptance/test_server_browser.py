@@ -148,6 +148,8 @@ def test_pages_have_no_serious_fault_for_eyes_readers_and_keyboards_and_fit_a_ph
         f"/runs/{run.id}/steps/research",
         f"/runs/{run.id}/journal",
         "/runs/nowhere",
+        "/tree",
+        f"/runs/{run.id}/steps/research/variables",
     ]
     for width in (1200, 390):
         looker = Looker(browser, address, color_scheme=scheme, viewport={"width": width, "height": 844})
