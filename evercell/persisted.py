@@ -77,7 +77,7 @@ _HOMES: dict[str, str] = {
     "evercell.magics.commands": "Outcome",
     "evercell.views.table": "Table",
     "evercell.views.picture": "Picture",
-    "evercell.widgets.live_timeline": "LiveTimeline",
+    "evercell.widgets.live_picture": "LivePicture",
     "evercell.rebuilders.databases": "create_engine create_async_engine",
     "evercell.rebuilders.sqlite": "open_sqlite3 fill_sqlite3 make_sqlite3 make_cursor",
     "evercell.rebuilders.displays": "make_bar",

@@ -59,7 +59,8 @@ def long_run(folder: Path, *, steps: int = 2000, calls: int = 10_000) -> tuple[W
 def many_branches(workspace: Workspace, run: Run, count: int = 200) -> list[Run]:
     """Branches of a run, and branches of these."""
     made = [run]
-    points = [c.id for c in workspace.store.checkpoints.visible(workspace.store.runs.lineage(run.id))]
+    seen = workspace.store.checkpoints.visible(workspace.store.runs.lineage(run.id))
+    points = [c.id for c in seen if c.is_execution]
     for number in range(count):
         parent = made[number // 3]
         new = NewRun(

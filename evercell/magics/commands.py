@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evercell.core.errors import UsageError
+from evercell.core.found import Found
 from evercell.core.text import one_line, printable
 from evercell.engine.abandoning import abandon as abandon_run
 from evercell.engine.inspection import inspect_checkpoint
-from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
+from evercell.engine.listing import RunRow, list_runs, list_steps, run_row, run_tree
 from evercell.engine.moving import Arrival, SetupRunner, locate
 from evercell.engine.moving import branch as branch_off
 from evercell.engine.moving import checkout as check_out
@@ -27,7 +28,7 @@ from evercell.widgets.inbox import show_pending
 
 if TYPE_CHECKING:  # what draws is imported when the first picture is asked for
     from evercell.views.picture import Picture
-    from evercell.widgets.live_timeline import LiveTimeline
+    from evercell.widgets.live_picture import LivePicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,17 +202,24 @@ def config() -> Table:
     return settings_view(list_settings(_notebook_for("config").session.workspace.settings))
 
 
-def runs(*, all: bool = False, tree: bool = False, limit: int = 50) -> Table | Picture:
+def runs(*, all: bool = False, tree: bool = False, limit: int = 50) -> Table | LivePicture:
     """The runs of this notebook (or of every one) as a tree, the newest first; ``tree``: as a picture."""
     session = _notebook_for("runs").session
-    rows = list_runs(session.workspace, notebook=None if all else session.notebook.path, limit=limit)
-    here = session.run.id if session.run else None
-    if tree:
-        from evercell.engine.run_graph import run_graph
-        from evercell.views.tree_picture import tree_picture
 
-        return tree_picture(run_graph(session.workspace, rows), here=here)
-    return runs_view(run_tree(rows), here=here)
+    def found() -> Found[RunRow]:
+        return list_runs(session.workspace, notebook=None if all else session.notebook.path, limit=limit)
+
+    if not tree:
+        return runs_view(run_tree(found()), here=session.run.id if session.run else None)
+    from evercell.engine.run_graph import run_graph
+    from evercell.views.tree_picture import tree_picture
+    from evercell.widgets.live_picture import LivePicture
+
+    def draw() -> Picture:
+        here = session.run.id if session.run else None
+        return tree_picture(run_graph(session.workspace, found()), here=here)
+
+    return LivePicture("tree", draw, session.watchers)
 
 
 def steps(run: str | None = None, *, calls: bool = False) -> Table:
@@ -226,20 +234,35 @@ def steps(run: str | None = None, *, calls: bool = False) -> Table:
     return steps_view(run_row(session.workspace, found), list_steps(session.workspace, found))
 
 
-def timeline(run: str | None = None) -> LiveTimeline:
+def timeline(run: str | None = None) -> LivePicture:
     """When the steps of this run (or of ``run``) and their calls ran, were replayed, failed or waited."""
-    from evercell.widgets.live_timeline import LiveTimeline
+    from evercell.engine.timeline import read_timeline
+    from evercell.views.timeline_picture import timeline_picture
+    from evercell.widgets.live_picture import LivePicture
 
     session = _notebook_for("timeline").session
-    found = session.store.runs.find(run) if run else session.require_run()
-    return LiveTimeline(session.workspace, found.id, session.watchers)
+    found = session.store.runs.find(run).id if run else session.require_run().id
+
+    def draw() -> Picture:
+        return timeline_picture(read_timeline(session.workspace, session.store.runs.find(found)))
+
+    return LivePicture("timeline", draw, session.watchers)
 
 
-def inspect(step: str | None = None) -> Picture:
+def inspect(step: str | None = None) -> LivePicture:
     """The variables as of ``STEP``, ``STEP@1`` or ``RUN@STEP``: type, size, who changed them last, kept or why not."""
     from evercell.views.state_picture import state_picture
+    from evercell.widgets.live_picture import LivePicture
 
     session = _notebook_for("inspect").session
-    run, checkpoint = locate(session, step)
-    rows = inspect_checkpoint(session.workspace, checkpoint)
-    return state_picture(f"Run {run.name}, as {place_in_words(session.store, checkpoint.id)}", rows)
+    run, first = locate(session, step)
+
+    def draw() -> Picture:
+        checkpoint = first
+        if step is None and session.run is not None and session.run.id == run.id:
+            head = session.position or session.store.runs.find(run.id).head
+            checkpoint = session.store.checkpoints.get(head) if head else first
+        rows = inspect_checkpoint(session.workspace, checkpoint)
+        return state_picture(f"Run {run.name}, as after step {checkpoint.step}", rows)
+
+    return LivePicture("state", draw, session.watchers)

@@ -18,7 +18,14 @@ from evercell.engine.listing import ApprovalRow, list_approvals
 from evercell.engine.overview import RunSummary, summarise_runs
 from evercell.server.fields import values_in
 from evercell.server.page import FILES, STATIC, Page
-from evercell.server.run_pages import JournalHandler, OutputHandler, RunHandler, StepHandler
+from evercell.server.run_pages import (
+    JournalHandler,
+    OutputHandler,
+    RunHandler,
+    StepHandler,
+    TreeHandler,
+    VariablesHandler,
+)
 from evercell.views.approval_card import details_html
 from evercell.views.form_fields import fields_of
 
@@ -33,10 +40,12 @@ def routes(base_url: str) -> list[tuple[str, type[JupyterHandler]]]:
         (rf"{home}/?", HomeHandler),
         (rf"{home}/static/({'|'.join(FILES)})".replace(".", r"\."), FileHandler),
         (rf"{home}/approvals/([a-z0-9]+)", ApprovalHandler),
+        (rf"{home}/tree", TreeHandler),
         (rf"{home}/runs/([^/]+)", RunHandler),
         (rf"{home}/runs/([^/]+)/journal", JournalHandler),
         (rf"{home}/runs/([^/]+)/steps/([^/]+)", StepHandler),
         (rf"{home}/runs/([^/]+)/steps/([^/]+)/output", OutputHandler),
+        (rf"{home}/runs/([^/]+)/steps/([^/]+)/variables", VariablesHandler),
     ]
 
 

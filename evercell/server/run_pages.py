@@ -16,14 +16,17 @@ from evercell.core.found import Found
 from evercell.core.records import Attempt, Checkpoint, Event, Output, Run
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.history import History, split_step_ref
-from evercell.engine.listing import RunRow, run_row
+from evercell.engine.inspection import inspect_checkpoint
+from evercell.engine.listing import RunRow, list_runs, run_row
 from evercell.engine.outputs import decode_outputs, merge_streams, with_updates
+from evercell.engine.run_graph import family, run_graph
 from evercell.engine.timeline import TimedStep, Timeline, read_timeline
 from evercell.server.page import Page
 from evercell.views.call_lists import calls_html, calls_summary
 from evercell.views.journal import MOST_ENTRIES, journal_view
 from evercell.views.output_pages import LARGEST_SHOWN, output_html, plain_text
 from evercell.views.quantities import size_text
+from evercell.views.state_picture import state_picture
 from evercell.views.time_scale import TimeScale
 from evercell.views.timeline_picture import (
     Row,
@@ -37,8 +40,10 @@ from evercell.views.timeline_picture import (
     step_track,
     took_text,
 )
+from evercell.views.tree_picture import tree_picture
 
 MOST_ROWS = 100
+MOST_BRANCHES = 500
 _LOOK_AGAIN = 5.0
 """Seconds after which the page of a run with a step under way is another one, though nothing was recorded."""
 
@@ -247,6 +252,53 @@ class OutputHandler(StepHandler):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.finish(text)
+
+
+class VariablesHandler(Page):
+    """What was in memory after a step."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, ref: str, name: str) -> None:
+        """Its variables, read from the signed manifest: nothing is loaded."""
+
+        def look() -> tuple[RunRow, str]:
+            run = self.workspace.store.runs.find(ref)
+            history = History(self.workspace.store, run, self.workspace.known_signer)
+            checkpoint = self.workspace.store.checkpoints.get(history.version(*split_step_ref(name)))
+            picture = state_picture("", inspect_checkpoint(self.workspace, checkpoint))
+            return run_row(self.workspace, run), picture.page
+
+        try:
+            row, page = await self.work(look)
+        except EvercellError as error:
+            self.show_error(error)
+            return
+        state = Markup(page)  # noqa: S704  escaped there
+        self.show("variables.html", row=row, name=name, state=state)
+
+
+class TreeHandler(Page):
+    """The tree of runs and branches."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Those that a run belongs to (``run``), or the newest of all."""
+
+        def look() -> str:
+            rows = list_runs(self.workspace)
+            wanted = self.get_argument("run", "")
+            chosen = family(rows, self.workspace.store.runs.find(wanted)) if wanted else list(rows)
+            newest: Found[RunRow] = Found([*chosen[:MOST_BRANCHES], *rows.damaged])
+            return tree_picture(run_graph(self.workspace, newest), link=f"{self.home}/runs/").page
+
+        try:
+            page = await self.work(look)
+        except EvercellError as error:
+            self.show_error(error)
+            return
+        self.show("tree.html", tree=Markup(page))  # noqa: S704  escaped there
 
 
 class JournalHandler(Page):

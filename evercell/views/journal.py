@@ -10,6 +10,7 @@ from evercell.core.clock import local_text
 from evercell.core.found import Found
 from evercell.core.records import Event, EventKind
 from evercell.core.text import one_line
+from evercell.engine.plain_cells import PLAIN_CELLS
 from evercell.views.picture import DIM, Picture, framed, table_of
 from evercell.views.table import Table
 from evercell.views.text import escaped
@@ -41,6 +42,12 @@ def _completed(data: Data) -> str:
     calls = data.get("calls")
     made = f", {calls} calls" if isinstance(calls, int) and calls else ""
     return _named("step {step} completed (attempt {attempt}")(data) + f"{made})"
+
+
+def _changed(data: Data) -> str:
+    if data.get("step") == PLAIN_CELLS:
+        return "what cells made that are no steps was saved"
+    return _named("what changed after step {step} was saved")(data)
 
 
 def _failed(data: Data) -> str:
@@ -96,7 +103,7 @@ _WORDS: dict[EventKind, Callable[[Data], str]] = {
     EventKind.ATTEMPT_INTERRUPTED: _interrupted,
     EventKind.STEP_COMPLETED: _completed,
     EventKind.STEP_REPLAYED: _named("step {step} was replayed"),
-    EventKind.STATE_CHANGED: _named("what changed after step {step} was saved"),
+    EventKind.STATE_CHANGED: _changed,
     EventKind.KERNEL_CHOSEN: _named("it is to run in kernel {kernel}"),
     EventKind.KERNEL_DIED: _named("its kernel died ({deaths})"),
     EventKind.RUN_ASKED: _asked,

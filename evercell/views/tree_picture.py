@@ -21,8 +21,11 @@ _MOST_DOTS = 40
 _HEADS = (("steps", ""), ("run", "26%"), ("status", "11em"), ("branched after", "15%"), ("created", "7em"))
 
 
-def tree_picture(tracks: Found[Track], *, here: str | None = None) -> Picture:
-    """The tree as HTML, and as text the table of runs; ``here``: the run that this kernel is on."""
+def tree_picture(tracks: Found[Track], *, here: str | None = None, link: str = "") -> Picture:
+    """The tree as HTML, and as text the table of runs.
+
+    ``here``: the run that this kernel is on; ``link``: what stands before a run's id in the address of its page.
+    """
     rows = [track.row for track in tracks]
     text = runs_view(Found([*rows, *tracks.damaged]), here=here)
     if not rows:
@@ -32,7 +35,7 @@ def tree_picture(tracks: Found[Track], *, here: str | None = None) -> Picture:
     body = table_of(
         _HEADS,
         (
-            row_of(_cells(track, here), before=_line(track, longest, pipes[number]))
+            row_of(_cells(track, here, link), before=_line(track, longest, pipes[number]))
             for number, track in enumerate(tracks)
         ),
     )
@@ -44,10 +47,12 @@ def tree_picture(tracks: Found[Track], *, here: str | None = None) -> Picture:
     return Picture(text, framed(title, one_line(facts), legend, body, damage))
 
 
-def _cells(track: Track, here: str | None) -> list[str]:
+def _cells(track: Track, here: str | None, link: str) -> list[str]:
     run = track.row.run
     is_here = run.id == here
     name = f"<strong>{escaped(one_line(run.name))}</strong> ★" if is_here else escaped(one_line(run.name))
+    if link:
+        name = f'<a href="{escaped(link + run.id)}">{name}</a>'
     told = f"{run.name} ({run.id}): {track.row.standing}, {track.own} steps of its own"
     return [
         f'<span title="{escaped(one_line(told))}">{name}</span>',
@@ -87,7 +92,7 @@ def _line(track: Track, longest: int, pipes: set[int]) -> str:
         parts.append(
             _box(track.begin / longest, f"top:0;height:{middle}px;width:0;border-left:2px solid {GREY}")
         )
-    width = max(track.own / longest, 0.0) * 96
+    width = max(track.own / longest, 0.0) * 92
     parts.append(
         _box(
             track.begin / longest,
@@ -120,4 +125,4 @@ def _dots(track: Track, longest: int, colour: str, middle: int) -> Iterator[str]
 
 
 def _box(left: float, style: str) -> str:
-    return f'<div style="position:absolute;left:{2 + left * 96:.2f}%;{style}"></div>'
+    return f'<div style="position:absolute;left:{2 + left * 92:.2f}%;{style}"></div>'

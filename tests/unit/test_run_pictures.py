@@ -56,6 +56,42 @@ class Page(HTMLParser):
         | {"ul", "li"}
     )
 
+    STYLES = frozenset(
+        {
+            "position",
+            "left",
+            "top",
+            "bottom",
+            "width",
+            "height",
+            "min-width",
+            "max-width",
+            "margin",
+            "margin-left",
+        }
+        | {"padding", "padding-left", "border", "border-left", "border-right", "border-top", "border-bottom"}
+        | {
+            "border-radius",
+            "border-collapse",
+            "box-sizing",
+            "background-color",
+            "color",
+            "opacity",
+            "overflow",
+        }
+        | {
+            "overflow-x",
+            "overflow-wrap",
+            "text-overflow",
+            "text-align",
+            "vertical-align",
+            "white-space",
+            "font-family",
+        }
+        | {"font-size", "font-weight", "line-height", "table-layout", "list-style-type"}
+    )
+    """Of what JupyterLab leaves of the style of a notebook that nobody trusts."""
+
     def __init__(self, page: str) -> None:
         super().__init__()
         self.open: list[str] = []
@@ -66,6 +102,10 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert tag in self.ALLOWED, tag
         assert {name for name, _ in attrs} <= {"style", "title", "colspan"}, attrs
+        style = dict(attrs).get("style") or ""
+        used = {part.partition(":")[0] for part in style.split(";") if part}
+        assert used <= self.STYLES, used - self.STYLES
+        assert "url(" not in style and "var(" not in style
         self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

@@ -10,6 +10,9 @@ import pytest
 from evercell.core.records import NewRun
 from evercell.engine.branching import create_branch
 from evercell.engine.calls.suspension import Suspended
+from evercell.engine.listing import list_approvals, list_runs
+from evercell.engine.overview import summarise_runs
+from evercell.engine.run_graph import family, run_graph
 from evercell.engine.settings import Settings
 from evercell.engine.timeline import TimedStep, Timeline, read_timeline
 from evercell.engine.workspace import Workspace, open_workspace
@@ -106,3 +109,32 @@ def test_a_call_whose_row_is_damaged_is_named_and_takes_no_other_along(notebook:
     found = timeline(notebook)
     assert len(found.steps[0].calls) == 2
     assert "table calls is damaged" in str(found.steps.damaged[0])
+
+
+def test_runs_are_summarised_with_what_is_done_and_who_is_asked(
+    notebook: Notebook, workspace: Workspace
+) -> None:
+    empty = workspace.store.runs.create(NewRun(notebook=None, name="empty"))
+    notebook.step("load", "x = 1")
+    notebook.step("load", "x = 2")
+    notebook.plain("import evercell")
+    with pytest.raises(Suspended):
+        notebook.step("ask", "evercell.approve('Send?')")
+    found = {s.row.run.name: s for s in summarise_runs(workspace, list_approvals(workspace))}
+    mine = found[notebook.session.require_run().name]
+    assert (mine.completed, mine.attempted, mine.step, mine.is_step_done) == (1, 2, "ask", False)
+    assert [row.approval.title for row in mine.asked] == ["Send?"]
+    assert (found[empty.name].completed, found[empty.name].attempted, found[empty.name].step) == (0, 0, "")
+
+
+def test_a_family_is_all_that_shares_a_history(notebook: Notebook, workspace: Workspace) -> None:
+    notebook.step("load", "x = 1")
+    run = notebook.session.require_run()
+    child = create_branch(workspace, run, step="load", name="child")
+    create_branch(workspace, child, step="load", name="grandchild")
+    workspace.store.runs.create(NewRun(notebook=None, name="other"))
+    rows = list_runs(workspace)
+    names = {row.run.name for row in family(rows, child)}
+    assert names == {run.name, "child", "grandchild"}
+    graph = {track.row.run.name: track for track in run_graph(workspace, rows)}
+    assert graph["grandchild"].branch_step == "load" and graph["grandchild"].begin == 1

@@ -1,4 +1,4 @@
-"""A timeline below its cell that follows what happens in this kernel; a saved notebook has what it showed last."""
+"""A picture below its cell that follows what happens in this kernel; a saved notebook has what it showed last."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from typing import Any
 
 from evercell.core.errors import EvercellError
 from evercell.core.ids import new_id
-from evercell.engine.timeline import read_timeline
 from evercell.engine.watching import Snapshot, Watchers
-from evercell.engine.workspace import Workspace
 from evercell.views.picture import Picture
-from evercell.views.timeline_picture import timeline_picture
 
 _PAUSE = 1.0
 """Seconds between two pictures, at least: …"""
@@ -24,16 +21,16 @@ _SHARE = 0.01
 _MARK = {"evercell": {"note": True}}
 """It is a remark of ours, and no output of the step that is under way when it is drawn anew."""
 
-_follows: list[Callable[[], None]] = []
-"""What ends the one that follows now: an older one below another cell stays as it is."""
+_follows: dict[str, Callable[[], None]] = {}
+"""By kind, what ends the one that follows now: an older one below another cell stays as it is."""
 
 
-class LiveTimeline:
-    """The timeline of a run. Displayed it is live, printed it is text."""
+class LivePicture:
+    """A picture that is drawn anew as steps go on. Displayed it is live, printed it is text."""
 
-    def __init__(self, workspace: Workspace, run_id: str, watchers: Watchers) -> None:
-        self._workspace = workspace
-        self._run_id = run_id
+    def __init__(self, kind: str, draw: Callable[[], Picture], watchers: Watchers) -> None:
+        self._kind = kind
+        self._draw_now = draw
         self._watchers = watchers
         self._display_id = new_id()
         self._lock = threading.Lock()
@@ -43,8 +40,7 @@ class LiveTimeline:
 
     def picture(self) -> Picture:
         """As of now."""
-        run = self._workspace.store.runs.find(self._run_id)
-        return timeline_picture(read_timeline(self._workspace, run))
+        return self._draw_now()
 
     def __str__(self) -> str:
         return str(self.picture())
@@ -62,8 +58,8 @@ class LiveTimeline:
     # -- live ------------------------------------------------------------------------------------
 
     def _ipython_display_(self) -> None:
-        while _follows:
-            _follows.pop()()
+        if self._kind in _follows:
+            _follows.pop(self._kind)()
         self._publish(update=False)
         forget = self._watchers.add(self._changed)
 
@@ -71,14 +67,14 @@ class LiveTimeline:
             self._is_closed = True
             forget()
 
-        _follows.append(end)
+        _follows[self._kind] = end
 
     def _changed(self, _: Snapshot) -> None:
         """Something happened: it is drawn a moment later, in a thread of its own."""
         with self._lock:
             if self._timer is None and not self._is_closed:
                 self._timer = threading.Timer(max(_PAUSE, self._free_at - time.monotonic()), self._draw)
-                self._timer.name = "evercell-timeline"
+                self._timer.name = "evercell-picture"
                 self._timer.daemon = True
                 self._timer.start()
 
