@@ -78,6 +78,8 @@ class Session:
         """Those who show how far a step is."""
         self.readings = Readings(self.watchers)
         """How far the reading of a state is, while somebody waits for it."""
+        self.is_marked_on_page: Callable[[], bool] = bool
+        """Whether a page shows at each cell, by itself, how its step stands."""
         self.limits: TimeLimits | None = None
         """Ends what takes too long in this kernel."""
         self.executing: str | None = None

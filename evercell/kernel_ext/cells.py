@@ -50,7 +50,7 @@ class CellRunner:
         self._session = session
         self._recorder = Recorder(shell.kernel)
         self._tracebacks = Tracebacks(shell)
-        self._progress = ProgressDisplay(shell.kernel, session.workspace.settings)
+        self._progress = ProgressDisplay(shell.kernel, session)
         session.watchers.add(self._progress.watch)
         session.readings.show = self._progress.watch_reading
         self._inside_cell = False

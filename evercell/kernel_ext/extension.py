@@ -70,6 +70,7 @@ class Extension:
             repeated.install()
             installed.callback(repeated.uninstall)
             self.front_end.install()
+            session.is_marked_on_page = self.front_end.has_pages
             installed.callback(self.front_end.uninstall)
             atexit.register(self.close)
             installed.callback(atexit.unregister, self.close)

@@ -124,6 +124,10 @@ class FrontEnd:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=5)
 
+    def has_pages(self) -> bool:
+        """Whether a page shows how steps stand."""
+        return bool(self._pages)
+
     def _take_pages(self) -> list[Page]:
         with self._lock:
             pages, self._pages = self._pages, []

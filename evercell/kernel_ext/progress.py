@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from evercell.core.ids import new_id
-from evercell.engine.settings import Settings
+from evercell.engine.session import Session
 from evercell.engine.transfers import Reading
 from evercell.engine.watching import Snapshot, StepState
 from evercell.kernel_ext.recorder import LIVE_LINE, Recording
@@ -30,11 +30,15 @@ _BETWEEN = 0.2
 
 
 class ProgressDisplay:
-    """Shows how far the step of the present cell is. Told from any thread: the cell's own may be busy."""
+    """Shows how far the step of the present cell is. Told from any thread: the cell's own may be busy.
 
-    def __init__(self, kernel: Any, settings: Settings) -> None:
+    Where a page marks its cells by itself, only what takes long and no mark tells is shown: a save, a restore.
+    """
+
+    def __init__(self, kernel: Any, session: Session) -> None:
         self._kernel = kernel
-        self._settings = settings
+        self._session = session
+        self._settings = session.workspace.settings
         self._lock = threading.Lock()
         self._line: _Line | None = None
         self._recording: Recording | None = None
@@ -73,6 +77,8 @@ class ProgressDisplay:
             since = self._saves_since
         else:
             self._saves_since = 0.0
+            if self._session.is_marked_on_page() and not line.is_drawn:
+                return False
             asks_here = set(snapshot.calls) == {"approve"}  # the question stands below the cell by itself
             if not (snapshot.done or snapshot.calls or snapshot.waits_for) or (
                 asks_here and not line.is_drawn
@@ -85,7 +91,9 @@ class ProgressDisplay:
         if line.is_drawn:
             text = progress_text(snapshot)
             line.end(text, quiet_html(text), progress=snapshot.as_json())
-        elif self._settings.marks and (text := self._mark(snapshot)):
+        elif (
+            self._settings.marks and not self._session.is_marked_on_page() and (text := self._mark(snapshot))
+        ):
             line.end(text, quiet_html(text), replayed=snapshot.state is StepState.REPLAYED)
 
     def _mark(self, snapshot: Snapshot) -> str:

@@ -66,8 +66,10 @@ def folded_html(approval: Approval) -> str:
     )
     inside = details_html(approval.question.details) + _fields_html(approval)
     if not inside:
-        return f"<div>{line}</div>"
-    return f"<details><summary style='cursor:pointer'>{line}</summary>{inside}</details>"
+        return f"<div style='line-height:1.5'>{line}</div>"
+    return (
+        f"<details style='line-height:1.5'><summary style='cursor:pointer'>{line}</summary>{inside}</details>"
+    )
 
 
 def _joined_fields(approval: Approval) -> str:

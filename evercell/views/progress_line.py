@@ -93,7 +93,7 @@ def reading_html(reading: Reading, now: float | None = None) -> str:
 
 def quiet_html(text: str, bar: str = "") -> str:
     """A remark of ours as it stands below a cell."""
-    style = "opacity:.75;font-size:.9em;line-height:1.5;font-family:system-ui,sans-serif"
+    style = "opacity:.75;font-size:.9em;line-height:1.5;padding-left:.6em;font-family:system-ui,sans-serif"
     return f"<div style='{style}'>{bar}{escaped(text)}</div>"
 
 
