@@ -92,9 +92,9 @@ def reading_html(reading: Reading, now: float | None = None) -> str:
 
 
 def quiet_html(text: str, bar: str = "") -> str:
-    """A remark of ours as it stands below a cell. (Pages with our extension hide it: their mark says the same.)"""
+    """A remark of ours as it stands below a cell."""
     style = "opacity:.75;font-size:.9em;line-height:1.5;font-family:system-ui,sans-serif"
-    return f"<div class='evercell-line' style='{style}'>{bar}{escaped(text)}</div>"
+    return f"<div style='{style}'>{bar}{escaped(text)}</div>"
 
 
 # -- its parts -----------------------------------------------------------------------------------
