@@ -171,6 +171,7 @@ class FrontEnd:
         self.menu("Settings", "Theme", name)
         is_light = "true" if "Light" in name else "false"
         self.page.wait_for_selector(f'body[data-jp-theme-light="{is_light}"]', state="attached")
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def save(self) -> None:
         self.page.keyboard.press("Control+s")

@@ -23,6 +23,7 @@ from evercell.kernel_ext.time_limits import LIMITS, Cancellation, StepLimit
 from evercell.views.text import escaped
 from evercell.views.widget_picture import widget_picture
 
+_NOTE_STYLE = "opacity:.75;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.93em;line-height:1.5"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -190,7 +191,7 @@ def show_note(publish: Callable[..., Any], text: str) -> None:
     """Show a remark of ours at the cell that runs; ``publish`` is the page's own, and no capture's."""
     data = {
         "text/plain": f"evercell: {printable(text)}",
-        "text/html": f"<pre style='opacity:.75;margin:0'>evercell: {escaped(text)}</pre>",
+        "text/html": f"<div style='{_NOTE_STYLE}'>evercell: {escaped(text)}</div>",
     }
     publish(data, metadata=NOTE)
 

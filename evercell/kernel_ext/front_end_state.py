@@ -69,6 +69,9 @@ class RunOnPages:
             live_mark(snapshot), snapshot.cell_id, count, "approve" in snapshot.calls, state in _ENDED
         )  # fmt: skip
         with self._lock:
+            former = self._seen.get(snapshot.step)
+            if former is not None and former.mark == seen.mark and former.asks == seen.asks:
+                return  # time passed, no more
             self._seen[snapshot.step] = seen
             self._changed.add(snapshot.step)
             self._reasons.pop(snapshot.step, None)

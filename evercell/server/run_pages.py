@@ -264,7 +264,13 @@ class VariablesHandler(Page):
 
         def look() -> tuple[RunRow, str]:
             run = self.workspace.store.runs.find(ref)
-            history = History(self.workspace.store, run, self.workspace.known_signer)
+            signer = self.workspace.known_signer
+            if signer is None:  # (none is made for a page)
+                raise UsageError(
+                    "What was in memory is shown to whoever has the signing key, and this server has none.",
+                    hint="Start it with EVERCELL_KEY, or type %inspect in a notebook.",
+                )
+            history = History(self.workspace.store, run, signer)
             checkpoint = self.workspace.store.checkpoints.get(history.version(*split_step_ref(name)))
             picture = state_picture("", inspect_checkpoint(self.workspace, checkpoint))
             return run_row(self.workspace, run), picture.page

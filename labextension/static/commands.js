@@ -11,7 +11,7 @@ export function addCommands(lib, app, palette, mainMenu, current, showSideBar) {
 
 	async function tell({ ok, text }, label) {
 		if (ok && !text.includes('\n')) return Notification.success(text, { autoClose: 6000 });
-		const body = new lib.lumino.Widget({ node: element('pre', { className: 'evercell-said' }, text) });
+		const body = new lib.lumino.Widget({ node: element('pre', 'said', { textContent: text }) });
 		return showDialog({ title: ok ? label : `${label}: not done`, body, buttons: [Dialog.okButton()] });
 	}
 

@@ -3,21 +3,17 @@ const MENTIONS = /\bevercell\b|^\s*%%(step|setup|approve)\b/m;
 const PATIENCE = 2500;
 const POLL = 1500;
 
+const later = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
+
 export class Connection {
 	constructor(lib, panel, told) {
-		this.lib = lib;
-		this.panel = panel;
-		this.told = told;
-		this.comm = null;
-		this.isLive = false;
-		this.requests = new Map();
-		this.count = 0;
+		Object.assign(this, { lib, panel, told, comm: null, isLive: false, requests: new Map() });
 		const context = panel.sessionContext;
 		this.slots = [
-			[context.kernelChanged, () => this.restart()],
+			[context.kernelChanged, () => this.connectAnew()],
 			[context.statusChanged, (_, status) => this.statusChanged(status)],
-			[context.connectionStatusChanged, (_, status) => status === 'connected' && this.hello(true)],
-			[panel.context.pathChanged, () => this.hello(false)],
+			[context.connectionStatusChanged, (_, status) => status === 'connected' && this.hello('hello', true)],
+			[panel.context.pathChanged, () => this.hello('hello')],
 		];
 		for (const [signal, slot] of this.slots) signal.connect(slot);
 		context.ready.then(() => this.connect());
@@ -29,35 +25,31 @@ export class Connection {
 	}
 
 	get kernel() {
-		return this.panel.sessionContext.session?.kernel ?? null;
+		return this.panel.sessionContext.session?.kernel;
 	}
 
 	get isOpen() {
 		return Boolean(this.comm && !this.comm.isDisposed);
 	}
 
+	// Its code cells as the kernel is told of them.
 	get cells() {
-		return [...this.panel.content.model.cells].filter(cell => cell.type === 'code');
+		const cells = [...(this.panel.content.model?.cells ?? [])].filter(cell => cell.type === 'code');
+		return cells.map(cell => ({ id: cell.id, source: cell.sharedModel.getSource(), tags: cell.getMetadata('tags') }));
 	}
 
 	// Whether this notebook has to do with evercell at all: no other kernel is bothered.
 	get isOurs() {
 		const model = this.panel.content.model;
-		if (!model) return false;
-		const spec = model.getMetadata('kernelspec')?.name ?? '';
-		return /evercell/.test(spec) || Boolean(model.getMetadata('evercell')) || this.cells.some(cell => MENTIONS.test(cell.sharedModel.getSource()));
+		const known = model?.getMetadata('evercell') || /evercell/.test(model?.getMetadata('kernelspec')?.name);
+		return Boolean(known) || this.cells.some(({ source }) => MENTIONS.test(source));
 	}
 
 	// What the page says of itself. `missed`: it was away, or is new, and asks for outputs that it did not see.
 	view(missed) {
-		const model = this.panel.content.model;
-		return {
-			client: this.kernel?.clientId ?? '',
-			path: this.panel.context.path,
-			id: model.getMetadata('evercell')?.id ?? null,
-			saved_at: missed ? this.panel.context.contentsModel?.last_modified ?? null : null,
-			cells: this.cells.map(cell => ({ id: cell.id, source: cell.sharedModel.getSource(), tags: cell.getMetadata('tags') })),
-		};
+		const { content, context } = this.panel;
+		const savedAt = missed ? context.contentsModel?.last_modified : null;
+		return { client: this.kernel?.clientId, path: context.path, id: content.model.getMetadata('evercell')?.id, saved_at: savedAt, cells: this.cells };
 	}
 
 	statusChanged(status) {
@@ -71,39 +63,36 @@ export class Connection {
 		}
 	}
 
-	restart() {
+	connectAnew() {
 		this.drop();
 		this.connect();
 	}
 
 	drop() {
 		clearTimeout(this.timer);
-		this.since = null;
-		const comm = this.comm;
-		this.comm = null;
-		this.isLive = false;
+		const { comm, requests } = this;
+		Object.assign(this, { comm: null, isLive: false, since: null, requests: new Map() });
 		if (comm && !comm.isDisposed) {
 			comm.onClose = () => {};
 			comm.dispose();
 		}
-		for (const settle of this.requests.values()) settle(null);
-		this.requests.clear();
+		for (const settle of requests.values()) settle(null);
 	}
 
 	// `loaded`: evercell is known to be there.
 	async connect(loaded = false) {
 		if (this.isOpen || !this.isOurs || this.panel.isDisposed) return;
-		const kernel = this.kernel;
-		if (!kernel || kernel.status === 'dead') return this.look();
-		if (!loaded && !(await this.isLoaded(kernel))) return this.look();
+		const { kernel } = this;
+		if (!kernel || kernel.status === 'dead' || !(loaded || (await this.isLoaded(kernel)))) {
+			this.look();
+			return;
+		}
 		if (this.isOpen || kernel !== this.kernel || kernel.isDisposed) return;
 		const comm = (this.comm = kernel.createComm('evercell'));
 		comm.onMsg = message => this.received(comm, message.content.data);
-		comm.onClose = () => {
-			if (this.comm === comm) this.drop();
-		};
+		comm.onClose = () => comm === this.comm && this.drop();
 		// a subshell of its own is heard while a cell runs
-		if (kernel.supportsSubshells) await Promise.race([comm.subshellStarted, later(1500)]);
+		if (kernel.supportsSubshells) await Promise.race([comm.subshellStarted, later(POLL)]);
 		if (this.comm !== comm || comm.isDisposed) return;
 		comm.open({ type: 'hello', ...this.view(true) });
 		await later(500);
@@ -113,26 +102,19 @@ export class Connection {
 	// An idle kernel is asked first whether it has evercell: a comm that nobody takes is an error in its log.
 	async isLoaded(kernel) {
 		if (kernel.status !== 'idle') return true;
-		try {
-			const reply = await Promise.race([kernel.requestCommInfo({ target_name: 'evercell' }), later(PATIENCE)]);
-			return reply ? Object.keys(reply.content.comms ?? {}).length > 0 : true;
-		} catch {
-			return false;
-		}
+		const asked = kernel.requestCommInfo({ target_name: 'evercell' }).catch(() => ({ content: {} }));
+		const reply = await Promise.race([asked, later(PATIENCE)]);
+		return !reply || Object.keys(reply.content.comms ?? {}).length > 0;
 	}
 
-	hello(missed) {
-		if (this.isOpen) this.say({ type: 'hello', ...this.view(missed) });
-		else this.connect();
-	}
-
-	cellsChanged() {
-		if (this.isOpen) this.say({ type: 'cells', ...this.view(false) });
+	hello(type, missed = false) {
+		if (this.isOpen) this.say({ type, ...this.view(missed) });
+		else if (type === 'hello') this.connect();
 	}
 
 	say(data) {
 		try {
-			this.comm?.send(data);
+			this.comm.send(data);
 		} catch {
 			this.drop(); // the kernel went away under it
 		}
@@ -141,30 +123,23 @@ export class Connection {
 	received(comm, data) {
 		if (comm !== this.comm) return;
 		this.isLive = true;
-		data.isTrusted = true;
-		if (data.type === 'outcome') {
-			this.requests.get(data.token)?.(data);
-			this.requests.delete(data.token);
-		} else {
-			this.told(data);
-		}
+		if (data.type === 'outcome') this.requests.get(data.token)?.(data);
+		else this.told({ ...data, isTrusted: true });
 	}
 
 	// What the kernel is asked to do; resolves to {ok, text}.
 	async request(name, values = {}) {
 		if (this.isLive) {
-			const token = `${Date.now()}-${this.count++}`;
+			const token = crypto.randomUUID?.() ?? String(Math.random());
 			const answered = new Promise(settle => this.requests.set(token, settle));
 			this.say({ type: 'request', name, token, ...values });
-			const patience = name === 'answer' ? later(PATIENCE) : new Promise(() => {});
-			const reply = await Promise.race([answered, patience]);
+			const reply = await (name === 'answer' ? Promise.race([answered, later(PATIENCE)]) : answered);
+			this.requests.delete(token);
 			if (reply) return reply;
 			if (name !== 'answer') return { ok: false, text: 'The kernel went away before it answered.' };
 		}
-		return (
-			(await this.post(`requests/${name}`, { ...this.view(false), ...values })) ??
-			{ ok: false, text: 'evercell is not loaded in this kernel. Run the cell with %load_ext evercell first.' }
-		);
+		const reply = await this.post(`requests/${name}`, { ...this.view(false), ...values });
+		return reply ?? { ok: false, text: 'evercell is not loaded in this kernel. Run the cell with %load_ext evercell first.' };
 	}
 
 	// What the store has, as long as no kernel says it.
@@ -185,7 +160,7 @@ export class Connection {
 		const { ServerConnection } = this.lib.services;
 		const settings = this.panel.sessionContext.sessionManager?.serverSettings ?? ServerConnection.makeSettings();
 		try {
-			const address = new URL(`evercell/api/${what}`, settings.baseUrl).href;
+			const address = `${settings.baseUrl}evercell/api/${what}`;
 			const response = await ServerConnection.makeRequest(address, { method: 'POST', body: JSON.stringify(values) }, settings);
 			return response.ok ? await response.json() : null; // a server without evercell's pages
 		} catch {
@@ -193,5 +168,3 @@ export class Connection {
 		}
 	}
 }
-
-const later = milliseconds => new Promise(resolve => setTimeout(() => resolve(null), milliseconds));

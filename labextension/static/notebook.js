@@ -7,27 +7,22 @@ const EDIT_PAUSE = 1200;
 
 export class OpenNotebook {
 	constructor(lib, panel, changed) {
-		this.lib = lib;
-		this.panel = panel;
-		this.changed = changed;
+		Object.assign(this, { panel, changed });
 		this.page = { side_bar: null, status: '', marks: {} };
 		this.shown = new Map();
 		this.questions = new Map();
 		this.connection = new Connection(lib, panel, data => this.told(data));
-		this.edited = () => {
-			clearTimeout(this.timer);
-			this.timer = setTimeout(() => this.connection.cellsChanged(), EDIT_PAUSE);
-		};
 		panel.context.ready.then(() => {
-			panel.content.model?.contentChanged.connect(this.edited);
+			panel.content.model?.contentChanged.connect(() => {
+				clearTimeout(this.timer);
+				this.timer = setTimeout(() => this.connection.hello('cells'), EDIT_PAUSE);
+			});
 			panel.content.model?.cells.changed.connect(() => this.draw());
 		});
-		panel.disposed.connect(() => this.dispose());
-	}
-
-	dispose() {
-		clearTimeout(this.timer);
-		this.connection.dispose();
+		panel.disposed.connect(() => {
+			clearTimeout(this.timer);
+			this.connection.dispose();
+		});
 	}
 
 	// A cell was executed: it may have loaded evercell.
@@ -35,43 +30,32 @@ export class OpenNotebook {
 		if (!this.connection.isOpen && /\bevercell\b/.test(cell.model.sharedModel.getSource())) this.connection.connect(true);
 	}
 
-	told(data) {
-		switch (data.type) {
-			case 'picture':
-				this.page = { side_bar: data.side_bar, status: data.status, marks: data.marks };
-				break;
-			case 'marks':
-				Object.assign(this.page.marks, data.marks);
-				this.page.status = data.status;
-				this.updateSteps(data.steps);
-				break;
-			case 'outputs':
-				this.putOutputs(data.cells, data.isTrusted);
-				return;
-			case 'identity':
-				this.identify(data.id);
-				return;
+	told({ type, ...data }) {
+		if (type === 'outputs') return this.putOutputs(data.cells, data.isTrusted);
+		if (type === 'identity') return this.identify(data.id);
+		if (type === 'picture') this.page = data;
+		else {
+			Object.assign(this.page.marks, data.marks);
+			this.page.status = data.status;
+			this.updateSteps(data.steps);
 		}
 		this.draw();
-		this.changed(this);
+		return this.changed(this);
 	}
 
 	updateSteps(marks) {
-		const steps = (this.page.side_bar ??= { steps: [], runs: [], waiting: [] }).steps;
+		const steps = this.page.side_bar?.steps ?? [];
 		for (const mark of marks) {
-			const place = steps.findIndex(step => step.step === mark.step);
-			if (place < 0) steps.push(mark);
-			else steps[place] = mark;
+			const place = steps.findIndex(({ step }) => step === mark.step);
+			steps[place < 0 ? steps.length : place] = mark;
 		}
 	}
 
 	identify(id) {
 		const model = this.panel.content.model;
-		const known = model.getMetadata('evercell') ?? {};
-		if (id && known.id !== id && !model.readOnly) model.setMetadata('evercell', { ...known, id });
+		const known = model.getMetadata('evercell');
+		if (id && known?.id !== id && !model.readOnly) model.setMetadata('evercell', { ...known, id });
 	}
-
-	// -- marks ----------------------------------------------------------------------------------------
 
 	draw() {
 		const waiting = new Map((this.page.side_bar?.waiting ?? []).map(question => [question.step, question]));
@@ -79,52 +63,43 @@ export class OpenNotebook {
 			if (cell.model.type !== 'code') continue;
 			const mark = this.page.marks[cell.model.id];
 			this.mark(cell, mark);
-			this.ask(cell, mark ? waiting.get(mark.step) : undefined);
+			this.ask(cell, mark && waiting.get(mark.step));
 		}
 	}
 
 	async mark(cell, mark) {
-		const former = this.shown.get(cell);
-		if (!mark) {
-			former?.node.remove();
-			this.shown.delete(cell);
-			return;
-		}
 		const said = JSON.stringify(mark);
-		if (former?.said === said && former.node.isConnected) return;
+		const former = this.shown.get(cell);
+		if (former?.said === said && (former.node.isConnected || !cell.node.isConnected)) return;
 		await cell.ready;
-		const area = cell.node.querySelector('.jp-Cell-inputWrapper');
-		if (!area || cell.isDisposed) return;
-		const line = element(
-			'div',
-			{ className: 'evercell-mark', title: mark.details, dataset: { state: mark.state }, attributes: { role: 'note', 'aria-label': `step ${mark.label || mark.step}: ${wordsOf(mark)}` } },
-			...stateLine(mark, mark.label ? null : element('span', { className: 'evercell-name' }, mark.step)),
-		);
 		this.shown.get(cell)?.node.remove();
-		area.after(line);
-		this.shown.set(cell, { node: line, said });
+		this.shown.delete(cell);
+		const area = cell.node.querySelector('.jp-Cell-inputWrapper');
+		if (!mark || !area || cell.isDisposed) return;
+		const aria = { role: 'note', 'aria-label': `step ${mark.label || mark.step}: ${wordsOf(mark)}` };
+		const node = element('div', 'mark', { title: mark.details, data: { state: mark.state }, aria }, ...stateLine(mark, mark.label ? '' : mark.step));
+		area.after(node);
+		if (!former) cell.model.outputs.changed.connect(() => hideRemarks(cell));
+		this.shown.set(cell, { node, said });
+		hideRemarks(cell);
 	}
-
-	// -- questions ------------------------------------------------------------------------------------
 
 	// The form that the cell itself showed is alive only on the page that ran it.
 	async ask(cell, question) {
 		const former = this.questions.get(cell);
 		if (former && former.question.id !== question?.id) {
 			this.questions.delete(cell);
-			former.fold();
+			former.node.remove();
 			for (const output of former.hidden) output.show();
 		}
 		if (!question || this.questions.has(cell) || isExecuting(cell)) return;
 		const form = new QuestionForm(question, values => this.connection.request('answer', { approval: question.id, ...values }));
 		this.questions.set(cell, form);
 		await cell.ready;
-		form.hidden = (cell.outputArea?.widgets ?? []).filter((_, n) => isFormOf(cell.outputArea.model.get(n), question));
+		form.hidden = cell.outputArea.widgets.filter((_, n) => isFormOf(cell.outputArea.model.get(n), question));
 		for (const output of form.hidden) output.hide();
-		(cell.node.querySelector('.jp-Cell-outputWrapper') ?? cell.node.lastElementChild).after(form.node);
+		cell.node.querySelector('.jp-Cell-outputWrapper').after(form.node);
 	}
-
-	// -- outputs --------------------------------------------------------------------------------------
 
 	async putOutputs(cells, isTrusted) {
 		const isAlone = await this.isAlone();
@@ -132,10 +107,8 @@ export class OpenNotebook {
 		const wasDirty = model.dirty;
 		for (const cell of this.panel.content.widgets) {
 			const sent = cells[cell.model.id];
-			if (!sent || isExecuting(cell) || cell.model.type !== 'code') continue;
-			if (!sameOutputs(cell.model.outputs.toJSON(), sent.outputs)) {
-				cell.model.outputs.fromJSON(sent.outputs);
-			}
+			if (!sent || cell.model.type !== 'code' || isExecuting(cell)) continue;
+			if (essence(cell.model.outputs.toJSON()) !== essence(sent.outputs)) cell.model.outputs.fromJSON(sent.outputs);
 			if (isTrusted) cell.model.trusted = true; // this kernel's own, as when it showed them
 			const count = sent.count ?? sent.outputs.find(output => output.execution_count)?.execution_count;
 			if (count) cell.model.executionCount = count;
@@ -145,13 +118,9 @@ export class OpenNotebook {
 	}
 
 	async isAlone() {
-		try {
-			const kernel = this.connection.kernel;
-			const running = kernel && (await this.panel.sessionContext.kernelManager?.findById(kernel.id));
-			return (running?.connections ?? 1) <= 1;
-		} catch {
-			return true;
-		}
+		const { kernel } = this.connection;
+		const running = kernel && (await this.panel.sessionContext.kernelManager?.findById(kernel.id).catch(() => null));
+		return (running?.connections ?? 1) <= 1;
 	}
 }
 
@@ -161,13 +130,24 @@ function isExecuting(cell) {
 }
 
 function isFormOf(output, question) {
-	const data = output?.data ?? {};
-	return 'application/vnd.jupyter.widget-view+json' in data && String(data['text/plain']).includes(question.id);
+	const { 'application/vnd.jupyter.widget-view+json': view, 'text/plain': text } = output?.data ?? {};
+	return Boolean(view) && String(text).includes(question.id);
 }
 
-function sameOutputs(here, there) {
-	const essence = outputs => JSON.stringify(outputs.map(o => [o.output_type, joined(o.text), o.data ? Object.entries(o.data).map(([k, v]) => [k, joined(v)]).sort() : null, o.ename, o.evalue]));
-	return essence(here) === essence(there);
+// What the kernel says below a cell of how its step stands, the mark says already.
+function hideRemarks({ outputArea }) {
+	outputArea?.widgets.forEach((widget, n) => {
+		const remark = outputArea.model.get(n)?.metadata?.evercell;
+		const isOfStep = remark?.line && ('progress' in remark || 'replayed' in remark || remark.line === 'last');
+		widget.node.classList.toggle('evercell-hidden', Boolean(isOfStep));
+	});
 }
 
 const joined = text => (Array.isArray(text) ? text.join('') : text);
+
+// What is to be seen of outputs, but for our own remarks.
+function essence(outputs) {
+	const own = outputs.filter(({ metadata }) => !metadata?.evercell?.note);
+	const parts = own.map(o => [o.output_type, joined(o.text), Object.entries(o.data ?? {}).map(([kind, data]) => [kind, joined(data)]).sort(), o.ename, o.evalue]);
+	return JSON.stringify(parts);
+}

@@ -34,14 +34,13 @@ export async function makePlugin(scope) {
 }
 
 function activate(lib, app, tracker, palette, statusBar, mainMenu) {
-	document.head.append(element('link', { rel: 'stylesheet', href: new URL('style.css', import.meta.url).href }));
+	document.head.append(element('link', '', { rel: 'stylesheet', href: new URL('style.css', import.meta.url).href }));
 	const open = new Map();
 	const current = () => (tracker.currentWidget ? open.get(tracker.currentWidget) : undefined);
 	const { checkOutRun } = addCommands(lib, app, palette, mainMenu, current, () => app.shell.activateById('evercell-side-bar'));
-	const sideBar = new SideBar(lib, checkOutRun, step => reveal(current(), step));
+	const sideBar = new SideBar(lib, `${lib.services.ServerConnection.makeSettings().baseUrl}evercell`, checkOutRun, step => reveal(current(), step));
 	app.shell.add(sideBar.widget, 'right', { rank: 650, type: 'evercell' });
-	const line = element('button', { type: 'button', className: 'evercell-status', title: 'Show steps and runs', attributes: { 'aria-live': 'polite' } });
-	line.addEventListener('click', () => app.commands.execute('evercell:show'));
+	const line = element('button', 'status', { title: 'Show steps and runs', onclick: () => app.commands.execute('evercell:show'), aria: { 'aria-live': 'polite' } });
 	statusBar?.registerStatusItem('evercell:status', { item: new lib.lumino.Widget({ node: line }), align: 'left', rank: 50 });
 
 	const show = notebook => {

@@ -1,12 +1,13 @@
 // The right side bar: what waits for you, the run's steps, the tree of the notebook's runs.
-import { element, localTime, stateLine } from './dom.js';
+import { element, localTime, sign, stateLine, text } from './dom.js';
+
+const EMPTY = 'No run yet. Run a cell with %load_ext evercell, then put %%step NAME on top of a cell: what it leaves is kept from then on.';
 
 export class SideBar {
-	// `checkOut(run)` goes on in another run; `reveal(step)` goes to a step's cell.
-	constructor(lib, checkOut, reveal) {
-		this.checkOut = checkOut;
-		this.reveal = reveal;
-		this.node = element('div', { className: 'evercell-side' });
+	// `checkOut(run)` goes on in another run; `reveal(step)` goes to a step's cell; `home` is where the server's pages are.
+	constructor(lib, home, checkOut, reveal) {
+		Object.assign(this, { home, checkOut, reveal });
+		this.node = element('div', 'side');
 		this.widget = new lib.lumino.Widget({ node: this.node });
 		this.widget.id = 'evercell-side-bar';
 		this.widget.title.caption = 'evercell: steps and runs of this notebook';
@@ -19,56 +20,43 @@ export class SideBar {
 		const said = JSON.stringify(side ?? null);
 		if (said === this.said) return;
 		this.said = said;
-		const focused = document.activeElement?.dataset?.key;
-		this.node.replaceChildren(...(side?.run ? this.run(side) : [this.empty()]));
+		const focused = document.activeElement?.dataset.key;
+		this.node.replaceChildren(...(side?.run || side?.damaged?.length ? this.run(side) : [element('p', '', { textContent: EMPTY })]));
 		if (focused) this.node.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 	}
 
-	empty() {
-		return element(
-			'div',
-			{ className: 'evercell-empty' },
-			element('p', {}, 'No run yet.'),
-			element('p', {}, 'Run a cell with ', element('code', {}, '%load_ext evercell'), ', then put ', element('code', {}, '%%step NAME'), ' on top of a cell: it is kept from then on.'),
-		);
-	}
-
-	run(side) {
+	run({ run, standing, damaged, waiting, steps, runs }) {
+		const href = `${this.home}/runs/${encodeURIComponent(run)}`;
+		const link = element('a', '', { href, target: '_blank', rel: 'noopener', title: 'its timeline, on a page of its own', textContent: run });
 		return [
-			element('header', {}, element('h2', {}, side.run), element('span', { className: 'evercell-standing' }, side.standing)),
-			...side.damaged.map(text => element('p', { className: 'evercell-damaged', attributes: { role: 'alert' } }, text)),
-			...(side.waiting.length ? [section('Waits for you', side.waiting.map(question => this.question(question)))] : []),
-			section(`Steps (${side.steps.length})`, side.steps.map(mark => this.step(mark))),
-			section('Runs', side.runs.map(run => this.runRow(run, side))),
+			element('h2', '', {}, link),
+			element('div', 'words', { textContent: standing }),
+			...damaged.map(error => element('p', '', { textContent: error, data: { state: 'failed' }, aria: { role: 'alert' } })),
+			waiting.length ? section('Waits for you', waiting.map(asked => this.question(asked))) : '',
+			section(`Steps (${steps.length})`, steps.map(mark => this.step(mark))),
+			section('Runs', runs.map(row => this.runRow(row))),
 		];
 	}
 
-	question(question) {
-		return this.row(`q:${question.id}`, { state: 'waiting' }, `${question.title} (step ${question.step})`, () => this.reveal(question.step),
-			element('span', { className: 'evercell-sign', attributes: { 'aria-hidden': 'true' } }, '?'),
-			element('span', { className: 'evercell-name' }, question.title),
-			element('span', { className: 'evercell-words' }, question.step));
+	question({ id, title, step }) {
+		return row(`q:${id}`, { state: 'waiting' }, title, () => this.reveal(step), sign('waiting'), text('name', title), text('words', step));
 	}
 
 	step(mark) {
-		return this.row(`s:${mark.step}`, { state: mark.state }, mark.details, () => this.reveal(mark.step), ...stateLine(mark, element('span', { className: 'evercell-name' }, mark.label || mark.step)));
+		return row(`s:${mark.step}`, { state: mark.state }, mark.details, () => this.reveal(mark.step), ...stateLine(mark, mark.label || mark.step));
 	}
 
-	runRow(run, side) {
-		const row = this.row(`r:${run.name}`, { here: run.here }, run.here ? 'this kernel is on it' : `check out ${run.name}`,
-			() => run.here || this.checkOut(run.name),
-			element('span', { className: 'evercell-sign', attributes: { 'aria-hidden': 'true' } }, run.here ? '●' : '○'),
-			element('span', { className: 'evercell-name' }, run.name),
-			element('span', { className: 'evercell-words' }, `${run.here ? 'here · ' : ''}${run.standing} · ${localTime(run.at)}`));
-		row.style.setProperty('--depth', run.depth);
-		return row;
-	}
-
-	row(key, dataset, title, clicked, ...children) {
-		const button = element('button', { type: 'button', title, dataset: { key, ...dataset } }, ...children);
-		button.addEventListener('click', clicked);
-		return element('li', {}, button);
+	runRow({ name, here, standing, at, depth }) {
+		const words = `${here ? 'here · ' : ''}${standing} · ${localTime(at)}`;
+		const mark = element('span', 'sign', { textContent: here ? '●' : '○', aria: { 'aria-hidden': true } });
+		const shown = row(`r:${name}`, { here }, here ? 'this kernel is on it' : `check out ${name}`, () => here || this.checkOut(name), mark, text('name', name), text('words', words));
+		shown.style.setProperty('--depth', depth);
+		return shown;
 	}
 }
 
-const section = (title, rows) => element('section', {}, element('h3', {}, title), element('ol', {}, ...rows));
+function row(key, data, title, onclick, ...children) {
+	return element('li', '', {}, element('button', '', { type: 'button', title, onclick, data: { key, ...data } }, ...children));
+}
+
+const section = (title, rows) => element('section', '', {}, element('h3', '', { textContent: title }), element('ol', '', {}, ...rows));

@@ -306,3 +306,13 @@ def test_a_run_that_has_no_steps_yet_or_ones_that_nobody_asked_for(
     assert "No step yet" in page_of(person, url)
     assert "No step yet" in page_of(person, f"{url}?from=5&to=x&state=%3Cb%3E")
     assert "the run was made" in page_of(person, f"{url}/journal")
+
+
+def test_variables_after_a_step_need_the_servers_key_and_make_none(
+    address: str, notebook: Notebook, person: requests.Session, settings: Settings
+) -> None:
+    notebook.step("load", "x = 1")
+    run = notebook.session.require_run().id
+    page = person.get(f"{address}/evercell/runs/{run}/steps/load/variables", timeout=20)
+    assert page.status_code == 500 and "this server has none" in page.text
+    assert not list((settings.key_path.parent / "home").rglob("evercell/key"))

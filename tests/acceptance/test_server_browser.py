@@ -30,12 +30,13 @@ contrast. (axe-core itself finds none on them.)"""
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("pages")
-    return Settings(f"sqlite:///{folder / 'store.db'}", folder / "key", wait_grace=0.0)
+    key = Path(isolated_home(folder / "home")["JUPYTER_DATA_DIR"]) / "evercell" / "key"  # the server's, too
+    return Settings(f"sqlite:///{folder / 'store.db'}", key, wait_grace=0.0)
 
 
 @pytest.fixture(scope="module")
 def address(settings: Settings) -> Iterator[str]:
-    folder = settings.key_path.parent
+    folder = settings.key_path.parents[3]
     environ = {"EVERCELL_STORE": settings.store_url, "EVERCELL_USER": "ann", **isolated_home(folder / "home")}
     with jupyter_server(folder, **environ) as server:
         yield server.url
@@ -158,6 +159,8 @@ def test_pages_have_no_serious_fault_for_eyes_readers_and_keyboards_and_fit_a_ph
             if path == f"/runs/{run.id}":
                 page.locator("summary", has_text="research").click()
                 page.locator(".part section").first.wait_for()
+            if path.endswith("variables"):
+                assert "last changed by" in page.locator("main").inner_text()
             assert page.evaluate(FAULTS) == [], (path, scheme)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
             photograph(page, f"page-{number}-{width}-{scheme}")

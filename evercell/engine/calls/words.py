@@ -16,6 +16,9 @@ LONGEST = 120
 """Characters of all arguments, or of a result."""
 
 _LONGEST_TEXT = 60
+_LOOKED_THROUGH = 500
+"""Characters in which a secret of the environment is looked for: more than is shown, for it may begin in that."""
+
 _MOST_PARTS = 6
 _DEEPEST = 3
 _HIDDEN = "…"
@@ -26,16 +29,15 @@ _SHAPED = ("numpy", "pandas", "polars", "torch", "xarray")
 def arguments_in_words(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """``'plan', model='small'``: as they would be typed."""
     names = getattr(getattr(function, "__code__", None), "co_varnames", ())
-    positional = (
-        _HIDDEN if n < len(names) and is_secret_name(names[n]) else value_in_words(value)
-        for n, value in enumerate(islice(args, _MOST_PARTS))
-    )
-    named = (
-        f"{name}={_HIDDEN if is_secret_name(name) else value_in_words(value)}"
-        for name, value in islice(kwargs.items(), _MOST_PARTS)
-    )
-    more = [_HIDDEN] if len(args) > _MOST_PARTS or len(kwargs) > _MOST_PARTS else []
-    return _short(", ".join([*positional, *named, *more]), LONGEST)
+    parts = []
+    for n, value in enumerate(args[:_MOST_PARTS]):
+        is_secret = n < len(names) and is_secret_name(names[n])
+        parts.append(_HIDDEN if is_secret else _words(value, depth=0))
+    for name, value in islice(kwargs.items(), _MOST_PARTS):
+        parts.append(f"{name}={_HIDDEN if is_secret_name(name) else _words(value, depth=0)}")
+    if len(args) > _MOST_PARTS or len(kwargs) > _MOST_PARTS:
+        parts.append(_HIDDEN)
+    return _short(", ".join(parts), LONGEST)
 
 
 def value_in_words(value: object) -> str:
@@ -45,9 +47,12 @@ def value_in_words(value: object) -> str:
 
 def _words(value: object, *, depth: int) -> str:
     kind = type(value)
-    if kind is str or kind is bytes:
-        assert isinstance(value, str | bytes)
+    if kind is str:
+        assert isinstance(value, str)
         return _text(value)
+    if kind is bytes:
+        assert isinstance(value, bytes)
+        return f"<bytes {len(value)}>"
     if value is None or kind in (bool, float, complex):
         return repr(value)
     if kind is int:
@@ -58,10 +63,10 @@ def _words(value: object, *, depth: int) -> str:
     return f"<{kind.__qualname__}{_shape(value)}>"
 
 
-def _text(value: str | bytes) -> str:
-    begin = repr(value[:_LONGEST_TEXT])
-    if isinstance(value, str) and holds_secret_of_environment(value):
+def _text(value: str) -> str:
+    if holds_secret_of_environment(value[:_LOOKED_THROUGH]):
         return _HIDDEN
+    begin = repr(value[:_LONGEST_TEXT])
     return begin if len(value) <= _LONGEST_TEXT else f"{begin[:-1]}…{begin[-1]}"
 
 

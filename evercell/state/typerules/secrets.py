@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from evercell.state.internals.standard_library import live_environment
@@ -47,6 +48,7 @@ class Secret:
         return "<a secret>"
 
 
+@lru_cache(4096)
 def is_secret_name(name: str) -> bool:
     """Whether what somebody calls so is not to be shown."""
     return SECRET_WORD.search(_COUNTED.sub("", name)) is not None
