@@ -216,7 +216,9 @@ def sqlite_database(path: Path) -> Iterator[Database]:
             connection.execute("COMMIT")
 
         def count_steps() -> int:
-            return int(connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0])
+            return int(
+                connection.execute("SELECT count(*) FROM checkpoints WHERE step <> ':cells'").fetchone()[0]
+            )
 
         yield Database(f"SQLite {sqlite3.sqlite_version}", commit, count_steps)
 
@@ -249,7 +251,7 @@ def postgres_database(url: str) -> Iterator[Database]:
 def _count_checkpoints(connection: Any) -> int:
     if connection.execute("SELECT to_regclass('checkpoints')").fetchone()[0] is None:
         return 0
-    return int(connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0])
+    return int(connection.execute("SELECT count(*) FROM checkpoints WHERE step <> ':cells'").fetchone()[0])
 
 
 # -- the measurement -----------------------------------------------------------------------------
