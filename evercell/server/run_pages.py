@@ -30,6 +30,7 @@ from evercell.views.state_picture import state_picture
 from evercell.views.time_scale import TimeScale
 from evercell.views.timeline_picture import (
     Row,
+    about_text,
     attempt_text,
     chosen_rows,
     facts_of,
@@ -56,6 +57,7 @@ class PageRow:
     first: int
     """Number of its first step in the run."""
     track: Markup
+    took: str
 
     @property
     def is_one(self) -> bool:
@@ -74,12 +76,8 @@ class PageRow:
         return self.step.state if self.is_one else shared_look(self.steps).word
 
     @property
-    def took(self) -> str:
-        return took_text(self.step) if self.is_one else ""
-
-    @property
-    def calls(self) -> str:
-        return calls_summary([call for step in self.steps for call in step.calls])
+    def about(self) -> str:
+        return about_text(self.steps)
 
 
 class RunHandler(Page):
@@ -119,7 +117,12 @@ class RunHandler(Page):
         steps = [s for s in found.steps[first : last + 1] if not state or s.state == state]
         scale = scale_of(found)
         return [
-            PageRow(row.steps, numbers[row.steps[0].name], _track(row, scale, found.now))
+            PageRow(
+                row.steps,
+                numbers[row.steps[0].name],
+                _track(row, scale, found.now),
+                took_text(row.steps[0], found.now) if row.is_one else "",
+            )
             for row in chosen_rows(steps, most=MOST_ROWS)
         ]
 

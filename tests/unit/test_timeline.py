@@ -138,3 +138,21 @@ def test_a_family_is_all_that_shares_a_history(notebook: Notebook, workspace: Wo
     assert names == {run.name, "child", "grandchild"}
     graph = {track.row.run.name: track for track in run_graph(workspace, rows)}
     assert graph["grandchild"].branch_step == "load" and graph["grandchild"].begin == 1
+
+
+def test_an_attempt_whose_kernel_died_lived_until_its_last_call(
+    notebook: Notebook, workspace: Workspace
+) -> None:
+    notebook.plain(CALLS.replace("broken = 2", "broken = None") + "\nimport os")
+    session = notebook.session
+    with pytest.raises(SystemExit):
+        notebook.step("loop", "ask(1)\nraise SystemExit")
+    run = session.require_run()
+    last = read_timeline(workspace, run).steps[0].calls[-1].ended_at
+    session.detach()
+    with open_database(workspace.settings.store_url) as connection:  # who takes it on comes a day later
+        connection.exec_driver_sql(
+            "UPDATE attempts SET status = 'interrupted', ended_at = started_at + 86400000000 WHERE step = 'loop'"
+        )
+    (step,) = read_timeline(workspace, run).steps
+    assert (step.state, step.attempts[-1].ended_at) == ("interrupted", last)
