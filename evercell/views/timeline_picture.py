@@ -176,7 +176,8 @@ def _html_rows(row: Row, scale: TimeScale, now: datetime) -> Iterator[str]:
         yield row_of(_shared_cells(row.steps, scale, now))
         return
     (step,) = row.steps
-    name = f'<span title="{escaped(step.row.first_line)}">{escaped(step.name)}</span>'
+    line = f' <small style="{DIM}">{escaped(step.row.first_line)}</small>' if step.row.first_line else ""
+    name = f'<span title="{escaped(step.row.first_line)}"><strong>{escaped(step.name)}</strong>{line}</span>'
     yield row_of([name, signed(look_of(step.state)), took_text(step, now), step_track(step, scale, now)])
     if step.attempts and (step.calls or len(step.attempts) > 1 or step.error):
         yield f'<tr><td colspan="4" style="padding:0 0 4px 12px;text-align:left">{_details(step)}</td></tr>'
