@@ -316,18 +316,23 @@ class JournalHandler(Page):
     @web.authenticated
     @authorized
     async def get(self, ref: str) -> None:
-        """Its newest entries."""
+        """Its newest entries; ``before``: those before one."""
+
+        before = self.get_argument("before", "")
 
         def look() -> tuple[RunRow, Found[Event], int]:
             run = self.workspace.store.runs.find(ref)
             end = self.workspace.store.journal.end(run.id).seq
-            events = self.workspace.store.journal.events(run.id, after=max(0, end - MOST_ENTRIES))
-            return run_row(self.workspace, run), events, end
+            if before.isdecimal() and len(before) < 12:
+                end = min(end, int(before) - 1)
+            first = max(0, end - MOST_ENTRIES)
+            events = self.workspace.store.journal.events(run.id, after=first, limit=MOST_ENTRIES)
+            return run_row(self.workspace, run), events, first
 
         try:
-            row, events, total = await self.work(look)
+            row, events, earlier = await self.work(look)
         except EvercellError as error:
             self.show_error(error)
             return
-        journal = Markup(journal_view(events, total=total).page)  # noqa: S704  escaped there
-        self.show("journal.html", row=row, journal=journal)
+        journal = Markup(journal_view(events).page)  # noqa: S704  escaped there
+        self.show("journal.html", row=row, journal=journal, earlier=earlier)
