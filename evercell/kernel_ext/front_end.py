@@ -214,7 +214,7 @@ class FrontEnd:
                     self._tell_pages()
             except EvercellError:
                 self._state.failed()  # out of reach, or damaged: the notebook itself says so where it matters
-            except Exception:  # noqa: BLE001  whatever it is, pages are told again when the next thing happens
+            except Exception:
                 self._shell.kernel.log.warning("evercell: pages could not be told", exc_info=True)
                 self._state.failed()
             self._ended.wait(_BETWEEN)
