@@ -261,15 +261,32 @@ def test_a_restarted_kernel_a_second_tab_and_a_kernel_without_evercell(notebooks
 
 def test_a_page_that_lost_its_connection_catches_up(notebooks: Notebooks) -> None:
     steps = [f"%%step s{n}\n{WAIT.format(go=f'go-s{n}')}\nprint('did', {n})" for n in (1, 2)]
-    front = notebooks.write(LOAD, *steps)
+    front = notebooks.write(LOAD, *steps, "pathlib.Path('go-on').touch()")
+    sockets: list[Any] = []
+    is_cut = False
+
+    def connect(socket: Any) -> None:
+        if is_cut:
+            socket.close()
+        else:
+            socket.connect_to_server()
+            sockets.append(socket)
+
+    front.page.route_web_socket(re.compile("/channels"), connect)
+    front.open()
     front.run_all()
     front.wait_for_mark("s1", "running")
-    front.page.context.set_offline(True)
-    front.page.evaluate("fetch('/api').catch(() => {})")
+    is_cut = True
+    for socket in sockets:
+        socket.close()
     for n in (1, 2):
         (notebooks.folder / f"go-s{n}").touch()
-    front.page.wait_for_timeout(3000)
-    front.page.context.set_offline(False)
+    for _ in range(200):  # until the kernel is through, of which this page hears nothing
+        if (notebooks.folder / "go-on").exists():
+            break
+        front.page.wait_for_timeout(100)
+    assert front.marks()["s1"].startswith("running")
+    is_cut = False
     for n in (1, 2):
         front.wait_for_mark(f"s{n}", "saved")
         front.wait_for_text(f"did {n}")
