@@ -296,7 +296,7 @@ def test_the_extension_is_small_and_sets_no_html_from_data() -> None:
     files = [path for path in LAB_EXTENSION.rglob("*") if path.is_file()]
     scripts = "".join(path.read_text() for path in files if path.suffix == ".js")
     assert len(scripts.encode()) <= 30_000
-    assert sum(path.stat().st_size for path in files) <= 35_000
+    assert sum(path.stat().st_size for path in files) <= 36_000
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", scripts
     )
