@@ -87,3 +87,19 @@ def test_the_notebook_that_is_made_keeps_one_quiet_line_of_a_long_step(notebook:
     subprocess.run(to_html, check=True, capture_output=True, timeout=SECONDS)
     page = notebook.with_suffix(".out.html").read_text()
     assert "saved · 16 calls" in page and "running ask" not in page
+
+
+def test_the_settings_of_a_folder_are_listed_with_where_they_come_from(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.evercell]\nstore = 'postgresql://ann:hunter2@db/x'\n")
+    listed = run_command("config", str(tmp_path))
+    assert listed.returncode == 0 and "hunter2" not in listed.stdout
+    assert f"postgresql://ann:***@db/x  {tmp_path / 'pyproject.toml'} [tool.evercell]" in listed.stdout
+    rows = {row["setting"]: row for row in json.loads(run_command("config", str(tmp_path), "--json").stdout)}
+    assert rows["marks"] == {"setting": "marks", "value": "on", "from": "default"}
+    (tmp_path / "pyproject.toml").write_text("[tool.evercell]\nstor = 3\n")
+    refused = run_command("config", str(tmp_path))
+    assert (
+        refused.returncode == 2
+        and "Did you mean store?" in refused.stderr
+        and "Traceback" not in refused.stderr
+    )
