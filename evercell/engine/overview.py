@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evercell.core.found import Found
-from evercell.core.statuses import AttemptStatus
+from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.engine.listing import ApprovalRow, RunRow, list_runs
 from evercell.engine.workspace import Workspace
 
@@ -24,6 +24,17 @@ class RunSummary:
     is_step_done: bool
     asked: tuple[ApprovalRow, ...]
     """What it waits for, the oldest first."""
+
+    @property
+    def state(self) -> str:
+        """In one word: a step that asks somebody is under way, and waits."""
+        word = self.row.standing.word
+        return str(RunStatus.WAITING) if self.asked and word == RunStatus.RUNNING else word
+
+    @property
+    def standing(self) -> str:
+        """The same with what is known of its kernel."""
+        return self.state if self.state != self.row.standing.word else str(self.row.standing)
 
 
 def summarise_runs(

@@ -19,6 +19,9 @@ from evercell.engine.workspace import Workspace
 
 T = TypeVar("T", Attempt, Call)
 
+_SUSPENDED = "Suspended"
+"""What ends an attempt whose wait outlasts its kernel."""
+
 MOST_CALLS = 20_000
 """Of a run that made more, the newest are shown."""
 
@@ -218,24 +221,36 @@ def _waits_for(asked: Sequence[Approval]) -> str:
 def _attempt(attempt: Attempt, calls: list[Call], earlier: list[Call], state: str) -> TimedAttempt:
     """``state``: that of its step, where it is the last attempt at it."""
     keys = {call.step_key for call in calls} or {attempt.key}
-    error = attempt.error
-    status = str(attempt.status)
-    if state and (attempt.status is not AttemptStatus.COMPLETED or state == INHERITED):
-        status = state
-    elif attempt.status is AttemptStatus.RUNNING:
-        status = str(StepState.INTERRUPTED)
-    ended = attempt.ended_at
-    if ended is None and status == StepState.INTERRUPTED:
-        ended = max((call.ended_at for call in calls), default=attempt.started_at)
+    status = _attempt_state(attempt, state)
+    error = attempt.error if status != StepState.WAITING else None
     return TimedAttempt(
         attempt.number,
         status,
         attempt.started_at,
-        ended,
-        f"{error.ename}: {error.evalue}" if error and status != StepState.WAITING else "",
+        _end(attempt, calls, status),
+        f"{error.ename}: {error.evalue}" if error else "",
         tuple(map(_call, calls)),
         sum(call.ok and call.step_key in keys for call in earlier),
     )
+
+
+def _attempt_state(attempt: Attempt, state: str) -> str:
+    if attempt.status is AttemptStatus.COMPLETED:
+        return str(attempt.status)
+    if state and state not in (StepState.COMPLETED, INHERITED):
+        return state
+    if attempt.error is not None and attempt.error.ename == _SUSPENDED:
+        return str(StepState.WAITING)
+    return str(StepState.INTERRUPTED if attempt.status is AttemptStatus.RUNNING else attempt.status)
+
+
+def _end(attempt: Attempt, calls: list[Call], status: str) -> datetime | None:
+    """When it ended. One whose kernel went away is ended by who takes the run on, maybe days later: it lived at least
+    until its last call.
+    """
+    if status == StepState.INTERRUPTED and attempt.error is None:
+        return max((call.ended_at for call in calls), default=attempt.started_at)
+    return attempt.ended_at
 
 
 def _call(call: Call) -> TimedCall:

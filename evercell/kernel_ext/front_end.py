@@ -89,6 +89,7 @@ class FrontEnd:
         )
         self._requests = Requests(session, self._move_between_cells, self._look_anew)
         self._presence = _Presence()
+        self._was_heard = False
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -176,6 +177,7 @@ class FrontEnd:
 
     def _look_anew(self) -> None:
         """What the store has is looked up again, and what would execute again is judged again."""
+        self._was_heard = True
         self._state.is_outdated = True
         self._start()
         self._on_main_thread(self._between_cells)
@@ -212,6 +214,9 @@ class FrontEnd:
                     self._tell_pages()
             except EvercellError:
                 self._state.failed()  # out of reach, or damaged: the notebook itself says so where it matters
+            except Exception:
+                self._shell.kernel.log.warning("evercell: pages could not be told", exc_info=True)
+                self._state.failed()
             self._ended.wait(_BETWEEN)
 
     def _tell_pages(self) -> None:
@@ -219,6 +224,11 @@ class FrontEnd:
             pages = list(self._pages)
         if not pages:
             return
+        if self._was_heard:
+            self._was_heard = False
+            self._say_busy_again()
+        if any(page.is_new for page in pages):
+            self._state.look_now()
         update = self._state.next_update()
         for page in pages:
             if page.is_new or update.is_whole:
@@ -227,7 +237,6 @@ class FrontEnd:
                 page.send("marks", **self._state.marks_json(page.view, update.marks))
             if page.is_new:
                 page.is_new = False
-                self._say_busy_again()
                 self._send_outputs(page, self._state.missed(page.view))
             foreign = [step for step, client in update.completed.items() if client != page.view.client]
             self._send_outputs(page, foreign)

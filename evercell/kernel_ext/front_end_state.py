@@ -98,6 +98,10 @@ class RunOnPages:
             return _ASKING
         return max(0.05, self._next_look - time.monotonic()) if self.is_outdated else None
 
+    def look_now(self) -> None:
+        """Somebody comes who knows nothing yet."""
+        self.is_outdated, self._next_look = True, 0.0
+
     def failed(self) -> None:
         """The store could not be looked at: not again at once."""
         self._next_look = time.monotonic() + 5.0

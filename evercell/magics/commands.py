@@ -263,6 +263,6 @@ def inspect(step: str | None = None) -> LivePicture:
             head = session.position or session.store.runs.find(run.id).head
             checkpoint = session.store.checkpoints.get(head) if head else first
         rows = inspect_checkpoint(session.workspace, checkpoint)
-        return state_picture(f"Run {run.name}, as after step {checkpoint.step}", rows)
+        return state_picture(f"Run {run.name}, as {place_in_words(session.store, checkpoint.id)}", rows)
 
     return LivePicture("state", draw, session.watchers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized
@@ -67,12 +68,26 @@ class HomeHandler(Page):
         except EvercellError as error:
             self.show_error(error)
             return
-        shown = [(s.row.run.id, s.row.run.updated_at, str(s.row.standing), s.completed, s.step) for s in runs]
+        state = self.get_argument("state", "")
+        shown = [s for s in runs if not state or s.state == state]
+        version = [(s.row.run.id, s.row.run.updated_at, s.standing, s.completed, s.step) for s in runs]
         damage = [str(error) for error in (*pending.damaged, *runs.damaged)]
-        if self.is_known("home", shown, [row.approval.id for row in pending], damage, self.person, limit):
+        asked = [row.approval.id for row in pending]
+        if self.is_known("home", version, asked, damage, self.person, limit, state):
             return
+        counts = Counter(s.state for s in runs)
         is_cut = limit is not None and len(runs) == limit
-        self.show("home.html", pending=pending, runs=runs, damage=damage, is_cut=is_cut, limit=limit)
+        self.show(
+            "home.html",
+            pending=pending,
+            runs=shown,
+            total=len(runs),
+            states=list(counts.items()),
+            state=state,
+            damage=damage,
+            is_cut=is_cut,
+            limit=limit,
+        )
 
 
 class FileHandler(Page):

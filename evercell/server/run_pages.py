@@ -30,6 +30,7 @@ from evercell.views.state_picture import state_picture
 from evercell.views.time_scale import TimeScale
 from evercell.views.timeline_picture import (
     Row,
+    about_text,
     attempt_text,
     chosen_rows,
     facts_of,
@@ -56,6 +57,7 @@ class PageRow:
     first: int
     """Number of its first step in the run."""
     track: Markup
+    took: str
 
     @property
     def is_one(self) -> bool:
@@ -74,12 +76,8 @@ class PageRow:
         return self.step.state if self.is_one else shared_look(self.steps).word
 
     @property
-    def took(self) -> str:
-        return took_text(self.step) if self.is_one else ""
-
-    @property
-    def calls(self) -> str:
-        return calls_summary([call for step in self.steps for call in step.calls])
+    def about(self) -> str:
+        return about_text(self.steps)
 
 
 class RunHandler(Page):
@@ -119,7 +117,12 @@ class RunHandler(Page):
         steps = [s for s in found.steps[first : last + 1] if not state or s.state == state]
         scale = scale_of(found)
         return [
-            PageRow(row.steps, numbers[row.steps[0].name], _track(row, scale, found.now))
+            PageRow(
+                row.steps,
+                numbers[row.steps[0].name],
+                _track(row, scale, found.now),
+                took_text(row.steps[0], found.now) if row.is_one else "",
+            )
             for row in chosen_rows(steps, most=MOST_ROWS)
         ]
 
@@ -313,18 +316,23 @@ class JournalHandler(Page):
     @web.authenticated
     @authorized
     async def get(self, ref: str) -> None:
-        """Its newest entries."""
+        """Its newest entries; ``before``: those before one."""
+
+        before = self.get_argument("before", "")
 
         def look() -> tuple[RunRow, Found[Event], int]:
             run = self.workspace.store.runs.find(ref)
             end = self.workspace.store.journal.end(run.id).seq
-            events = self.workspace.store.journal.events(run.id, after=max(0, end - MOST_ENTRIES))
-            return run_row(self.workspace, run), events, end
+            if before.isdecimal() and len(before) < 12:
+                end = min(end, int(before) - 1)
+            first = max(0, end - MOST_ENTRIES)
+            events = self.workspace.store.journal.events(run.id, after=first, limit=MOST_ENTRIES)
+            return run_row(self.workspace, run), events, first
 
         try:
-            row, events, total = await self.work(look)
+            row, events, earlier = await self.work(look)
         except EvercellError as error:
             self.show_error(error)
             return
-        journal = Markup(journal_view(events, total=total).page)  # noqa: S704  escaped there
-        self.show("journal.html", row=row, journal=journal)
+        journal = Markup(journal_view(events).page)  # noqa: S704  escaped there
+        self.show("journal.html", row=row, journal=journal, earlier=earlier)

@@ -213,34 +213,31 @@ def _read_tries(row: Row[Any]) -> tuple[str, list[dict[str, Any]]]:
 
 def read_listed_call(row: Any) -> Call:
     """The record of a row without arguments, value and signature; of the value it has the size."""
-    run_id, step, step_key, key, position, name, ok, blob, tries, ended_at, size = row
+    with suppress(ValueError, TypeError):
+        return _read_plain(row)
+    return _read_listed(row, row.value_size)
+
+
+_PLAIN = (str, str, bytes, str, int, str)
+"""Types of the columns from the run's id to the call's name."""
+
+
+def _read_plain(row: Any) -> Call:
+    """The record of a row that is as nearly all are: to check each column by itself takes ten times as long, and
+    there are thousands of rows. Raises `ValueError` or `TypeError` for any other.
+    """
+    *plain, ok, blob, tries, ended_at, size = row
+    made = _TRIES.process_result_value(tries, _NO_DIALECT)
+    ended = _ENDED_AT.process_result_value(ended_at, _NO_DIALECT)
     if (
-        blob is None
-        and type(step) is type(key) is type(name) is str
-        and type(position) is int
-        and ok in (0, 1)
-    ):
-        # nearly always: checking each column by itself takes ten times as long, and there are thousands of rows
-        with suppress(ValueError, TypeError):
-            made = _TRIES.process_result_value(tries, _NO_DIALECT)
-            ended = _ENDED_AT.process_result_value(ended_at, _NO_DIALECT)
-            if ended is not None and type(made) is list and all(type(one) is dict for one in made):
-                value = Blob(int(size or 0))
-                return Call(
-                    run_id,
-                    step,
-                    bytes(step_key),
-                    key,
-                    position,
-                    name,
-                    b"",
-                    bool(ok),
-                    value,
-                    b"",
-                    tuple(made),
-                    ended,
-                )
-    return _read_listed(row, size)
+        tuple(map(type, plain)) != _PLAIN or ok not in (0, 1) or blob is not None or type(size) is not int
+        or ended is None or type(made) is not list or not all(type(one) is dict for one in made)
+    ):  # fmt: skip
+        raise ValueError("it is another one")
+    run_id, step, step_key, key, position, name = plain
+    return Call(
+        run_id, step, step_key, key, position, name, b"", bool(ok), Blob(size), b"", tuple(made), ended
+    )
 
 
 @row_of(calls)

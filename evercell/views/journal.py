@@ -16,7 +16,7 @@ from evercell.views.table import Table
 from evercell.views.text import escaped
 
 MOST_ENTRIES = 500
-"""Of a longer journal, the newest are shown."""
+"""Of a longer journal, on one page."""
 
 _LONGEST = 300
 
@@ -122,12 +122,10 @@ def event_text(event: Event) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def journal_view(events: Iterable[Event], *, total: int | None = None) -> Picture:
-    """One row an entry: when, what, and behind a detail its data; ``total``: of how many these are the newest."""
+def journal_view(events: Iterable[Event]) -> Picture:
+    """One row an entry: when, what, and behind a detail its data."""
     listed = list(events)
     notes = [str(error) for error in events.damaged] if isinstance(events, Found) else []
-    if total is not None and total > len(listed):
-        notes.append(f"the newest {len(listed):,} of {total:,} entries; `evercell verify` looks at all")
     text = Table("", ("when", "what"), [(local_text(e.at), event_text(e)) for e in listed], "\n".join(notes))
     body = table_of([("when", "14em"), ("what", "")], map(_html_row, listed)) if listed else ""
     return Picture(text, framed("", "", "", body, notes))

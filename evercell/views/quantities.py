@@ -14,7 +14,7 @@ def ago_text(moment: datetime) -> str:
         if passed < size:
             return f"{int(passed)} {unit} ago"
         passed /= size
-    return f"{moment:%Y-%m-%d}"
+    return f"{moment.astimezone():%Y-%m-%d}"
 
 
 def moment_text(moment: datetime) -> str:
@@ -26,6 +26,8 @@ def moment_text(moment: datetime) -> str:
 
 def duration_text(seconds: float) -> str:
     """``12 ms``, ``3.4 s``, ``2 min 5 s``, ``3 h 20 min``."""
+    if 0 < seconds < 0.001:
+        return f"{max(seconds * 1000, 0.01):.2g} ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:

@@ -176,8 +176,9 @@ def _html_rows(row: Row, scale: TimeScale, now: datetime) -> Iterator[str]:
         yield row_of(_shared_cells(row.steps, scale, now))
         return
     (step,) = row.steps
-    name = f'<span title="{escaped(step.row.first_line)}">{escaped(step.name)}</span>'
-    yield row_of([name, signed(look_of(step.state)), took_text(step), step_track(step, scale, now)])
+    line = f' <small style="{DIM}">{escaped(step.row.first_line)}</small>' if step.row.first_line else ""
+    name = f'<span title="{escaped(step.row.first_line)}"><strong>{escaped(step.name)}</strong>{line}</span>'
+    yield row_of([name, signed(look_of(step.state)), took_text(step, now), step_track(step, scale, now)])
     if step.attempts and (step.calls or len(step.attempts) > 1 or step.error):
         yield f'<tr><td colspan="4" style="padding:0 0 4px 12px;text-align:left">{_details(step)}</td></tr>'
 
@@ -190,9 +191,8 @@ def _details(step: TimedStep) -> str:
 
 
 def _summary(step: TimedStep) -> str:
-    attempts = _count(len(step.attempts), "attempt") if len(step.attempts) > 1 else ""
     failure = one_line(step.error)[:120] if step.error else ""
-    return " · ".join(filter(None, [attempts, calls_summary(step.calls), failure]))
+    return " · ".join(filter(None, [about_text([step]), failure]))
 
 
 def attempts_html(step: TimedStep) -> str:
@@ -212,9 +212,20 @@ def attempt_text(attempt: TimedAttempt) -> str:
     return " · ".join(filter(None, [*parts, one_line(attempt.error)[:300]]))
 
 
-def took_text(step: TimedStep) -> str:
+def took_text(step: TimedStep, now: datetime) -> str:
     """How long the body took that completed, or how long the last attempt is under way."""
+    if step.state == StepState.RUNNING and step.attempts:
+        return duration_text(max(0.0, (now - step.attempts[-1].began_at).total_seconds()))
     return "" if step.row.seconds is None else duration_text(step.row.seconds)
+
+
+def about_text(steps: Sequence[TimedStep]) -> str:
+    """What is worth knowing of a row beside its bars: attempts, calls."""
+    tried = sum(len(step.attempts) for step in steps)
+    attempts = _count(tried, "attempt") if len(steps) == 1 and tried > 1 else ""
+    return " · ".join(
+        filter(None, [attempts, calls_summary([call for step in steps for call in step.calls])])
+    )
 
 
 def step_track(step: TimedStep, scale: TimeScale, now: datetime) -> str:
@@ -334,7 +345,7 @@ def _text_row(row: Row, scale: TimeScale, now: datetime, width: int) -> tuple[st
     if row.is_one:
         (step,) = row.steps
         look = look_of(step.state)
-        return step.name, f"{look.sign} {look.word}", took_text(step), "".join(line)
+        return step.name, f"{look.sign} {look.word}", took_text(step, now), "".join(line)
     look = shared_look(row.steps)
     return shared_name(row.steps), f"{look.sign} {look.word}", _shared_took(row.steps), "".join(line)
 

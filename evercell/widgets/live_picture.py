@@ -32,6 +32,7 @@ class LivePicture:
         self._kind = kind
         self._draw_now = draw
         self._watchers = watchers
+        self._kept: Picture | None = None
         self._display_id = new_id()
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
@@ -40,7 +41,9 @@ class LivePicture:
 
     def picture(self) -> Picture:
         """As of now."""
-        return self._draw_now()
+        picture = self._draw_now()
+        self._kept = self._kept or picture
+        return picture
 
     def __str__(self) -> str:
         return str(self.picture())
@@ -51,9 +54,9 @@ class LivePicture:
         return self.picture().page
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As a variable of the notebook it is kept as it looked."""
-        picture = self.picture()
-        return Picture, (picture.table, picture.page)
+        """As a variable of the notebook it is kept as it looked first, so that it is saved once."""
+        kept = self._kept or self.picture()
+        return Picture, (kept.table, kept.page)
 
     # -- live ------------------------------------------------------------------------------------
 

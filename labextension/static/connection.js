@@ -94,7 +94,9 @@ export class Connection {
 		// a subshell of its own is heard while a cell runs
 		if (kernel.supportsSubshells) await Promise.race([comm.subshellStarted, later(POLL)]);
 		if (this.comm !== comm || comm.isDisposed) return;
-		comm.open({ type: 'hello', ...this.view(true) });
+		const view = this.view(true);
+		this.said = JSON.stringify(view.cells);
+		comm.open({ type: 'hello', ...view });
 		await later(500);
 		if (this.comm === comm) this.look(); // it is busy, and hears nothing until its cell has ended
 	}
@@ -108,8 +110,11 @@ export class Connection {
 	}
 
 	hello(type, missed = false) {
-		if (this.isOpen) this.say({ type, ...this.view(missed) });
-		else if (type === 'hello') this.connect();
+		if (!this.isOpen) return type === 'hello' && this.connect();
+		const view = this.view(missed);
+		const said = JSON.stringify(view.cells);
+		if (type === 'hello' || said !== this.said) this.say({ type, ...view });
+		this.said = said;
 	}
 
 	say(data) {

@@ -79,9 +79,9 @@ export class OpenNotebook {
 		const aria = { role: 'note', 'aria-label': `step ${mark.label || mark.step}: ${wordsOf(mark)}` };
 		const node = element('div', 'mark', { title: mark.details, data: { state: mark.state }, aria }, ...stateLine(mark, mark.label ? '' : mark.step));
 		area.after(node);
-		if (!former) cell.model.outputs.changed.connect(() => hideRemarks(cell));
+		if (!former) cell.model.outputs.changed.connect(() => hideRemarks(cell, this.questions.get(cell)?.question));
 		this.shown.set(cell, { node, said });
-		hideRemarks(cell);
+		hideRemarks(cell, this.questions.get(cell)?.question);
 	}
 
 	// The form that the cell itself showed is alive only on the page that ran it.
@@ -90,14 +90,13 @@ export class OpenNotebook {
 		if (former && former.question.id !== question?.id) {
 			this.questions.delete(cell);
 			former.node.remove();
-			for (const output of former.hidden) output.show();
+			hideRemarks(cell);
 		}
 		if (!question || this.questions.has(cell) || isExecuting(cell)) return;
 		const form = new QuestionForm(question, values => this.connection.request('answer', { approval: question.id, ...values }));
 		this.questions.set(cell, form);
 		await cell.ready;
-		form.hidden = cell.outputArea.widgets.filter((_, n) => isFormOf(cell.outputArea.model.get(n), question));
-		for (const output of form.hidden) output.hide();
+		hideRemarks(cell, question);
 		cell.node.querySelector('.jp-Cell-outputWrapper').after(form.node);
 	}
 
@@ -135,12 +134,15 @@ function isFormOf(output, question) {
 }
 
 // What the kernel says below a cell of how its step stands, the mark says already.
-function hideRemarks({ outputArea }) {
-	outputArea?.widgets.forEach((widget, n) => {
-		const remark = outputArea.model.get(n)?.metadata?.evercell;
-		const isOfStep = remark?.line && ('progress' in remark || 'replayed' in remark || remark.line === 'last');
-		widget.node.classList.toggle('evercell-hidden', Boolean(isOfStep));
+function hideRemarks({ node, outputArea }, question) {
+	const isHidden = (outputArea?.widgets ?? []).map((widget, n) => {
+		const output = outputArea.model.get(n);
+		const remark = output?.metadata?.evercell;
+		const isOfStep = remark?.line && ('progress' in remark || 'replayed' in remark);
+		return widget.node.classList.toggle('evercell-hidden', Boolean(isOfStep || (question && isFormOf(output, question))));
 	});
+	const isEmpty = isHidden.length > 0 && isHidden.every(Boolean);
+	node.querySelector('.jp-Cell-outputWrapper')?.classList.toggle('evercell-hidden', isEmpty);
 }
 
 const joined = text => (Array.isArray(text) ? text.join('') : text);

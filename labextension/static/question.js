@@ -6,7 +6,6 @@ export class QuestionForm {
 	constructor(question, answer) {
 		this.question = question;
 		this.answer = answer;
-		this.hidden = [];
 		const fields = question.fields.map(field => [field.name, editor(field), field.label]);
 		this.comment = element('textarea', '', { rows: 1, placeholder: 'comment', aria: { 'aria-label': 'comment' } });
 		this.outcome = element('div', 'outcome', { aria: { role: 'status' } });

@@ -252,14 +252,27 @@ def test_a_restarted_kernel_a_second_tab_and_a_kernel_without_evercell(notebooks
     second.page.keyboard.press("Shift+Enter")
     second.wait_for_mark("load", "saved")
     front.wait_for_mark("load", "saved")
-    # a page that lost its connection catches up
-    front.page.context.set_offline(True)
-    front.page.context.set_offline(False)
     plain = front.another(["print('no evercell', 'here')"])
     notebooks.pages.append(plain)
     plain.run_all()
     plain.wait_for_text("no evercell here")
     assert plain.page.locator(".evercell-mark").count() == 0
+
+
+def test_a_page_that_lost_its_connection_catches_up(notebooks: Notebooks) -> None:
+    steps = [f"%%step s{n}\n{WAIT.format(go=f'go-s{n}')}\nprint('did', {n})" for n in (1, 2)]
+    front = notebooks.write(LOAD, *steps)
+    front.run_all()
+    front.wait_for_mark("s1", "running")
+    front.page.context.set_offline(True)
+    front.page.evaluate("fetch('/api').catch(() => {})")
+    for n in (1, 2):
+        (notebooks.folder / f"go-s{n}").touch()
+    front.page.wait_for_timeout(3000)
+    front.page.context.set_offline(False)
+    for n in (1, 2):
+        front.wait_for_mark(f"s{n}", "saved")
+        front.wait_for_text(f"did {n}")
 
 
 def test_the_extension_is_small_and_sets_no_html_from_data() -> None:

@@ -247,8 +247,12 @@ def test_runs_are_listed_with_status_progress_and_who_is_asked(
         notebook.step("ask", "evercell.approve('Send 3 mails?', approvers=['ann', 'bob'])")
     found = run(notebook.session.require_run().id)
     (row,) = re.findall(rf'<tr id="r-{found.id}">.*?</tr>', page_of(person, f"{address}/evercell"), re.DOTALL)
-    for part in ("running", "1 of 2 steps", "at ask", "ann or bob", "script&gt;&lt;img src=x"):
+    for part in ("waiting", "1 of 2 steps", "at ask", "ann or bob", "script&gt;&lt;img src=x"):
         assert part in row, part
+    url = f"{address}/evercell"
+    assert found.id in page_of(person, f"{url}?state=waiting") and "No run stands so" in page_of(
+        person, f"{url}?state=%3Cb%3E"
+    )
     shown = page_of(person, f"{address}/evercell/runs/{found.id}")
     assert "waits for ann or bob: Send 3 mails?" in shown and "1 of 2 steps completed" in shown
 
@@ -316,3 +320,13 @@ def test_variables_after_a_step_need_the_servers_key_and_make_none(
     page = person.get(f"{address}/evercell/runs/{run}/steps/load/variables", timeout=20)
     assert page.status_code == 500 and "this server has none" in page.text
     assert not list((settings.key_path.parent / "home").rglob("evercell/key"))
+
+
+def test_a_long_journal_has_pages(address: str, notebook: Notebook, person: requests.Session) -> None:
+    for number in range(270):
+        notebook.step(f"s{number}", f"x = {number}")
+    url = f"{address}/evercell/runs/{notebook.session.require_run().id}/journal"
+    newest = page_of(person, url)
+    (link,) = re.findall(r'href="(\?before=\d+)">\d+ earlier entries', newest)
+    assert "step s269 completed" in newest and "the run was made" not in newest
+    assert "the run was made" in page_of(person, url + link)

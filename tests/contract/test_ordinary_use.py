@@ -29,10 +29,17 @@ from evercell.core.ids import new_id
 from evercell.core.records import Lease, RunRequest
 from evercell.core.statuses import PAUSE
 from evercell.engine.branching import create_branch
+from evercell.engine.listing import list_approvals, list_runs
+from evercell.engine.overview import summarise_runs
+from evercell.engine.run_graph import run_graph
 from evercell.engine.settings import Settings
+from evercell.engine.timeline import read_timeline
 from evercell.engine.verification import verify_store
 from evercell.engine.workspace import Workspace, open_workspace
+from evercell.views.call_lists import calls_view
 from evercell.views.journal import journal_view
+from evercell.views.timeline_picture import timeline_picture
+from evercell.views.tree_picture import tree_picture
 from tests.contract.test_verification import CALLS, cells_of, fill, flipped, unchecked
 from tests.unit.sessions import Notebook
 
@@ -274,6 +281,17 @@ def journal(settings: Settings) -> Any:
         journal_view(workspace.store.journal.events(run.id))
 
 
+def pictures(settings: Settings) -> Any:
+    """What the pages of a server read."""
+    with open_workspace(settings) as workspace:
+        summarise_runs(workspace, list_approvals(workspace))
+        tree_picture(run_graph(workspace, list_runs(workspace)))
+        for name in ("kernel-1", "other"):
+            found = read_timeline(workspace, workspace.store.runs.find(name))
+            timeline_picture(found)
+            calls_view(found)
+
+
 def verify(settings: Settings) -> Any:
     with open_workspace(settings) as workspace:
         verify_store(workspace)
@@ -294,6 +312,7 @@ USES: dict[str, Callable[[Settings], Any]] = {
     "show agent": show_step("kernel-1@agent"),
     "inspect": inspect,
     "journal": journal,
+    "pictures": pictures,
     "verify": verify,
 }
 

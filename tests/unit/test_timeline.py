@@ -101,14 +101,33 @@ def test_a_branch_has_what_it_inherits_first_and_calls_of_its_own_only(
     assert inherited.completed == 1
 
 
-def test_a_call_whose_row_is_damaged_is_named_and_takes_no_other_along(notebook: Notebook) -> None:
+@pytest.mark.parametrize(
+    "harm", ["tries = 'no json'", "tries = '[1]'", "ended_at = 9223372036854775807", "name = ''"]
+)
+def test_a_call_whose_row_is_damaged_is_named_or_harmless_and_takes_no_other_along(
+    notebook: Notebook, harm: str
+) -> None:
     notebook.plain(CALLS.replace("broken = 2", "broken = None"))
     notebook.step("loop", "squares = [ask(n) for n in range(3)]")
     with open_database(notebook.session.workspace.settings.store_url) as connection:
-        connection.exec_driver_sql("UPDATE calls SET tries = 'no json' WHERE key = 'ask#1'")
+        connection.exec_driver_sql(f"UPDATE calls SET {harm} WHERE key = 'ask#1'")
     found = timeline(notebook)
-    assert len(found.steps[0].calls) == 2
-    assert "table calls is damaged" in str(found.steps.damaged[0])
+    assert len(found.steps[0].calls) + len(found.steps.damaged) == 3
+    assert len(found.steps.damaged) == (harm != "name = ''")
+    assert all("table calls is damaged" in str(error) for error in found.steps.damaged)
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("value", ["4611686018427387904", "1.5", "'text'", "NULL"])
+def test_a_column_may_hold_anything_in_sqlite(notebook: Notebook, value: str) -> None:
+    notebook.plain(CALLS.replace("broken = 2", "broken = None"))
+    notebook.step("loop", "squares = [ask(n) for n in range(3)]")
+    for column in ("step_key", "position", "name", "ok", "blob", "tries", "ended_at", "value"):
+        with open_database(notebook.session.workspace.settings.store_url) as connection:
+            connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
+            connection.exec_driver_sql(f"UPDATE OR IGNORE calls SET {column} = {value} WHERE key = 'ask#1'")
+        found = timeline(notebook)
+        assert len(found.steps[0].calls) >= 2
 
 
 def test_runs_are_summarised_with_what_is_done_and_who_is_asked(
@@ -138,3 +157,21 @@ def test_a_family_is_all_that_shares_a_history(notebook: Notebook, workspace: Wo
     assert names == {run.name, "child", "grandchild"}
     graph = {track.row.run.name: track for track in run_graph(workspace, rows)}
     assert graph["grandchild"].branch_step == "load" and graph["grandchild"].begin == 1
+
+
+def test_an_attempt_whose_kernel_died_lived_until_its_last_call(
+    notebook: Notebook, workspace: Workspace
+) -> None:
+    notebook.plain(CALLS.replace("broken = 2", "broken = None") + "\nimport os")
+    session = notebook.session
+    with pytest.raises(SystemExit):
+        notebook.step("loop", "ask(1)\nraise SystemExit")
+    run = session.require_run()
+    last = read_timeline(workspace, run).steps[0].calls[-1].ended_at
+    session.detach()
+    with open_database(workspace.settings.store_url) as connection:  # who takes it on comes a day later
+        connection.exec_driver_sql(
+            "UPDATE attempts SET status = 'interrupted', ended_at = started_at + 86400000000 WHERE step = 'loop'"
+        )
+    (step,) = read_timeline(workspace, run).steps
+    assert (step.state, step.attempts[-1].ended_at) == ("interrupted", last)

@@ -119,7 +119,7 @@ def test_a_title_stays_on_its_line() -> None:
 
 def test_quantities() -> None:
     assert [duration_text(s) for s in (0.0004, 0.25, 3.44, 125, 12_000)] == [
-        "0 ms", "250 ms", "3.4 s", "2 min 5 s", "3 h 20 min",
+        "0.4 ms", "250 ms", "3.4 s", "2 min 5 s", "3 h 20 min",
     ]  # fmt: skip
     assert [size_text(n) for n in (0, 512, 1_500_000, 2_000_000_000)] == ["", "512 B", "1.5 MB", "2 GB"]
     now = system_clock()

@@ -1,0 +1,160 @@
+"""What a real kernel tells a page over the comm ``evercell``, and does for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from queue import Empty
+from typing import Any
+
+import pytest
+
+from tests.kernels import Kernel
+
+pytestmark = pytest.mark.kernel
+
+LOAD = "%%step load\nrows = [1, 2]\nprint(len(rows), 'rows')"
+FIT = "%%step fit\nmodel = sum(rows)\nmodel"
+ADD = "%%step add\nn = globals().get('n', 0)\nn += 1"
+
+
+class Page:
+    """A page at the other end of a comm, as the front end's extension is one."""
+
+    def __init__(self, kernel: Kernel, *cells: str, name: str = "a", saved_at: str | None = None) -> None:
+        self.kernel = kernel
+        self.id = name * 32
+        self.cells = [{"id": f"c{n}", "source": source} for n, source in enumerate(cells)]
+        hello = {
+            "type": "hello",
+            "client": name,
+            "path": "nb.ipynb",
+            "saved_at": saved_at,
+            "cells": self.cells,
+        }
+        self._send("comm_open", {"comm_id": self.id, "target_name": "evercell", "data": hello})
+
+    def say(self, data: object) -> None:
+        self._send("comm_msg", {"comm_id": self.id, "data": data})
+
+    def _send(self, kind: str, content: dict[str, Any]) -> None:
+        client = self.kernel._client
+        client.shell_channel.send(client.session.msg(kind, content))
+
+    def listen(self) -> dict[str, Any]:
+        """The next that it is told."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            try:
+                message = self.kernel._client.get_iopub_msg(timeout=0.5)
+            except Empty:
+                continue
+            if message["msg_type"] == "comm_msg" and message["content"]["comm_id"] == self.id:
+                return dict(message["content"]["data"])
+        raise AssertionError("nobody said anything")
+
+    def wait_for(
+        self, kind: str, accept: Callable[[dict[str, Any]], bool] = lambda _: True
+    ) -> dict[str, Any]:
+        """The next of a kind that is accepted."""
+        while True:
+            said = self.listen()
+            if said["type"] == kind and accept(said):
+                return said
+
+    def wait_for_mark(self, cell: str, text: str) -> dict[str, Any]:
+        """The mark of a cell, as soon as it says so."""
+        while True:
+            mark = self.listen().get("marks", {}).get(cell) or {"text": ""}
+            if text in mark["text"]:
+                return dict(mark)
+
+    def request(self, name: str, **values: Any) -> dict[str, Any]:
+        self.say({"type": "request", "name": name, "token": name, **values})
+        return self.wait_for("outcome", lambda said: said["token"] == name)
+
+
+def test_a_page_is_told_marks_outputs_that_it_missed_and_what_would_execute_again(
+    new_kernel: Callable[..., Kernel],
+) -> None:
+    kernel = new_kernel()
+    for n, source in enumerate((LOAD, FIT, ADD)):
+        kernel.run(source, cell_id=f"c{n}")
+    page = Page(kernel, LOAD, FIT, ADD, "plain = 1", saved_at="2000-01-01T00:00:00Z")
+    picture = page.wait_for("picture")
+    states = {cell: mark["state"] for cell, mark in picture["marks"].items()}
+    assert states == dict.fromkeys(("c0", "c1", "c2"), "completed")
+    assert [step["step"] for step in picture["side_bar"]["steps"]] == ["load", "fit", "add"]
+    missed = page.wait_for("outputs", lambda said: "c1" in said["cells"])["cells"]["c1"]
+    assert missed["outputs"][0]["data"]["text/plain"] == "3" and missed["count"]
+    page.cells[0]["source"] = LOAD.replace("[1, 2]", "[1, 2, 3]")
+    page.say({"type": "cells", "cells": page.cells})
+    stale = page.wait_for_mark("c0", "its own code changed")
+    assert stale["state"] == "stale"
+    page.say({"type": "cells", "cells": page.cells[1:]})
+    kernel.run("rows = [5]")  # a plain cell's new value of what fit reads
+    assert page.wait_for_mark("c1", "rows")["state"] == "stale"
+
+
+def test_judging_loads_nothing(new_kernel: Callable[..., Kernel]) -> None:
+    first = new_kernel()
+    first.run("%%step big\nimport numpy as np\nbig = np.zeros(8_000_000)")
+    first.shut_down()
+    kernel = new_kernel()
+    kernel.run(
+        "%resume\nnamespace = get_ipython().evercell_extension.session.namespace\nlazy = namespace._live.lazy\n"
+        "waits = ['big' in lazy]\nplan = namespace.foresee('total = big.sum()', label='use')\n"
+        "waits.append('big' in lazy)"
+    )
+    assert kernel.value("(waits, 'big' in plan.inputs)") == ([True, True], True)
+
+
+def test_a_page_has_the_kernel_go_back_branch_and_say_what_came_of_it(
+    new_kernel: Callable[..., Kernel],
+) -> None:
+    kernel = new_kernel()
+    kernel.run(LOAD)
+    kernel.run(FIT)
+    page = Page(kernel, LOAD, FIT)
+    page.wait_for("picture")
+    assert page.request("checkout", step="load")["ok"]
+    assert kernel.value("'model' in globals()") is False
+    said = page.request("branch", step="load", label="what-if")
+    assert said["ok"] and "what-if" in said["text"]
+    picture = page.wait_for("picture", lambda said: said["side_bar"]["run"] == "what-if")
+    assert [run["depth"] for run in picture["side_bar"]["runs"] if run["here"]] == [1]
+    unknown = page.request("checkout", step="nothing")
+    assert not unknown["ok"] and "no completed step 'nothing'" in unknown["text"]
+    assert not page.request("dance")["ok"]
+    assert page.request("pause")["ok"] and page.request("unpause")["ok"] and page.request("cancel")["ok"]
+
+
+@pytest.fixture
+def kernel(new_kernel: Callable[..., Kernel]) -> Kernel:
+    return new_kernel()
+
+
+@pytest.mark.parametrize(
+    "data", [None, 3, [], {"type": "hello", "cells": "x"}, {"type": "request"}, {"type": "cells"}]
+)
+def test_what_makes_no_sense_does_no_harm(kernel: Kernel, data: object) -> None:
+    page = Page(kernel, LOAD)
+    page.say(data)
+    kernel.run(LOAD, cell_id="c0")
+    page.wait_for_mark("c0", "saved")
+
+
+def test_pages_that_were_closed_without_a_word_are_told_no_more(kernel: Kernel) -> None:
+    pages = [Page(kernel, LOAD, name=name) for name in "0123456789"]
+    pages[-1].wait_for("picture")
+    kernel.run(LOAD, cell_id="c0")
+    assert kernel.value("len(get_ipython().evercell_extension.front_end._pages)") == 8
+
+
+def test_nothing_is_left_when_evercell_is_unloaded(kernel: Kernel) -> None:
+    page = Page(kernel, LOAD)
+    page.wait_for("picture")
+    kernel.run("%unload_ext evercell")
+    names = "[t.name for t in __import__('threading').enumerate() if 'front-end' in t.name]"
+    assert kernel.value(names) == []
+    assert kernel.value("'evercell' in get_ipython().kernel.comm_manager.targets") is False
