@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from evercell.engine.calls.suspension import Suspended
 from evercell.engine.settings import Settings
 from evercell.engine.unfinished import stopped_steps
 from evercell.engine.workspace import Workspace, open_workspace
@@ -60,3 +62,12 @@ def test_a_call_that_failed_and_ended_the_attempt_is_not_kept(notebook: Notebook
     notebook.plain("@evercell.step\ndef fails():\n    raise ValueError")
     notebook.step("research", "ask(1)\nask(2)\nfails()")
     assert said(notebook) == ["step research failed after 2 of its calls; run its cell to go on at call 3"]
+
+
+def test_an_open_question_is_told_with_the_step_that_asked_it(notebook: Notebook) -> None:
+    notebook.session.workspace.settings = replace(notebook.session.workspace.settings, wait_grace=0.001)
+    with pytest.raises(Suspended):
+        notebook.step("ask", "evercell.approve('Send?')")
+    assert said(notebook) == [
+        "step ask was interrupted while it waits for an answer to 'Send?'; run its cell to go on with that"
+    ]
