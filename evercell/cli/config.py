@@ -22,4 +22,4 @@ def config(context: click.Context, folder: Path, as_json: bool) -> None:
     if as_json:
         print_json([{"setting": row.name, "value": row.value, "from": row.origin} for row in rows])
     else:
-        print_table(settings_view(rows))
+        print_table(settings_view(rows, explained=False))

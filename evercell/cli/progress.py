@@ -60,8 +60,8 @@ class PlainProgress:
         if fate:
             warn(f"{_place(cell)}: {_ended(fate, seconds, self._last)}")
 
-    def kernel_died(self, deaths: int) -> None:
-        warn(_died(deaths))
+    def kernel_died(self, deaths: int, *, goes_on: bool) -> None:
+        warn(_died(deaths, goes_on))
 
 
 class LiveProgress:
@@ -96,8 +96,8 @@ class LiveProgress:
                 _COLOURS.get(fate, ""),
             )
 
-    def kernel_died(self, deaths: int) -> None:
-        self._print(f"✗ {_died(deaths)}", "red")
+    def kernel_died(self, deaths: int, *, goes_on: bool) -> None:
+        self._print(f"✗ {_died(deaths, goes_on)}", "red")
 
     def _print(self, text: str, colour: str) -> None:
         shown = Text(one_line(text), style=colour, no_wrap=True, overflow="ellipsis")
@@ -130,8 +130,9 @@ def _ended(fate: str, seconds: float, last: Snapshot | None) -> str:
     return " · ".join(filter(None, [fate, calls, taken]))
 
 
-def _died(deaths: int) -> str:
-    return f"the kernel died{f' for the {deaths}. time' if deaths > 1 else ''}; a new one goes on"
+def _died(deaths: int, goes_on: bool) -> str:
+    often = f" (so far {deaths} times)" if deaths > 1 else ""
+    return f"the kernel died{often}{'; a new one goes on' if goes_on else ''}"
 
 
 def _is_waiting(snapshot: Snapshot | None) -> bool:

@@ -16,7 +16,10 @@ def system_clock() -> datetime:
 
 def clock_text(moment: datetime) -> str:
     """A moment as the clock on the wall shows it: ``14:05:09``, with its date where that is not today's."""
-    local = moment.astimezone()
+    try:
+        local = moment.astimezone()
+    except (OverflowError, OSError, ValueError):  # at the ends of time
+        return utc_text(moment)
     is_today = local.date() == datetime.now().astimezone().date()
     return f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M:%S}"
 

@@ -92,6 +92,7 @@ def resolve_settings(
     if "://" not in url:
         base = written.project.parent if written.project and written.comes_from_project("store") else Path()
         url = f"sqlite:///{(base / Path(url).expanduser()).absolute()}"
+    is_dashboard = environ.get("SERVER_SOFTWARE", "").startswith("voila")  # a page for others to read
     lease = written.get("lease_seconds", DEFAULT_LEASE.total_seconds())
     outage = written.get("outage_seconds", LONGEST_OUTAGE)
     return Settings(
@@ -103,8 +104,8 @@ def resolve_settings(
         server_url=written.get("server_url"),
         longest_outage=outage,
         every_cell=written.get("every_cell", False),
-        progress=written.get("progress", True),
-        marks=written.get("marks", True),
+        progress=written.get("progress", not is_dashboard),
+        marks=written.get("marks", not is_dashboard),
         resolved=tuple(written.resolved),
     )
 

@@ -20,10 +20,15 @@ class StoppedStep:
     """It raised; otherwise its kernel went away, or somebody interrupted it."""
     kept_calls: int
     """Calls that its next attempt is handed."""
+    question: str = ""
+    """The title of an approval that it asked for and that is open."""
 
     def __str__(self) -> str:
         """What happened, and what to do."""
         what = f"step {one_line(self.name)} {'failed' if self.has_failed else 'was interrupted'}"
+        if self.question:
+            asked = f"{what} while it waits for an answer to {one_line(self.question)!r}"
+            return f"{asked}; run its cell to go on with that"
         if not self.kept_calls:
             return f"{what}; run its cell again"
         return f"{what} after {self.kept_calls} of its calls; run its cell to go on at call {self.kept_calls + 1}"
@@ -42,9 +47,13 @@ def stopped_steps(workspace: Workspace, run: Run) -> list[StoppedStep]:
         last[attempt.step] = attempt
         if attempt.status is AttemptStatus.COMPLETED:
             completed[attempt.step] = newest = attempt
+    questions = {asked.step: asked.title for asked in workspace.store.approvals.pending(run_id=run.id)}
     return [
         StoppedStep(
-            name, attempt.status is AttemptStatus.FAILED, _kept(workspace, attempt, completed.get(name))
+            name,
+            attempt.status is AttemptStatus.FAILED,
+            _kept(workspace, attempt, completed.get(name)),
+            questions.get(name, ""),
         )
         for name, attempt in last.items()
         if attempt.status is not AttemptStatus.COMPLETED

@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Protocol
 
+from evercell.core.forks import tell_child
+
 _BETWEEN = 0.2
 """Seconds between two tellings of calls that come and go."""
 
@@ -122,11 +124,21 @@ class Watchers:
         self._under_way: list[Timed] = []
         self._timekeeper: threading.Thread | None = None
         self._lock = threading.Lock()
+        tell_child(self)
+
+    def in_child(self) -> None:
+        """Nobody is told by a forked child: the page is its parent's, and so is the thread that keeps time."""
+        self._lock, self._timekeeper = threading.Lock(), None
+        self._watchers, self._under_way = [], []
 
     def add(self, watcher: Watcher) -> Callable[[], None]:
         """Tell it from now on; returns what ends that."""
         self._watchers.append(watcher)
-        return lambda: self._watchers.remove(watcher)
+        return lambda: self._remove(watcher)
+
+    def _remove(self, watcher: Watcher) -> None:
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
 
     def tell(self, snapshot: Snapshot) -> None:
         """Tell all of them. One that fails is told no more: no step ends for want of a picture."""
@@ -134,7 +146,7 @@ class Watchers:
             try:
                 watcher(snapshot)
             except Exception:  # noqa: BLE001
-                self._watchers.remove(watcher)
+                self._remove(watcher)
 
     def __bool__(self) -> bool:
         return bool(self._watchers)
@@ -152,7 +164,8 @@ class Watchers:
     def leave(self, timed: Timed) -> None:
         """It ended."""
         with self._lock:
-            self._under_way.remove(timed)
+            if timed in self._under_way:
+                self._under_way.remove(timed)
 
     def _keep_time(self) -> None:
         idle_since = time.monotonic()

@@ -197,7 +197,7 @@ class _Execution:
                     return
                 except DeadKernelError:
                     self._claim_again()
-                    self._note_death(deaths + 1)
+                    self._note_death(deaths + 1, goes_on=deaths < max_restarts)
                     self._nb_man.start_again()
             raise self._give_up(max_restarts)
         finally:
@@ -280,8 +280,8 @@ class _Execution:
                     mark |= {"status": _FATES[event.kind], "step": event.data.get("step")}
         cell.metadata["evercell"] = mark
 
-    def _note_death(self, deaths: int) -> None:
-        self._display.kernel_died(deaths)
+    def _note_death(self, deaths: int, *, goes_on: bool) -> None:
+        self._display.kernel_died(deaths, goes_on=goes_on)
         log.warning("evercell: the kernel of run %s died (%d)", one_line(self._run.name), deaths)
         self._workspace.store.journal.append(None, self._run.id, EventKind.KERNEL_DIED, {"deaths": deaths})
 

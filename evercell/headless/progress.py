@@ -32,8 +32,8 @@ class RunDisplay(Protocol):
     def cell_ended(self, cell: CellProgress, fate: str, seconds: float) -> None:
         """``fate``: ``completed``, ``replayed``, ``failed``, ``interrupted``; empty for a cell that is no step."""
 
-    def kernel_died(self, deaths: int) -> None:
-        """A new kernel begins with the first cell."""
+    def kernel_died(self, deaths: int, *, goes_on: bool) -> None:
+        """``goes_on``: a new kernel begins with the first cell."""
 
 
 class NoDisplay:
@@ -45,7 +45,7 @@ class NoDisplay:
 
     def cell_ended(self, cell: CellProgress, fate: str, seconds: float) -> None: ...
 
-    def kernel_died(self, deaths: int) -> None: ...
+    def kernel_died(self, deaths: int, *, goes_on: bool) -> None: ...
 
 
 def snapshot_in(message: Mapping[str, Any]) -> Snapshot | None:

@@ -13,7 +13,8 @@ _FOOTER = (
 )
 
 
-def settings_view(rows: Sequence[Resolved]) -> Table:
-    """A row for each setting."""
-    shown = [(row.name, row.value or "-", row.origin, row.help) for row in rows]
-    return Table("Settings", ("setting", "value", "from", "what it is"), shown, _FOOTER)
+def settings_view(rows: Sequence[Resolved], *, explained: bool = True) -> Table:
+    """A row for each setting; ``explained``: with what it is."""
+    columns = 4 if explained else 3
+    shown = [(row.name, row.value or "-", row.origin, row.help)[:columns] for row in rows]
+    return Table("Settings", ("setting", "value", "from", "what it is")[:columns], shown, _FOOTER)

@@ -77,6 +77,19 @@ def test_a_log_has_a_line_for_each_step_and_its_calls(notebook: Path) -> None:
     assert quiet.returncode == 0 and quiet.stderr == ""
 
 
+def test_a_kernel_that_dies_is_told_of_and_the_steps_that_it_completed_are_replayed(notebook: Path) -> None:
+    made = nbformat.read(notebook, as_version=4)
+    made.cells = [
+        nbformat.v4.new_code_cell(s) for s in ("%%step one\nx = 1", "import os\nos.kill(os.getpid(), 9)")
+    ]
+    nbformat.write(made, notebook)
+    dead = run_command("run", str(notebook), "--max-restarts", "1")
+    assert dead.returncode == 1
+    said = [line.partition(" · ")[0] for line in dead.stderr.splitlines()]
+    assert said[:2] == ["cell 1 of 2, one: completed", "the kernel died; a new one goes on"], said
+    assert said[2:4] == ["cell 1 of 2, one: replayed", "the kernel died (so far 2 times)"], said
+
+
 def test_the_notebook_that_is_made_keeps_one_quiet_line_of_a_long_step(notebook: Path) -> None:
     assert run_command("run", str(notebook)).returncode == 0
     made = nbformat.read(notebook.with_suffix(".out.ipynb"), as_version=4)
@@ -87,3 +100,19 @@ def test_the_notebook_that_is_made_keeps_one_quiet_line_of_a_long_step(notebook:
     subprocess.run(to_html, check=True, capture_output=True, timeout=SECONDS)
     page = notebook.with_suffix(".out.html").read_text()
     assert "saved · 16 calls" in page and "running ask" not in page
+
+
+def test_the_settings_of_a_folder_are_listed_with_where_they_come_from(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.evercell]\nstore = 'postgresql://ann:hunter2@db/x'\n")
+    listed = run_command("config", str(tmp_path))
+    assert listed.returncode == 0 and "hunter2" not in listed.stdout
+    assert f"postgresql://ann:***@db/x  {tmp_path / 'pyproject.toml'} [tool.evercell]" in listed.stdout
+    rows = {row["setting"]: row for row in json.loads(run_command("config", str(tmp_path), "--json").stdout)}
+    assert rows["marks"] == {"setting": "marks", "value": "on", "from": "default"}
+    (tmp_path / "pyproject.toml").write_text("[tool.evercell]\nstor = 3\n")
+    refused = run_command("config", str(tmp_path))
+    assert (
+        refused.returncode == 2
+        and "Did you mean store?" in refused.stderr
+        and "Traceback" not in refused.stderr
+    )

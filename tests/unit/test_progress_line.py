@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from evercell.core.chunks import Chunk, Codec, StoredChunk, Supply
+from evercell.core.clock import clock_text
 from evercell.engine.transfers import Reading, Readings, counted
 from evercell.engine.watching import Snapshot, StepProgress, StepState, Watchers
 from evercell.views.progress_line import progress_html, progress_text, reading_html, reading_text
@@ -98,3 +100,10 @@ def test_reading_is_told_while_somebody_waits_for_it() -> None:
     under_way = Reading(100.0, 10**9, 2 * 10**9)
     assert reading_text(under_way, now=112.0) == "putting back state · 1 GB of 2 GB · 12 s"
     assert "width:50.0%" in reading_html(under_way)
+
+
+def test_the_time_that_is_waited_for_is_that_of_the_clock_on_the_wall() -> None:
+    now = datetime.now().astimezone()
+    assert clock_text(now.astimezone(UTC)) == f"{now:%H:%M:%S}"
+    assert clock_text(now + timedelta(days=2)).startswith(f"{now + timedelta(days=2):%Y-%m-%d} ")
+    assert "9999-12-31" in clock_text(datetime.max.replace(tzinfo=UTC))

@@ -133,6 +133,13 @@ def test_no_password_is_shown(tmp_path: Path) -> None:
     assert without_passwords("sqlite:///a:b@c.db") == "sqlite:///a:b@c.db"
 
 
+def test_a_dashboard_shows_what_its_notebook_shows(tmp_path: Path) -> None:
+    settings = resolved(tmp_path, environ={"SERVER_SOFTWARE": "voila/0.5.13"})
+    assert (settings.progress, settings.marks) == (False, False)
+    on = resolved(tmp_path, environ={"SERVER_SOFTWARE": "voila/0.5.13", "EVERCELL_MARKS": "on"})
+    assert (on.progress, on.marks) == (False, True)
+
+
 def test_each_setting_can_be_set_in_the_kernels_configuration() -> None:
     assert set(Evercell().trait_names(config=True)) == {setting.name for setting in SETTINGS}
     assert {getattr(Evercell(), setting.name) for setting in SETTINGS} == {None}

@@ -262,7 +262,7 @@ def test_the_live_form_shows_what_was_decided_elsewhere_and_takes_no_more() -> N
 def test_a_decided_question_folds_to_one_line_with_what_was_decided() -> None:
     over = approval(form=FORM, decision=decided(subject="Changed", copies=7))
     line, _, inside = approval_card(over)["text/html"].partition("</summary>")
-    for said in ("<details><summary", "Later by bob", "so be it", "subject: Changed, copies: 7"):
+    for said in ("<details", "<summary", "Later by bob", "so be it", "subject: Changed, copies: 7"):
         assert said in line, said
     assert "Changed" in inside and "evercell approve" not in line + inside
     form = ApprovalForm(approval(form=FORM), lambda *_: pytest.fail("nobody pressed a button"))
