@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from evercell.core.errors import CodeOfOtherRun
 from evercell.engine import moving
@@ -95,7 +95,15 @@ class TimeTravel(RuleBasedStateMachine):
         self.workspace.close()
         self.folder.cleanup()
 
-    @rule(name=st.sampled_from(sorted(STEPS)), variant=st.integers(0, 2), again=st.booleans())
+    @initialize()
+    def begin(self) -> None:
+        self.step("load", 0, again=False)
+
+    @rule(
+        name=st.sampled_from(sorted(STEPS)),
+        variant=st.integers(0, 2),
+        again=st.sampled_from([False] * 4 + [True]),
+    )
     def step(self, name: str, variant: int, again: bool) -> None:
         source = STEPS[name][variant % len(STEPS[name])]
         expected = copied(self.model)
@@ -182,4 +190,4 @@ class TimeTravel(RuleBasedStateMachine):
 
 
 TestTimeTravel = TimeTravel.TestCase
-TestTimeTravel.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestTimeTravel.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
