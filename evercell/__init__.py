@@ -61,6 +61,7 @@ __all__ = [
     "AlreadyDecided",
     "NotAnApprover",
     "AttemptUnknown",
+    "CodeOfOtherRun",
     "RunPaused",
     "RunNotFound",
     "StepNotFound",
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
         ApprovalTimeout,
         AttemptUnknown,
         CallFailed,
+        CodeOfOtherRun,
         Damaged,
         EvercellError,
         ForkedProcess,
@@ -148,6 +150,7 @@ _HOMES = {
     "evercell.core.errors": (
         "EvercellError UsageError NonDeterminism CallFailed StepTimeout SignalTimeout ApprovalTimeout "
         "Rejected AlreadyDecided NotAnApprover AttemptUnknown RunPaused RunNotFound StepNotFound RunNameTaken "
+        "CodeOfOtherRun "
         "LeaseHeld LeaseLost ForkedProcess StoreError StoreUnavailable StateError NotKept Damaged Tampered"
     ),
     "evercell.engine.approvals.asking": "approve",

@@ -40,7 +40,7 @@ _ERRORS = (
     "StepNotFound RunNameTaken LeaseHeld LeaseLost IllegalTransition UsageError DuplicateStep MisplacedStep "
     "StepTimeout NonDeterminism SignalTimeout ApprovalNotFound AlreadyDecided NotAnApprover ApprovalTimeout "
     "Rejected RunPaused CallFailed AttemptUnknown RowDamaged StateError NotKept Tampered ChunkMissing KeyUnusable "
-    "Damaged StoreFull StoreReplaced "
+    "Damaged StoreFull StoreReplaced CodeOfOtherRun "
     "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error "
     "UnderWay ForkedProcess NotebookUnreadable NotebookUnwritable KernelNotFound"
 )

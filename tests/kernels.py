@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
@@ -175,6 +176,17 @@ class Kernel:
         opening = {"comm_id": comm_id, "target_name": target, "data": {}}
         self._client.shell_channel.send(session.msg("comm_open", opening))
         self._client.shell_channel.send(session.msg("comm_msg", {"comm_id": comm_id, "data": data}))
+
+    def say(self, kind: str, content: dict[str, Any]) -> None:
+        """Send any message that nobody waits for the answer of."""
+        self._client.shell_channel.send(self._client.session.msg(kind, content))
+
+    def hear(self) -> dict[str, Any] | None:
+        """The next message that all front ends get, None where none comes for half a second."""
+        try:
+            return dict(self._client.get_iopub_msg(timeout=0.5))
+        except Empty:
+            return None
 
     def value(self, expression: str) -> Any:
         """The value of an expression in the kernel (literals only)."""

@@ -222,6 +222,10 @@ class AttemptUnknown(EvercellError):
     """A --once step was interrupted before, and nobody knows how far it came."""
 
 
+class CodeOfOtherRun(EvercellError):
+    """A step's cell has the code of another branch, and would give it to this one as a new version."""
+
+
 class StateError(EvercellError):
     """A namespace could not be saved or put back as it was."""
 

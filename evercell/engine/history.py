@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 from evercell.core.errors import Damaged, StepNotFound
 from evercell.core.records import Checkpoint, Run
 from evercell.engine.visible_checkpoints import DamagedCheckpoint, visible_checkpoints
 from evercell.state import CellPlan, Signer
 from evercell.store import Store
+
+_STEP_REF = re.compile(r"(?P<name>[^@~]*)(?:@(?P<at>\d*)|~(?P<back>\d+))?")
 
 
 class History:
@@ -68,7 +71,7 @@ class History:
         return len(self._versions.get(step, ()))
 
     def version(self, step: str, number: int | None) -> str:
-        """Id of ``step@number``, its execution of that number (from 1), of the newest for None.
+        """Id of ``step@number``, its execution of that number (from 1), of the newest for None; -1: the one before.
 
         Raises `StepNotFound`.
         """
@@ -77,7 +80,8 @@ class History:
             raise StepNotFound(
                 f"Run {self._run_name} has no completed step {step!r}.", hint=self._suggestion(step)
             )
-        number = len(versions) if number is None else number
+        count = len(versions)
+        number = count if number is None else count + number if number < 0 else number
         if not 1 <= number <= len(versions):
             raise StepNotFound(
                 f"Step {step} of run {self._run_name} has no version {number}.",
@@ -103,10 +107,15 @@ class History:
 
 
 def split_step_ref(ref: str) -> tuple[str, int | None]:
-    """``plan`` → (plan, None), ``plan@2`` → (plan, 2); raises `StepNotFound` for another form."""
-    name, _, number = ref.partition("@")
-    if not number:
-        return name, None
-    if not number.isdigit():
-        raise StepNotFound(f"{ref!r} names no step.", hint="Write STEP, or STEP@2 for its second version.")
-    return name, int(number)
+    """``plan`` → (plan, None), ``plan@2`` → (plan, 2), ``plan~1`` → (plan, -1), the version before its newest.
+
+    Raises `StepNotFound` for another form.
+    """
+    found = _STEP_REF.fullmatch(ref)
+    if found is None:
+        raise StepNotFound(
+            f"{ref!r} names no step.",
+            hint="Write STEP, STEP@2 for its second version, or STEP~1 for the one before its newest.",
+        )
+    number = found["at"] or found["back"]
+    return found["name"], int(number) * (-1 if found["back"] else 1) if number else None

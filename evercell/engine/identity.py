@@ -187,6 +187,8 @@ class KnownNotebook:
         """``every_cell``: a cell without a header is a step, too."""
         self.identity = identity
         self.every_cell = every_cell
+        self.is_told = False
+        """A page says what its cells are, as they are edited."""
         self.near_misses: tuple[NearMiss, ...] = ()
         """Runs that looked like its own when it was looked at last."""
         self.id = identity.id or new_id()

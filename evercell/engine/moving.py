@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from evercell.core.errors import LeaseLost, StepNotFound, StoreError, StoreFull
+from evercell.core.ids import ID_LENGTH
 from evercell.core.records import Checkpoint, EventKind, Run
 from evercell.engine.heads import signed_head
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
+from evercell.engine.late_changes import commit_late_changes
+from evercell.engine.plain_cells import commit_plain_cells
 from evercell.engine.session import Session
 from evercell.state import Restored, VerifiedManifest
+
+_CHECKPOINT_ID = re.compile(rf"[a-z0-9]{{{ID_LENGTH}}}")
 
 SetupRunner = Callable[[str, str], None]
 """Executes a ``%%setup`` cell: its name and source."""
@@ -27,6 +33,8 @@ class Arrival:
     restored: Restored | None
     warning: str = ""
     """Why nothing can be committed for now."""
+    kept: str | None = None
+    """Id of the checkpoint of what was in memory before, where no step had saved that."""
 
 
 def resume(session: Session, run_setup: SetupRunner, ref: str | None = None) -> Arrival:
@@ -37,6 +45,8 @@ def resume(session: Session, run_setup: SetupRunner, ref: str | None = None) -> 
     session.leave_aside()
     session.take_lease_if_there_is_room()
     run = session.refresh() or run
+    session.namespace.something_ran()  # (a restore loads what is found to be another than what is stored)
+    session.namespace.look_at_everything()
     head = signed_head(session.workspace, run)
     return _restore(session, run, head.checkpoint, run_setup, why="resume", mark=head.mark)
 
@@ -47,13 +57,32 @@ def checkout(session: Session, ref: str, run_setup: SetupRunner) -> Arrival:
     run = session.store.runs.find(run_ref) if run_ref else session.require_run()
     target: str | None
     if step_ref:
-        history = History(session.store, run, session.workspace.known_signer)
-        target, mark = history.version(*split_step_ref(step_ref)), None
+        target, mark = _version(session, run, step_ref), None
     else:
         head = signed_head(session.workspace, run)
         target, mark = head.checkpoint, head.mark
+    kept = keep_memory(session, target)
     session.switch_to(run)
-    return _restore(session, run, target, run_setup, why="checkout", mark=mark)
+    return replace(_restore(session, run, target, run_setup, why="checkout", mark=mark), kept=kept)
+
+
+def keep_memory(session: Session, target: str | None = None) -> str | None:
+    """Commit what is in memory and in no checkpoint, before another state takes its place; returns its id.
+
+    None where nothing is. A kernel that is on no run, or has not resumed its run, has no checkpoint that it could
+    follow. What is found the same here is what a restore need not load.
+    """
+    session.namespace.something_ran()  # whatever nobody was told of: memory that another process writes to
+    session.changed_late |= session.namespace.look_at_everything()
+    if session.position is None or not session.holds_lease:
+        return None
+    with suppress(LeaseLost):
+        session.settle()
+        before = session.position
+        commit_late_changes(session)
+        commit_plain_cells(session)
+        return session.position if session.position not in (before, target) else None
+    return None
 
 
 def branch(session: Session, run_setup: SetupRunner, *, step: str | None, name: str | None) -> Arrival:
@@ -81,11 +110,12 @@ def branch(session: Session, run_setup: SetupRunner, *, step: str | None, name: 
             branch_point=point,
         )
     )
+    kept = keep_memory(session, point) if step else None
     session.switch_to(child)
     if step is None:
         session.position = point
         return Arrival(child, None, None)
-    return _restore(session, child, point, run_setup, why="branch")
+    return replace(_restore(session, child, point, run_setup, why="branch"), kept=kept)
 
 
 def locate(session: Session, ref: str | None) -> tuple[Run, Checkpoint]:
@@ -117,7 +147,18 @@ def _place(session: Session, ref: str) -> tuple[Run, str | None]:
     run = session.store.runs.find(name) if name else session.require_run()
     if not rest:
         return run, signed_head(session.workspace, run).checkpoint
-    return run, History(session.store, run, session.workspace.known_signer).version(*split_step_ref(rest))
+    return run, _version(session, run, rest)
+
+
+def _version(session: Session, run: Run, ref: str) -> str:
+    """The id of the checkpoint that ``STEP``, ``STEP@2``, ``STEP~1`` or an id names in a run's history."""
+    store = session.store
+    if _CHECKPOINT_ID.fullmatch(ref):
+        with suppress(StepNotFound):
+            found = store.checkpoints.get(ref)
+            if found.run_id in (run_id for run_id, _ in store.runs.lineage(run.id).cuts):
+                return ref
+    return History(store, run, session.workspace.known_signer).version(*split_step_ref(ref))
 
 
 def _restore(

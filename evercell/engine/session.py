@@ -173,6 +173,7 @@ class Session:
             self.notebook.identity,
             replace(seen, kernel_id=self.notebook.identity.kernel_id),
         )
+        self.notebook.is_told = True
         if seen.path != before.path:
             self.places = StepPlaces(seen.path, every_cell=self.notebook.every_cell)
         with suppress(StoreError), self.store.outages.nobody_waits(busy=1):

@@ -8,6 +8,7 @@ from evercell.core.statuses import AttemptStatus
 from evercell.engine.execution import execute_step
 from evercell.engine.executor import Executor
 from evercell.engine.late_changes import commit_late_changes, look_at_everything
+from evercell.engine.other_code import require_own_code
 from evercell.engine.outcome import StepOutcome
 from evercell.engine.plain_cells import commit_plain_cells
 from evercell.engine.replay import replay_step
@@ -41,6 +42,8 @@ async def run_step(
             return replay_step(session, spec, plan, checkpoint_id, executor, progress)
         case Execute(reason):
             _require_known_effect(session, spec, plan)
+            if reason == OWN_CODE:
+                require_own_code(session, spec, plan)
             is_known = session.notebook.every_cell and not spec.is_named and reason == OWN_CODE
             if reason is not None and not is_known:  # (whoever edited such a cell just now knows why)
                 executor.note(f"step {spec.name} executes again: {reason}")

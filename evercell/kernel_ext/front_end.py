@@ -8,6 +8,7 @@ thread of its own, and what moves the kernel in its history happens on its main 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -30,6 +31,9 @@ from evercell.kernel_ext.stale_cells import StaleCells
 
 _BETWEEN = 0.2
 """Seconds between two messages about how far steps are."""
+
+_SHARE, _LONGEST_PAUSE = 100, 5.0
+"""The next one comes after so many times the processor's time that the last one took; at the latest after seconds."""
 
 _MOST_PAGES = 8
 """Pages that are told. One that was closed without a word goes when others come."""
@@ -83,13 +87,14 @@ class FrontEnd:
         self._is_busy = is_busy
         self._lock = threading.Lock()
         self._pages: list[Page] = []
-        self._state = RunOnPages(session)
+        self._state = RunOnPages(session, is_busy=is_busy)
         self._stale = StaleCells(
             shell.kernel, session, is_busy=is_busy, request_of=request_of, found=self._stale_found
         )
         self._requests = Requests(session, self._move_between_cells, self._look_anew)
         self._presence = _Presence()
         self._was_heard = False
+        self._spent = 0.0
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -217,7 +222,7 @@ class FrontEnd:
             except Exception:
                 self._shell.kernel.log.warning("evercell: pages could not be told", exc_info=True)
                 self._state.failed()
-            self._ended.wait(_BETWEEN)
+            self._ended.wait(min(_LONGEST_PAUSE, max(_BETWEEN, _SHARE * self._spent)))
 
     def _tell_pages(self) -> None:
         with self._lock:
@@ -230,6 +235,7 @@ class FrontEnd:
         if any(page.is_new for page in pages):
             self._state.look_now()
         update = self._state.next_update()
+        began = time.thread_time()
         for page in pages:
             if page.is_new or update.is_whole:
                 page.send("picture", **self._state.picture(page.view))
@@ -240,6 +246,7 @@ class FrontEnd:
                 self._send_outputs(page, self._state.missed(page.view))
             foreign = [step for step, client in update.completed.items() if client != page.view.client]
             self._send_outputs(page, foreign)
+        self._spent = 0.0 if update.is_whole else time.thread_time() - began
 
     def _say_busy_again(self) -> None:
         """A message that was answered beside a cell made the page believe that the kernel is idle."""

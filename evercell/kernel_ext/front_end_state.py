@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,15 +12,15 @@ from evercell.engine.missed_outputs import missed_steps, outputs_of_steps
 from evercell.engine.page_cells import PageView, steps_of_cells
 from evercell.engine.session import Session
 from evercell.engine.watching import Snapshot, StepState
-from evercell.views.cell_marks import Mark, live_mark, marks_as_json, stale_mark
+from evercell.views.cell_marks import Mark, as_stored, live_mark, marks_as_json, stale_mark
 from evercell.views.notebook_page import NotebookPage, notebook_page, status_text
 
 _ENDED = (StepState.COMPLETED, StepState.REPLAYED, StepState.FAILED, StepState.INTERRUPTED)
 _ASKING = 1.0
 """Seconds between two looks for a question, while a call that asks is under way."""
 
-_LOOK_SHARE = 20
-"""A look at the store comes at the earliest after so many times what the last one took."""
+_SHARE_BUSY, _SHARE_IDLE = 100, 10
+"""A look at the store comes at the earliest after so many times the processor's time that the last one took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,10 @@ class Update:
 class RunOnPages:
     """Notes are taken in any thread; all else is for one."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, is_busy: Callable[[], bool]) -> None:
+        """``is_busy``: whether a cell runs, which is not to be held up."""
         self._session = session
+        self._is_busy = is_busy
         self._lock = threading.Lock()
         self._seen: dict[str, _Seen] = {}
         self._changed: set[str] = set()
@@ -126,7 +128,7 @@ class RunOnPages:
         return bool(completed.keys() - known) or (bool(completed) and self.is_outdated)
 
     def _look(self) -> None:
-        began = time.monotonic()
+        began = time.thread_time()
         self.is_outdated = False
         session = self._session
         run = session.run and session.store.runs.find(session.run.id)
@@ -135,12 +137,13 @@ class RunOnPages:
                 self._seen = {step: seen for step, seen in self._seen.items() if not seen.is_over}
             self._run = run.id if run else None
         self._page = notebook_page(session.workspace, run, session.notebook.path)
-        self._next_look = time.monotonic() + max(0.5, _LOOK_SHARE * (time.monotonic() - began))
+        share = _SHARE_BUSY if self._is_busy() else _SHARE_IDLE
+        self._next_look = time.monotonic() + max(0.5, share * (time.thread_time() - began))
 
     def _marks(self) -> dict[str, Mark]:
         """By step: what was seen last, questions that are open, and what would execute again."""
         with self._lock:
-            seen = {step: self._with_error(known.mark) for step, known in self._seen.items()}
+            seen = {step: self._as_stored(known.mark) for step, known in self._seen.items()}
             reasons = dict(self._reasons)
         asked = {a.step: self._page.marks[a.step] for a in self._page.approvals}
         asked = {
@@ -150,21 +153,12 @@ class RunOnPages:
         for step, reason in reasons.items():
             if step in marks and marks[step].state in (StepState.COMPLETED, StepState.REPLAYED):
                 marks[step] = stale_mark(marks[step], reason)
-        return {step: self._dated(mark) for step, mark in marks.items()}
+        return marks
 
-    def _with_error(self, mark: Mark) -> Mark:
-        """What a step failed with, and after how many calls it was interrupted, is in the store."""
+    def _as_stored(self, mark: Mark) -> Mark:
+        """With what the store has of the step: its error, the time of its execution, what it is called."""
         stored = self._page.marks.get(mark.step)
-        told = mark.state in (StepState.FAILED, StepState.INTERRUPTED)
-        return stored if told and stored is not None and stored.state == mark.state else mark
-
-    def _dated(self, mark: Mark) -> Mark:
-        """A replayed step's time is that of its execution; what it is called is in the store, too."""
-        stored = self._page.marks.get(mark.step)
-        if stored is None:
-            return mark
-        at = stored.at if mark.state == StepState.REPLAYED else mark.at
-        return replace(mark, at=at, label=stored.label)
+        return mark if stored is None else replace(as_stored(mark, stored), label=stored.label)
 
     # -- for one page ----------------------------------------------------------------------------
 

@@ -98,4 +98,5 @@ class StaleCells:
             reason = f"it reads {source} of {made_by_stale[source]}, which is stale"
         if reason is not None:
             reasons[spec.name] = one_line(reason)
-            made_by_stale.update(dict.fromkeys(plan.code.binds, spec.name))
+            maker = spec.name if spec.is_named else "an earlier cell"
+            made_by_stale.update(dict.fromkeys(plan.code.binds, maker))

@@ -15,6 +15,7 @@ from evercell.engine.moving import Arrival, SetupRunner, locate
 from evercell.engine.moving import branch as branch_off
 from evercell.engine.moving import checkout as check_out
 from evercell.engine.moving import resume as resume_run
+from evercell.engine.other_code import steps_of_other_code
 from evercell.engine.pausing import pause as pause_run
 from evercell.engine.pausing import unpause as unpause_run
 from evercell.engine.plain_cells import place_in_words, step_before
@@ -133,17 +134,30 @@ def take_over() -> Outcome:
     return Outcome(f"run {one_line(run.name)} is yours; %resume puts back its state", run.name)
 
 
+_NAMED = 5
+"""So many names are listed."""
+
+
 def _arrived(verb: str, arrival: Arrival, stopped: tuple[str, ...] = ()) -> Outcome:
     run, checkpoint, restored = arrival.run, arrival.checkpoint, arrival.restored
     if checkpoint is None or restored is None:
         nothing = "no step completed yet, so nothing to put back" if stopped else "nothing to put back"
         return Outcome("\n  ".join([f"{verb} {one_line(run.name)}; {nothing}", *stopped]), run.name)
     plural = f"{len(restored.names)} variable{'s' if len(restored.names) != 1 else ''}"
-    store = _notebook_for("resume").session.store
+    session = _notebook_for("resume").session
+    store = session.store
     step = step_before(store, checkpoint.id)
     lines = [f"{verb} {one_line(run.name)}, as {place_in_words(store, checkpoint.id)}: {plural} put back"]
     if restored.made_otherwise:
         lines.append(f"made with {', '.join(restored.made_otherwise)}: values may behave otherwise")
+    if arrival.kept:
+        of = store.runs.find(store.checkpoints.get(arrival.kept).run_id)
+        lines.append(f"what plain cells had changed is kept: %checkout {one_line(of.name)}@{arrival.kept}")
+    if differing := steps_of_other_code(session, checkpoint.id):
+        names = ", ".join(differing[:_NAMED]) + (
+            f" and {len(differing) - _NAMED} more" if differing[_NAMED:] else ""
+        )
+        lines.append(f"other code in the notebook than in this run: {names}; %source {differing[0]} shows it")
     if arrival.warning:
         lines.append(arrival.warning)
     lines += stopped

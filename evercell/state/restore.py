@@ -54,12 +54,15 @@ class Restorer:
         """Make the namespace what it was at a checkpoint."""
         live = self._live
         loader = self._loader(manifest, reader, is_outdated=self._is_outdated_in(manifest))
+        kept = self._groups_that_are_there(manifest)
         live.lazy.clear()
-        lazy = self._worth_waiting(manifest)
+        lazy = {g: size for g, size in self._worth_waiting(manifest).items() if g not in kept}
         names = [
             n
             for n, variable in manifest.variables.items()
-            if variable.group not in lazy and not self._stays(n, None, manifest, frozenset())
+            if variable.group not in lazy
+            and variable.group not in kept
+            and not self._stays(n, None, manifest, frozenset())
         ]
         loader.fetch({manifest.variables[n].group for n in names})
         with self._environment(names, loader), self._import_path(manifest, loader):
@@ -164,6 +167,36 @@ class Restorer:
             self._same_provenance(name, manifest)
             and name in groups
             and groups.group(name).id == manifest.variables[name].group
+        )
+
+    def _groups_that_are_there(self, manifest: VerifiedManifest) -> set[str]:
+        """Groups of which all is in memory as it is stored, and so are the definitions that they refer to.
+
+        What was rebuilt, held by a module or is missing in part is put back in any case: no stream tells all of it.
+        """
+        kept = {
+            name
+            for name, group in manifest.groups.items()
+            if not (group.missing or group.rebuilt or group.held)
+            and all(self._is_there(node, name, manifest) for node in group.nodes)
+        }
+        while left := {
+            name
+            for name in kept
+            if any(manifest.group_of.get(ref) not in kept for ref in manifest.groups[name].refs)
+        }:
+            kept -= left
+        return kept
+
+    def _is_there(self, node: str, group: str, manifest: VerifiedManifest) -> bool:
+        live = self._live
+        if node not in live.groups or node in live.lazy or node in STATES or node in live.setup_names:
+            return False
+        found = live.groups.group(node)
+        if found.id != group or found.saved is None:
+            return False
+        return node not in manifest.variables or (
+            node in live.variables and self._same_provenance(node, manifest)
         )
 
     def _same_provenance(self, name: str, manifest: VerifiedManifest) -> bool:

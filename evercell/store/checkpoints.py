@@ -139,6 +139,18 @@ class Checkpoints:
                     found.setdefault(run_id, []).append(seq)
         return found
 
+    def run_with_code(self, run_ids: Sequence[str], slot: str, source_hash: bytes) -> str | None:
+        """One of these runs that executed a step with this code to its end, the latest first; None if none did."""
+        query = (
+            sa.select(checkpoints.c.run_id)
+            .where(checkpoints.c.slot == slot, checkpoints.c.source_hash == source_hash)
+            .where(checkpoints.c.origin.is_(None), checkpoints.c.run_id.in_(run_ids[:_AT_ONCE]))
+            .order_by(checkpoints.c.created_at.desc())
+        )
+        with self._database.reading() as connection:
+            found = connection.execute(query.limit(1)).scalar()
+        return str(found) if found is not None else None
+
     def ancestors(self, checkpoint_id: str) -> list[str]:
         """The checkpoint's id and those of its parents, newest first."""
         start = sa.select(checkpoints.c.id, checkpoints.c.parent, sa.literal(0).label("age"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from evercell.core.records import Attempt
@@ -16,6 +16,9 @@ from evercell.views.quantities import duration_text
 
 AT = "{at}"
 """Where a page puts the mark's time, in its reader's own time zone and language."""
+
+_AT_ONCE = timedelta(seconds=2)
+"""Between the end of a step and what the store says of it."""
 
 _LONGEST = 200
 """Characters of an error or a question."""
@@ -36,6 +39,8 @@ class Mark:
     """What else there is to say, for whoever asks."""
     label: str = ""
     """What a list calls the step where its cell gave it no name: how its code begins."""
+    calls: str = ""
+    """How many calls it made, as far as its text says so."""
 
     def as_json(self) -> dict[str, Any]:
         """For a page."""
@@ -55,7 +60,7 @@ def live_mark(snapshot: Snapshot) -> Mark:
     s = snapshot
     since = s.began_at if s.state in (StepState.RUNNING, StepState.WAITING, StepState.SAVING) else None
     at = datetime.now(UTC) if since is None else None
-    return Mark(str(s.state), s.step, _live_text(s), at, since, _live_details(s))
+    return Mark(str(s.state), s.step, _live_text(s), at, since, _live_details(s), calls=_calls(s))
 
 
 def _live_text(s: Snapshot) -> str:
@@ -126,6 +131,19 @@ def stored_mark(row: StepRow, last: Attempt | None, *, calls: int = 0) -> Mark:
         began = last.started_at.timestamp() if last else None
         return Mark(str(StepState.RUNNING), row.name, "running", began_at=began)
     return Mark(str(StepState.INTERRUPTED), row.name, _interrupted(calls), at)
+
+
+def as_stored(mark: Mark, stored: Mark) -> Mark:
+    """The mark of a step that ended in this kernel, with what the store has of it: the error, the time of its body."""
+    if mark.state == StepState.REPLAYED:
+        return replace(mark, at=stored.at)
+    if mark.state != stored.state or mark.began_at is not None:
+        return mark
+    is_older = mark.at is not None and stored.at is not None and mark.at - stored.at > _AT_ONCE
+    if is_older:  # of another execution of it
+        return mark
+    text = " · ".join(filter(None, [stored.text, mark.calls if mark.state == StepState.COMPLETED else ""]))
+    return replace(stored, text=text, details=mark.details or stored.details)
 
 
 def waiting_mark(step: str, title: str, approvers: tuple[str, ...] | None, began_at: float) -> Mark:

@@ -20,7 +20,6 @@ export function addCommands(lib, app, palette, mainMenu, current, showSideBar) {
 		if (found) await tell(await found.connection.request(name, values), label);
 	}
 
-	// Where it moves memory to another run, or ends one, it asks first.
 	async function confirmed(title, body, yes) {
 		const buttons = [Dialog.cancelButton({ label: 'Leave It' }), Dialog.warnButton({ label: yes })];
 		return (await showDialog({ title, body, buttons })).button.accept;
@@ -65,11 +64,11 @@ export function addCommands(lib, app, palette, mainMenu, current, showSideBar) {
 	mainMenu?.addMenu(menu, false, { rank: 55 });
 	app.commands.addCommand('evercell:menu', {
 		label: 'evercell',
-		caption: 'evercell: resume, check out, branch, pause',
+		caption: 'evercell: resume, branch, pause',
 		icon: lib.icon,
 		execute: () => {
-			const button = current()?.panel.toolbar.node.querySelector('[data-command="evercell:menu"]') ?? document.body;
-			const { left, bottom } = button.getBoundingClientRect();
+			const button = current()?.panel.toolbar.node.querySelector('[data-command="evercell:menu"]');
+			const { left, bottom } = (button ?? document.body).getBoundingClientRect();
 			menu.open(left, bottom);
 		},
 	});

@@ -10,7 +10,7 @@ export class Connection {
 		Object.assign(this, { lib, panel, told, comm: null, isLive: false, requests: new Map() });
 		const context = panel.sessionContext;
 		this.slots = [
-			[context.kernelChanged, () => this.connectAnew()],
+			[context.kernelChanged, () => (this.drop(), this.connect())],
 			[context.statusChanged, (_, status) => this.statusChanged(status)],
 			[context.connectionStatusChanged, (_, status) => status === 'connected' && this.hello('hello', true)],
 			[panel.context.pathChanged, () => this.hello('hello')],
@@ -32,7 +32,6 @@ export class Connection {
 		return Boolean(this.comm && !this.comm.isDisposed);
 	}
 
-	// Its code cells as the kernel is told of them.
 	get cells() {
 		const cells = [...(this.panel.content.model?.cells ?? [])].filter(cell => cell.type === 'code');
 		return cells.map(cell => ({ id: cell.id, source: cell.sharedModel.getSource(), tags: cell.getMetadata('tags') }));
@@ -61,11 +60,6 @@ export class Connection {
 			this.isRestarting = false;
 			this.connect();
 		}
-	}
-
-	connectAnew() {
-		this.drop();
-		this.connect();
 	}
 
 	drop() {
@@ -144,7 +138,7 @@ export class Connection {
 			if (name !== 'answer') return { ok: false, text: 'The kernel went away before it answered.' };
 		}
 		const reply = await this.post(`requests/${name}`, { ...this.view(false), ...values });
-		return reply ?? { ok: false, text: 'evercell is not loaded in this kernel. Run the cell with %load_ext evercell first.' };
+		return reply ?? { ok: false, text: 'evercell is not loaded in this kernel: run %load_ext evercell first.' };
 	}
 
 	// What the store has, as long as no kernel says it.

@@ -4,6 +4,7 @@ import { element, stateLine, wordsOf } from './dom.js';
 import { QuestionForm } from './question.js';
 
 const EDIT_PAUSE = 1200;
+const LATE = 3000;
 
 export class OpenNotebook {
 	constructor(lib, panel, changed) {
@@ -100,19 +101,29 @@ export class OpenNotebook {
 		cell.node.querySelector('.jp-Cell-outputWrapper').after(form.node);
 	}
 
-	async putOutputs(cells, isTrusted) {
+	// `isLate`: a cell that still waits for its kernel's answer, which idles, waits for what was lost with a connection.
+	async putOutputs(cells, isTrusted, isLate = false) {
 		const isAlone = await this.isAlone();
-		const model = this.panel.content.model;
+		if (this.panel.isDisposed) return;
+		const { model } = this.panel.content;
 		const wasDirty = model.dirty;
+		const left = {};
 		for (const cell of this.panel.content.widgets) {
 			const sent = cells[cell.model.id];
-			if (!sent || cell.model.type !== 'code' || isExecuting(cell)) continue;
+			if (!sent || cell.model.type !== 'code') continue;
+			if (isExecuting(cell) !== isLate) {
+				if (!isLate) left[cell.model.id] = sent;
+				continue;
+			}
+			if (isLate && this.connection.kernel?.status !== 'idle') continue;
+			if (isLate) cell.outputArea.future.dispose();
 			if (essence(cell.model.outputs.toJSON()) !== essence(sent.outputs)) cell.model.outputs.fromJSON(sent.outputs);
 			if (isTrusted) cell.model.trusted = true; // this kernel's own, as when it showed them
 			const count = sent.count ?? sent.outputs.find(output => output.execution_count)?.execution_count;
 			if (count) cell.model.executionCount = count;
 			if (cell.model.executionState === 'running') cell.model.executionState = 'idle';
 		}
+		if (Object.keys(left).length) setTimeout(() => this.putOutputs(left, isTrusted, true), LATE);
 		if (!isAlone) model.dirty = wasDirty; // the page that ran the cells saves them, and this one does not get in its way
 	}
 
@@ -150,6 +161,5 @@ const joined = text => (Array.isArray(text) ? text.join('') : text);
 // What is to be seen of outputs, but for our own remarks.
 function essence(outputs) {
 	const own = outputs.filter(({ metadata }) => !metadata?.evercell?.note);
-	const parts = own.map(o => [o.output_type, joined(o.text), Object.entries(o.data ?? {}).map(([kind, data]) => [kind, joined(data)]).sort(), o.ename, o.evalue]);
-	return JSON.stringify(parts);
+	return JSON.stringify(own.map(o => [o.output_type, joined(o.text), Object.entries(o.data ?? {}).map(([kind, data]) => kind + joined(data)).sort(), o.ename, o.evalue]));
 }

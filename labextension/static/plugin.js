@@ -21,7 +21,6 @@ export async function makePlugin(scope) {
 	const optional = [apputils.ICommandPalette, statusbar?.IStatusBar, mainmenu?.IMainMenu].filter(Boolean);
 	return {
 		id: 'evercell:plugin',
-		description: 'Shows where a durable notebook stands.',
 		autoStart: true,
 		requires: [notebook.INotebookTracker],
 		optional,
@@ -36,7 +35,7 @@ export async function makePlugin(scope) {
 function activate(lib, app, tracker, palette, statusBar, mainMenu) {
 	document.head.append(element('link', '', { rel: 'stylesheet', href: new URL('style.css', import.meta.url).href }));
 	const open = new Map();
-	const current = () => (tracker.currentWidget ? open.get(tracker.currentWidget) : undefined);
+	const current = () => open.get(tracker.currentWidget);
 	const { checkOutRun } = addCommands(lib, app, palette, mainMenu, current, () => app.shell.activateById('evercell-side-bar'));
 	const sideBar = new SideBar(lib, `${lib.services.ServerConnection.makeSettings().baseUrl}evercell`, checkOutRun, step => reveal(current(), step));
 	app.shell.add(sideBar.widget, 'right', { rank: 650, type: 'evercell' });

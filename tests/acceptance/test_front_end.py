@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from queue import Empty
 from typing import Any
 
 import pytest
@@ -32,22 +31,17 @@ class Page:
             "saved_at": saved_at,
             "cells": self.cells,
         }
-        self._send("comm_open", {"comm_id": self.id, "target_name": "evercell", "data": hello})
+        self.kernel.say("comm_open", {"comm_id": self.id, "target_name": "evercell", "data": hello})
 
     def say(self, data: object) -> None:
-        self._send("comm_msg", {"comm_id": self.id, "data": data})
-
-    def _send(self, kind: str, content: dict[str, Any]) -> None:
-        client = self.kernel._client
-        client.shell_channel.send(client.session.msg(kind, content))
+        self.kernel.say("comm_msg", {"comm_id": self.id, "data": data})
 
     def listen(self) -> dict[str, Any]:
         """The next that it is told."""
         end = time.monotonic() + 30
         while time.monotonic() < end:
-            try:
-                message = self.kernel._client.get_iopub_msg(timeout=0.5)
-            except Empty:
+            message = self.kernel.hear()
+            if message is None:
                 continue
             if message["msg_type"] == "comm_msg" and message["content"]["comm_id"] == self.id:
                 return dict(message["content"]["data"])
