@@ -4,7 +4,8 @@
 
 In a real kernel, as a user has it, a step of many durable calls that do next to nothing (the worst case: no step has
 more to tell in a second) is executed in turn with the line of progress and without it. Figures are medians over
-pairs, of the time that passed and of the processor's, which other programs on the machine blur less.
+pairs, of the time that passed and of the processor's, which other programs on the machine blur less; and, exact on
+a busy machine, too, the processor's time of one telling (a picture is drawn and sent) times five a second.
 """
 
 from __future__ import annotations
@@ -34,6 +35,21 @@ took = [time.perf_counter() - began, time.process_time() - spent]
 """
 
 
+TELL = """%%step telling
+from evercell.engine.watching import Snapshot, StepState
+seen = Snapshot("telling", None, StepState.RUNNING, time.time() - 9, executed=3, expected=30, calls=("work",))
+spent = 0.0
+for _ in range(25):
+    time.sleep(0.21)
+    began = time.thread_time()
+    watched.tell(seen)
+    spent += time.thread_time() - began
+took = spent / 25
+"""
+
+TELLINGS_PER_SECOND = 5
+
+
 def measure(rounds: int, calls: int) -> dict[str, float]:
     """Seconds of the step's body, with and without."""
     figures: dict[bool, list[list[float]]] = {True: [], False: []}
@@ -49,6 +65,8 @@ def measure(rounds: int, calls: int) -> dict[str, float]:
                 took = ast.literal_eval(_run(kernel, "print(took)"))
                 if number > 1:  # the first of each warm up
                     figures[shown].append(took)
+            _run(kernel, TELL)
+            telling = float(_run(kernel, "print(took)"))
         finally:
             kernel.shut_down()
     pairs = list(zip(figures[True], figures[False], strict=True))
@@ -58,6 +76,7 @@ def measure(rounds: int, calls: int) -> dict[str, float]:
     return {
         "calls": float(calls),
         "step_seconds": statistics.median(seconds for seconds, _ in figures[False]),
+        "telling_percent": 100 * TELLINGS_PER_SECOND * telling,
         "added_percent_of_time": 100 * (time_ratio - 1),
         "added_percent_of_processor": 100 * (processor_ratio - 1),
     }
@@ -83,7 +102,7 @@ def main() -> None:
         return
     for name, value in figures.items():
         print(f"  {name:28} {value:10.3f}")
-    print("target: added_percent_of_time <= 1")
+    print("target: added_percent_of_time <= 1 (on a machine that does nothing else), telling_percent <= 1")
 
 
 if __name__ == "__main__":
