@@ -13,6 +13,7 @@ from evercell.cli.branch import branch
 from evercell.cli.cancel import cancel
 from evercell.cli.config import config
 from evercell.cli.demo import demo
+from evercell.cli.export import export
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
 from evercell.cli.run import resume, run
@@ -56,6 +57,7 @@ for command in (
     timeline,
     inspect,
     branch,
+    export,
     inbox,
     approve,
     reject,
