@@ -16,6 +16,7 @@ from evercell.cli.demo import demo
 from evercell.cli.export import export
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
+from evercell.cli.report import report
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show, timeline
 from evercell.cli.send import send
@@ -58,6 +59,7 @@ for command in (
     inspect,
     branch,
     export,
+    report,
     inbox,
     approve,
     reject,

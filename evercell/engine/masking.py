@@ -26,12 +26,14 @@ _PRIVATE_KEY = re.compile(
     r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
 _PASSWORD = re.compile(r"(?P<before>\b[a-zA-Z][\w+.-]{0,20}://[^/\s:@'\"<>]{0,200}:)[^/\s@'\"<>]{1,500}(?=@)")
+_QUOTE = r"""["']|&quot;|&\#x27;|&\#39;"""
 _ASSIGNED = re.compile(
-    r"""(?P<before>(?P<quote>["']?)\b(?P<name>\w{0,60}(?:auth|key|token|secret|cookie|passw|credential)\w{0,60})(?P=quote)"""
-    r"""\]?\s*(?::(?!=)|=(?!=))\s*[rbfuRBFU]{0,2})(?P<mark>"{3}|'{3}|["'])(?P<value>[^\n]{1,4000}?)(?P=mark)""",
-    re.IGNORECASE,
+    rf"""(?P<before>(?P<quote>(?:{_QUOTE})?)\b(?P<name>\w{{0,60}}(?:auth|key|token|secret|cookie|passw|credential)\w{{0,60}})
+    (?P=quote)\]?\s*(?::(?!=)|=(?!=))\s*[rbfu]{{0,2}})(?P<mark>"{{3}}|'{{3}}|{_QUOTE})
+    (?P<value>[^\n]{{1,4000}}?)(?P<end>(?P=mark)|…|(?=\n)|\Z)""",
+    re.IGNORECASE | re.VERBOSE,
 )
-"""``api_key = "…"``, ``{"token": "…"}``, ``environ["KEY"] = "…"``."""
+"""``api_key = "…"``, ``{"token": "…"}``, ``environ["KEY"] = "…"``, also in HTML, and where the text was cut."""
 
 
 class Mask:
@@ -84,7 +86,7 @@ def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
 def _without_value(found: re.Match[str]) -> str:
     if not is_secret_name(found["name"]):
         return found[0]
-    return f"{found['before']}{found['mark']}{HIDDEN}{found['mark']}"
+    return f"{found['before']}{found['mark']}{HIDDEN}{found['end']}"
 
 
 def _secret_values(params: Mapping[str, Any]) -> Iterator[str]:
