@@ -13,8 +13,10 @@ from evercell.cli.branch import branch
 from evercell.cli.cancel import cancel
 from evercell.cli.config import config
 from evercell.cli.demo import demo
+from evercell.cli.export import export
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
+from evercell.cli.report import report
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show, timeline
 from evercell.cli.send import send
@@ -56,6 +58,8 @@ for command in (
     timeline,
     inspect,
     branch,
+    export,
+    report,
     inbox,
     approve,
     reject,

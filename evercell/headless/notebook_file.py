@@ -61,6 +61,27 @@ def check_output(path: Path) -> None:
         raise unwritable(path, "no right to write into the folder")
 
 
+def write_whole(nb: Any, path: Path) -> None:
+    """Write a notebook so that ``path`` always holds a whole one. Raises `NotebookUnwritable`."""
+    write_text(str(nbformat.writes(nb)), path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """The same for any text."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error.strerror or str(error)) from error
+
+
 def unwritable(path: Path, why: str) -> NotebookUnwritable:
     """The error for an output notebook that was refused by the system."""
     return NotebookUnwritable(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from papermill.engines import NotebookExecutionManager
 
-from evercell.headless.notebook_file import unwritable
+from evercell.headless.notebook_file import write_whole
 
 
 class OutputNotebook(NotebookExecutionManager):  # type: ignore[misc]
@@ -44,19 +42,3 @@ class OutputNotebook(NotebookExecutionManager):  # type: ignore[misc]
             cell.metadata.papermill["status"] = self.PENDING
         if self.pbar:
             self.pbar.reset()
-
-
-def write_whole(nb: Any, path: Path) -> None:
-    """Write a notebook so that ``path`` always holds a whole one. Raises `NotebookUnwritable`."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            with draft.open("w", encoding="utf-8") as file:
-                file.write(str(nbformat.writes(nb)))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise unwritable(path, error.strerror or str(error)) from error

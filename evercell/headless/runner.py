@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,13 @@ def claim_to_resume(workspace: Workspace, run: Run, kernel_name: str | None = No
     return claim
 
 
+def check_to_execute(run: Run, outputs: Sequence[Path | None], kernel: str | None = None) -> None:
+    """Raise for what would keep branches of a run from being executed into such files, before any is made."""
+    notebook = _notebook_of(run)
+    for output in outputs:
+        _check(notebook, output or notebook.with_suffix(".out.ipynb"), kernel)
+
+
 def _check(notebook: Path, output: Path, kernel_name: str | None) -> Any:
     """The notebook; raises for what would keep it from being executed."""
     found = read_notebook(notebook)
@@ -165,7 +172,11 @@ def _execute_notebook(*paths: str, **options: Any) -> tuple[str | None, str | No
 
 
 def _output_of(run: Run, notebook: Path) -> Path:
-    return Path(run.output) if run.output else notebook.with_suffix(".out.ipynb")
+    if run.output:
+        return Path(run.output)
+    if run.parent is not None:  # one whose maker died before it had named the file
+        return notebook.with_name(f"{notebook.stem}.{run.name}.ipynb")
+    return notebook.with_suffix(".out.ipynb")
 
 
 def _notebook_of(run: Run) -> Path:

@@ -21,7 +21,7 @@ from evercell.engine import moving
 from evercell.engine.outcome import Ending
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
-from evercell.headless.output import write_whole
+from evercell.headless.notebook_file import write_whole
 from tests.unit.sessions import Notebook
 
 SIZE = 8 << 20
