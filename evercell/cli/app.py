@@ -15,6 +15,7 @@ from evercell.cli.config import config
 from evercell.cli.demo import demo
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
+from evercell.cli.names import archive, delete, rename, tag
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show, timeline
 from evercell.cli.send import send
@@ -56,6 +57,10 @@ for command in (
     timeline,
     inspect,
     branch,
+    rename,
+    tag,
+    archive,
+    delete,
     inbox,
     approve,
     reject,
