@@ -16,6 +16,7 @@ from evercell.cli.demo import demo
 from evercell.cli.export import export
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
+from evercell.cli.names import archive, delete, rename, tag
 from evercell.cli.report import report
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show, timeline
@@ -60,6 +61,10 @@ for command in (
     branch,
     export,
     report,
+    rename,
+    tag,
+    archive,
+    delete,
     inbox,
     approve,
     reject,

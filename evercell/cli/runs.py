@@ -8,9 +8,10 @@ import click
 
 from evercell.cli.common import json_option, workspace_of
 from evercell.cli.terminal import columns, print_json, print_output, print_table, say, warn_of_damage
-from evercell.core.records import Output
+from evercell.core.records import Output, Run
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
+from evercell.engine.naming import tagged_place
 from evercell.engine.outputs import decode_outputs, with_updates
 from evercell.engine.timeline import Timeline, read_timeline
 from evercell.engine.workspace import Workspace
@@ -22,13 +23,16 @@ from evercell.views.timeline_picture import timeline_picture
 @click.command()
 @click.option("--notebook", type=click.Path(path_type=Path), help="Only the runs of this notebook.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@click.option("--all", "archived", is_flag=True, help="Those that were archived, too.")
 @json_option
 @click.pass_context
-def runs(context: click.Context, notebook: Path | None, limit: int | None, as_json: bool) -> None:
+def runs(
+    context: click.Context, notebook: Path | None, limit: int | None, archived: bool, as_json: bool
+) -> None:
     """List runs, the newest first; branches stand below the run they came from."""
     with workspace_of(context) as workspace:
         path = str(notebook.absolute()) if notebook else None
-        rows = list_runs(workspace, notebook=path, limit=limit)
+        rows = list_runs(workspace, notebook=path, limit=limit, archived=archived)
     if as_json:
         print_json([row.as_json() for row in rows])
         warn_of_damage(rows)
@@ -42,9 +46,12 @@ def runs(context: click.Context, notebook: Path | None, limit: int | None, as_js
 @json_option
 @click.pass_context
 def show(context: click.Context, ref: str, calls: bool, as_json: bool) -> None:
-    """Show the steps of RUN, or everything that STEP of it (STEP@2: its second version) showed."""
+    """Show the steps of RUN, or all that STEP of it (STEP@2: its second version), or what a tag names, showed."""
     run_ref, _, step_ref = ref.partition("@")
     with workspace_of(context, create=False) as workspace:
+        if not step_ref and (tagged := tagged_place(workspace.store, ref)):
+            _show_checkpoint(workspace, tagged.run, tagged.checkpoint, as_json=as_json)
+            return
         if step_ref:
             _show_step(workspace, run_ref, step_ref, as_json=as_json)
             return
@@ -107,7 +114,11 @@ def _show_step(workspace: Workspace, run_ref: str, step_ref: str, *, as_json: bo
     run = workspace.store.runs.find(run_ref)
     step, version = split_step_ref(step_ref)
     history = History(workspace.store, run, workspace.known_signer)
-    checkpoint = workspace.store.checkpoints.get(history.version(step, version))
+    _show_checkpoint(workspace, run, history.version(step, version), as_json=as_json)
+
+
+def _show_checkpoint(workspace: Workspace, run: Run, checkpoint_id: str, *, as_json: bool) -> None:
+    checkpoint = workspace.store.checkpoints.get(checkpoint_id)
     outputs = decode_outputs(checkpoint.outputs, workspace.store.chunks)
     if as_json:
         print_json(

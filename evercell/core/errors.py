@@ -11,7 +11,7 @@ EvercellError
  │   ├─ SqliteTooOld          this Python's SQLite lacks what the store needs
  │   ├─ RowDamaged            a row of the store means nothing (Damaged)
  │   └─ JournalBroken         a run's journal does not verify (Damaged)
- ├─ RunNotFound, StepNotFound (LookupError), RunNameTaken
+ ├─ RunNotFound, StepNotFound, TagNotFound (LookupError), RunNameTaken
  ├─ LeaseHeld, LeaseLost      one writer to a run
  │   └─ UnderWay              (LeaseHeld) the same work is executed already
  ├─ ForkedProcess             a forked child used what is its parent's
@@ -134,8 +134,12 @@ class StepNotFound(EvercellError, LookupError):
     """The run has no completed step of this name."""
 
 
+class TagNotFound(EvercellError, LookupError):
+    """No tag has this name."""
+
+
 class RunNameTaken(EvercellError, ValueError):
-    """Another run already has this name."""
+    """Another run, or a tag, has this name."""
 
 
 class LeaseHeld(EvercellError):

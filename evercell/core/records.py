@@ -43,6 +43,8 @@ class Run:
     """The id in the notebook's metadata, None where none is known."""
     kernel_id: str | None = None
     """Id of the Jupyter kernel that was last on it: a restarted kernel keeps its own."""
+    archived_at: datetime | None = None
+    """Since when it is left out of lists, None while it is in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,19 @@ class RunRequest:
     by: str
     at: str
     """In ISO form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A name that somebody gave to a checkpoint; it stays where it is."""
+
+    name: str
+    """Unique in the store, among the names of runs, too."""
+    run_id: str
+    """The run in whose history the checkpoint was named."""
+    checkpoint_id: str
+    created_at: datetime
+    created_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +265,11 @@ class EventKind(StrEnum):
     RUN_CREATED = "run.created"
     RUN_BRANCHED = "run.branched"
     RUN_STATUS = "run.status"
+    RUN_RENAMED = "run.renamed"
+    RUN_ARCHIVED = "run.archived"
+    RUN_DELETED = "run.deleted"
+    TAG_PUT = "tag.put"
+    TAG_REMOVED = "tag.removed"
     LEASE_ACQUIRED = "lease.acquired"
     LEASE_TAKEN = "lease.taken"
     LEASE_RELEASED = "lease.released"

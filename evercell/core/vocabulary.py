@@ -201,7 +201,7 @@ MAGICS = (
         Kind.COMMAND,
         "List runs, the newest first, branches below their origin.",
         (
-            Argument("all", "of every notebook, not only this one", flag="--all", value=None),
+            Argument("all", "of every notebook, and archived ones", flag="--all", value=None),
             Argument("tree", "as a picture: where each branch leaves its parent", flag="--tree", value=None),
             Argument(
                 "limit", "at most N runs (50)", flag="--limit", value=Value.NUMBER, default="50", metavar="N"
@@ -236,7 +236,7 @@ MAGICS = (
         "it begins here and memory stays as it is. Nothing is copied.",
         (
             Argument(
-                "step", "step to branch from; STEP@1: its version 1", flag="--from", metavar="STEP",
+                "step", "step to branch from; STEP@1: its version 1; RUN@STEP, or a tag", flag="--from", metavar="STEP",
                 names=NameKind.STEP,
             ),
             Argument("name", "name of the new run", flag="--name", metavar="NAME"),
@@ -248,7 +248,7 @@ MAGICS = (
         "Put a run's state into this kernel, and go on from there in that run.",
         (
             Argument(
-                "ref", "RUN, RUN@STEP, RUN@STEP@2, or @STEP of this run", metavar="RUN[@STEP]", required=True,
+                "ref", "RUN, RUN@STEP, RUN@STEP@2, @STEP of this run, or a tag", metavar="RUN[@STEP]", required=True,
                 names=NameKind.PLACE,
             ),
         ),
@@ -260,7 +260,7 @@ MAGICS = (
         "whether they are saved, rebuilt or not saved, and why.",
         (
             Argument(
-                "step", "STEP, STEP@1, or RUN@STEP (where this kernel stands)", names=NameKind.CHECKPOINT
+                "step", "STEP, STEP@1, RUN@STEP or a tag (where this kernel stands)", names=NameKind.CHECKPOINT
             ),
         ),
         harmless=True,

@@ -50,6 +50,7 @@ class RunRow:
             "created_at": run.created_at.isoformat(),
             "updated_at": run.updated_at.isoformat(),
             "created_by": run.created_by,
+            "archived_at": run.archived_at.isoformat() if run.archived_at else None,
         }
 
 
@@ -125,10 +126,10 @@ def _run_name(workspace: Workspace, run_id: str) -> str:
 
 
 def list_runs(
-    workspace: Workspace, *, notebook: str | None = None, limit: int | None = None
+    workspace: Workspace, *, notebook: str | None = None, limit: int | None = None, archived: bool = False
 ) -> Found[RunRow]:
-    """Runs, newest first."""
-    runs = workspace.store.runs.all(notebook=notebook, limit=limit)
+    """Runs, newest first; ``archived``: those that were archived, too."""
+    runs = workspace.store.runs.all(notebook=notebook, limit=limit, archived=archived)
     rows = map(RunRow, runs, standings_of(workspace, runs))
     return Found([*rows, *runs.damaged])
 

@@ -14,6 +14,7 @@ from evercell.engine.heads import signed_head
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
 from evercell.engine.late_changes import commit_late_changes
+from evercell.engine.naming import tagged_place
 from evercell.engine.plain_cells import commit_plain_cells
 from evercell.engine.session import Session
 from evercell.state import Restored, VerifiedManifest
@@ -52,11 +53,14 @@ def resume(session: Session, run_setup: SetupRunner, ref: str | None = None) -> 
 
 
 def checkout(session: Session, ref: str, run_setup: SetupRunner) -> Arrival:
-    """Put ``RUN``, ``RUN@STEP``, ``RUN@STEP@2`` or ``@STEP`` into the kernel and go on from there."""
+    """Put ``RUN``, ``RUN@STEP``, ``RUN@STEP@2``, ``@STEP`` or a tag into the kernel and go on from there."""
     run_ref, _, step_ref = ref.partition("@")
-    run = session.store.runs.find(run_ref) if run_ref else session.require_run()
+    tagged = None if step_ref else tagged_place(session.store, ref)
+    run = tagged.run if tagged else session.store.runs.find(run_ref) if run_ref else session.require_run()
     target: str | None
-    if step_ref:
+    if tagged is not None:
+        target, mark = tagged.checkpoint, None
+    elif step_ref:
         target, mark = _version(session, run, step_ref), None
     else:
         head = signed_head(session.workspace, run)
@@ -142,7 +146,10 @@ def _nothing_completed(run: Run) -> StepNotFound:
 def _place(session: Session, ref: str) -> tuple[Run, str | None]:
     """The run and the id of the checkpoint that a reference names; None where ``RUN@`` completed no step."""
     name, at, rest = ref.partition("@")
-    if not at or (session.run is not None and name in session.history.steps):
+    is_step = session.run is not None and name in session.history.steps
+    if not at and not is_step and (tagged := tagged_place(session.store, ref)):
+        return tagged.run, tagged.checkpoint
+    if not at or is_step:
         return session.require_run(), session.history.version(*split_step_ref(ref))
     run = session.store.runs.find(name) if name else session.require_run()
     if not rest:

@@ -217,11 +217,12 @@ def config() -> Table:
 
 
 def runs(*, all: bool = False, tree: bool = False, limit: int = 50) -> Table | LivePicture:
-    """The runs of this notebook (or of every one) as a tree, the newest first; ``tree``: as a picture."""
+    """The runs of this notebook (or of all, archived ones, too) as a tree, the newest first; ``tree``: as a picture."""
     session = _notebook_for("runs").session
 
     def found() -> Found[RunRow]:
-        return list_runs(session.workspace, notebook=None if all else session.notebook.path, limit=limit)
+        notebook = None if all else session.notebook.path
+        return list_runs(session.workspace, notebook=notebook, limit=limit, archived=all)
 
     if not tree:
         return runs_view(run_tree(found()), here=session.run.id if session.run else None)

@@ -129,7 +129,7 @@ class NamesOf:
     def _places(self, fragment: str) -> list[str]:
         run, at, step = fragment.partition("@")
         if not at:
-            return self._runs()
+            return [*self._runs(), *(tag.name for tag in self._session.store.references.tags())]
         if not run:
             return [f"@{name}" for name in self._steps(step)]
         try:

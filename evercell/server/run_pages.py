@@ -296,8 +296,8 @@ class TreeHandler(Page):
         """Those that a run belongs to (``run``), or the newest of all."""
 
         def look() -> str:
-            rows = list_runs(self.workspace)
             wanted = self.get_argument("run", "")
+            rows = list_runs(self.workspace, archived=bool(wanted))
             chosen = family(rows, self.workspace.store.runs.find(wanted)) if wanted else list(rows)
             newest: Found[RunRow] = Found([*chosen[:MOST_BRANCHES], *rows.damaged])
             return tree_picture(run_graph(self.workspace, newest), link=f"{self.home}/runs/").page

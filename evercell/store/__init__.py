@@ -15,6 +15,7 @@ from evercell.store.database import Database
 from evercell.store.journal import Journal
 from evercell.store.leases import Leases
 from evercell.store.packs import PackWriter
+from evercell.store.references import References
 from evercell.store.runs import Lineage, Runs
 from evercell.store.signals import Signals
 from evercell.store.steps import Steps
@@ -31,6 +32,7 @@ class Store:
         packs = PackWriter(database)
         self._database = database
         self.runs = Runs(database)
+        self.references = References(database, self.runs)
         self.leases = Leases(database)
         self.claims = Claims(database, self.runs, self.leases)
         self.steps = Steps(database, packs)

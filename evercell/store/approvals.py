@@ -29,7 +29,7 @@ from evercell.store.journal import events_of
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_damaged, row_of
 from evercell.store.run_transaction import RunTransaction
-from evercell.store.schema import approvals, votes
+from evercell.store.schema import approvals, runs, votes
 
 _LONGEST_VOTER = 200
 _CALL = ("run_id", "step", "step_key", "key")
@@ -188,7 +188,10 @@ def _differs(approval: Approval, what: str) -> RowDamaged:
 
 def _of_run(run_id: str | None) -> sa.Select[Any]:
     query = sa.select(*_RAW).order_by(approvals.c.asked_at, approvals.c.id)
-    return query if run_id is None else query.where(approvals.c.run_id == run_id)
+    if run_id is not None:
+        return query.where(approvals.c.run_id == run_id)
+    gone = sa.select(runs.c.id).where(runs.c.deleted_at.is_not(None))
+    return query.where(approvals.c.run_id.not_in(gone))
 
 
 def already_decided(approval: Approval) -> AlreadyDecided:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from sqlalchemy.engine import Connection, Row
 from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import Damaged, JournalBroken, RowDamaged
 from evercell.core.found import Found
-from evercell.core.records import Attempt, Call, Checkpoint, Event, Lease, Run, RunRequest, Signal, Step
+from evercell.core.records import Attempt, Call, Checkpoint, Event, Lease, Run, RunRequest, Signal, Step, Tag
 from evercell.store.approvals import read_approval, read_vote
 from evercell.store.calls import read_heartbeat, read_whole_call
 from evercell.store.checkpoints import read_listed_checkpoint
@@ -20,6 +21,7 @@ from evercell.store.database import Database
 from evercell.store.journal import verified_events
 from evercell.store.leases import read_lease
 from evercell.store.outages import asks_again
+from evercell.store.references import read_tag
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.runs import request_of, run_of
 from evercell.store.schema import (
@@ -33,6 +35,7 @@ from evercell.store.schema import (
     runs,
     signals,
     steps,
+    tags,
     votes,
 )
 from evercell.store.signals import read_signal
@@ -64,6 +67,8 @@ class RunSnapshot:
     approvals: list[Approval]
     votes: list[tuple[str, Vote]]
     """Each with the id of its approval."""
+    tags: list[Tag]
+    deleted_at: datetime | None
     lease: Lease | None
     damaged: list[Damaged]
     """Rows of the run that cannot be read."""
@@ -85,7 +90,7 @@ class Audit:
         """A run as of one moment. Raises `RowDamaged` where its own row cannot be read."""
         with self._database.snapshot() as connection:
             row = connection.execute(sa.select(*raw(runs)).where(runs.c.id == run_id)).one()
-            run, fence, request = _read_whole_run(row)
+            run, fence, request, deleted_at = _read_whole_run(row)
             events, journal_error = _journal(connection, run_id)
             damaged: list[Damaged] = []
 
@@ -115,6 +120,8 @@ class Audit:
                 checkpoints=found(checkpoints, read_listed_checkpoint, without=_LARGE),
                 approvals=found(approvals, read_approval),
                 votes=cast,
+                tags=found(tags, read_tag),
+                deleted_at=deleted_at,
                 lease=held[0] if held else None,
                 damaged=damaged,
             )
@@ -154,8 +161,8 @@ def _read_name(row: Row[Any]) -> tuple[str, str]:
 
 
 @row_of(runs)
-def _read_whole_run(row: Any) -> tuple[Run, int, RunRequest | None]:
-    return run_of(row), row.fence, request_of(row)
+def _read_whole_run(row: Any) -> tuple[Run, int, RunRequest | None, datetime | None]:
+    return run_of(row), row.fence, request_of(row), row.deleted_at
 
 
 def _journal(connection: Connection, run_id: str) -> tuple[list[Event], JournalBroken | None]:

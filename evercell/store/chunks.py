@@ -70,7 +70,7 @@ class Chunks:
     def _reader_of(self, row: Any, files: dict[str, _PackFile]) -> Callable[[memoryview], None]:
         """What reads the chunk of a row; whoever asks for its bytes makes room for no more than there are."""
         digest = row.digest
-        if not row.is_inside:
+        if not row.is_inside or type(row.start) is not int or type(row.length) is not int:
             raise _missing(digest, f"its place lies outside of its pack {row.pack_id}")
         if row.part is not None:
             return partial(_copy_into, digest, row.pack_id, row.part)

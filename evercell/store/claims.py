@@ -15,7 +15,7 @@ from evercell.store.database import Database
 from evercell.store.leases import Leases, read_lease
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each
-from evercell.store.runs import RUN_COLUMNS, Runs, read_run, until_named
+from evercell.store.runs import IS_THERE, RUN_COLUMNS, Runs, read_run, until_named
 from evercell.store.schema import leases, runs
 
 
@@ -74,7 +74,7 @@ class Claims:
         if connection.dialect.name == "postgresql":  # (SQLite has one writer anyway)
             number = int.from_bytes(sha256(notebook.encode(errors="surrogatepass")).digest()[:8], signed=True)
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
-        of_notebook = runs.c.notebook == notebook
+        of_notebook = sa.and_(runs.c.notebook == notebook, IS_THERE)
         rows = connection.execute(
             sa.select(*raw(runs, RUN_COLUMNS))
             .where(of_notebook)

@@ -33,6 +33,8 @@ _LOST = {
         "Other steps work; the state as of another one: %checkout RUN@STEP, and to branch from it: "
         "evercell branch RUN --from STEP. To execute this one anew: %%step STEP --rerun.",
     ),
+    "tags": ("a name of a checkpoint", "All that it named; to name it again: evercell tag RUN@STEP NAME --move."),
+    "collected": ("that a version of a step was removed by evercell gc", "Versions that are there."),
     "packs": ("the content of the chunks in it", "Steps that need none of them work."),
     "chunks": ("the content of the chunk", "Steps that do not need it work: %checkout RUN@STEP."),
     "approvals": ("what is asked, and what was answered", "Others can be answered. To ask again: %%step STEP --rerun."),

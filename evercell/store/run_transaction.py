@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from evercell.core.canonical import canonical_json
-from evercell.core.clock import Clock
-from evercell.core.errors import LeaseLost, RowDamaged
+from evercell.core.clock import Clock, local_text
+from evercell.core.errors import LeaseLost, RowDamaged, RunNotFound
 from evercell.core.records import EventKind, Lease
 from evercell.store.prepared import Direct, Prepared
 from evercell.store.rows import decoded, raw
@@ -31,6 +31,7 @@ _RUN_COLUMNS = (
     runs.c.journal_seq,
     runs.c.journal_digest,
     runs.c.asked,
+    runs.c.deleted_at,
 )
 _RUN = sa.select(*raw(runs, _RUN_COLUMNS)).where(runs.c.id == sa.bindparam("run")).with_for_update()
 _RUN_AND_LEASE = (
@@ -114,7 +115,10 @@ def begin_on_run(connection: Connection, run_id: str, clock: Clock) -> RunTransa
     row = connection.execute(_RUN, {"run": run_id}).first()
     if row is None:
         raise _run_gone(run_id)
-    return RunTransaction(connection, decoded(runs, row), clock())
+    run = decoded(runs, row)
+    if run.deleted_at is not None:
+        raise run_deleted(run_id, run.deleted_at)
+    return RunTransaction(connection, run, clock())
 
 
 def begin_under_lease(connection: C, lease: Lease, clock: Clock) -> RunTransaction[C]:
@@ -136,7 +140,24 @@ def _run_gone(run_id: str) -> RowDamaged:
     )
 
 
+def run_deleted(run_id: str, deleted_at: datetime) -> RunNotFound:
+    """The error for a run that somebody deleted."""
+    return RunNotFound(f"Run {run_id} was deleted ({local_text(deleted_at)}).", hint=_AFTER_DELETION)
+
+
+_AFTER_DELETION = (
+    "Its branches have all that they saw of it. A kernel that was on it keeps its memory: %evercell new, and the next "
+    "step starts a run with it."
+)
+
+
 def _lease_lost(row: Any) -> LeaseLost:
+    if row.deleted_at is not None:
+        return LeaseLost(
+            f"Run {row.id} was deleted ({local_text(row.deleted_at)}); this kernel's work since then was not "
+            "committed.",
+            hint=_AFTER_DELETION,
+        )
     is_known = row.token is not None and row.token == row.fence
     taker = f"{row.owner}@{row.host}, process {row.pid}" if is_known else "another session"
     return LeaseLost(

@@ -21,8 +21,8 @@ from evercell.core.statuses import RUN_TRANSITIONS, RunStatus
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
-from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run
-from evercell.store.schema import checkpoints, events, leases, runs, steps
+from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run, run_deleted
+from evercell.store.schema import checkpoints, events, leases, runs, steps, tags
 
 R = TypeVar("R")
 
@@ -34,11 +34,30 @@ RUN_COLUMNS = [
     runs.c[name]
     for name in (
         "id", "name", "notebook", "output", "status", "head", "parent", "branch_point", "branch_seq",
-        "params", "created_at", "updated_at", "created_by", "notebook_id", "kernel_id",
+        "params", "created_at", "updated_at", "created_by", "notebook_id", "kernel_id", "archived_at",
     )
 ]  # fmt: skip
 
 _RAW_RUN = raw(runs, RUN_COLUMNS)
+
+
+IS_THERE = runs.c.deleted_at.is_(None)
+
+_NAMES_LOCK = 0x65766E61
+"""PostgreSQL advisory lock: a name is unique among two tables, those of runs and of tags."""
+
+
+def lock_names(connection: Connection) -> None:
+    """Let nobody else give a name until this transaction ends. (SQLite has one writer anyway.)"""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
+
+
+def require_free_name(connection: Connection, name: str) -> None:
+    """Raise `RunNameTaken` where a run or a tag has this name."""
+    for table, what in ((runs, "run"), (tags, "tag")):
+        if connection.execute(sa.select(table.c.name).where(table.c.name == name)).first():
+            raise RunNameTaken(f"A {what} named {name!r} exists already.", hint="Choose another name.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +90,10 @@ class Runs:
 
     def insert(self, connection: Connection, new: NewRun) -> Run:
         """Within a transaction, and `until_named`: make a run."""
+        if new.name:
+            lock_names(connection)
+            require_free_name(connection, new.name)
         name = new.name or self._free_name(connection, new.notebook)
-        if new.name and connection.execute(sa.select(runs.c.id).where(runs.c.name == name)).first():
-            raise RunNameTaken(f"A run named {name!r} exists already.", hint="Choose another name.")
         seq, now = self._branch_seq(connection, new), self._database.clock()
         run = Run(
             id=new_id(), name=name, notebook=new.notebook, output=new.output, status=new.status,
@@ -108,7 +128,12 @@ class Runs:
     def _free_name(self, connection: Connection, notebook: str | None) -> str:
         stem = PurePath(notebook).stem if notebook else "kernel"
         taken = connection.execute(
-            sa.select(runs.c.name).where(runs.c.name.startswith(f"{stem}-", autoescape=True))
+            sa.union_all(
+                *(
+                    sa.select(table.c.name).where(table.c.name.startswith(f"{stem}-", autoescape=True))
+                    for table in (runs, tags)
+                )
+            )
         ).scalars()
         tails = [name[len(stem) + 1 :] for name in taken]
         return f"{stem}-{max((int(t) for t in tails if t.isdigit()), default=0) + 1}"
@@ -136,27 +161,42 @@ class Runs:
         """
         with self._database.reading() as connection:
             where = sa.or_(runs.c.id == ref, runs.c.name == ref)
-            found = connection.execute(sa.select(*_RAW_RUN).where(where)).all()
+            found = connection.execute(sa.select(*_RAW_RUN).where(where, IS_THERE)).all()
             if not found and 4 <= len(ref) < ID_LENGTH:
                 begins = runs.c.id.startswith(ref.lower(), autoescape=True)
-                found = connection.execute(sa.select(*_RAW_RUN).where(begins).limit(2)).all()
+                found = connection.execute(sa.select(*_RAW_RUN).where(begins, IS_THERE).limit(2)).all()
             if len(found) == 1:
                 return read_run(found[0])
             by_id = [row for row in found if row.id == ref]
             if by_id:
                 return read_run(by_id[0])
-            names = list(connection.execute(sa.select(runs.c.name)).scalars())
+            raise self._not_found(connection, ref, is_ambiguous=bool(found))
+
+    def _not_found(self, connection: Connection, ref: str, *, is_ambiguous: bool) -> RunNotFound:
+        gone = connection.execute(sa.select(runs.c.deleted_at).where(runs.c.id == ref)).scalar()
+        if gone is not None:
+            return run_deleted(ref, gone)
+        if connection.execute(sa.select(tags.c.name).where(tags.c.name == ref)).first():
+            return RunNotFound(
+                f"{ref!r} is a tag, and here the name of a run is needed.",
+                hint="`evercell tag` says which run and step it names.",
+            )
+        names = list(connection.execute(sa.select(runs.c.name).where(IS_THERE)).scalars())
         close = difflib.get_close_matches(ref, names, n=1)
-        raise RunNotFound(
+        return RunNotFound(
             f"There is no run {ref!r} in {self._database.url}."
-            if not found
+            if not is_ambiguous
             else f"More than one run begins with {ref!r}.",
             hint=f"Did you mean {close[0]!r}?" if close else "`evercell runs` lists them.",
         )
 
-    def all(self, *, notebook: str | None = None, limit: int | None = None) -> Found[Run]:
-        """Runs (of one notebook), the newest first."""
-        query = sa.select(*_RAW_RUN).order_by(runs.c.created_at.desc(), runs.c.id.desc())
+    def all(
+        self, *, notebook: str | None = None, limit: int | None = None, archived: bool = True
+    ) -> Found[Run]:
+        """Runs (of one notebook), the newest first; without those that are archived, if so asked."""
+        query = sa.select(*_RAW_RUN).order_by(runs.c.created_at.desc(), runs.c.id.desc()).where(IS_THERE)
+        if not archived:
+            query = query.where(runs.c.archived_at.is_(None))
         if notebook is not None:
             query = query.where(runs.c.notebook == notebook)
         with self._database.reading() as connection:
@@ -166,8 +206,8 @@ class Runs:
         self, *, path: str | None = None, notebook_id: str | None = None, kernel_id: str | None = None,
         cell_ids: Sequence[str] = (), limit: int = 50,
     ) -> Found[Run]:  # fmt: skip
-        """Runs that may be of one notebook, those that were written to last first: of its path (or with their output
-        there), of its id, of its kernel, or with steps in cells of these ids.
+        """Runs that may be of one notebook, those that were written to last first, archived ones behind the others: of
+        its path (or with their output there), of its id, of its kernel, or with steps in cells of these ids.
         """
         ways = [
             sa.or_(runs.c.notebook == path, runs.c.output == path) if path else None,
@@ -180,13 +220,14 @@ class Runs:
         known = [way for way in ways if way is not None]
         if not known:
             return Found([])
-        query = sa.select(*_RAW_RUN).where(sa.or_(*known)).order_by(runs.c.updated_at.desc()).limit(limit)
+        query = sa.select(*_RAW_RUN).where(sa.or_(*known), IS_THERE)
+        query = query.order_by(runs.c.archived_at.is_not(None), runs.c.updated_at.desc()).limit(limit)
         with self._database.reading() as connection:
             return read_each(connection.execute(query).all(), read_run)
 
     def latest(self, notebook: str) -> Run | None:
         """The run of this notebook that was written to last."""
-        query = sa.select(*_RAW_RUN).where(runs.c.notebook == notebook)
+        query = sa.select(*_RAW_RUN).where(runs.c.notebook == notebook, IS_THERE)
         with self._database.reading() as connection:
             row = connection.execute(query.order_by(runs.c.updated_at.desc()).limit(1)).first()
             return read_run(row) if row else None

@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from evercell.core.statuses import AttemptStatus, RunStatus
 
-REVISION = "0007"
+REVISION = "0008"
 """The migration that leads to this schema."""
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
@@ -125,6 +125,9 @@ runs = Table(
     # Jupyter kernel that was last on the run (a restart keeps it). NULL in rows from before 0007
     Column("notebook_id", String(64)),
     Column("kernel_id", String(64)),
+    # archived: not in lists. deleted: nowhere; its rows stay as long as a branch sees any of its checkpoints
+    Column("archived_at", Moment),
+    Column("deleted_at", Moment),
     _one_of("status", RunStatus, "runs_status"),
     Index("runs_by_notebook", "notebook"),
     Index("runs_by_creation", "created_at"),
@@ -184,6 +187,34 @@ checkpoints = Table(
     Column("entry", LargeBinary),
     Column("seal", LargeBinary),
     Index("checkpoints_by_seq", "run_id", "seq", unique=True),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    # the run in whose history the checkpoint was named
+    Column("run_id", String(12), ForeignKey("runs.id"), nullable=False),
+    Column("checkpoint_id", String(12), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Index("tags_by_run", "run_id"),
+)
+
+collected = Table(
+    "collected",
+    metadata,
+    # checkpoints that `evercell gc` removed: versions keep their numbers, and nobody takes them for lost
+    Column("checkpoint_id", String(12), primary_key=True),
+    Column("run_id", String(12), ForeignKey("runs.id"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("step", String(200), nullable=False),
+    Column("is_execution", Boolean, nullable=False),
+    Column("attempt_id", String(12)),
+    Column("made_at", Moment, nullable=False),
+    Column("collected_at", Moment, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    Index("collected_by_run", "run_id", "seq"),
 )
 
 packs = Table(

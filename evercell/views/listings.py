@@ -10,6 +10,7 @@ from evercell.core.found import Found
 from evercell.core.vocabulary import MAGICS
 from evercell.engine.inspection import VariableRow
 from evercell.engine.listing import ApprovalRow, RunRow, StepRow, list_steps, run_row
+from evercell.engine.naming import TagRow
 from evercell.engine.session import Session
 from evercell.views.approval_card import outcome_text
 from evercell.views.quantities import ago_text, duration_text, size_text
@@ -25,7 +26,7 @@ def runs_view(rows: Sequence[RunRow], *, here: str | None = None) -> Table:
         (
             "  " * (row.depth - 1) * (row.depth > 0) + "└ " * (row.depth > 0) + row.run.name,
             "*" if row.run.id == here else "",
-            str(row.standing),
+            str(row.standing) + (", archived" if row.run.archived_at else ""),
             row.run.id,
             ago_text(row.run.created_at),
             Path(row.run.notebook).name if row.run.notebook else "",
@@ -37,6 +38,25 @@ def runs_view(rows: Sequence[RunRow], *, here: str | None = None) -> Table:
             "No runs yet.", (), (), damage_text(rows) or "The first %%step of a notebook starts one."
         )
     return Table("", ("run", "", "status", "id", "created", "notebook"), body, damage_text(rows))
+
+
+def tags_view(rows: Found[TagRow]) -> Table:
+    """Tags and what they name."""
+    body = [
+        (
+            row.tag.name,
+            row.run_name,
+            row.step,
+            row.tag.checkpoint_id,
+            ago_text(row.tag.created_at),
+            row.tag.created_by,
+        )
+        for row in rows
+    ]
+    if not body:
+        how = "evercell tag RUN@STEP NAME gives a checkpoint a name that stays."
+        return Table("No tags yet.", (), (), damage_text(rows) or how)
+    return Table("", ("tag", "run", "step", "checkpoint", "put", "by"), body, damage_text(rows))
 
 
 def steps_view(run: RunRow, rows: Sequence[StepRow]) -> Table:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from evercell.core.approvals import Approval, question_digest, vote_to_json
-from evercell.core.records import Attempt, Checkpoint, Event, EventKind
+from evercell.core.records import Attempt, Checkpoint, Event, EventKind, Tag
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.verification.report import Problem
 from evercell.store.audit import RunSnapshot
@@ -21,6 +21,7 @@ _ENDINGS = {
     EventKind.ATTEMPT_FAILED: AttemptStatus.FAILED,
     EventKind.ATTEMPT_INTERRUPTED: AttemptStatus.INTERRUPTED,
 }
+_NAMINGS = (EventKind.RUN_CREATED, EventKind.RUN_RENAMED, EventKind.RUN_DELETED)
 _LEASE_EVENTS = (EventKind.LEASE_ACQUIRED, EventKind.LEASE_TAKEN)
 _DECIDED = ("choice", "by", "via", "comment", "values")
 
@@ -28,6 +29,8 @@ _DECIDED = ("choice", "by", "via", "comment", "values")
 def check_rows(found: RunSnapshot) -> Iterator[Problem]:
     """What the rows of a run say otherwise than its journal, which verifies."""
     yield from _check_run(found)
+    yield from _check_sight(found)
+    yield from _check_tags(found)
     yield from _check_attempts(found)
     yield from _check_checkpoints(found)
     yield from _check_approvals(found)
@@ -42,9 +45,9 @@ def _differs(where: str, what: str, works: str = _NOT_READ) -> Problem:
 
 def _check_run(found: RunSnapshot) -> Iterator[Problem]:
     run, where = found.run, f"run {found.run.name}"
-    created = _last(found.events, EventKind.RUN_CREATED)
-    if created is None or created.data["name"] != run.name:
-        named = created.data["name"] if created else "nothing"
+    named_by = [event for event in found.events if event.kind in _NAMINGS]
+    if not named_by or named_by[-1].data["name"] != run.name:
+        named = named_by[-1].data["name"] if named_by else "nothing"
         yield _differs(where, f"its journal names it {named}")
     status = _last(found.events, EventKind.RUN_STATUS)
     if status is not None and status.data["to"] != run.status:
@@ -60,6 +63,40 @@ def _check_run(found: RunSnapshot) -> Iterator[Problem]:
         yield _differs(
             where, f"its journal says that {wanted['what'] or 'nothing'} is wanted of it from outside"
         )
+
+
+def _check_sight(found: RunSnapshot) -> Iterator[Problem]:
+    """Whether the run is as archived, and as much there, as its journal says."""
+    where = f"run {found.run.name}"
+    archived = _last(found.events, EventKind.RUN_ARCHIVED)
+    if found.run.archived_at != (archived.at if archived and archived.data["archived"] else None):
+        yield _differs(where, "its journal says otherwise whether, and when, it was archived", "All of it.")
+    deleted = _last(found.events, EventKind.RUN_DELETED)
+    if found.deleted_at != (deleted.at if deleted else None):
+        yield _differs(where, "its journal says otherwise whether, and when, it was deleted", "All of it.")
+
+
+def _check_tags(found: RunSnapshot) -> Iterator[Problem]:
+    named: dict[str, Tag] = {}
+    for event in found.events:
+        if event.kind is EventKind.TAG_PUT:
+            name, point, by = (event.data[key] for key in ("tag", "checkpoint", "by"))
+            named[name] = Tag(name, found.run.id, point, event.at, by)
+        elif event.kind is EventKind.TAG_REMOVED:
+            named.pop(event.data["tag"], None)
+    stored = {tag.name: tag for tag in found.tags}
+    for name in sorted(named.keys() | stored.keys()):
+        now, then = stored.get(name), named.get(name)
+        if now != then:
+            advice = f"Name it again: evercell tag RUN@STEP {name} --move"
+            yield Problem(f"tag {name}", _altered_tag(now, then), "All that it named.", advice)
+
+
+def _altered_tag(now: Tag | None, then: Tag | None) -> str:
+    place, former = (f"checkpoint {tag.checkpoint_id}" if tag else "nothing" for tag in (now, then))
+    if place != former:
+        return f"it names {place}, and the journal says {former}"
+    return "by whom or when it was put was changed"
 
 
 def _last(events: Iterable[Event], kind: EventKind) -> Event | None:
