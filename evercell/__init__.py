@@ -47,6 +47,7 @@ __all__ = [
     "steps",
     "timeline",
     "inspect",
+    "compare",
     # what they return
     "Decision",
     "Outcome",
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
         attach,
         branch,
         checkout,
+        compare,
         config,
         inspect,
         new_run,
@@ -167,8 +169,8 @@ _HOMES = {
     "evercell.engine.calls.timers": "sleep sleep_until",
     "evercell.engine.metrics": "log_metric",
     "evercell.magics.commands": (
-        "Outcome abandon attach branch checkout config inspect new_run pause resume runs status steps take_over "
-        "timeline unpause"
+        "Outcome abandon attach branch checkout compare config inspect new_run pause resume runs status steps "
+        "take_over timeline unpause"
     ),
     "evercell.state.proxies.lazy_proxy": "resource",
     "evercell.state.typerules.rebuilding": "CannotRebuild rebuilds",
