@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from evercell.core.text import one_line, printable
 from evercell.engine.comparison.code import CellDifference, Side
 from evercell.engine.comparison.comparing import Comparison, Pair
 from evercell.engine.comparison.figures import Figures
+from evercell.views.comparison_parts import Part, listed, outputs_parts, title_of, variables_part
 from evercell.views.differences import diff_html, section
 from evercell.views.picture import DIM, FONT, Picture
 from evercell.views.quantities import duration_text
@@ -58,15 +58,6 @@ def number_text(number: float) -> str:
     return f"{number:.6g}"
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One kind of difference between two runs."""
-
-    title: str
-    text: str
-    page: str
-
-
 def comparison_picture(found: Comparison) -> Picture:
     """The table of figures, and below it what differs between two runs."""
     parts = _parts(found.pair) if found.pair is not None else []
@@ -84,7 +75,7 @@ def _note_html(note: str) -> str:
 
 
 def _parts(pair: Pair) -> list[Part]:
-    return [_code_part(pair)]
+    return [_code_part(pair), variables_part(pair), *outputs_parts(pair)]
 
 
 # -- code ----------------------------------------------------------------------------------------
@@ -92,7 +83,7 @@ def _parts(pair: Pair) -> list[Part]:
 
 def _code_part(pair: Pair) -> Part:
     changed = [cell for cell in pair.code if cell.side is Side.BOTH]
-    title = _title("code", [cell.step for cell in changed], _steps_of_both(pair))
+    title = title_of("code", [cell.step for cell in changed], _steps_of_both(pair))
     lines = [title, *_only(pair)]
     lines += [cell.diff or f"{cell.step}: {cell.error}" for cell in changed]
     body = "".join(map(_cell_html, changed))
@@ -116,15 +107,3 @@ def _only(pair: Pair) -> list[str]:
 def _steps_of_both(pair: Pair) -> str:
     count = len(pair.shared)
     return f"all {count} steps that both have" if count != 1 else f"step {pair.shared[0]}, which both have"
-
-
-def _title(what: str, differing: Sequence[str], same: str) -> str:
-    if not differing:
-        return f"{what}: the same in {same}"
-    return f"{what} of {listed([one_line(name) for name in differing])} differs"
-
-
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names in a sentence; of many the first."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

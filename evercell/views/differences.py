@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evercell.views.palette import GREEN, RED
-from evercell.views.picture import DIM
+from evercell.views.picture import DIM, HEAD
 from evercell.views.text import escaped
 
 _PRE = (
     "margin:2px 0 6px;padding:4px 8px;border-left:3px solid #8886;overflow-x:auto;white-space:pre;text-align:left;"
     "font-family:monospace;font-size:12px;line-height:1.4"
 )
+_TABLE = "width:100%;table-layout:fixed;border-collapse:collapse;border:0;margin:2px 0 6px"
+_BESIDE = "vertical-align:top;text-align:left;padding:2px 10px 2px 0;overflow:hidden"
 _LONGEST = 60_000
 """Characters of one diff that are shown."""
 
@@ -47,3 +49,13 @@ def _line(line: str) -> str:
 def text_html(text: str) -> str:
     """Plain text, as it is."""
     return f'<pre style="{_PRE}">{escaped(text)}</pre>'
+
+
+def side_by_side(name: str, sides: Sequence[str], pages: Sequence[str]) -> str:
+    """Two pages of HTML beside each other, folded under a name."""
+    head = "".join(f'<th style="{HEAD};width:50%">{escaped(side)}</th>' for side in sides)
+    body = "".join(f'<td style="{_BESIDE}">{page}</td>' for page in pages)
+    return (
+        f'<details open><summary style="cursor:pointer">{escaped(name)}</summary>'
+        f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead><tbody><tr>{body}</tr></tbody></table></details>'
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import evercell
 from evercell.core.errors import RunNotFound, StepNotFound, UsageError
-from evercell.engine.comparison.comparing import Comparison, compare_places
+from evercell.engine.comparison.comparing import Comparison, Pair, compare_places
 from evercell.engine.comparison.places import find_place
 from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.workspace import Workspace
@@ -245,3 +246,145 @@ def test_json_is_strict(notebook: Notebook) -> None:
 )  # fmt: skip
 def test_numbers_are_readable(number: float, text: str) -> None:
     assert number_text(number) == text
+
+
+# -- variables -----------------------------------------------------------------------------------
+
+
+def of_pair(notebook: Notebook, *refs: str) -> Pair:
+    pair = compared(notebook, *refs).pair
+    assert pair is not None
+    assert pair.not_compared == ""
+    return pair
+
+
+def test_variables_that_differ_are_told_by_type_and_what_is_stored_alike_is_not_loaded(
+    notebook: Notebook,
+) -> None:
+    notebook.step("load", "import numpy as np\nbig = np.arange(200_000)\nrows = [1, 2]\nname = 'a'")
+    notebook.step("fit", "weights = np.zeros(3)\nscore = 0.5\nonly_here = {1: 2}")
+    run = notebook.session.require_run().name
+    evercell.branch("load", name="other")
+    notebook.step("fit", "weights = np.ones(3)\nscore = 0.75\nmodel = 'large'")
+    pair = of_pair(notebook, run, "other")
+    found = {
+        one.name: (str(one.side), one.difference.kind, one.difference.summary)
+        for one in pair.variables.differing
+    }
+    assert found == {
+        "weights": ("both", "array", "norm of the difference 1.73205, at most 1; 3 of 3 elements differ"),
+        "score": ("both", "number", "+0.25 (+50.0%)"),
+        "only_here": ("left", "alone", ""),
+        "model": ("right", "alone", ""),
+    }
+    assert {"big", "rows", "name"} <= set(pair.variables.same)
+    assert pair.variables.loaded == 4, "two of each side"
+    text = str(evercell.compare(run, "other"))
+    assert "variables: 2 differ" in text
+    assert "only in other: model (str (5))" in text
+
+
+def test_what_was_made_again_and_is_the_same_does_not_differ(notebook: Notebook) -> None:
+    source = "def f(x):\n    return x + 1\nclass C:\n    limit = 3\nc, data = C(), [C(), f]"
+    notebook.step("define", source)
+    evercell.branch(name="other")
+    notebook.step("define", source, rerun=True)
+    pair = of_pair(notebook, "define@1", "other")
+    assert pair.variables.differing == ()
+    assert pair.variables.loaded > 0
+
+
+def test_a_comparison_leaves_the_living_as_it_is(notebook: Notebook) -> None:
+    """A class of an earlier version is the same class to this process; putting it back would change the live one."""
+    notebook.step("define", "class C:\n    limit = 1\n    def f(self): return 1\nc = C()\nshared = [1]")
+    run = notebook.session.require_run().name
+    notebook.plain("C.limit = 2\nC.f = lambda self: 2\nc.x = 5")
+    notebook.step("more", "y = shared\nshared.append(2)")
+    before, kind = dict(notebook.variables), notebook["C"]
+    pair = of_pair(notebook, "define", run)
+    changed = {one.name: one.difference for one in pair.variables.differing}
+    assert {"C", "c", "shared"} <= changed.keys()
+    assert ".limit: 1 → 2" in changed["C"].detail
+    assert notebook.variables == before
+    assert notebook["C"] is kind
+    assert (kind.limit, notebook["c"].f(), notebook["c"].x, notebook["shared"]) == (2, 2, 5, [1, 2])
+    assert type(notebook["c"]) is kind
+    notebook.step("more", "y = shared\nshared.append(2)")
+    assert notebook["y"] is notebook["shared"]
+
+
+def test_what_is_made_anew_where_it_is_loaded_is_not_loaded(notebook: Notebook, tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    notebook.step("open", f"f = open({str(path)!r}, 'w')\n_ = f.write('one')\nf.flush()")
+    evercell.branch(name="other")
+    notebook.step("write", "_ = f.write('two')\nf.flush()")
+    pair = of_pair(notebook, "open", "other")
+    differing = {one.name: one.difference for one in pair.variables.differing}
+    assert "made anew where it is loaded" in differing["f"].left
+    assert path.read_text() == "onetwo"
+    notebook.plain("f.close()")
+
+
+def test_state_that_was_not_signed_is_not_loaded(notebook: Notebook, workspace: Workspace) -> None:
+    import sqlite3
+
+    run = two_branches(notebook)
+    path = workspace.store.url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "UPDATE checkpoints SET manifest = replace(CAST(manifest AS TEXT), 'model', 'modem') WHERE step = 'fit'"
+        )
+    found = compared(notebook, run, "other")
+    assert found.pair is not None
+    assert "signed" in found.pair.not_compared or "manifest" in found.pair.not_compared
+    assert found.pair.variables.differing == ()
+    text = str(comparison_picture(found))
+    assert "variables are not compared:" in text
+    assert "code of fit differs" in text
+
+
+# -- outputs -------------------------------------------------------------------------------------
+
+
+def test_what_steps_showed_stands_side_by_side(notebook: Notebook) -> None:
+    notebook.step("fit", "print('accuracy')\nprint(0.5)")
+    run = notebook.session.require_run().name
+    notebook.step("same", "print('same')")
+    evercell.branch("fit", name="other")
+    notebook.step("fit", "print('accuracy')\nprint(0.75)\nprint('<script>')")
+    notebook.step("same", "print('same')")
+    pair = of_pair(notebook, run, "other")
+    assert [one.step for one in pair.outputs] == ["fit"]
+    picture = comparison_picture(compared(notebook, run, "other"))
+    assert "what fit showed" in str(picture)
+    assert " accuracy\n-0.5\n+0.75" in str(picture)
+    page = picture._repr_html_()
+    assert "<script>" not in page
+    assert page.index("0.5") < page.index("0.75")
+
+
+def test_pictures_are_pictures_and_what_is_large_is_not_read(notebook: Notebook) -> None:
+    from evercell.core.records import Output
+    from evercell.engine.comparison.outputs import OutputDifference, Shown
+    from evercell.views.comparison_parts import outputs_parts
+
+    def side(data: dict[str, object]) -> Shown:
+        return Shown((Output("display", {"data": data}),))
+
+    run = two_branches(notebook)
+    pair = of_pair(notebook, run, "other")
+    left = side({"image/png": "aGVsbG8=\n", "text/plain": "<Figure>"})
+    right = side({"image/png": '"><script>', "text/html": "<script>"})
+    shown = replace(pair, outputs=(OutputDifference("plot", left, right),))
+    (part,) = outputs_parts(shown)
+    assert 'src="data:image/png;base64,aGVsbG8="' in part.page
+    assert "<script" not in part.page
+    assert "(image/png, 6 B)" in part.text
+    notebook.step("long", "print('x' * 30_000_000)")
+    first = notebook.session.require_run().name
+    notebook.step("long", "print('y' * 30_000_000)")
+    long = of_pair(notebook, "long@1", first)
+    assert "30 MB, which are not read for a comparison" in str(
+        comparison_picture(compared(notebook, "long@1", first))
+    )
+    assert long.outputs[0].left.outputs == ()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evercell.core.errors import Damaged
+from evercell.core.errors import Damaged, StateError
 from evercell.engine.comparison.code import CellDifference, compare_code
 from evercell.engine.comparison.figures import Figures, read_figures, sort_figures
+from evercell.engine.comparison.outputs import OutputDifference, compare_outputs
 from evercell.engine.comparison.places import Place, StepsAt, require_steps, steps_at
+from evercell.engine.comparison.variables import VariablesComparison, compare_variables
 from evercell.engine.listing import list_runs
 from evercell.engine.run_graph import family
 from evercell.engine.session import Session
@@ -27,8 +29,12 @@ class Pair:
     shared: tuple[str, ...]
     """Steps that both sides have."""
     code: tuple[CellDifference, ...]
+    variables: VariablesComparison
+    outputs: tuple[OutputDifference, ...]
     note: str = ""
     """That they are of different notebooks."""
+    not_compared: str = ""
+    """Why variables were not compared."""
 
     @property
     def sides(self) -> tuple[str, str]:
@@ -43,6 +49,11 @@ class Pair:
             "note": self.note,
             "shared_steps": list(self.shared),
             "code": [difference.as_json() for difference in self.code],
+            "variables": [difference.as_json() for difference in self.variables.differing],
+            "same_variables": list(self.variables.same),
+            "surroundings": list(self.variables.surroundings),
+            "not_compared": self.not_compared,
+            "outputs": [difference.as_json() for difference in self.outputs],
         }
 
 
@@ -92,12 +103,20 @@ def _compare_two(workspace: Workspace, left: Place, right: Place) -> Pair:
     require_steps(right)
     here, there = steps_at(workspace, left), steps_at(workspace, right)
     shared = tuple(step for step in here.newest if step in there.newest)
+    variables, not_compared = VariablesComparison((), ()), ""
+    try:
+        variables = compare_variables(workspace, left, right)
+    except (Damaged, StateError) as error:  # what they did can be compared without what they have
+        not_compared = str(error)
     return Pair(
         left,
         right,
         shared,
         tuple(compare_code(workspace, here, there, (left.label, right.label))),
+        variables,
+        tuple(compare_outputs(workspace, here, there)),
         _note(left, right, here, there, shared),
+        not_compared,
     )
 
 
