@@ -25,6 +25,7 @@ __all__ = [
     "idempotency_key",
     "heartbeat",
     "last_heartbeat",
+    "log_metric",
     # from anywhere
     "send",
     "inbox",
@@ -46,6 +47,7 @@ __all__ = [
     "steps",
     "timeline",
     "inspect",
+    "compare",
     # what they return
     "Decision",
     "Outcome",
@@ -123,12 +125,14 @@ if TYPE_CHECKING:
     from evercell.engine.calls.policy import CallPolicy
     from evercell.engine.calls.signals import send, wait_for
     from evercell.engine.calls.timers import sleep, sleep_until
+    from evercell.engine.metrics import log_metric
     from evercell.magics.commands import (
         Outcome,
         abandon,
         attach,
         branch,
         checkout,
+        compare,
         config,
         inspect,
         new_run,
@@ -163,9 +167,10 @@ _HOMES = {
     "evercell.engine.calls.policy": "CallPolicy",
     "evercell.engine.calls.signals": "send wait_for",
     "evercell.engine.calls.timers": "sleep sleep_until",
+    "evercell.engine.metrics": "log_metric",
     "evercell.magics.commands": (
-        "Outcome abandon attach branch checkout config inspect new_run pause resume runs status steps take_over "
-        "timeline unpause"
+        "Outcome abandon attach branch checkout compare config inspect new_run pause resume runs status steps "
+        "take_over timeline unpause"
     ),
     "evercell.state.proxies.lazy_proxy": "resource",
     "evercell.state.typerules.rebuilding": "CannotRebuild rebuilds",

@@ -11,6 +11,7 @@ from evercell import __version__
 from evercell.cli.approve import approve, inbox, pause, reject, unpause
 from evercell.cli.branch import branch
 from evercell.cli.cancel import cancel
+from evercell.cli.compare import compare
 from evercell.cli.config import config
 from evercell.cli.demo import demo
 from evercell.cli.export import export
@@ -65,6 +66,7 @@ for command in (
     tag,
     archive,
     delete,
+    compare,
     inbox,
     approve,
     reject,

@@ -30,6 +30,8 @@ class Value(StrEnum):
     """Separated by commas."""
     STEP_NAME = "step name"
     """A name that the line gives to something."""
+    SEVERAL = "several"
+    """Words, each one of what the argument is of; none is one possibility."""
     WORDS = "words"
     """All that is left of the line: text that needs no quotation marks."""
 
@@ -252,6 +254,24 @@ MAGICS = (
                 names=NameKind.PLACE,
             ),
         ),
+    ),
+    Magic(
+        "compare",
+        Kind.COMMAND,
+        "Show runs side by side: steps, time, calls, tokens, cost and metrics; of two runs also which cells, variables "
+        "and outputs differ. One run is compared with this one; none: all branches that share a history with it.",
+        (
+            Argument(
+                "runs", "RUN or RUN@STEP each", value=Value.SEVERAL, metavar="RUN[@STEP]",
+                names=NameKind.CHECKPOINT,
+            ),
+            Argument(
+                "sort", "by a metric or a column (time, cost, ...), the smallest first", flag="--sort",
+                metavar="METRIC",
+            ),
+            Argument("reverse", "the largest first", flag="--reverse", value=None),
+        ),
+        harmless=True,
     ),
     Magic(
         "inspect",

@@ -150,7 +150,7 @@ def _complete(
         seconds=seconds,
         outputs=outputs,
         chunks=chunks,
-        calls=calls.log.summary(),
+        calls=calls.summary(),
         result=None if value is None else describe_result(value, plan.code.names, executor.variables),
     )
     checkpoint, missing = commit_step(session, completion, attempt=attempt, progress=progress)

@@ -58,6 +58,20 @@ def first_line(source: str) -> str:
     return ""
 
 
+def cell_as_written(source: str, step: str | None = None) -> str:
+    """An executed cell as somebody would type it: its header a header, its magics magics.
+
+    ``step``: the step that it is made, where its own source has no header.
+    """
+    first, newline, rest = source.partition("\n")
+    if _EXECUTED_HEADER.match(first):
+        header, body = first.partition("# ")[2], rest
+    else:
+        header, body = f"%%step {step}" if step else "", first + newline + rest
+    lines = [line[: len(line) - len(line.lstrip())] + _as_written(line.strip()) for line in body.split("\n")]
+    return "\n".join([header, *lines] if header else lines).rstrip("\n")
+
+
 def _as_written(line: str) -> str:
     """``%cd x`` of ``get_ipython().run_line_magic('cd', 'x')``, and so on; any other line as it is."""
     if not line.startswith("get_ipython()."):
@@ -105,6 +119,8 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
         details["dest"] = argument.name
     elif argument.value is Value.WORDS:
         details["nargs"] = "+"
+    elif argument.value is Value.SEVERAL:
+        details["nargs"] = "*"
     elif not argument.required:
         details["nargs"] = "?"
     parser.add_argument(
@@ -151,6 +167,8 @@ def _options_first(magic: Magic, words: list[str]) -> list[str]:
 def _read(magic: Magic, argument: Argument, text: Any) -> Any:
     if argument.value is Value.WORDS:
         return " ".join(text)
+    if argument.value is Value.SEVERAL:
+        return tuple(text or ())
     if argument.value is Value.STEP_NAME:
         check_step_name(text)
     read = _READ.get(argument.value) if argument.value and text is not None else None

@@ -281,3 +281,21 @@ def inspect(step: str | None = None) -> LivePicture:
         return state_picture(f"Run {run.name}, as {place_in_words(session.store, checkpoint.id)}", rows)
 
     return LivePicture("state", draw, session.watchers)
+
+
+def compare(*runs: str, sort: str | None = None, reverse: bool = False) -> Picture:
+    """``RUN`` or ``RUN@STEP`` side by side: figures and metrics, of two also what differs.
+
+    One: with where this kernel stands. None: all runs that share a history with this one. ``sort``: by a metric or a
+    column, the smallest first.
+    """
+    from evercell.engine.comparison.comparing import compare_places, family_here
+    from evercell.engine.comparison.places import find_place, place_here
+    from evercell.views.comparison import comparison_picture
+
+    session = _notebook_for("compare").session
+    places = [find_place(session.workspace, ref, session) for ref in runs]
+    if len(places) == 1:
+        places.insert(0, place_here(session))
+    found = places or family_here(session)
+    return comparison_picture(compare_places(session.workspace, found, sort=sort, reverse=reverse))

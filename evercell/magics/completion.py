@@ -9,7 +9,7 @@ from typing import Protocol
 
 from evercell.core.errors import EvercellError, RunNotFound
 from evercell.core.text import one_line
-from evercell.core.vocabulary import COMMANDS, HEADERS, Argument, Magic, NameKind
+from evercell.core.vocabulary import COMMANDS, HEADERS, Argument, Magic, NameKind, Value
 from evercell.engine.history import History
 from evercell.engine.session import Session
 
@@ -85,7 +85,11 @@ def _next_word(magic: Magic, words: Sequence[str], fragment: str, names: Names) 
     flags = [flag for flag in unused if flag.startswith(fragment)]
     if fragment.startswith("-"):
         return Candidates(fragment, tuple(flags))
-    left = magic.positionals[_positionals_typed(options, words) :]
+    left = [
+        argument
+        for number, argument in enumerate(magic.positionals)
+        if number >= _positionals_typed(options, words) or argument.value is Value.SEVERAL
+    ]
     found = _values(left[0], fragment, names).words if left else ()
     return Candidates(fragment, (*found, *flags))
 

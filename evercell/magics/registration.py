@@ -10,7 +10,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.display import display
 
 from evercell.core.errors import MisplacedStep, UsageError
-from evercell.core.vocabulary import MAGICS, Kind, Magic
+from evercell.core.vocabulary import MAGICS, Kind, Magic, Value
 from evercell.engine.magic_lines import HelpRequested, parse_line, parser_of
 from evercell.engine.session import Session
 from evercell.magics import commands
@@ -98,7 +98,8 @@ def _command(magic: Magic) -> Callable[..., None]:
             verb = arguments.pop(magic.arguments[0].name)
             name, arguments = dict(magic.verbs)[verb], _given(magic, verb, arguments)
         # (never printed: a line that the user's code began would go on with it)
-        display(getattr(commands, name)(**arguments))
+        several = [arguments.pop(a.name) for a in magic.positionals if a.value is Value.SEVERAL]
+        display(getattr(commands, name)(*(word for words in several for word in words), **arguments))
 
     return run
 

@@ -5,6 +5,7 @@ What other rooms use of it is here; they import nothing below (rebuilders except
     namespace   a live dict of variables: what a cell could reach, what it changed, what is to be saved
     save        a signed manifest of what changed, and the chunks that the store lacks
     restore     a verified manifest put back: all of it, or what one step made
+    beside      values of a verified manifest for a look at them, beside the live ones
 
     proxies     what stands where a value is not: not kept, or not loaded yet
     internals   names that libraries keep to themselves
@@ -19,6 +20,7 @@ Each of these may import those above it.
 
 from __future__ import annotations
 
+from evercell.state.beside import Beside, Unseen
 from evercell.state.changes.process_state import STATES
 from evercell.state.code.analysis import source_digest
 from evercell.state.code.definitions import is_definition_node
@@ -40,6 +42,7 @@ from evercell.state.proxies.placeholder import Missing, summarise
 from evercell.state.typerules.secrets import holds_secret_of_environment, is_secret_name
 
 __all__ = [
+    "Beside",
     "CellPlan",
     "Group",
     "Missing",
@@ -48,6 +51,7 @@ __all__ = [
     "Restored",
     "STATES",
     "Signer",
+    "Unseen",
     "Values",
     "Variable",
     "VerifiedManifest",

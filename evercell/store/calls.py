@@ -105,7 +105,7 @@ class Calls:
             )
 
     def of_step(self, run_id: str, step: str, step_key: bytes) -> Found[Call]:
-        """The recorded calls of a step, in the order in which they began; their tries are left out."""
+        """The recorded calls of a step, in the order in which they began."""
         parameters = {"run": run_id, "step": step, "step_key": step_key}
         with self._database.reading() as connection:
             rows = connection.execute(_CALLS, parameters).all()
@@ -253,7 +253,8 @@ def _read_listed(row: Row[Any], size: Any) -> Call:
 
 @row_of(calls)
 def read_whole_call(row: Row[Any]) -> Call:
-    """The record of a row, without its tries."""
+    """The record of a row. What its tries say that are none is no reason to make the call again."""
+    tries = row.tries if isinstance(row.tries, list) else []
     return Call(
         run_id=row.run_id,
         step=row.step,
@@ -265,7 +266,7 @@ def read_whole_call(row: Row[Any]) -> Call:
         ok=row.ok,
         value=bytes(row.value) if row.value is not None else blob_from_json(row.blob),
         mac=bytes(row.mac),
-        tries=(),
+        tries=tuple(one for one in tries if isinstance(one, dict)),
         ended_at=row.ended_at,
         undo=bytes(row.undo) if row.undo is not None else None,
     )

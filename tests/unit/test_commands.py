@@ -62,7 +62,8 @@ def test_every_command_has_a_python_twin_with_the_same_arguments(magic: Magic) -
     assert list(parameters) == [argument.name for argument in magic.arguments]
     typed = vars(parse_line(magic, " ".join("x" for a in magic.arguments if a.required)))
     for argument in magic.arguments:
-        expected = inspect.Parameter.empty if argument.required else typed[argument.name]
+        is_several = argument.value is Value.SEVERAL
+        expected = inspect.Parameter.empty if argument.required or is_several else typed[argument.name]
         assert parameters[argument.name].default == expected
 
 
@@ -218,6 +219,7 @@ def typed(line: str, *above: str) -> tuple[str, list[str]]:
         ("%runs --limit ", "", []),
         ("%resume nb-1 ", "", []),
         ("%inspect l", "l", ["load"]),
+        ("%compare nb-1 --sort cost nb", "nb", ["nb-1"]),
         ("%%step a --o", "--o", ["--once", "--on-change"]),
         ("%%step --on-change ", "", ["fail", "rerun", "keep"]),
         ("%%step --on-change=k", "k", ["keep"]),
@@ -273,8 +275,8 @@ def test_every_option_and_choice_completes(magic: Magic) -> None:
 def test_arguments_that_name_something_say_what() -> None:
     for magic in COMMANDS.values():
         for argument in magic.arguments:
-            text = argument.value is Value.TEXT and not argument.choices
-            assert (argument.names is not None) is (text and argument.name != "name"), argument
+            text = argument.value in (Value.TEXT, Value.SEVERAL) and not argument.choices
+            assert (argument.names is not None) is (text and argument.name not in ("name", "sort")), argument
 
 
 def test_runs_steps_versions_and_places_of_a_store_complete(notebook: Notebook) -> None:

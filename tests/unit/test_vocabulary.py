@@ -36,6 +36,7 @@ VALUES = {
     Value.NUMBER: ("3", 3),
     Value.DURATION: ("10m", 600.0),
     Value.NAMES: ("ann,bob", ("ann", "bob")),
+    Value.SEVERAL: ("nb-1 nb-2@fit", ("nb-1", "nb-2@fit")),
     Value.STEP_NAME: ("load-data.v2", "load-data.v2"),
     Value.WORDS: ("Don't send #12 yet?", "Don't send #12 yet?"),
 }

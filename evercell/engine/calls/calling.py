@@ -10,11 +10,11 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, cont
 from typing import Any
 
 from evercell.engine.calls.log import Result
+from evercell.engine.calls.logged_metrics import LoggedMetrics
 from evercell.engine.calls.order import CallIdentity
-from evercell.engine.calls.ownership import current_owner, enter_call, leave_call, note_late_call
+from evercell.engine.calls.ownership import Owner, current_owner, enter_call, leave_call, note_late_call
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.running_call import RunningCall
-from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.tracebacks import passes_on
 from evercell.engine.calls.tries import Describe, Tries
 from evercell.engine.calls.words import arguments_in_words
@@ -34,11 +34,11 @@ def call_sync(
         return function(*args, **kwargs)
     scope = owner.scope
     identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)
-    known = scope.find(identity)
+    known = scope.find(identity, owner.metrics)
     if known is not None:
         return known.get()
     tries = Tries(policy, arguments_in_words(function, args, kwargs))
-    with _inside(scope, identity, policy) as call:
+    with _inside(owner, identity, policy) as call:
         for pause in tries:
             if pause:
                 time.sleep(pause)
@@ -47,9 +47,11 @@ def call_sync(
                     value = function(*args, **kwargs)
                 break
         else:
-            return _fail(scope, identity, tries)
+            return _fail(call, tries)
     undoing = None if undo is None else (undo, value, args, kwargs)
-    scope.log.record(identity, Result(value), tries.records(value, describe), undo=undoing)
+    scope.log.record(
+        identity, Result(value), tries.records(value, describe, call.metrics.values), undo=undoing
+    )
     return value
 
 
@@ -65,11 +67,11 @@ async def call_async(
         return await function(*args, **kwargs)
     scope = owner.scope
     identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)
-    known = scope.find(identity)
+    known = scope.find(identity, owner.metrics)
     if known is not None:
         return known.get()
     tries = Tries(policy, arguments_in_words(function, args, kwargs))
-    with _inside(scope, identity, policy) as call:
+    with _inside(owner, identity, policy) as call:
         for pause in tries:
             if pause:
                 await _rest(pause)
@@ -78,9 +80,11 @@ async def call_async(
                     value = await function(*args, **kwargs)
                 break
         else:
-            return _fail(scope, identity, tries)
+            return _fail(call, tries)
     undoing = None if undo is None else (undo, value, args, kwargs)
-    scope.log.record(identity, Result(value), tries.records(value, describe), undo=undoing)
+    scope.log.record(
+        identity, Result(value), tries.records(value, describe, call.metrics.values), undo=undoing
+    )
     return value
 
 
@@ -88,16 +92,17 @@ async def _rest(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def _fail(scope: CallScope, identity: CallIdentity, tries: Tries) -> Any:
+def _fail(call: RunningCall, tries: Tries) -> Any:
     error = tries.last_error
-    scope.log.record(identity, Result(error=error), tries.records())
+    call.scope.log.record(call.identity, Result(error=error), tries.records(metrics=call.metrics.values))
     raise error
 
 
 @contextmanager
-def _inside(scope: CallScope, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
-    call = RunningCall(scope, identity, policy.timeout, policy.heartbeat_timeout)
-    progress = scope.step.progress
+def _inside(owner: Owner, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
+    metrics = LoggedMetrics(owner.metrics)
+    call = RunningCall(owner.scope, identity, policy.timeout, policy.heartbeat_timeout, metrics)
+    progress = owner.scope.step.progress
     progress.call_began(identity.name)
     token = enter_call(call)
     try:

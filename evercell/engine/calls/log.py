@@ -13,6 +13,7 @@ from typing import Any
 from evercell.core.chunks import Supply
 from evercell.core.errors import CallFailed, NonDeterminism, NotKept, Tampered
 from evercell.core.found import Found
+from evercell.core.metrics import METRICS, Metric, metrics_from_json
 from evercell.core.records import Call
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.order import CallIdentity
@@ -115,6 +116,11 @@ class CallLog:
         if expected is not None and expected.key != identity.key:
             return self._changed(identity, expected, call)
         return self._replay(call, identity)
+
+    def metrics(self, identity: CallIdentity) -> Mapping[str, Metric]:
+        """What was logged in the recorded call."""
+        call = (self._calls or {}).get(identity.key)
+        return metrics_from_json(call.tries[-1].get(METRICS)) if call is not None and call.tries else {}
 
     def inside(self, identity: CallIdentity) -> int:
         """How many recorded calls in order began inside of this one."""

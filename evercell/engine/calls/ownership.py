@@ -24,6 +24,7 @@ from typing import Any
 
 from evercell.core.errors import ForkedProcess, UsageError
 from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.logged_metrics import LoggedMetrics
 from evercell.engine.calls.running_call import RunningCall
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.tracebacks import passes_on
@@ -39,6 +40,11 @@ class Owner:
     call: RunningCall | None = None
     call_key: str = ""
     """The key of the call, empty for the cell itself."""
+
+    @property
+    def metrics(self) -> LoggedMetrics:
+        """Where a metric that is logged now belongs."""
+        return self.scope.metrics if self.call is None else self.call.metrics
 
 
 _owner: ContextVar[Owner | None] = ContextVar("evercell_owner", default=None)

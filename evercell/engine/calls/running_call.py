@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evercell.core.errors import StepTimeout
+from evercell.engine.calls.logged_metrics import LoggedMetrics
 from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.scope import CallScope
 
@@ -25,6 +26,7 @@ class RunningCall:
     """Seconds of one try."""
     heartbeat_timeout: float | None = None
     """Seconds without a sign of life after which a try counts as hung."""
+    metrics: LoggedMetrics = field(default_factory=LoggedMetrics)
     _began: float = field(default_factory=time.monotonic)
     _last: float = field(default_factory=time.monotonic)
     _written: float = 0.0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from evercell.core.metrics import METRICS, metrics_to_json
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.log import CallLog, Result
+from evercell.engine.calls.logged_metrics import LoggedMetrics
 from evercell.engine.calls.order import CallIdentity, CallOrder
 
 
@@ -22,6 +25,7 @@ class CallScope:
         self.process = os.getpid()
         """A forked child of it is no part of the step."""
         self.late_call_noted = False
+        self.metrics = LoggedMetrics()
 
     @property
     def executed(self) -> int:
@@ -41,12 +45,22 @@ class CallScope:
         self.log.load()
         return self.order.identify(name, key, arguments, inside=inside)
 
-    def find(self, identity: CallIdentity) -> Result | None:
-        """What is recorded of a call, None if it is to be executed. Raises `NonDeterminism`."""
+    def find(self, identity: CallIdentity, metrics: LoggedMetrics | None = None) -> Result | None:
+        """What is recorded of a call, None if it is to be executed; ``metrics``: where what it logged belongs.
+
+        Raises `NonDeterminism`.
+        """
         known = self.log.find(identity)
         if known is not None:
             self.order.skip(self.log.inside(identity))
+            if metrics is not None and (logged := self.log.metrics(identity)):
+                metrics.note(logged)
         return known
+
+    def summary(self) -> Mapping[str, Any]:
+        """What the journal says of the attempt when it ends: its calls, its metrics."""
+        metrics = {METRICS: metrics_to_json(self.metrics.values)} if self.metrics.values else {}
+        return {**self.log.summary(), **metrics}
 
     def idempotency_key(self, identity: CallIdentity) -> str:
         """The same for every try at a call, in every attempt at its step: for systems outside."""

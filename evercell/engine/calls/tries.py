@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from evercell.core.errors import LeaseLost, NonDeterminism, NotKept, StepTimeout
+from evercell.core.metrics import METRICS, Metric, metrics_to_json
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.words import value_in_words
 
@@ -82,8 +83,10 @@ class Tries:
         finally:
             self._tries.append(Try(at, time.perf_counter() - began, error))
 
-    def records(self, value: Any = None, describe: Describe | None = None) -> list[dict[str, Any]]:
-        """All tries as they are stored, the last one with what ``describe`` says of the value."""
+    def records(
+        self, value: Any = None, describe: Describe | None = None, metrics: Mapping[str, Metric] | None = None
+    ) -> list[dict[str, Any]]:
+        """All tries as they are stored, the last one with what ``describe`` says of the value and what was logged."""
         records = [tried.record() for tried in self._tries]
         if self._arguments:
             records[0]["arguments"] = self._arguments
@@ -91,4 +94,6 @@ class Tries:
             records[-1]["result"] = value_in_words(value)
         if describe is not None:
             records[-1] |= describe(value)
+        if metrics:
+            records[-1][METRICS] = metrics_to_json(metrics)
         return records

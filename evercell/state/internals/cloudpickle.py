@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import cloudpickle
@@ -28,6 +30,19 @@ _SET_STATE = _required("_class_setstate")
 _FIND_OR_TRACK = _required("_lookup_class_or_track")
 
 
+_beside: ContextVar[bool] = ContextVar("evercell_beside", default=False)
+
+
+@contextmanager
+def made_beside() -> Iterator[None]:
+    """While inside, a class that this process knows already is made once more: the living one stays as it is."""
+    token = _beside.set(True)
+    try:
+        yield
+    finally:
+        _beside.reset(token)
+
+
 def is_skeleton(make: Any) -> bool:
     """Whether this is what cloudpickle makes a class with, before its attributes."""
     return make is _SKELETON
@@ -40,7 +55,8 @@ def is_skeleton_of_enum(make: Any) -> bool:
 
 def make_skeleton(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) -> type:
     """A class without its attributes; the one that was made before, where this process knows it."""
-    made: type = _SKELETON(metaclass, name, bases, *rest)
+    keywords, tracker, extra = rest
+    made: type = _SKELETON(metaclass, name, bases, keywords, None if _beside.get() else tracker, extra)
     return made
 
 
@@ -58,7 +74,8 @@ def make_skeleton_as(
 
 def make_skeleton_of_enum(*arguments: Any) -> Any:
     """An enumeration with its members; the one that was made before, where this process knows it."""
-    return _SKELETON_OF_ENUM(*arguments)
+    *others, tracker, extra = arguments
+    return _SKELETON_OF_ENUM(*others, None if _beside.get() else tracker, extra)
 
 
 def set_state(made: type, state: tuple[dict[str, Any], Any], put: Callable[..., None] = setattr) -> None:
@@ -79,4 +96,4 @@ def tracker_of(definition: Any) -> str:
 
 def known_as(tracker: str, made: Any) -> Any:
     """The definition that this process knows by that id; if it knows none, ``made``, known from now on."""
-    return _FIND_OR_TRACK(tracker, made)
+    return _FIND_OR_TRACK(None if _beside.get() else tracker, made)

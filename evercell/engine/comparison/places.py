@@ -1,0 +1,102 @@
+"""Where in the history of runs a comparison looks, and which steps had been executed on the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from evercell.core.errors import Damaged, RunNotFound, StepNotFound
+from evercell.core.records import Checkpoint, Run
+from evercell.engine.heads import signed_head
+from evercell.engine.history import History, split_step_ref
+from evercell.engine.plain_cells import PLAIN_CELLS
+from evercell.engine.session import Session
+from evercell.engine.visible_checkpoints import DamagedCheckpoint, visible_checkpoints
+from evercell.engine.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A run as of one of its checkpoints."""
+
+    run: Run
+    checkpoint: str | None
+    """Its id; None where no step completed yet."""
+    label: str
+    """As it is named to people: ``RUN``, ``RUN@STEP``."""
+
+
+def find_place(workspace: Workspace, ref: str, session: Session | None = None) -> Place:
+    """The place of ``RUN``, ``RUN@STEP``, ``RUN@STEP@2``; in a notebook also ``STEP``, ``STEP@2`` and ``@STEP`` of its
+    own run. Raises `RunNotFound`, `StepNotFound`, `Damaged`.
+    """
+    name, _, step = ref.partition("@")
+    own = session.run if session is not None else None
+    if not name and own is None:
+        raise RunNotFound(
+            f"{ref!r} names no run.", hint="Write RUN or RUN@STEP; `evercell runs` lists the runs."
+        )
+    try:
+        run = workspace.store.runs.find(name) if name else own
+    except RunNotFound:
+        if session is None or own is None or name not in session.history.steps:
+            raise
+        run, step = own, ref
+    assert run is not None
+    if not step:
+        return Place(run, signed_head(workspace, run).checkpoint, run.name)
+    history = History(workspace.store, run, workspace.known_signer)
+    return Place(run, history.version(*split_step_ref(step)), f"{run.name}@{step}")
+
+
+def place_here(session: Session) -> Place:
+    """Where the kernel of a session stands. Raises `RunNotFound` where there is no run yet."""
+    session.settle()
+    run = session.require_run()
+    return Place(run, session.position or run.head, run.name)
+
+
+@dataclass(frozen=True, slots=True)
+class StepsAt:
+    """The steps that made the state at a place."""
+
+    newest: Mapping[str, Checkpoint] = field(default_factory=dict)
+    """Step → what its newest execution on the way there committed (without source and manifest), in the order of
+    execution.
+    """
+    damaged: tuple[Damaged, ...] = ()
+    """What could not be read of the run's history."""
+
+
+def steps_at(workspace: Workspace, place: Place) -> StepsAt:
+    """The steps on the way to a place. A step that was executed again counts once, as it was last."""
+    if place.checkpoint is None:
+        return StepsAt()
+    seen = visible_checkpoints(workspace.store, place.run, workspace.known_signer)
+    known = {item.id: item for item in seen if isinstance(item, Checkpoint)}
+    found: dict[str, Checkpoint] = {}
+    for checkpoint_id in workspace.store.checkpoints.ancestors(place.checkpoint):
+        checkpoint = known.get(checkpoint_id)
+        if checkpoint is not None and checkpoint.step != PLAIN_CELLS:
+            found.setdefault(checkpoint.step, _executed(checkpoint, known))
+    damaged = tuple(item.error for item in seen if isinstance(item, DamagedCheckpoint))
+    return StepsAt(dict(reversed(found.items())), damaged)
+
+
+def _executed(checkpoint: Checkpoint, known: Mapping[str, Checkpoint]) -> Checkpoint:
+    """The execution that a checkpoint repeats, where it is no execution itself."""
+    passed: set[str] = set()
+    while checkpoint.origin in known and checkpoint.id not in passed:
+        passed.add(checkpoint.id)
+        checkpoint = known[str(checkpoint.origin)]
+    return checkpoint
+
+
+def require_steps(place: Place) -> str:
+    """The id of a place's checkpoint. Raises `StepNotFound` where no step completed yet."""
+    if place.checkpoint is None:
+        raise StepNotFound(
+            f"No step of run {place.run.name} completed yet, so there is nothing to compare.",
+            hint="Run a cell under %%step in it first; `evercell runs` lists other runs.",
+        )
+    return place.checkpoint
