@@ -94,6 +94,13 @@ _WORDS: dict[EventKind, Callable[[Data], str]] = {
     EventKind.RUN_CREATED: _created,
     EventKind.RUN_BRANCHED: _named("run {name} branched off"),
     EventKind.RUN_STATUS: _status,
+    EventKind.RUN_RENAMED: _named("it was renamed to {name}"),
+    EventKind.RUN_ARCHIVED: lambda data: (
+        "it was left out of lists" if data.get("archived", True) else "it was put back into lists"
+    ),
+    EventKind.RUN_DELETED: lambda _: "it was deleted",
+    EventKind.TAG_PUT: _named("{by} gave a checkpoint the tag {tag}"),
+    EventKind.TAG_REMOVED: _named("the tag {tag} was removed"),
     EventKind.LEASE_ACQUIRED: _named("{user} on {host} began to work on it"),
     EventKind.LEASE_TAKEN: _taken,
     EventKind.LEASE_RELEASED: _named("{user} on {host} left it"),
