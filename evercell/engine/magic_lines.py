@@ -20,6 +20,7 @@ _WORD = re.compile(
     r"""(?P<flag>--[\w-]+=)?(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)')(?=\s|$)|(?P<bare>\S+)"""
 )
 _EXECUTED_HEADER = re.compile(rf"(?:\w+\(.*\)  )?# %%(?:{'|'.join(HEADERS)})(?!\w)")
+_NAME_OF_CELL = re.compile(rf"{_EXECUTED_HEADER.pattern}|#\s*step:\s*\S+\s*$")
 _LONGEST_LINE = 60
 _SIGNS = {"run_line_magic": "%", "run_cell_magic": "%%", "system": "!", "getoutput": "!"}
 _ESCAPED = re.compile(r'\\(["\\])')
@@ -52,7 +53,7 @@ def first_line(source: str) -> str:
     """The first line of a cell that says what it does, as written: not its header, and no magic as IPython calls it."""
     for line in source.splitlines():
         shown = line.strip()
-        if shown and header_of(shown) is None and not _EXECUTED_HEADER.match(shown):
+        if shown and header_of(shown) is None and not _NAME_OF_CELL.match(shown):
             shown = _as_written(shown)
             return shown if len(shown) <= _LONGEST_LINE else f"{shown[:_LONGEST_LINE]}…"
     return ""

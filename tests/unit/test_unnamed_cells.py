@@ -6,6 +6,7 @@ import nbformat
 import pytest
 
 from evercell.core.errors import DuplicateStep
+from evercell.engine.magic_lines import first_line
 from evercell.engine.step_names import check_notebook
 from evercell.engine.unnamed_cells import CellKind, kind_of, name_in
 from evercell.headless.cell_steps import cell_requests
@@ -70,3 +71,8 @@ def test_headless_the_same_names_hold_and_two_of_one_name_are_refused() -> None:
         check_notebook(
             nbformat.v4.new_notebook(cells=[cells[0], cells[2], nbformat.v4.new_code_cell("# step: plan")])
         )
+
+
+def test_the_line_that_names_a_cell_is_not_how_its_code_begins() -> None:
+    assert first_line("# step: plan\nx = 1") == "x = 1"
+    assert first_line("# step: load the data\nx = 1") == "# step: load the data"
