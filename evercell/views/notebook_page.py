@@ -141,7 +141,9 @@ def status_text(page: NotebookPage, marks: Mapping[str, Mark]) -> str:
     done = sum(mark.state in ("completed", "replayed") for mark in shown.values())
     stale = sum(mark.state == "stale" for mark in shown.values())
     failed = sum(mark.state in ("failed", "interrupted") for mark in shown.values())
-    parts = [f"{active.label or active.step} {active.text}"] if active else []  # first: a line is cut at its end
+    parts = (
+        [f"{active.label or active.step} {active.text}"] if active else []
+    )  # first: a line is cut at its end
     parts += [f"{done} saved"]
     parts += [f"{stale} stale"] if stale else []
     parts += [f"{failed} not completed"] if failed else []
