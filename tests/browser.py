@@ -108,7 +108,7 @@ class FrontEnd:
 
     def approval(self, number: int = -1) -> Any:
         """The newest question on the page."""
-        found = self.page.locator(f"{_SHOWN} .evercell-approval")
+        found = self.page.locator(f"{_SHOWN} .evercell-approval:visible")
         found.last.wait_for()
         return found.last if number == -1 else found.nth(number)
 

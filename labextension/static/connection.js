@@ -53,8 +53,8 @@ export class Connection {
 
 	statusChanged(status) {
 		if (/restarting|dead/.test(status)) {
-			this.drop();
 			this.isRestarting = true;
+			this.drop();
 			if (status === 'dead') this.look();
 		} else if (status === 'idle' && this.isRestarting) {
 			this.isRestarting = false;
@@ -68,14 +68,16 @@ export class Connection {
 		Object.assign(this, { comm: null, isLive: false, since: null, requests: new Map() });
 		if (comm && !comm.isDisposed) {
 			comm.onClose = () => {};
-			comm.dispose();
+			try {
+				comm.dispose();
+			} catch {} // it is gone
 		}
 		for (const settle of requests.values()) settle(null);
 	}
 
 	// `loaded`: evercell is known to be there.
 	async connect(loaded = false) {
-		if (this.isOpen || !this.isOurs || this.panel.isDisposed) return;
+		if (this.isOpen || this.isRestarting || !this.isOurs || this.panel.isDisposed) return;
 		const { kernel } = this;
 		if (!kernel || kernel.status === 'dead' || !(loaded || (await this.isLoaded(kernel)))) {
 			this.look();
@@ -84,8 +86,12 @@ export class Connection {
 		if (this.isOpen || kernel !== this.kernel || kernel.isDisposed) return;
 		const comm = (this.comm = kernel.createComm('evercell'));
 		comm.onMsg = message => this.received(comm, message.content.data);
-		comm.onClose = () => comm === this.comm && this.drop();
-		// a subshell of its own is heard while a cell runs
+		comm.onClose = () => {
+			if (comm !== this.comm) return;
+			this.drop();
+			this.look();
+		};
+		// its own subshell is heard while a cell runs
 		if (kernel.supportsSubshells) await Promise.race([comm.subshellStarted, later(POLL)]);
 		if (this.comm !== comm || comm.isDisposed) return;
 		const view = this.view(true);
@@ -161,7 +167,7 @@ export class Connection {
 		try {
 			const address = `${settings.baseUrl}evercell/api/${what}`;
 			const response = await ServerConnection.makeRequest(address, { method: 'POST', body: JSON.stringify(values) }, settings);
-			return response.ok ? await response.json() : null; // a server without evercell's pages
+			return response.ok ? await response.json() : null; // it may have no evercell
 		} catch {
 			return null;
 		}

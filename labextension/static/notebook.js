@@ -88,7 +88,7 @@ export class OpenNotebook {
 	// The form that the cell itself showed is alive only on the page that ran it.
 	async ask(cell, question) {
 		const former = this.questions.get(cell);
-		if (former && former.question.id !== question?.id) {
+		if (former && (former.question.id !== question?.id || isExecuting(cell))) {
 			this.questions.delete(cell);
 			former.node.remove();
 			hideRemarks(cell);
