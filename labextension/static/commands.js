@@ -38,7 +38,7 @@ export function addCommands(lib, app, palette, mainMenu, current, showSideBar) {
 	}
 
 	async function checkOutRun(run) {
-		const body = 'Memory becomes what it was after its last step; what no step saved since is lost.';
+		const body = 'Memory becomes what it was after its last step.';
 		if (await confirmed(`Check out ${run}?`, body, 'Check Out')) await act('checkout', { run }, `Check out ${run}`);
 	}
 
