@@ -18,7 +18,7 @@ from typing import Any
 from evercell.core.errors import EvercellError, UsageError
 from evercell.engine.approvals.gate import require_cell_approval
 from evercell.engine.calls.blocking import kernels_cell
-from evercell.engine.magic_lines import HelpRequested
+from evercell.engine.magic_lines import HelpRequested, header_of
 from evercell.engine.outcome import Ending
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
@@ -40,6 +40,16 @@ from evercell.kernel_ext.wrapper import Wrapper
 
 RunCell = Callable[..., Awaitable[Any]]
 """The shell's own ``run_cell_async`` of the present cell."""
+
+
+def _is_of_the_notebook(raw_cell: str, options: dict[str, Any]) -> bool:
+    """Whether it is a cell, and not what a front end executes behind the scenes.
+
+    (Some that execute notebooks, as nbval does, keep no history; what a header makes a step is one all the same.)
+    """
+    if options.get("silent"):
+        return False
+    return bool(options.get("store_history")) or header_of(raw_cell) is not None
 
 
 class CellRunner:
@@ -136,7 +146,7 @@ class CellRunner:
         """In the place of the shell's own."""
         bound = self._signature.bind(raw_cell, *args, **kwargs)
         options = bound.arguments
-        if self._inside_cell or options.get("silent") or not options.get("store_history"):
+        if self._inside_cell or not _is_of_the_notebook(raw_cell, options):
             return await self._original(*bound.args, **bound.kwargs)
         options.pop("raw_cell")
         run_cell = partial(self._original, raw_cell, **options)
