@@ -34,6 +34,8 @@ class HistoryRow:
     """Its code is another than in the version before it."""
     branches: tuple[str, ...] = ()
     """Names of the runs that leave behind it."""
+    tags: tuple[str, ...] = ()
+    """Names that somebody gave the place behind it."""
 
     @property
     def ref(self) -> str:
@@ -46,7 +48,7 @@ class HistoryRow:
             "step": self.step, "version": self.version, "checkpoint": self.checkpoint, "run": self.run,
             "is_own": self.is_own, "seconds": self.seconds, "completed_at": self.completed_at.isoformat(),
             "on_path": self.on_path, "is_here": self.is_here, "is_source_new": self.is_source_new,
-            "branches": list(self.branches),
+            "branches": list(self.branches), "tags": list(self.tags),
         }  # fmt: skip
 
 
@@ -80,10 +82,17 @@ def read_history(workspace: Workspace, run: Run, *, position: str | None = None)
     stands = next((e for c in way if (e := _execution_behind(c, known)) is not None), None)
     leaving = _leaving(workspace, run, known)
     rows = list(_rows(workspace, run, seen, path))
+    tags: dict[str | None, list[str]] = {}
+    for tag in store.references.tags():
+        if tag.checkpoint_id in known:
+            tags.setdefault(_execution_behind(known[tag.checkpoint_id], known), []).append(tag.name)
     rows = [
-        replace(row, is_here=row.checkpoint == stands, branches=tuple(leaving.get(row.checkpoint, ())))
+        replace(
+            row, is_here=row.checkpoint == stands, branches=tuple(leaving.get(row.checkpoint, ())),
+            tags=tuple(tags.get(row.checkpoint, ())),
+        )
         for row in rows
-    ]
+    ]  # fmt: skip
     damaged = [item.error for item in seen if isinstance(item, DamagedCheckpoint)]
     return RunHistory(
         run, Found([*rows, *damaged]), tuple(leaving.get(None, ())), here is not None and stands is None

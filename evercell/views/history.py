@@ -32,7 +32,7 @@ def history_view(history: RunHistory, *, limit: int) -> Table:
     if any(not row.on_path for row in history.rows):
         footer.append("·: not on the way to here. %checkout RUN@STEP@VERSION goes there")
     footer.append(damage_text(history.rows))
-    headings = ("", "step", "code", "took", "completed", "run", "", "branches")
+    headings = ("", "step", "code", "took", "completed", "run", "", "branches, tags")
     return Table(f"History of run {run.name} ({run.id})", headings, rows, "\n".join(filter(None, footer)))
 
 
@@ -45,7 +45,7 @@ def _cells(row: HistoryRow) -> tuple[str, ...]:
         ago_text(row.completed_at),
         "" if row.is_own else row.run,
         _HERE if row.is_here else "",
-        f"⑂ {', '.join(row.branches)}" if row.branches else "",
+        " ".join([*(f"⑂ {name}" for name in row.branches), *(f"⚑ {name}" for name in row.tags)]),
     )
 
 
