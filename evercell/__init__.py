@@ -48,6 +48,10 @@ __all__ = [
     "timeline",
     "inspect",
     "compare",
+    "history",
+    "source",
+    "diff",
+    "why",
     # what they return
     "Decision",
     "Outcome",
@@ -134,16 +138,20 @@ if TYPE_CHECKING:
         checkout,
         compare,
         config,
+        diff,
+        history,
         inspect,
         new_run,
         pause,
         resume,
         runs,
+        source,
         status,
         steps,
         take_over,
         timeline,
         unpause,
+        why,
     )
     from evercell.state.proxies.lazy_proxy import resource
     from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
@@ -169,8 +177,8 @@ _HOMES = {
     "evercell.engine.calls.timers": "sleep sleep_until",
     "evercell.engine.metrics": "log_metric",
     "evercell.magics.commands": (
-        "Outcome abandon attach branch checkout compare config inspect new_run pause resume runs status steps "
-        "take_over timeline unpause"
+        "Outcome abandon attach branch checkout compare config diff history inspect new_run pause resume runs "
+        "source status steps take_over timeline unpause why"
     ),
     "evercell.state.proxies.lazy_proxy": "resource",
     "evercell.state.typerules.rebuilding": "CannotRebuild rebuilds",

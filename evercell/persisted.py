@@ -21,7 +21,7 @@ _PUBLIC = (
     "step call map sleep sleep_until wait_for send approve inbox now random uuid record transaction "
     "idempotency_key heartbeat last_heartbeat resource rebuilds CannotRebuild resume checkout branch new_run "
     "attach take_over pause unpause abandon status runs steps inspect timeline config log_metric "
-    "compare"
+    "compare history source diff why"
 )
 """Of the package's face: what ``from evercell import …`` puts into a notebook's variables."""
 

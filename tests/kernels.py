@@ -33,6 +33,8 @@ class Shown:
     status: str = ""
     request: str = ""
     """Id of the request that they answer."""
+    payload: list[dict[str, Any]] = field(default_factory=list)
+    """What the reply asks of the front end: to put a cell below."""
 
     @property
     def kinds(self) -> list[str]:
@@ -136,6 +138,7 @@ class Kernel:
         while reply["parent_header"].get("msg_id") != msg_id:
             reply = self._client.get_shell_msg(timeout=timeout)
         shown.status = reply["content"]["status"]
+        shown.payload = list(reply["content"].get("payload", ()))
         return shown
 
     def send(self, source: str, *, cell_id: str | None = None, metadata: dict[str, Any] | None = None) -> str:

@@ -15,6 +15,7 @@ from evercell.cli.compare import compare
 from evercell.cli.config import config
 from evercell.cli.demo import demo
 from evercell.cli.export import export
+from evercell.cli.history import diff, history, source
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
 from evercell.cli.names import archive, delete, rename, tag
@@ -67,6 +68,9 @@ for command in (
     archive,
     delete,
     compare,
+    history,
+    source,
+    diff,
     inbox,
     approve,
     reject,

@@ -274,6 +274,53 @@ MAGICS = (
         harmless=True,
     ),
     Magic(
+        "history",
+        Kind.COMMAND,
+        "List each version of each step in order: what lies on the way to here, where this kernel stands, which "
+        "branches leave where. (IPython's own is %hist.)",
+        (
+            _run_argument(),
+            Argument(
+                "limit", "at most N versions, the newest (100)", flag="--limit", value=Value.NUMBER,
+                default="100", metavar="N",
+            ),
+        ),
+        harmless=True,
+    ),
+    Magic(
+        "source",
+        Kind.COMMAND,
+        "Show the code of a step as it was executed.",
+        (
+            Argument(
+                "step", "STEP, STEP@1, or RUN@STEP", required=True, names=NameKind.CHECKPOINT,
+            ),
+            Argument("put", "put it into a new cell below", flag="--put", value=None),
+        ),
+        harmless=True,
+    ),
+    Magic(
+        "diff",
+        Kind.COMMAND,
+        "Show how the code of a step differs: from its cell in the notebook now, or between two versions.",
+        (
+            Argument(
+                "step", "STEP, STEP@1, or RUN@STEP", required=True, names=NameKind.CHECKPOINT,
+            ),
+            Argument(
+                "other", "the other version (the cell in the notebook now)", names=NameKind.CHECKPOINT
+            ),
+        ),
+        harmless=True,
+    ),
+    Magic(
+        "why",
+        Kind.COMMAND,
+        "Say why a step would replay or execute now: which code or input changed, and who made it. Nothing runs.",
+        (Argument("step", "name of the step", required=True, names=NameKind.STEP),),
+        harmless=True,
+    ),
+    Magic(
         "inspect",
         Kind.COMMAND,
         "List the variables as of a step: type, shape, size, what they share, which step last changed them, "

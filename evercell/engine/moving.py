@@ -17,6 +17,7 @@ from evercell.engine.late_changes import commit_late_changes
 from evercell.engine.naming import tagged_place
 from evercell.engine.plain_cells import commit_plain_cells
 from evercell.engine.session import Session
+from evercell.engine.workspace import Workspace
 from evercell.state import Restored, VerifiedManifest
 
 _CHECKPOINT_ID = re.compile(rf"[a-z0-9]{{{ID_LENGTH}}}")
@@ -61,7 +62,7 @@ def checkout(session: Session, ref: str, run_setup: SetupRunner) -> Arrival:
     if tagged is not None:
         target, mark = tagged.checkpoint, None
     elif step_ref:
-        target, mark = _version(session, run, step_ref), None
+        target, mark = version_of(session.workspace, run, step_ref), None
     else:
         head = signed_head(session.workspace, run)
         target, mark = head.checkpoint, head.mark
@@ -154,18 +155,18 @@ def _place(session: Session, ref: str) -> tuple[Run, str | None]:
     run = session.store.runs.find(name) if name else session.require_run()
     if not rest:
         return run, signed_head(session.workspace, run).checkpoint
-    return run, _version(session, run, rest)
+    return run, version_of(session.workspace, run, rest)
 
 
-def _version(session: Session, run: Run, ref: str) -> str:
+def version_of(workspace: Workspace, run: Run, ref: str) -> str:
     """The id of the checkpoint that ``STEP``, ``STEP@2``, ``STEP~1`` or an id names in a run's history."""
-    store = session.store
+    store = workspace.store
     if _CHECKPOINT_ID.fullmatch(ref):
         with suppress(StepNotFound):
             found = store.checkpoints.get(ref)
             if found.run_id in (run_id for run_id, _ in store.runs.lineage(run.id).cuts):
                 return ref
-    return History(store, run, session.workspace.known_signer).version(*split_step_ref(ref))
+    return History(store, run, workspace.known_signer).version(*split_step_ref(ref))
 
 
 def _restore(

@@ -20,7 +20,7 @@ def steps_of_other_code(session: Session, checkpoint_id: str) -> list[str]:
 
     Cells with magics, and those that are not in the notebook any more, are left out: nobody can tell.
     """
-    cells = _cells_now(session)
+    cells = cells_now(session)
     if not cells:
         return []
     run = session.require_run()
@@ -40,7 +40,7 @@ def steps_of_other_code(session: Session, checkpoint_id: str) -> list[str]:
     return differing
 
 
-def _cells_now(session: Session) -> tuple[NotebookCell, ...]:
+def cells_now(session: Session) -> tuple[NotebookCell, ...]:
     """What the page said last, and where no page speaks what the file has."""
     notebook = session.notebook
     if notebook.is_told or notebook.path is None:

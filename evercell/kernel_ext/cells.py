@@ -79,7 +79,10 @@ class CellRunner:
         # of the shell's own method: a wrapper around it may take just anything
         self._signature = inspect.signature(type(shell).run_cell_async.__get__(shell))
         self._is_installed = False
-        self._transform = HeaderTransform(lambda: self._inside_cell or not self._is_installed)
+        self._foresees = False
+        self._transform = HeaderTransform(
+            lambda: (self._inside_cell and not self._foresees) or not self._is_installed
+        )
 
     def install(self) -> None:
         """Put ourselves around the shell's ``run_cell_async`` (ipykernel looks at its signature: the shell's own)."""
@@ -103,11 +106,15 @@ class CellRunner:
 
     def foreseen_request(self, source: str, *, cell_id: str, tags: Sequence[str]) -> CellRequest:
         """What a cell would be if it were run now. Raises as `read_request` does."""
-        transformed = self._shell.transform_cell(source)
-        return read_request(
-            self._shell, source, transformed, label=cell_id, cell_id=cell_id, metadata={"tags": list(tags)},
-            every_cell=self._every_cell,
-        )  # fmt: skip
+        self._foresees = True
+        try:
+            transformed = self._shell.transform_cell(source)
+            return read_request(
+                self._shell, source, transformed, label=cell_id, cell_id=cell_id, metadata={"tags": list(tags)},
+                every_cell=self._every_cell,
+            )  # fmt: skip
+        finally:
+            self._foresees = False
 
     def note_loading_cell(self) -> None:
         """The cell that loads us began without us. What else it does counts as what a cell does: run again,

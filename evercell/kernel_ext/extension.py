@@ -11,9 +11,12 @@ from typing import Any
 from evercell.core.errors import EvercellError, StoreError, UsageError
 from evercell.core.statuses import RunStatus
 from evercell.core.text import line
+from evercell.engine.comparison.present_cells import ForeseenCell
 from evercell.engine.identity import KnownNotebook
 from evercell.engine.late_changes import look_at_everything
 from evercell.engine.leasing import foreign_lease
+from evercell.engine.magic_lines import HelpRequested
+from evercell.engine.notebook_cells import NotebookCell
 from evercell.engine.plain_cells import place_in_words, step_before
 from evercell.engine.session import Session
 from evercell.engine.settings import resolve_settings
@@ -46,7 +49,7 @@ class Extension:
         self.background = background
         self._process = os.getpid()
         self.runner = CellRunner(shell, session, background)
-        registration = Registration(shell, session)
+        registration = Registration(shell, session, foresee=self._foresee)
         self.run_setup = registration.run_setup
         self.front_end = FrontEnd(
             shell,
@@ -75,6 +78,14 @@ class Extension:
             atexit.register(self.close)
             installed.callback(atexit.unregister, self.close)
             self._installed = installed.pop_all()
+
+    def _foresee(self, cell: NotebookCell) -> ForeseenCell | None:
+        """What a cell of the notebook would be if it were run now."""
+        try:
+            found = self.runner.foreseen_request(cell.source, cell_id=cell.id or "", tags=())
+        except (EvercellError, HelpRequested, SyntaxError, ValueError):
+            return None
+        return ForeseenCell(found.step, found.place, found.source) if found.step and found.is_valid else None
 
     def unload(self) -> None:
         """Leave the shell as it was, with whatever others put around us, and the run to whoever comes next."""

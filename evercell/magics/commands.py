@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from evercell.core.errors import UsageError
 from evercell.core.found import Found
 from evercell.core.text import one_line, printable
 from evercell.engine.abandoning import abandon as abandon_run
+from evercell.engine.comparison.present_cells import Foresee, as_plain_step
 from evercell.engine.inspection import inspect_checkpoint
 from evercell.engine.listing import RunRow, list_runs, list_steps, run_row, run_tree
 from evercell.engine.moving import Arrival, SetupRunner, locate
@@ -32,12 +34,18 @@ if TYPE_CHECKING:  # what draws is imported when the first picture is asked for
     from evercell.widgets.live_picture import LivePicture
 
 
+def _no_cells(_: str) -> None:
+    raise UsageError("There is no front end here that could be given a cell.", hint="Leave --put out.")
+
+
 @dataclass(frozen=True, slots=True)
 class Notebook:
     """The live notebook that the commands act on."""
 
     session: Session
     run_setup: SetupRunner
+    foresee: Foresee = as_plain_step
+    put_cell: Callable[[str], None] = _no_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,3 +307,49 @@ def compare(*runs: str, sort: str | None = None, reverse: bool = False) -> Pictu
         places.insert(0, place_here(session))
     found = places or family_here(session)
     return comparison_picture(compare_places(session.workspace, found, sort=sort, reverse=reverse))
+
+
+def history(run: str | None = None, *, limit: int = 100) -> Table:
+    """Each version of each step of this run (or of ``run``), where this kernel stands, which branches leave where."""
+    from evercell.engine.run_history import read_history
+    from evercell.views.history import history_view
+
+    session = _notebook_for("history").session
+    session.settle()
+    found = session.store.runs.find(run) if run else session.refresh() or session.require_run()
+    is_own = session.run is not None and found.id == session.run.id
+    position = session.position if is_own else None
+    return history_view(read_history(session.workspace, found, position=position), limit=limit)
+
+
+def source(step: str, *, put: bool = False) -> Picture:
+    """The code of ``STEP``, ``STEP@1`` or ``RUN@STEP`` as it was executed; ``put``: in a new cell, too."""
+    from evercell.engine.comparison.cell_versions import step_checkpoint
+    from evercell.engine.comparison.code import source_of
+    from evercell.views.history import source_view
+
+    notebook = _notebook_for("source")
+    text = source_of(step_checkpoint(notebook.session, step))
+    if put:
+        notebook.put_cell(text)
+    return source_view(text)
+
+
+def diff(step: str, other: str | None = None) -> Picture:
+    """How the code of a step differs from its cell in the notebook now, or from another version of it."""
+    from evercell.engine.comparison.cell_versions import diff_cells
+    from evercell.views.history import diff_view
+
+    notebook = _notebook_for("diff")
+    found = diff_cells(notebook.session, step, other, notebook.foresee)
+    return diff_view(found.title, found.diff)
+
+
+def why(step: str) -> Picture:
+    """Why a step would replay or execute if its cell were run now: which code or input changed. Nothing runs."""
+    from evercell.engine.comparison.explaining import explain
+    from evercell.views.history import explanation_view
+
+    notebook = _notebook_for("why")
+    notebook.session.settle()
+    return explanation_view(explain(notebook.session, step, notebook.foresee))

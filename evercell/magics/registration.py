@@ -7,10 +7,12 @@ from inspect import signature
 from typing import Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core.magic import MagicAlias
 from IPython.display import display
 
 from evercell.core.errors import MisplacedStep, UsageError
 from evercell.core.vocabulary import MAGICS, Kind, Magic, Value
+from evercell.engine.comparison.present_cells import Foresee, as_plain_step
 from evercell.engine.magic_lines import HelpRequested, parse_line, parser_of
 from evercell.engine.session import Session
 from evercell.magics import commands
@@ -23,11 +25,13 @@ _KINDS = {Kind.COMMAND: "line", Kind.HEADER: "cell"}
 class Registration:
     """Our magics and their completion in one shell, from `install` to `remove`."""
 
-    def __init__(self, shell: Any, session: Session) -> None:
+    def __init__(self, shell: Any, session: Session, *, foresee: Foresee = as_plain_step) -> None:
+        """``foresee``: what a cell of the notebook would be if it were run."""
         self._shell = shell
-        self._notebook = Notebook(session, self.run_setup)
-        self._ours = {magic: _function_of(magic) for magic in MAGICS}
+        self._notebook = Notebook(session, self.run_setup, foresee, shell.set_next_input)
+        self._ours = {magic: _function_of(magic, self._before_us) for magic in MAGICS}
         self._before: dict[Magic, Any] = {}
+        self._aliases: dict[tuple[Magic, str], MagicAlias] = {}
         self._matcher = _matcher(shell, session)
 
     def install(self) -> None:
@@ -36,6 +40,7 @@ class Registration:
             registered = self._registered(magic)
             if magic.name in registered:
                 self._before[magic] = registered[magic.name]
+                self._keep_aliases(magic)
             registered[magic.name] = function
         self._shell.Completer.custom_matchers.append(self._matcher)
         set_notebook(self._notebook)
@@ -49,9 +54,32 @@ class Registration:
             del registered[magic.name]
             if magic in self._before:
                 registered[magic.name] = self._before[magic]
+        for (magic, name), alias in self._aliases.items():
+            self._registered(magic)[name] = alias
         self._before.clear()
+        self._aliases.clear()
         self._shell.Completer.custom_matchers.remove(self._matcher)
         set_notebook(None)
+
+    def _before_us(self, magic: Magic) -> Any:
+        """The magic that had this name before ours, None where there was none."""
+        if magic not in self._before:
+            return None
+        registered = self._registered(magic)
+        ours, registered[magic.name] = registered[magic.name], self._before[magic]
+        try:  # one that IPython loads at its first use looks itself up by its name
+            self._before[magic] = self._shell.find_magic(magic.name, _KINDS[magic.kind])
+        finally:
+            registered[magic.name] = ours
+        return self._before[magic]
+
+    def _keep_aliases(self, magic: Magic) -> None:
+        """Other names of the magic that had this one before stay its own: ``%hist`` is IPython's."""
+        registered = self._registered(magic)
+        for name, alias in list(registered.items()):
+            if isinstance(alias, MagicAlias) and alias.magic_name == magic.name:
+                self._aliases[magic, name] = alias
+                registered[name] = lambda line, magic=magic: self._before_us(magic)(line)
 
     def _registered(self, magic: Magic) -> dict[str, Any]:
         found: dict[str, Any] = self._shell.magics_manager.magics[_KINDS[magic.kind]]
@@ -67,8 +95,8 @@ class Registration:
             )
 
 
-def _function_of(magic: Magic) -> Callable[..., None]:
-    function = _header(magic) if magic.kind is Kind.HEADER else _command(magic)
+def _function_of(magic: Magic, before: Callable[[Magic], Any]) -> Callable[..., None]:
+    function = _header(magic) if magic.kind is Kind.HEADER else _command(magic, before)
     function.__name__ = magic.name
     function.__doc__ = parser_of(magic).format_help()
     return function
@@ -86,12 +114,17 @@ def _header(magic: Magic) -> Callable[..., None]:
     return refuse
 
 
-def _command(magic: Magic) -> Callable[..., None]:
+def _command(magic: Magic, before: Callable[[Magic], Any]) -> Callable[..., None]:
     def run(line: str) -> None:
         try:
             arguments = vars(parse_line(magic, line))
         except HelpRequested as requested:
             print(requested)  # noqa: T201
+            return
+        except UsageError:
+            if (former := before(magic)) is None:
+                raise
+            former(line)  # written for the magic that had this name (``%history -g words``)
             return
         name = magic.name
         if magic.verbs:

@@ -22,6 +22,8 @@ from evercell.views.text import escaped
 _MOST_LINES = 400
 """Lines of one difference in a terminal."""
 _MOST_VARIABLES = 200
+_FEW = 6
+"""So many details stand open; more are folded."""
 _MOST_OUTPUTS = 40
 _LONGEST_TEXT = 20_000
 _LARGEST_IMAGE = 4_000_000
@@ -75,7 +77,8 @@ def variables_part(pair: Pair) -> Part:
     lines += [f"{one_line(one.name)}:\n{_indented(one.difference.detail)}" for one in details]
     heads = (("variable", "16%"), (left, "28%"), (right, "28%"), ("difference", ""))
     body = table_of(heads, (row_of(_cells(row)) for row in rows)) if rows else ""
-    body += "".join(diff_html(one.name, one.difference.detail) for one in details)
+    few = len(details) <= _FEW
+    body += "".join(diff_html(one.name, one.difference.detail, is_open=few) for one in details)
     return Part(title, printable("\n".join(lines)), section(title, notes, body))
 
 
@@ -89,8 +92,10 @@ def _variable_row(one: VariableDifference) -> tuple[str, str, str, str]:
 
 
 def _cells(row: Sequence[str]) -> Iterator[str]:
-    for text in row:
+    *values, summary = row
+    for text in values:
         yield f'<span title="{escaped(one_line(text))}">{escaped(one_line(text))}</span>'
+    yield f'<div style="white-space:normal">{escaped(one_line(summary))}</div>'
 
 
 def _only(pair: Pair) -> Iterator[str]:

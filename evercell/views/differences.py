@@ -24,10 +24,10 @@ def section(title: str, notes: Sequence[str], body: str) -> str:
     return f'<div style="margin:8px 0 2px"><strong>{escaped(title)}</strong></div>{below}{body}'
 
 
-def diff_html(name: str, diff: str) -> str:
+def diff_html(name: str, diff: str, *, is_open: bool = True) -> str:
     """A unified diff, folded under its name."""
     return (
-        f'<details open><summary style="cursor:pointer">{escaped(name)}</summary>'
+        f'<details{" open" if is_open else ""}><summary style="cursor:pointer">{escaped(name)}</summary>'
         f'<pre style="{_PRE}">{diff_lines(diff)}</pre></details>'
     )
 

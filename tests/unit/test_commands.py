@@ -77,7 +77,7 @@ def test_there_is_no_function_in_the_module_without_a_magic() -> None:
 
 @pytest.mark.parametrize("name", [twin for magic in COMMANDS.values() for twin in magic.twins])
 def test_without_a_notebook_a_command_says_how_to_have_one(name: str) -> None:
-    arguments = ["x"] if name == "checkout" else []
+    arguments = ["x"] if name in ("checkout", "source", "diff", "why") else []
     with pytest.raises(UsageError, match="%load_ext evercell") as caught:
         getattr(evercell, name)(*arguments)
     assert f"evercell.{name}()" in str(caught.value)

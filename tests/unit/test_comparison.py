@@ -135,6 +135,16 @@ def test_without_names_all_branches_are_compared_and_one_name_is_compared_with_h
     assert "code of fit differs" in str(evercell.compare(run))
 
 
+def test_a_tag_names_a_place(notebook: Notebook, workspace: Workspace) -> None:
+    from evercell.engine.naming import tag_place
+
+    run = two_branches(notebook)
+    tag_place(workspace, f"{run}@load", "before")
+    (row,) = compared(notebook, "before").figures
+    assert (row.place.label, row.total.steps) == ("before", 1)
+    assert "⚑ before" in str(evercell.history())
+
+
 # -- code ----------------------------------------------------------------------------------------
 
 

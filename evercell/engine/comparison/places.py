@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from evercell.core.errors import Damaged, RunNotFound, StepNotFound
 from evercell.core.records import Checkpoint, Run
 from evercell.engine.heads import signed_head
-from evercell.engine.history import History, split_step_ref
+from evercell.engine.moving import version_of
+from evercell.engine.naming import tagged_place
 from evercell.engine.plain_cells import PLAIN_CELLS
 from evercell.engine.session import Session
 from evercell.engine.visible_checkpoints import DamagedCheckpoint, visible_checkpoints
@@ -27,10 +28,12 @@ class Place:
 
 
 def find_place(workspace: Workspace, ref: str, session: Session | None = None) -> Place:
-    """The place of ``RUN``, ``RUN@STEP``, ``RUN@STEP@2``; in a notebook also ``STEP``, ``STEP@2`` and ``@STEP`` of its
-    own run. Raises `RunNotFound`, `StepNotFound`, `Damaged`.
+    """The place of ``RUN``, ``RUN@STEP``, ``RUN@STEP@2``, ``RUN@STEP~1`` or a tag; in a notebook also ``STEP``,
+    ``STEP@2`` and ``@STEP`` of its own run. Raises `RunNotFound`, `StepNotFound`, `Damaged`.
     """
     name, _, step = ref.partition("@")
+    if not step and (tagged := tagged_place(workspace.store, ref)) is not None:
+        return Place(tagged.run, tagged.checkpoint, ref)
     own = session.run if session is not None else None
     if not name and own is None:
         raise RunNotFound(
@@ -39,14 +42,13 @@ def find_place(workspace: Workspace, ref: str, session: Session | None = None) -
     try:
         run = workspace.store.runs.find(name) if name else own
     except RunNotFound:
-        if session is None or own is None or name not in session.history.steps:
+        if session is None or own is None or name.partition("~")[0] not in session.history.steps:
             raise
         run, step = own, ref
     assert run is not None
     if not step:
         return Place(run, signed_head(workspace, run).checkpoint, run.name)
-    history = History(workspace.store, run, workspace.known_signer)
-    return Place(run, history.version(*split_step_ref(step)), f"{run.name}@{step}")
+    return Place(run, version_of(workspace, run, step), f"{run.name}@{step}")
 
 
 def place_here(session: Session) -> Place:

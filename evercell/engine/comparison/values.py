@@ -55,7 +55,9 @@ def short_repr(value: Any) -> str:
         text = repr(value[:_LONGEST_REPR]) if isinstance(value, str | bytes) else _bounded_repr(value)
     except Exception as error:  # noqa: BLE001  the repr is anybody's
         text = f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
-    text = one_line(_ADDRESS.sub("", text))
+    if not isinstance(value, str | bytes):
+        text = _ADDRESS.sub("", text).replace("<__main__.", "<")
+    text = one_line(text)
     return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}…"
 
 
