@@ -70,7 +70,10 @@ class Notebooks:
         return self.pages[-1]
 
     def photograph(self, front: FrontEnd, what: str) -> None:
-        """Keep a picture in the light and in the dark."""
+        """Keep a picture, in JupyterLab in the light and in the dark."""
+        if self._app == "notebook":
+            front.photograph(f"{self._app}-{what}")
+            return
         for theme in ("Dark", "Light"):
             front.choose_theme(f"JupyterLab {theme}")
             front.photograph(f"{self._app}-{what}-{theme.lower()}")
@@ -187,6 +190,7 @@ def test_a_question_is_live_again_below_its_cell_after_a_reload(notebooks: Noteb
     assert front.page.title() != "run"
 
 
+@pytest.mark.parametrize("server", ["lab"], indirect=True)
 def test_commands_go_back_branch_pause_and_cancel_and_say_what_came_of_it(notebooks: Notebooks) -> None:
     front = notebooks.write(
         LOAD,

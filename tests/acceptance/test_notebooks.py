@@ -30,7 +30,9 @@ def _code_cells(name: str, **parameters: object) -> list[tuple[str, str]]:
     return [(key, source + values if key == "parameters" else source) for key, source in cells]
 
 
-@pytest.mark.parametrize(("name", "cells"), [("quickstart.ipynb", 6), ("agent_loop.ipynb", 7), ("what_if.ipynb", 9)])
+@pytest.mark.parametrize(
+    ("name", "cells"), [("quickstart.ipynb", 6), ("agent_loop.ipynb", 7), ("what_if.ipynb", 9)]
+)
 def test_a_notebook_shows_what_its_stored_outputs_say(tmp_path: Path, name: str, cells: int) -> None:
     shutil.copy(shipped_notebook(name), tmp_path)
     command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-W", "ignore"]
