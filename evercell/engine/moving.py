@@ -37,6 +37,8 @@ class Arrival:
     """Why nothing can be committed for now."""
     kept: str | None = None
     """Id of the checkpoint of what was in memory before, where no step had saved that."""
+    gone: tuple[str, ...] = ()
+    """Variables that no checkpoint had, and that are not in memory any more."""
 
 
 def resume(session: Session, run_setup: SetupRunner, ref: str | None = None) -> Arrival:
@@ -183,15 +185,17 @@ def _restore(
     checkpoint = session.store.checkpoints.get(target)
     manifest = session.verified_manifest(checkpoint)
     _run_setup_cells(session, manifest, run_setup)
+    unsaved = session.namespace.unsaved
     with session.readings.waited_for():
         reader = session.readings.counting(session.store.chunks)
         restored = session.namespace.restore(manifest, reader)
+    gone = tuple(sorted(unsaved - manifest.variables.keys() - session.namespace.setup_names))
     session.position, session.changed_late = checkpoint.id, False
     try:
         _record_arrival(session, run, {"checkpoint": checkpoint.id, "by": why, **(mark or {})})
     except StoreFull as error:
-        return Arrival(run, checkpoint, restored, str(error))
-    return Arrival(run, checkpoint, restored)
+        return Arrival(run, checkpoint, restored, str(error), gone=gone)
+    return Arrival(run, checkpoint, restored, gone=gone)
 
 
 def _record_arrival(session: Session, run: Run, data: Mapping[str, object]) -> None:

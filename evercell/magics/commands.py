@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +146,11 @@ _NAMED = 5
 """So many names are listed."""
 
 
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(one_line, names[:_NAMED])) + more
+
+
 def _arrived(verb: str, arrival: Arrival, stopped: tuple[str, ...] = ()) -> Outcome:
     run, checkpoint, restored = arrival.run, arrival.checkpoint, arrival.restored
     if checkpoint is None or restored is None:
@@ -161,10 +166,10 @@ def _arrived(verb: str, arrival: Arrival, stopped: tuple[str, ...] = ()) -> Outc
     if arrival.kept:
         of = store.runs.find(store.checkpoints.get(arrival.kept).run_id)
         lines.append(f"what plain cells had changed is kept: %checkout {one_line(of.name)}@{arrival.kept}")
+    if arrival.gone:
+        lines.append(f"no part of that state, and not in memory any more: {_listed(arrival.gone)}")
     if differing := steps_of_other_code(session, checkpoint.id):
-        names = ", ".join(differing[:_NAMED]) + (
-            f" and {len(differing) - _NAMED} more" if differing[_NAMED:] else ""
-        )
+        names = _listed(differing)
         lines.append(f"other code in the notebook than in this run: {names}; %source {differing[0]} shows it")
     if arrival.warning:
         lines.append(arrival.warning)

@@ -104,6 +104,16 @@ class Namespace:
         since = self._live.since_commit
         return any(name not in STATES for name in (*since.made, *since.gone))
 
+    @property
+    def unsaved(self) -> frozenset[str]:
+        """Variables that were made or changed since then."""
+        return frozenset(name for name in self._live.since_commit.made if name not in STATES)
+
+    @property
+    def setup_names(self) -> frozenset[str]:
+        """Variables that ``%%setup`` cells make anew in every kernel."""
+        return frozenset(self._live.setup_names)
+
     def goes_on_from(self, key: bytes) -> bool:
         """Whether no other cell ran since the cell with this key completed, or since its state was put back."""
         return self._tracker.goes_on_from(key)

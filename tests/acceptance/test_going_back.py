@@ -73,3 +73,14 @@ def test_code_of_ones_own_is_not_asked_about(kernel: Kernel) -> None:
     kernel.run("%evercell new")
     assert run(kernel, LOAD, FIT, REPORT) == ["", "", ""]
     assert run(kernel, LOAD, OTHER_FIT, REPORT) == ["", "", ""]
+
+
+def test_what_a_resume_takes_from_memory_is_named(new_kernel: Callable[..., Kernel], tmp_path: Path) -> None:
+    kernel = new_kernel()
+    kernel.run(LOAD)
+    kernel.shut_down()
+    kernel = new_kernel()
+    kernel.run("mine = 1\nrows = 'other'")
+    assert "no part of that state, and not in memory any more: mine\n" in f"{kernel.run('%resume').text}\n"
+    assert kernel.value("rows") == [1, 2, 3]
+    assert "not in memory" not in kernel.run("%resume").text
