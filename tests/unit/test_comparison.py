@@ -258,6 +258,15 @@ def test_numbers_are_readable(number: float, text: str) -> None:
     assert number_text(number) == text
 
 
+def test_of_very_many_metrics_some_have_a_column(notebook: Notebook) -> None:
+    notebook.step("fit", "import evercell\nfor n in range(100): evercell.log_metric(f'm{n}', n)")
+    run = notebook.session.require_run().name
+    text = str(evercell.compare(run, sort="m77"))
+    assert "m77" in text.splitlines()[0]
+    assert "m50" not in text
+    assert "70 metrics more: --json tells all" in text
+
+
 # -- variables -----------------------------------------------------------------------------------
 
 
@@ -321,6 +330,30 @@ def test_a_comparison_leaves_the_living_as_it_is(notebook: Notebook) -> None:
     assert type(notebook["c"]) is kind
     notebook.step("more", "y = shared\nshared.append(2)")
     assert notebook["y"] is notebook["shared"]
+
+
+def test_a_variable_that_is_a_secret_by_its_name_is_not_shown(notebook: Notebook) -> None:
+    notebook.step("login", "api_key = 'sk-one-1234'\nmax_tokens = 3")
+    evercell.branch(name="other")
+    notebook.step("login", "api_key = 'sk-two-1234'\nmax_tokens = 4")
+    found = {one.name: one.difference for one in of_pair(notebook, "login@1", "other").variables.differing}
+    assert (found["api_key"].left, found["api_key"].right) == ("…", "…")
+    assert found["max_tokens"].left == "3"
+
+
+def test_what_refers_to_a_setup_cell_is_told(notebook: Notebook) -> None:
+    plan = notebook.session.namespace.plan(
+        "class Client:\n    def __init__(self): self.n = 1\nclient = Client()"
+    )
+    exec(plan.source, notebook.variables)
+    notebook.session.namespace.observe(plan, label="setup")
+    notebook.session.namespace.mark_setup("setup", plan)
+    notebook.step("use", "used = [client, 1]")
+    evercell.branch(name="other")
+    notebook.step("use", "used = [client, 2]")
+    pair = of_pair(notebook, "use@1", "other")
+    assert [one.name for one in pair.variables.differing] == ["used"]
+    assert evercell.compare("use@1", "other")
 
 
 def test_what_is_made_anew_where_it_is_loaded_is_not_loaded(notebook: Notebook, tmp_path: Path) -> None:

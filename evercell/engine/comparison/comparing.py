@@ -63,6 +63,7 @@ class Comparison:
 
     figures: tuple[Figures, ...]
     pair: Pair | None = None
+    sorted_by: str = ""
 
     @property
     def damaged(self) -> list[Damaged]:
@@ -88,7 +89,7 @@ def compare_places(
     elif reverse:
         rows.reverse()
     pair = _compare_two(workspace, *places) if len(places) == 2 else None
-    return Comparison(tuple(rows), pair)
+    return Comparison(tuple(rows), pair, sort or "")
 
 
 def family_here(session: Session) -> list[Place]:
