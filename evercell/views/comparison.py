@@ -27,6 +27,8 @@ def figures_table(rows: Sequence[Figures], footer: str = "", *, first: Sequence[
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
     shown = sorted(metrics, key=lambda name: name not in first)[:MOST_METRICS]
     columns = [*_columns(rows), *map(_metric_column, shown)]
+    if len(rows) > 2:  # of two the code is shown itself
+        columns.append(("other code", lambda row: listed(row.other_code, 4)))
     if left_out := len(metrics) - len(shown):
         footer = (
             f"{left_out:,} metrics more: --json tells all; --sort METRIC shows that one\n{footer}".strip()

@@ -127,6 +127,14 @@ def test_rows_are_sorted_by_a_metric_and_those_without_it_are_last(notebook: Not
         order(sort="zzz")
 
 
+def test_of_several_runs_the_steps_with_other_code_than_in_the_first_are_named(notebook: Notebook) -> None:
+    run = two_branches(notebook)
+    evercell.branch("load", name="third")
+    rows = compared(notebook, run, "other", "third").figures
+    assert [row.other_code for row in rows] == [(), ("fit",), ("fit",)]
+    assert str(evercell.compare(run, "other", "third")).splitlines()[2].split()[-1] == "fit"
+
+
 def test_without_names_all_branches_are_compared_and_one_name_is_compared_with_here(
     notebook: Notebook,
 ) -> None:
@@ -384,6 +392,22 @@ def test_state_that_was_not_signed_is_not_loaded(notebook: Notebook, workspace: 
     text = str(comparison_picture(found))
     assert "variables are not compared:" in text
     assert "code of fit differs" in text
+
+
+def test_without_the_key_everything_but_the_variables_is_compared_and_none_is_made(
+    notebook: Notebook, workspace: Workspace
+) -> None:
+    from evercell.engine.workspace import open_workspace
+
+    run = two_branches(notebook)
+    settings = replace(workspace.settings, key_path=workspace.settings.key_path.with_name("elsewhere.key"))
+    with open_workspace(settings) as elsewhere:
+        found = compare_places(elsewhere, [find_place(elsewhere, name) for name in (run, "other")])
+    assert found.pair is not None
+    assert "no signing key here" in found.pair.not_compared
+    assert "EVERCELL_KEY" in found.pair.not_compared
+    assert [cell.step for cell in found.pair.code] == ["fit"]
+    assert not settings.key_path.exists()
 
 
 # -- outputs -------------------------------------------------------------------------------------
