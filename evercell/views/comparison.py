@@ -16,12 +16,23 @@ from evercell.views.quantities import duration_text
 from evercell.views.table import Table
 from evercell.views.text import escaped
 
+MOST_METRICS = 30
+"""Metrics that have a column."""
+
 Column = tuple[str, Callable[[Figures], str]]
 
 
-def figures_table(rows: Sequence[Figures], footer: str = "") -> Table:
-    """A row for each run; what nobody used (tokens, calls) has no column."""
-    columns = [*_columns(rows), *map(_metric_column, dict.fromkeys(n for row in rows for n in row.metrics))]
+def figures_table(rows: Sequence[Figures], footer: str = "", *, first: Sequence[str] = ()) -> Table:
+    """A row for each run; what nobody used (tokens, calls) has no column. ``first``: metrics shown in any case."""
+    metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    shown = sorted(metrics, key=lambda name: name not in first)[:MOST_METRICS]
+    columns = [*_columns(rows), *map(_metric_column, shown)]
+    if len(rows) > 2:  # of two the code is shown itself
+        columns.append(("other code", lambda row: listed(row.other_code, 4)))
+    if left_out := len(metrics) - len(shown):
+        footer = (
+            f"{left_out:,} metrics more: --json tells all; --sort METRIC shows that one\n{footer}".strip()
+        )
     body = [tuple(value(row) for _, value in columns) for row in rows]
     return Table("", [heading for heading, _ in columns], body, footer)
 
@@ -64,9 +75,10 @@ def comparison_picture(found: Comparison) -> Picture:
     damage = "\n".join(map(str, found.damaged))
     notes = [note for note in (found.pair.note if found.pair else "", damage) if note]
     texts = [*(part.text for part in parts), *notes]
-    table = figures_table(found.figures)
+    table = figures_table(found.figures, first=(found.sorted_by,))
     page = [table._repr_html_(), *(part.page for part in parts), *map(_note_html, notes)]
-    whole = Table(table.title, table.headings, table.rows, "\n\n".join(texts) and "\n" + "\n\n".join(texts))
+    footer = "\n\n".join(filter(None, [table.footer, *texts]))
+    whole = Table(table.title, table.headings, table.rows, footer and f"\n{footer}")
     return Picture(whole, f'<div style="{FONT}">{"".join(page)}</div>')
 
 

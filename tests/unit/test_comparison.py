@@ -127,6 +127,14 @@ def test_rows_are_sorted_by_a_metric_and_those_without_it_are_last(notebook: Not
         order(sort="zzz")
 
 
+def test_of_several_runs_the_steps_with_other_code_than_in_the_first_are_named(notebook: Notebook) -> None:
+    run = two_branches(notebook)
+    evercell.branch("load", name="third")
+    rows = compared(notebook, run, "other", "third").figures
+    assert [row.other_code for row in rows] == [(), ("fit",), ("fit",)]
+    assert str(evercell.compare(run, "other", "third")).splitlines()[2].split()[-1] == "fit"
+
+
 def test_without_names_all_branches_are_compared_and_one_name_is_compared_with_here(
     notebook: Notebook,
 ) -> None:
@@ -258,6 +266,15 @@ def test_numbers_are_readable(number: float, text: str) -> None:
     assert number_text(number) == text
 
 
+def test_of_very_many_metrics_some_have_a_column(notebook: Notebook) -> None:
+    notebook.step("fit", "import evercell\nfor n in range(100): evercell.log_metric(f'm{n}', n)")
+    run = notebook.session.require_run().name
+    text = str(evercell.compare(run, sort="m77"))
+    assert "m77" in text.splitlines()[0]
+    assert "m50" not in text
+    assert "70 metrics more: --json tells all" in text
+
+
 # -- variables -----------------------------------------------------------------------------------
 
 
@@ -323,6 +340,30 @@ def test_a_comparison_leaves_the_living_as_it_is(notebook: Notebook) -> None:
     assert notebook["y"] is notebook["shared"]
 
 
+def test_a_variable_that_is_a_secret_by_its_name_is_not_shown(notebook: Notebook) -> None:
+    notebook.step("login", "api_key = 'sk-one-1234'\nmax_tokens = 3")
+    evercell.branch(name="other")
+    notebook.step("login", "api_key = 'sk-two-1234'\nmax_tokens = 4")
+    found = {one.name: one.difference for one in of_pair(notebook, "login@1", "other").variables.differing}
+    assert (found["api_key"].left, found["api_key"].right) == ("…", "…")
+    assert found["max_tokens"].left == "3"
+
+
+def test_what_refers_to_a_setup_cell_is_told(notebook: Notebook) -> None:
+    plan = notebook.session.namespace.plan(
+        "class Client:\n    def __init__(self): self.n = 1\nclient = Client()"
+    )
+    exec(plan.source, notebook.variables)
+    notebook.session.namespace.observe(plan, label="setup")
+    notebook.session.namespace.mark_setup("setup", plan)
+    notebook.step("use", "used = [client, 1]")
+    evercell.branch(name="other")
+    notebook.step("use", "used = [client, 2]")
+    pair = of_pair(notebook, "use@1", "other")
+    assert [one.name for one in pair.variables.differing] == ["used"]
+    assert evercell.compare("use@1", "other")
+
+
 def test_what_is_made_anew_where_it_is_loaded_is_not_loaded(notebook: Notebook, tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     notebook.step("open", f"f = open({str(path)!r}, 'w')\n_ = f.write('one')\nf.flush()")
@@ -351,6 +392,22 @@ def test_state_that_was_not_signed_is_not_loaded(notebook: Notebook, workspace: 
     text = str(comparison_picture(found))
     assert "variables are not compared:" in text
     assert "code of fit differs" in text
+
+
+def test_without_the_key_everything_but_the_variables_is_compared_and_none_is_made(
+    notebook: Notebook, workspace: Workspace
+) -> None:
+    from evercell.engine.workspace import open_workspace
+
+    run = two_branches(notebook)
+    settings = replace(workspace.settings, key_path=workspace.settings.key_path.with_name("elsewhere.key"))
+    with open_workspace(settings) as elsewhere:
+        found = compare_places(elsewhere, [find_place(elsewhere, name) for name in (run, "other")])
+    assert found.pair is not None
+    assert "no signing key here" in found.pair.not_compared
+    assert "EVERCELL_KEY" in found.pair.not_compared
+    assert [cell.step for cell in found.pair.code] == ["fit"]
+    assert not settings.key_path.exists()
 
 
 # -- outputs -------------------------------------------------------------------------------------

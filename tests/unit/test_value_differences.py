@@ -168,3 +168,27 @@ ANY = st.recursive(
 def test_nothing_that_is_compared_raises_and_both_ways_agree(left: Any, right: Any) -> None:
     assert difference_of(left, left) is None
     assert (difference_of(left, right) is None) is (difference_of(right, left) is None)
+
+
+@dataclass
+class Login:
+    user: str
+    api_key: str
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ({"api_key": "sk-one-1234"}, {"api_key": "sk-two-1234"}),
+        ({"a": {"password": "sk-one-1234"}}, {"a": {"password": "sk-two-1234"}}),
+        ({}, {"token": "sk-two-1234"}),
+        (Login("ann", "sk-one-1234"), Login("ann", "sk-two-1234")),
+        ([Login("ann", "sk-one-1234")], [Login("bob", "sk-two-1234")]),
+        (Settings(secret="sk-one-1234"), Settings(secret="sk-two-1234")),
+        (OrderedDict(auth="sk-one-1234"), OrderedDict(auth="sk-two-1234")),
+    ],
+)
+def test_what_is_a_secret_by_its_name_is_not_shown(left: Any, right: Any) -> None:
+    text = told(left, right)
+    assert "1234" not in text
+    assert "…" in text

@@ -32,7 +32,7 @@ class CellDifference:
     step: str
     side: Side
     left: str = ""
-    """Its source as it is written there; empty where that side has none."""
+    """Its source as it is written there; empty where one side has none."""
     right: str = ""
     diff: str = ""
     """Unified; empty where one side has none."""
@@ -54,10 +54,7 @@ def compare_code(
     Comments and layout do not count: they are no reason to execute a step again. ``names``: what the sides are called.
     """
     differences = list(_of_left(workspace, left, right, names))
-    for step, checkpoint in right.newest.items():
-        if step not in left.newest:
-            source, error = _source(workspace, checkpoint)
-            differences.append(CellDifference(step, Side.RIGHT, right=source, error=error))
+    differences += [CellDifference(step, Side.RIGHT) for step in right.newest if step not in left.newest]
     return differences
 
 
@@ -67,8 +64,7 @@ def _of_left(
     for step, checkpoint in left.newest.items():
         other = right.newest.get(step)
         if other is None:
-            source, error = _source(workspace, checkpoint)
-            yield CellDifference(step, Side.LEFT, left=source, error=error)
+            yield CellDifference(step, Side.LEFT)
         elif other.source_hash != checkpoint.source_hash:
             source, error = _source(workspace, checkpoint)
             source_there, error_there = _source(workspace, other)

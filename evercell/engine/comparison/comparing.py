@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evercell.core.errors import Damaged, StateError
+from evercell.core.errors import Damaged, KeyUnusable, StateError
 from evercell.engine.comparison.code import CellDifference, compare_code
 from evercell.engine.comparison.figures import Figures, read_figures, sort_figures
 from evercell.engine.comparison.outputs import OutputDifference, compare_outputs
@@ -63,6 +63,7 @@ class Comparison:
 
     figures: tuple[Figures, ...]
     pair: Pair | None = None
+    sorted_by: str = ""
 
     @property
     def damaged(self) -> list[Damaged]:
@@ -88,7 +89,7 @@ def compare_places(
     elif reverse:
         rows.reverse()
     pair = _compare_two(workspace, *places) if len(places) == 2 else None
-    return Comparison(tuple(rows), pair)
+    return Comparison(tuple(rows), pair, sort or "")
 
 
 def family_here(session: Session) -> list[Place]:
@@ -105,6 +106,11 @@ def _compare_two(workspace: Workspace, left: Place, right: Place) -> Pair:
     shared = tuple(step for step in here.newest if step in there.newest)
     variables, not_compared = VariablesComparison((), ()), ""
     try:
+        if workspace.known_signer is None:
+            raise KeyUnusable(
+                "there is no signing key here that tells whether state is yours.",
+                hint=f"Put the key back that it was saved with ({workspace.settings.key_path}), or set EVERCELL_KEY.",
+            )
         variables = compare_variables(workspace, left, right)
     except (Damaged, StateError) as error:  # what they did can be compared without what they have
         not_compared = str(error)

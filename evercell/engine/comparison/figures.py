@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evercell.core.errors import Damaged, UsageError
@@ -61,6 +61,8 @@ class Figures:
     """Of those that this run executed itself: what the branch cost."""
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     """Name → what the last step logged that logged it."""
+    other_code: tuple[str, ...] = ()
+    """Steps whose code is another than in the first of the runs, or that only one of the two has."""
     damaged: tuple[Damaged, ...] = ()
 
     def as_json(self) -> dict[str, object]:
@@ -74,13 +76,25 @@ class Figures:
             "total": self.total.as_json(),
             "own": self.own.as_json(),
             "metrics": metrics,
+            "other_code": list(self.other_code),
         }
 
 
 def read_figures(workspace: Workspace, places: Sequence[Place]) -> list[Figures]:
     """A row for each place. What several runs share is read once."""
     reader = _Reader(workspace)
-    return [reader.figures(place, steps_at(workspace, place)) for place in places]
+    steps = [steps_at(workspace, place) for place in places]
+    return [
+        replace(reader.figures(place, at), other_code=tuple(_other_code(steps[0], at)))
+        for place, at in zip(places, steps, strict=True)
+    ]
+
+
+def _other_code(first: StepsAt, other: StepsAt) -> Iterator[str]:
+    for step in {**first.newest, **other.newest}:
+        here, there = first.newest.get(step), other.newest.get(step)
+        if here is None or there is None or here.source_hash != there.source_hash:
+            yield step
 
 
 def sort_figures(rows: Sequence[Figures], by: str, *, reverse: bool = False) -> list[Figures]:
@@ -138,7 +152,7 @@ class _Reader:
             if checkpoint.run_id == place.run.id:
                 own.add_step(checkpoint.seconds, calls)
             metrics |= self._metrics_of(checkpoint.run_id).get(checkpoint.id, {})
-        return Figures(place, total, own, metrics, at.damaged)
+        return Figures(place, total, own, metrics, damaged=at.damaged)
 
     def _metrics_of(self, run_id: str) -> dict[str, Mapping[str, Metric]]:
         """Checkpoint → what was logged."""

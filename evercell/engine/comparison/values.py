@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import reprlib
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -12,19 +11,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from evercell.core.text import one_line
+from evercell.engine.calls.words import value_in_words
 from evercell.engine.comparison.code import diff_of
 from evercell.engine.comparison.tables import Summary, array_difference, frame_difference
-from evercell.state import Unseen
+from evercell.state import Unseen, holds_secret_of_environment, is_secret_name
 
 _LONGEST_REPR = 160
 _SHOWN_PARTS = 8
 """Differing parts of a container that are told."""
-_FEW_ITEMS = 12
-"""Items of a container that is shown whole."""
 _DEEPEST = 4
 _MOST_ITEMS = 200_000
 """Items of a container that are looked at one by one."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_NAMED_VALUE = re.compile(
+    r"""(?P<name>['"]?\w+['"]?)(?P<sign>\s?[=:]\s?)(?:b?"[^"]*"?|b?'[^']*'?|[^\s,)}\]]+)"""
+)
+"""``key='value'`` and its like in the repr of an object."""
+_PLAIN_CONTAINERS = (list, tuple, set, frozenset, dict)
+_MOST_BITS = 4_000
+HIDDEN = "…"
+"""In the place of a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +54,38 @@ def difference_of(left: Any, right: Any) -> ValueDifference | None:
 
 
 def short_repr(value: Any) -> str:
-    """A value on one line, without the addresses that differ in each kernel."""
+    """A value on one line, without the addresses that differ in each kernel, and without what is a secret by its name
+    or in the environment.
+    """
     if isinstance(value, Unseen):
         return f"not looked at: {value.why}"
     try:
-        text = repr(value[:_LONGEST_REPR]) if isinstance(value, str | bytes) else _bounded_repr(value)
+        text = _repr(value)
     except Exception as error:  # noqa: BLE001  the repr is anybody's
         text = f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
-    if not isinstance(value, str | bytes):
-        text = _ADDRESS.sub("", text).replace("<__main__.", "<")
+    if holds_secret_of_environment(text):
+        return HIDDEN
     text = one_line(text)
     return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}…"
 
 
-def _bounded_repr(value: Any) -> str:
-    if isinstance(value, list | tuple | dict | set | frozenset) and len(value) > _FEW_ITEMS:
-        brief = reprlib.Repr()
-        brief.maxlist = brief.maxtuple = brief.maxdict = brief.maxset = _FEW_ITEMS // 2
-        brief.maxother = brief.maxstring = 60
-        return brief.repr(value)
-    if isinstance(value, int) and value.bit_length() > 4000:
+def _repr(value: Any) -> str:
+    if isinstance(value, str | bytes):
+        return repr(value[:_LONGEST_REPR])
+    if type(value) in _PLAIN_CONTAINERS:
+        return value_in_words(value)
+    if isinstance(value, dict):
+        return f"{type(value).__name__}({value_in_words(dict(value))})"
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
         return f"<an int of {value.bit_length():,} bits>"
-    return repr(value)
+    text = _ADDRESS.sub("", repr(value)).replace("<__main__.", "<")
+    return _NAMED_VALUE.sub(_without_secret, text[: _LONGEST_REPR * 4])
+
+
+def _without_secret(found: re.Match[str]) -> str:
+    return (
+        f"{found['name']}{found['sign']}{HIDDEN}" if is_secret_name(found["name"].strip("'\"")) else found[0]
+    )
 
 
 class _Comparer:
@@ -169,9 +185,11 @@ class _Comparer:
             f"{len(come):,} new" if come and not is_sequence else "",
             f"{len(gone):,} gone" if gone and not is_sequence else "",
         ]
-        lines = [_part_line(_key(k, left, kind), d) for k, d in list(changed.items())[:_SHOWN_PARTS]]
+        lines = [
+            f"{_key(k, left, kind)}: {_part_words(k, d)}" for k, d in list(changed.items())[:_SHOWN_PARTS]
+        ]
         for sign, keys, side in (("-", gone, here), ("+", come, there)):
-            lines += [f"{sign} {_key(k, left, kind)}: {short_repr(side[k])}" for k in keys[:_SHOWN_PARTS]]
+            lines += [f"{sign} {_key(k, left, kind)}: {_part_repr(k, side[k])}" for k in keys[:_SHOWN_PARTS]]
         more = len(changed) + len(gone) + len(come) - len(lines)
         lines += [f"… {more:,} more"] if more else []
         return ValueDifference(
@@ -179,9 +197,15 @@ class _Comparer:
         )
 
 
-def _part_line(key: str, difference: ValueDifference) -> str:
+def _part_words(key: object, difference: ValueDifference) -> str:
+    if isinstance(key, str) and is_secret_name(key):
+        return f"{HIDDEN} → {HIDDEN}"
     told = difference.summary if difference.kind in ("container", "frame", "array", "code") else ""
-    return f"{key}: {told or f'{difference.left} → {difference.right}'}"
+    return told or f"{difference.left} → {difference.right}"
+
+
+def _part_repr(key: object, value: object) -> str:
+    return HIDDEN if isinstance(key, str) and is_secret_name(key) else short_repr(value)
 
 
 def _key(key: Any, owner: Any, kind: str) -> str:
@@ -225,7 +249,8 @@ def _texts(left: str, right: str) -> ValueDifference | None:
     if left == right:
         return None
     lines = "\n" in left or "\n" in right or max(len(left), len(right)) > _LONGEST_REPR
-    detail = diff_of(left, right, "left", "right") if lines else ""
+    is_secret = holds_secret_of_environment(left) or holds_secret_of_environment(right)
+    detail = diff_of(left, right, "left", "right") if lines and not is_secret else ""
     return _plain("text", left, right, f"{len(left):,} → {len(right):,} characters", detail)
 
 

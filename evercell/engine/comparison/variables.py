@@ -9,10 +9,10 @@ from typing import Any
 from evercell.core.errors import ChunkMissing, Tampered
 from evercell.engine.comparison.code import Side
 from evercell.engine.comparison.places import Place, require_steps
-from evercell.engine.comparison.values import ValueDifference, difference_of
+from evercell.engine.comparison.values import HIDDEN, ValueDifference, difference_of
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.workspace import Workspace
-from evercell.state import STATES, Beside, Unseen, Variable, VerifiedManifest
+from evercell.state import STATES, Beside, Unseen, Variable, VerifiedManifest, is_secret_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,10 @@ class _Comparer:
             found = difference_of(*(side.value(name) for side in self._sides))
             if found is None:
                 same.append(name)
-            else:
-                differing.append(VariableDifference(name, Side.BOTH, found, self._makers(name)))
+                continue
+            if is_secret_name(name) and found.kind in ("text", "object"):
+                found = ValueDifference(found.kind, HIDDEN, HIDDEN, "a secret by its name")
+            differing.append(VariableDifference(name, Side.BOTH, found, self._makers(name)))
         same += [name for name in left if name in right and name not in shared and name not in STATES]
         differing += self._alone()
         hidden = [
