@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,55 +14,15 @@ from evercell.cli.run import finish
 from evercell.cli.several import execute_and_tell, parallel_option, resume_options
 from evercell.cli.terminal import print_json, print_table, say, warn
 from evercell.cli.word_lists import WordListCommand
-from evercell.core.errors import EvercellError, UsageError
+from evercell.core.errors import UsageError
 from evercell.core.records import Run
 from evercell.engine.choosing import choose_runs, parse_condition
-from evercell.engine.resetting import FormerResets, Reset, begin_reset, plan_reset, require_steps
+from evercell.engine.resetting import FormerResets, require_steps
 from evercell.engine.workspace import Workspace
 from evercell.views.table import Table
 
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """One of the runs that are reset, or what keeps it from that."""
-
-    run: Run
-    reset: Reset | None = None
-    digest: str = ""
-    """Of the notebook that it goes on with."""
-    notebook_id: str | None = None
-    cell: str = ""
-    problem: str = ""
-
-    @property
-    def is_skipped(self) -> bool:
-        return self.reset is None or self.reset.is_done
-
-    @property
-    def will(self) -> str:
-        """What comes of it."""
-        if self.reset is None:
-            return "nothing"
-        if self.reset.former is None:
-            return "a new branch"
-        name = self.reset.former.name
-        return f"nothing: {name} completed" if self.reset.is_done else f"goes on in {name}"
-
-    def as_json(self) -> dict[str, object]:
-        reset = self.reset
-        return {
-            "run": self.run.name,
-            "id": self.run.id,
-            "status": str(self.run.status),
-            "step": reset.step if reset else None,
-            "after": reset.after if reset else None,
-            "checkpoint": reset.point if reset else None,
-            "source": reset.version.source_hash.hex() if reset and reset.version else None,
-            "cell": self.cell or None,
-            "goes_on_in": reset.former.name if reset and reset.former else None,
-            "is_done": bool(reset and reset.is_done),
-            "problem": self.problem or None,
-        }
+if TYPE_CHECKING:
+    from evercell.headless.reset_plans import ResetPlan
 
 
 @click.command(cls=WordListCommand)
@@ -120,6 +80,9 @@ def reset(
     Steps before it are replayed, the step and what follows are executed. With --where, every run that used that
     step, or that version of its cell. What an interrupted reset left behind is gone on with by the same command.
     """
+    from evercell.headless.reset_plans import branch_for, plan_resets
+    from evercell.headless.runner import claim_to_resume
+
     _require_one_way(run_refs, words, step)
     with workspace_of(context, create=False) as workspace:
         runs, to = _choose(workspace, run_refs, words, step)
@@ -127,40 +90,40 @@ def reset(
             raise UsageError(
                 "--name and -o are of one run.", hint="Several get names and files of their own."
             )
-        plans = _plans(workspace, runs, to, notebook, output, again=again, is_batch=bool(words))
+        plans = plan_resets(workspace, runs, to, notebook, output, again=again, is_batch=bool(words))
         if dry_run:
             _tell_plans(plans, to, as_json=as_json)
             sys.exit(1 if any(plan.problem for plan in plans) else 0)
-        children = [
-            (plan, _child(workspace, plan, notebook, name, output)) for plan in plans if not plan.is_skipped
-        ]
+        children = {
+            branch_for(workspace, plan, notebook, name, output).id: plan
+            for plan in plans
+            if not plan.is_skipped
+        }
+        runs = [workspace.store.runs.find(child) for child in children]
+        _tell_rest(plans)
         if len(plans) == 1 and not words:
-            _execute_one(
+            claim = claim_to_resume(workspace, runs[0])
+            finish(
                 workspace,
-                children[0][1],
+                claim,
                 max_restarts=max_restarts,
+                as_json=as_json,
                 wait_grace=wait_grace,
                 quiet=quiet,
-                as_json=as_json,
             )
             return
-        code = 1 if any(plan.problem for plan in plans) else 0
-        if not as_json:
-            _tell_skipped(plans)
-        if children or as_json:
-            chosen = {child.id: {"reset of": plan.run.name} for plan, child in children}
-            options = resume_options(max_restarts, wait_grace, quiet=quiet)
-            title = f"{len(children)} run{'s' if len(children) != 1 else ''} reset to before {to}"
-            code = code or execute_and_tell(
+        code = 0
+        if runs or as_json:
+            code = execute_and_tell(
                 workspace,
-                [child for _, child in children],
-                chosen,
-                title=title,
+                runs,
+                {child: {"reset of": plan.run.name} for child, plan in children.items()},
+                title=f"{len(runs)} run{'s' if len(runs) != 1 else ''} reset to before {to}",
                 at_once=parallel or 1,
-                options=options,
+                options=resume_options(max_restarts, wait_grace, quiet=quiet),
                 as_json=as_json,
             )
-        sys.exit(code)
+        sys.exit(1 if any(plan.problem for plan in plans) else code)
 
 
 def _require_one_way(run_refs: Sequence[str], words: Sequence[str], step: str | None) -> None:
@@ -193,94 +156,10 @@ def _choose(
     return kept[::-1], step or condition.step
 
 
-def _plans(
-    workspace: Workspace,
-    runs: Sequence[Run],
-    step: str,
-    notebook: Path | None,
-    output: Path | None,
-    *,
-    again: bool,
-    is_batch: bool,
-) -> list[_Plan]:
-    former = FormerResets(workspace, workspace.store.runs.all())
-    plans = []
-    for run in runs:
-        try:
-            plan = _plan(workspace, run, step, notebook, output, former)
-        except EvercellError as error:
-            if len(runs) == 1 and not is_batch:
-                raise
-            plan = _Plan(run, problem=error.what)
-        if plan.reset is not None and (again or (plan.reset.is_done and not is_batch)):
-            plan = _anew(plan, plan.reset)
-        plans.append(plan)
-    return plans
-
-
-def _anew(plan: _Plan, found: Reset) -> _Plan:
-    """Whatever an earlier reset came to."""
-    return replace(plan, reset=replace(found, former=None))
-
-
-def _plan(
-    workspace: Workspace,
-    run: Run,
-    step: str,
-    notebook: Path | None,
-    output: Path | None,
-    former: FormerResets,
-) -> _Plan:
-    """Raises what would keep the run from being executed."""
-    from evercell.headless.corrected_notebook import read_corrected
-    from evercell.headless.runner import check_to_execute
-
-    found = plan_reset(workspace, run, step)
-    corrected = read_corrected(run, notebook)
-    as_corrected = replace(run, notebook=str(corrected.path))
-    check_to_execute(as_corrected, [output], workspace.store.runs.chosen_kernel(run))
-    found = replace(found, former=former.of(found, corrected.digest))
-    cell = corrected.cell_state(found.step, found.version)
-    return _Plan(run, found, corrected.digest, corrected.id, str(cell))
-
-
-def _child(
-    workspace: Workspace, plan: _Plan, notebook: Path | None, name: str | None, output: Path | None
-) -> Run:
-    assert plan.reset is not None
-    if plan.reset.former is not None:
-        warn(f"evercell: {plan.run.name} goes on in {plan.reset.former.name}, which an earlier reset made")
-        return plan.reset.former
-    return begin_reset(
-        workspace,
-        plan.reset,
-        plan.digest,
-        path=str(notebook.absolute()) if notebook else None,
-        notebook_id=plan.notebook_id,
-        name=name,
-        output=str(output.absolute()) if output else None,
-    )
-
-
-def _execute_one(
-    workspace: Workspace,
-    child: Run,
-    *,
-    max_restarts: int,
-    wait_grace: float | None,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    from evercell.headless.runner import claim_to_resume
-
-    claim = claim_to_resume(workspace, child)
-    finish(workspace, claim, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace, quiet=quiet)
-
-
 # -- what is said --------------------------------------------------------------------------------
 
 
-def _tell_plans(plans: Sequence[_Plan], step: str, *, as_json: bool) -> None:
+def _tell_plans(plans: Sequence[ResetPlan], step: str, *, as_json: bool) -> None:
     if as_json:
         print_json([plan.as_json() for plan in plans])
         return
@@ -303,16 +182,19 @@ def _tell_plans(plans: Sequence[_Plan], step: str, *, as_json: bool) -> None:
     say("nothing was done; without --dry-run it is")
 
 
-def _digest(plan: _Plan) -> str:
+def _digest(plan: ResetPlan) -> str:
     version = plan.reset.version if plan.reset else None
     return version.source_hash.hex()[:8] if version else ""
 
 
-def _tell_skipped(plans: Sequence[_Plan]) -> None:
+def _tell_rest(plans: Sequence[ResetPlan]) -> None:
+    """What is not done, and what was begun before."""
     for plan in plans:
+        former = plan.reset.former.name if plan.reset and plan.reset.former else ""
         if plan.problem:
             warn(f"evercell: {plan.run.name} is not reset: {plan.problem}")
         elif plan.is_skipped:
-            former = plan.reset.former.name if plan.reset and plan.reset.former else ""
-            say(f"run {plan.run.name} was reset before: {former} completed with this very notebook")
-            say("  → --again does it anew")
+            warn(f"evercell: {plan.run.name} was reset before: {former} completed with this very notebook")
+            warn("  → --again does it anew")
+        elif former:
+            warn(f"evercell: {plan.run.name} goes on in {former}, which an earlier reset made")

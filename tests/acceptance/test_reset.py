@@ -141,7 +141,7 @@ def test_a_batch_that_was_killed_is_gone_on_with_and_done_once(
     )
     assert counter.times("load") == 2 and counter.times("fit") == 5
     third = run_command("reset", *where)
-    assert third.returncode == 0 and third.stdout.count("completed with this very notebook") == 2
+    assert third.returncode == 0 and third.stderr.count("completed with this very notebook") == 2
     assert counter.times("fit") == 5 and len(rows_of("runs")) == 4
 
 
