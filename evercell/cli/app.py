@@ -20,6 +20,7 @@ from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
 from evercell.cli.names import archive, delete, rename, tag
 from evercell.cli.report import report
+from evercell.cli.reset import reset
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show, timeline
 from evercell.cli.send import send
@@ -71,6 +72,7 @@ for command in (
     history,
     source,
     diff,
+    reset,
     inbox,
     approve,
     reject,

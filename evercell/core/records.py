@@ -63,6 +63,8 @@ class NewRun:
     """The kernel to execute it in headless, None for the notebook's own."""
     notebook_id: str | None = None
     kernel_id: str | None = None
+    reset: Json | None = None
+    """What its parent is reset by, where that is what it was made for."""
 
 
 @dataclass(frozen=True, slots=True)

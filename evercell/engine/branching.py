@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +29,32 @@ def create_branch(
     ``params`` replace the run's own by name. Without ``output`` its notebook goes beside the run's,
     named after the branch. Raises `StepNotFound`, `RunNameTaken`.
     """
-    store, signer = workspace.store, workspace.known_signer
-    point = History(store, run, signer).version(*split_step_ref(step))
-    if signer is not None:
-        require_signed(store.checkpoints.get(point), signer, store.store_id)
-    child = store.runs.create(
-        NewRun(
-            notebook=run.notebook,
-            name=name,
-            output=output,
-            params={**run.params, **(params or {})},
-            created_by=this_user(),
-            status=RunStatus.QUEUED,
-            parent=run.id,
-            branch_point=point,
-            notebook_id=run.notebook_id,
-        )
+    point = History(workspace.store, run, workspace.known_signer).version(*split_step_ref(step))
+    new = replace(branch_of(run, point), name=name, output=output, params={**run.params, **(params or {})})
+    return create_at(workspace, new)
+
+
+def branch_of(run: Run, point: str | None) -> NewRun:
+    """What a queued branch of a run is made from, whose history begins at a checkpoint, or (None) before the first."""
+    return NewRun(
+        notebook=run.notebook,
+        params=dict(run.params),
+        created_by=this_user(),
+        status=RunStatus.QUEUED,
+        parent=run.id,
+        branch_point=point,
+        notebook_id=run.notebook_id,
     )
-    if output is None and run.notebook is not None:
-        notebook = Path(run.notebook)
+
+
+def create_at(workspace: Workspace, new: NewRun) -> Run:
+    """Commit a branch; without an output of its own it goes beside its notebook. Raises `Tampered`, `RunNameTaken`."""
+    store, signer = workspace.store, workspace.known_signer
+    if signer is not None and new.branch_point is not None:
+        require_signed(store.checkpoints.get(new.branch_point), signer, store.store_id)
+    child = store.runs.create(new)
+    if new.output is None and new.notebook is not None:
+        notebook = Path(new.notebook)
         beside = notebook.with_name(f"{notebook.stem}.{child.name}.ipynb")
         child = store.runs.update(child.id, output=str(beside))
     return child

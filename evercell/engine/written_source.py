@@ -56,15 +56,25 @@ def _typed(method: str, arguments: list[str]) -> str | None:
 
 def is_same_code(cell: str, executed: str, source_hash: bytes) -> bool:
     """Whether a cell as it stands in a notebook is what was executed as ``executed``."""
+    return not code_marks(cell).isdisjoint(executed_marks(executed, source_hash))
+
+
+def code_marks(cell: str) -> frozenset[bytes | str]:
+    """By what a cell's code is known again: how it is written, and where it is plain Python its digest."""
     body = _body(cell)
-    return source_digest(body) == source_hash or _lines(body) == _lines(_body(written_source(executed)))
+    return frozenset(filter(None, (_even(body), source_digest(body))))
+
+
+def executed_marks(executed: str, source_hash: bytes) -> frozenset[bytes | str]:
+    """The same of what was executed."""
+    return frozenset((_even(_body(written_source(executed))), source_hash))
 
 
 def is_as_written(cell: str, executed: str, source_hash: bytes) -> bool:
     """Whether a cell of a notebook is what was typed then: word for word, but for magics that no history keeps."""
     if any(_TRANSPARENT.match(line.strip()) for line in cell.split("\n")):
         return is_same_code(cell, executed, source_hash)
-    return _lines(_body(cell)) == _lines(_body(written_source(executed)))
+    return _even(_body(cell)) == _even(_body(written_source(executed)))
 
 
 def _body(cell: str) -> str:
@@ -77,5 +87,6 @@ def _body(cell: str) -> str:
     return "\n".join(lines)
 
 
-def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.strip().split("\n")]
+def _even(text: str) -> str:
+    """Without what nobody sees at the ends of lines."""
+    return "\n".join(line.rstrip() for line in text.strip().split("\n"))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.util import run_sync
 from papermill.clientwrap import PapermillNotebookClient
 
 from evercell.core.errors import EvercellError
@@ -89,7 +90,9 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
             status = RunStatus.WAITING
         except DeadKernelError:
             raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):  # it works on, and would hear of nothing else
+                self._interrupt_kernel()
             self._call_in_kernel("detach_run", str(status))
             raise
         self._call_in_kernel("detach_run", str(status))
@@ -132,10 +135,16 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         msg_id: str = message["header"]["msg_id"]
         return msg_id
 
-    def _call_in_kernel(self, function: str, *arguments: str) -> None:
+    def _interrupt_kernel(self) -> None:
+        run_sync(self.km.interrupt_kernel)()
+
+    def _call_in_kernel(self, function: str, *arguments: str, is_first: bool = True) -> None:
         msg_id = self._execute(remote_call(function, *arguments), silent=True, store_history=False)
         reply = self.wait_for_reply(msg_id)
         content = reply["content"]
+        if content["status"] == "aborted" and is_first:  # with the cell that was interrupted
+            self._call_in_kernel(function, *arguments, is_first=False)
+            return
         if content["status"] == "ok":
             return
         if content.get("ename") == "ModuleNotFoundError" and "evercell" in content.get("evalue", ""):

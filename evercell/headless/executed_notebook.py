@@ -21,7 +21,8 @@ from evercell.engine.masking import without_secrets
 from evercell.engine.notebook_outputs import notebook_outputs
 from evercell.engine.unnamed_cells import INJECTED_TAG
 from evercell.engine.workspace import Workspace
-from evercell.engine.written_source import is_as_written, is_same_code
+from evercell.engine.written_source import is_as_written
+from evercell.headless.cell_places import cell_places
 from evercell.headless.cell_steps import cell_mark, cell_requests
 from evercell.headless.kernels import PYTHON
 from evercell.headless.notebook_file import read_notebook
@@ -48,7 +49,7 @@ def executed_notebook(workspace: Workspace, history: ExecutedHistory) -> Execute
     template, notes = _template(history.run)
     steps = {step.name: step for step in history.steps}
     cells: list[Any] = []
-    places = _places(template.cells, history.steps)
+    places = cell_places(template.cells, history.steps)
     setup = dict(history.setup)
     for index, cell in enumerate(template.cells):
         step = steps.get(places[index]) if index in places else None
@@ -75,56 +76,6 @@ def _template(run: Run) -> tuple[Any, list[str]]:
         return read_notebook(Path(run.notebook)), []
     except NotebookError as error:
         return empty, [f"{error.what} The cells stand in the order in which they were executed."]
-
-
-# -- which cell is which step --------------------------------------------------------------------
-
-
-def _places(cells: list[Any], steps: Any) -> dict[int, str]:
-    """Index of a cell → the step that it is: by its name, its id, its code, or (as it was called) its place."""
-    marks = {
-        index: _step_named(cell, request)
-        for index, (cell, request) in enumerate(zip(cells, cell_requests(cells), strict=True))
-        if cell.cell_type == "code"
-    }
-    places: dict[int, str] = {}
-    for is_alike in (_has_name, _has_id, _has_code, _has_place):
-        for step in steps:
-            if step.name in places.values():
-                continue
-            for index, (name, is_own) in marks.items():
-                if index not in places and is_alike(cells[index], name, is_own, step):
-                    places[index] = step.name
-                    break
-    return places
-
-
-def _step_named(cell: Any, request: dict[str, Any]) -> tuple[str, bool]:
-    """What a cell is called as a step, and whether it says so itself."""
-    name = cell_mark(cell, request).get("step")
-    return str(name or ""), bool(name) and "slot" not in request
-
-
-def _has_name(cell: Any, name: str, is_own: bool, step: ExecutedStep) -> bool:  # noqa: ARG001
-    return is_own and name == step.name
-
-
-def _has_id(cell: Any, name: str, is_own: bool, step: ExecutedStep) -> bool:
-    return not is_own and bool(name) and step.cell_id is not None and cell.get("id") == step.cell_id
-
-
-def _has_code(cell: Any, name: str, is_own: bool, step: ExecutedStep) -> bool:
-    found = step.checkpoint
-    return (
-        not is_own
-        and bool(name)
-        and found is not None
-        and is_same_code(cell.source, found.source, found.source_hash)
-    )
-
-
-def _has_place(cell: Any, name: str, is_own: bool, step: ExecutedStep) -> bool:  # noqa: ARG001
-    return not is_own and name == step.name
 
 
 # -- cells ---------------------------------------------------------------------------------------
@@ -179,7 +130,7 @@ def _insert_lost(cells: list[Any], steps: Any, placed: set[str], notes: list[str
                     "source in the store."
                 )
                 continue
-            at = _place_behind(cells, before)
+            at = _place_behind(cells, before) if placed else len(cells)
             mark = {"step": step.name, "status": step.status}
             cells.insert(at, _new_cell(step.source, mark, step.cell_id))
         before = step.name

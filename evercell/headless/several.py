@@ -27,6 +27,9 @@ _LOOK = 0.5
 _END_TIMEOUT = 30.0
 """Seconds that a run has to leave its kernel in good order."""
 
+_ABORTED = "Aborted!"
+"""What a command says that was interrupted."""
+
 Said = Callable[[Run, str], None]
 """Is told a line that one of them said."""
 
@@ -146,6 +149,8 @@ def _ended(run: Run, code: int, told: str, lines: list[str], seconds: float) -> 
         return Ended(run, str(report["status"]), code, seconds, one_line(str(problem)), report)
     except (ValueError, KeyError, AttributeError):
         ours = [line.removeprefix("evercell: ") for line in lines if line.startswith("evercell: ")]
+        if _ABORTED in lines:
+            return Ended(run, "interrupted", 1, seconds)
         problem = (ours or lines or [f"it ended with exit code {code}"])[-1]
         return Ended(run, "not executed" if ours else "interrupted", code or 1, seconds, one_line(problem))
 
@@ -175,4 +180,5 @@ def end_with(parent: int) -> None:
             time.sleep(_LOOK)
         os.kill(os.getpid(), signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
     threading.Thread(target=watch, name="evercell-parent", daemon=True).start()

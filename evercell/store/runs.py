@@ -110,6 +110,8 @@ class Runs:
         created: dict[str, Any] = {"name": name, "notebook": new.notebook}
         if new.parent:
             created |= {"parent": new.parent, "checkpoint": new.branch_point, "seq": seq}
+        if new.reset is not None:
+            created["reset"] = dict(new.reset)
         self._append_event(connection, run.id, EventKind.RUN_CREATED, created)
         if new.kernel is not None:
             self._append_event(connection, run.id, EventKind.KERNEL_CHOSEN, {"kernel": new.kernel})

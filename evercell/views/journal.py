@@ -66,6 +66,9 @@ def _status(data: Data) -> str:
 
 
 def _created(data: Data) -> str:
+    reset = data.get("reset")
+    if isinstance(reset, dict):
+        return _named("the run was made, to go on from before step {step} with a corrected notebook")(reset)
     return "the run was made, as a branch of another" if data.get("parent") else "the run was made"
 
 

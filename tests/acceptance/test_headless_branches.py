@@ -75,6 +75,7 @@ def test_several_values_make_branches_that_run_at_a_time_and_a_table_tells_what_
     assert after | {"updated_at": before["updated_at"]} == before, "the parent is as it was"
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_a_branch_is_executed_at_once_where_its_notebook_is_named_and_made_only_otherwise(
     parent: str, counter: Counter, tmp_path: Path
 ) -> None:
