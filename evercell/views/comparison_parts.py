@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
 
 from evercell.core.records import Output
-from evercell.core.text import one_line, printable
+from evercell.core.text import one_line, printable, printable_in_colour
 from evercell.engine.comparison.code import Side
 from evercell.engine.comparison.comparing import Pair
 from evercell.engine.comparison.outputs import OutputDifference, Shown, text_of
@@ -16,17 +17,19 @@ from evercell.engine.comparison.variables import VariableDifference
 from evercell.views.differences import diff_html, section, side_by_side, text_html
 from evercell.views.picture import row_of, table_of
 from evercell.views.quantities import size_text
-from evercell.views.table import Table
 from evercell.views.text import escaped
 
 _MOST_LINES = 400
 """Lines of one difference in a terminal."""
 _MOST_VARIABLES = 200
+_WIDTH = 100
+"""Characters of a line that tells of one variable."""
 _FEW = 6
 """So many details stand open; more are folded."""
 _MOST_OUTPUTS = 40
 _LONGEST_TEXT = 20_000
 _LARGEST_IMAGE = 4_000_000
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _IMAGES = ("image/png", "image/jpeg", "image/gif")
 
 
@@ -71,10 +74,8 @@ def variables_part(pair: Pair) -> Part:
     if len(differing) > _MOST_VARIABLES:
         notes.append(f"{len(differing) - _MOST_VARIABLES} more differ: --json tells all")
     left, right = map(one_line, pair.sides)
-    table = Table("", ("variable", left, right, "difference"), rows)
     details = [one for one in differing[:_MOST_VARIABLES] if one.difference.detail]
-    lines = [title, *notes, *([str(table)] if rows else [])]
-    lines += [f"{one_line(one.name)}:\n{_indented(one.difference.detail)}" for one in details]
+    lines = [title, *notes, *map(_variable_text, differing[:_MOST_VARIABLES])]
     heads = (("variable", "16%"), (left, "28%"), (right, "28%"), ("difference", ""))
     body = table_of(heads, (row_of(_cells(row)) for row in rows)) if rows else ""
     few = len(details) <= _FEW
@@ -82,9 +83,20 @@ def variables_part(pair: Pair) -> Part:
     return Part(title, printable("\n".join(lines)), section(title, notes, body))
 
 
+def _variable_text(one: VariableDifference) -> str:
+    """On one line where there is room for it."""
+    found, name = one.difference, one_line(one.name)
+    line = f"{name}: {found.left} → {found.right}" + (f"  ({found.summary})" if found.summary else "")
+    if len(line) > _WIDTH:
+        summary = f" {found.summary}" if found.summary else ""
+        line = f"{name}:{summary}\n  - {found.left}\n  + {found.right}"
+    return f"{line}\n{_indented(found.detail)}" if found.detail else line
+
+
 def _counts(pair: Pair) -> str:
     differing = sum(one.side is Side.BOTH for one in pair.variables.differing)
-    return f"{differing} differ, {len(pair.variables.same)} are the same"
+    same = len(pair.variables.same)
+    return f"{differing} differ{'s' * (differing == 1)}, {same} {'is' if same == 1 else 'are'} the same"
 
 
 def _variable_row(one: VariableDifference) -> tuple[str, str, str, str]:
@@ -149,7 +161,7 @@ def _shown_text(shown: Shown) -> str:
 
 
 def _text(output: Output) -> str:
-    text = text_of(output).rstrip("\n")
+    text = _COLOUR.sub("", printable_in_colour(text_of(output))).rstrip("\n")
     data: Any = output.content.get("data")
     kinds = [kind for kind in _IMAGES if isinstance(data, dict) and kind in data]
     pictures = [f"({kind}, {size_text(len(str(data[kind])) * 3 // 4)})" for kind in kinds]

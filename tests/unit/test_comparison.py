@@ -307,7 +307,8 @@ def test_variables_that_differ_are_told_by_type_and_what_is_stored_alike_is_not_
     assert {"big", "rows", "name"} <= set(pair.variables.same)
     assert pair.variables.loaded == 4, "two of each side"
     text = str(evercell.compare(run, "other"))
-    assert "variables: 2 differ" in text
+    assert "variables: 2 differ, " in text
+    assert "\nscore: 0.5 → 0.75  (+0.25 (+50.0%))\n" in text
     assert "only in other: model (str (5))" in text
 
 
@@ -418,7 +419,7 @@ def test_what_steps_showed_stands_side_by_side(notebook: Notebook) -> None:
     run = notebook.session.require_run().name
     notebook.step("same", "print('same')")
     evercell.branch("fit", name="other")
-    notebook.step("fit", "print('accuracy')\nprint(0.75)\nprint('<script>')")
+    notebook.step("fit", "print('accuracy')\nprint('\x1b[31m0.75\x1b[0m')\nprint('<script>')")
     notebook.step("same", "print('same')")
     pair = of_pair(notebook, run, "other")
     assert [one.step for one in pair.outputs] == ["fit"]
