@@ -146,7 +146,8 @@ def _choose(
         return list({run.id: run for run in map(workspace.store.runs.find, run_refs)}.values()), str(step)
     condition = parse_condition(workspace, words, step)
     everything = workspace.store.runs.all()
-    chosen, damaged = choose_runs(workspace, condition, everything)
+    unarchived = workspace.store.runs.all(archived=False)
+    chosen, damaged = choose_runs(workspace, condition, unarchived)
     for text in [*map(str, everything.damaged), *(f"{run.name}: {what}" for run, what in damaged)]:
         warn(f"evercell: left out: {text}")
     kept, followers = FormerResets(workspace, everything).without_followers(chosen)

@@ -9,15 +9,15 @@ from evercell.core.chunks import Blob
 from evercell.core.errors import EvercellError, StepNotFound
 from evercell.core.records import Attempt, Checkpoint, Output, Run
 from evercell.core.statuses import AttemptStatus
-from evercell.engine.history import History, split_step_ref
 from evercell.engine.inspection import verified_manifest
-from evercell.engine.magic_lines import header_of
+from evercell.engine.magic_lines import cell_as_written, header_of
+from evercell.engine.moving import version_of
+from evercell.engine.naming import tagged_place
 from evercell.engine.outputs import decode_outputs
 from evercell.engine.plain_cells import PLAIN_CELLS
 from evercell.engine.unnamed_cells import name_in
 from evercell.engine.visible_checkpoints import DamagedCheckpoint, visible_checkpoints
 from evercell.engine.workspace import Workspace
-from evercell.engine.written_source import written_source
 
 _ENDED_BADLY = (AttemptStatus.FAILED, AttemptStatus.INTERRUPTED)
 
@@ -47,7 +47,7 @@ class ExecutedStep:
     @property
     def bare_source(self) -> str | None:
         """The same without a name that it does not have in itself: a tag, or a header above another magic."""
-        return None if self.checkpoint is None else written_source(self.checkpoint.source)
+        return None if self.checkpoint is None else cell_as_written(self.checkpoint.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +66,31 @@ class ExecutedHistory:
     """What could not be read."""
 
 
-def split_place(ref: str) -> tuple[str, str | None]:
-    """``RUN`` → (RUN, None), ``RUN@STEP@2`` → (RUN, STEP@2)."""
-    run_ref, _, step_ref = ref.partition("@")
-    return run_ref, step_ref or None
-
-
 def executed_history(workspace: Workspace, ref: str) -> ExecutedHistory:
-    """What led to ``RUN``'s head, or to ``RUN@STEP``. Raises `RunNotFound`, `StepNotFound`.
+    """What led to ``RUN``'s head, to ``RUN@STEP`` or to a tag. Raises `RunNotFound`, `StepNotFound`.
 
     To the head belongs what its last attempts showed at steps that never completed.
     """
-    run_ref, step_ref = split_place(ref)
-    store = workspace.store
-    run = store.runs.find(run_ref)
-    head = run.head
-    if step_ref is not None:
-        head = History(store, run, workspace.known_signer).version(*split_step_ref(step_ref))
+    run, head, place = _place(workspace, ref)
     cells = _cell_ids(workspace, run)
     completed, problems = _completed(workspace, run, head)
     steps = [_step(checkpoint, cells) for checkpoint in completed]
-    if step_ref is None:
+    if place is None:
         steps += _unfinished(workspace, run, {step.name for step in steps}, cells)
     setup, unread = _setup_cells(workspace, head)
-    return ExecutedHistory(run, step_ref, head, steps, setup, [*problems, *unread])
+    return ExecutedHistory(run, place, head, steps, setup, [*problems, *unread])
+
+
+def _place(workspace: Workspace, ref: str) -> tuple[Run, str | None, str | None]:
+    """The run, the id of its checkpoint, and the step or tag that names that; none where it is the run's head."""
+    run_ref, _, step_ref = ref.partition("@")
+    if step_ref:
+        run = workspace.store.runs.find(run_ref)
+        return run, version_of(workspace, run, step_ref), step_ref
+    if (tagged := tagged_place(workspace.store, ref)) is not None:
+        return tagged.run, tagged.checkpoint, ref
+    run = workspace.store.runs.find(run_ref)
+    return run, run.head, None
 
 
 def shown_by(workspace: Workspace, step: ExecutedStep) -> list[Output]:
@@ -163,4 +164,4 @@ def _setup_cells(workspace: Workspace, head: str | None) -> tuple[list[tuple[str
         return [], []
     except EvercellError as error:
         return [], [str(error)]
-    return [(name, written_source(source)) for name, source in manifest.setup], []
+    return [(name, cell_as_written(source)) for name, source in manifest.setup], []

@@ -21,6 +21,10 @@ _WORD = re.compile(
 )
 _EXECUTED_HEADER = re.compile(rf"(?:\w+\(.*\)  )?# %%(?:{'|'.join(HEADERS)})(?!\w)")
 _NAME_OF_CELL = re.compile(rf"{_EXECUTED_HEADER.pattern}|#\s*step:\s*\S+\s*$")
+_TYPED_HEADER = re.compile(rf"\s*(?:\w+\(.*\)  )?# (%%(?:{'|'.join(HEADERS)})(?!\w).*)")
+_EXECUTED_MAGIC = re.compile(
+    r"(?P<before>\s*(?:[\w.\[\]'\", ]+ = )?)get_ipython\(\)\.(?P<method>\w+)(?P<arguments>\(.*\))\s*"
+)
 _LONGEST_LINE = 60
 _SIGNS = {"run_line_magic": "%", "run_cell_magic": "%%", "system": "!", "getoutput": "!"}
 _ESCAPED = re.compile(r'\\(["\\])')
@@ -64,13 +68,34 @@ def cell_as_written(source: str, step: str | None = None) -> str:
 
     ``step``: the step that it is made, where its own source has no header.
     """
-    first, newline, rest = source.partition("\n")
-    if _EXECUTED_HEADER.match(first):
-        header, body = first.partition("# ")[2], rest
-    else:
-        header, body = f"%%step {step}" if step else "", first + newline + rest
-    lines = [line[: len(line) - len(line.lstrip())] + _as_written(line.strip()) for line in body.split("\n")]
-    return "\n".join([header, *lines] if header else lines).rstrip("\n")
+    first, *rest = source.rstrip("\n").split("\n")
+    header = _TYPED_HEADER.match(first)
+    lines = [header[1] if header is not None else _as_typed(first), *map(_as_typed, rest)]
+    return "\n".join([f"%%step {step}", *lines] if step and header is None else lines)
+
+
+def _as_typed(line: str) -> str:
+    """A line of which all, or what it binds, is a magic or a shell command."""
+    found = _EXECUTED_MAGIC.fullmatch(line)
+    if found is None:
+        return line
+    try:
+        call: Any = ast.parse(f"f{found['arguments']}", mode="eval").body
+        text = _magic_as_typed(found["method"], [str(ast.literal_eval(a)) for a in call.args])
+    except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError):
+        return line
+    return line if text is None else found["before"] + text
+
+
+def _magic_as_typed(method: str, arguments: list[str]) -> str | None:
+    match method, arguments:
+        case "run_line_magic", [name, line]:
+            return f"%{name} {line}".rstrip()
+        case "run_cell_magic", [name, line, body]:
+            return f"{f'%%{name} {line}'.rstrip()}\n{body}".rstrip("\n")
+        case (("system" | "getoutput"), [line]):
+            return f"!{line}"
+    return None
 
 
 def _as_written(line: str) -> str:

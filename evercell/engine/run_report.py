@@ -16,12 +16,12 @@ from evercell.core.errors import EvercellError
 from evercell.core.found import Found
 from evercell.core.records import Attempt, Event, EventKind, Output, Run
 from evercell.core.statuses import AttemptStatus
+from evercell.engine.magic_lines import cell_as_written
 from evercell.engine.masking import Mask, without_secrets
 from evercell.engine.outputs import decode_outputs, merge_streams, with_updates
 from evercell.engine.settings import without_passwords
 from evercell.engine.timeline import TimedStep, Timeline, read_timeline
 from evercell.engine.workspace import Workspace
-from evercell.engine.written_source import written_source
 
 MOST_ENTRIES = 5_000
 """Of a longer journal, the newest are told."""
@@ -101,7 +101,7 @@ def _reported(workspace: Workspace, step: TimedStep, last: Attempt | None, mask:
     try:
         if step.row.checkpoint is not None:
             checkpoint = workspace.store.checkpoints.get(step.row.checkpoint)
-            source, blob = mask.text(written_source(checkpoint.source)), checkpoint.outputs
+            source, blob = mask.text(cell_as_written(checkpoint.source)), checkpoint.outputs
         if last is not None and last.status in (AttemptStatus.FAILED, AttemptStatus.INTERRUPTED):
             blob = last.outputs if not step.row.is_completed else blob
         if blob.size > _LARGEST_SHOWN:

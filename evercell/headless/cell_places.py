@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from evercell.engine.executed_steps import ExecutedStep
-from evercell.engine.written_source import code_marks, executed_marks
+from evercell.engine.same_code import code_marks, executed_marks
 from evercell.headless.cell_steps import cell_mark, cell_requests
 
 Marks = Collection[object]

@@ -13,8 +13,8 @@ from typing import Any
 from evercell.core.errors import UsageError
 from evercell.core.records import Checkpoint, Run
 from evercell.engine.notebook_cells import text_or_none
+from evercell.engine.same_code import is_same_code
 from evercell.engine.step_names import check_notebook
-from evercell.engine.written_source import is_same_code
 from evercell.headless.cell_steps import cell_mark, cell_requests
 from evercell.headless.notebook_file import read_notebook
 

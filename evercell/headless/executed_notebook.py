@@ -19,9 +19,9 @@ from evercell.engine.executed_steps import ExecutedHistory, ExecutedStep, shown_
 from evercell.engine.magic_lines import header_of
 from evercell.engine.masking import without_secrets
 from evercell.engine.notebook_outputs import notebook_outputs
+from evercell.engine.same_code import is_as_written
 from evercell.engine.unnamed_cells import INJECTED_TAG
 from evercell.engine.workspace import Workspace
-from evercell.engine.written_source import is_as_written
 from evercell.headless.cell_places import cell_places
 from evercell.headless.cell_steps import cell_mark, cell_requests
 from evercell.headless.kernels import PYTHON

@@ -119,7 +119,8 @@ def _outputs(report: RunReport, reported: ReportedStep, room: _Room) -> Iterator
     if reported.note:
         yield f'<p class="error">{escaped(reported.note)} In a terminal: <code>{escaped(where)}</code></p>'
     for output in reported.outputs:
-        shown = output_html(output)
+        # (of many on one page none is a landmark)
+        shown = output_html(output).replace(' role="region" aria-label=', ' role="group" aria-label=', 1)
         if not room.takes(shown):
             yield (
                 '<p class="error">An output is left out here, since the report has no room for more. '

@@ -104,6 +104,7 @@ def test_a_history_is_exported_as_it_was_executed_whatever_became_of_the_noteboo
     ]
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_a_headless_run_is_exported_with_its_parameters_and_what_failed(tmp_path: Path) -> None:
     parameters = nbformat.v4.new_code_cell("rate = 1\napi_key = ''", metadata={"tags": ["parameters"]})
     write(

@@ -40,6 +40,7 @@ def printed(path: Path) -> str:
     return "".join(o.get("text", "") for cell in cells for o in cell.get("outputs", ()))
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_several_values_make_branches_that_run_at_a_time_and_a_table_tells_what_came_of_each(
     parent: str, counter: Counter, tmp_path: Path
 ) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from click.testing import CliRunner
 
 from evercell.cli.app import app
 from evercell.core.records import NewRun, Output
+from evercell.engine.approvals.deciding import answer
+from evercell.engine.calls.suspension import Suspended
 from evercell.engine.settings import Settings
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.steps import run_step
@@ -46,7 +50,7 @@ def run(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("EVERCELL_STORE", store_url)
     monkeypatch.setenv("EVERCELL_KEY", "ab" * 32)
     monkeypatch.setenv("MODEL_API_KEY", KEY)
-    with open_workspace(Settings(store_url, tmp_path / "key")) as workspace:
+    with open_workspace(Settings(store_url, tmp_path / "key", wait_grace=0.0)) as workspace:
         new = NewRun(None, name="all <of> it", params={"rate": 3, "db": {"password": PASSWORD}})
         _fill(Notebook(workspace, workspace.store.runs.create(new).id))
     return "all <of> it"
@@ -62,6 +66,13 @@ def _fill(notebook: Notebook) -> None:
     notebook.step(
         "fails", f"print('before')\nraise ValueError('https://ann:{PASSWORD[:7]}@host/ ' + {EVIL!r})"
     )
+    with pytest.raises(Suspended):
+        notebook.step(
+            "ask", f"evercell.approve('Send it?', details={EVIL!r}, form={{'subject': 'Results <1>'}})"
+        )
+    workspace = notebook.session.workspace
+    (asked,) = workspace.store.approvals.pending()
+    answer(workspace, asked.id, "Approve", by="ann", via="web page", comment=f"with {PASSWORD}, but why?")
     notebook.session.detach()
 
 
@@ -75,15 +86,21 @@ TOLD = [
         "before",
     ),
     *("Timeline", "Steps", "Calls", "Environment", "Journal", "parameter rate", "step load completed"),
-    "characters are left out",
+    *("characters are left out", "Approvals", "Send it?", "Results &lt;1&gt;", "Approve by ann", "but why?"),
 ]
 
 
 def report(name: str, path: Path, *more: str) -> str:
     done = CliRunner().invoke(app, ["report", name, "-o", str(path), *more])
     assert done.exit_code == 0, (done.output, done.exception)
-    assert "4 steps" in done.output
+    assert "5 steps" in done.output
     return path.read_text()
+
+
+def faults(page: Any) -> list[str]:
+    """What axe-core finds wrong with a page for eyes, screen readers and keyboards."""
+    found = Axe().run(page, options={"iframes": False}).response["violations"]
+    return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"]]
 
 
 class Tags(HTMLParser):
@@ -142,20 +159,20 @@ def test_a_report_is_read_in_a_browser_without_network_light_and_dark_and_on_pap
 ) -> None:
     path = tmp_path / "report.html"
     report(run, path)
-    faults = (Path(__file__).parents[1] / "page_faults.js").read_text().partition("\n")[2]
     with chromium() as browser:
         for scheme in ("light", "dark"):
             page = browser.new_context(
                 color_scheme=scheme, viewport={"width": 1000, "height": 1200}
             ).new_page()
-            asked: list[str] = []
-            page.on("request", lambda request, urls=asked: urls.append(request.url))
+            asked: list[Any] = []
+            page.on("request", lambda request, requests=asked: requests.append(request))
             page.goto(path.as_uri())
             frame = page.frame_locator("iframe").first
             assert frame.locator("td", has_text="cell").is_visible(), "what a cell showed is there"
             assert page.title() == "all <of> it", "nothing of it ran"
-            assert [url for url in asked if not url.startswith(("file:", "data:", "about:"))] == []
-            assert page.evaluate(faults) == []
+            others = [one for one in asked if not one.url.startswith(("file:", "data:", "about:"))]
+            assert {one.failure for one in others} <= {"csp"}, "what a cell showed is not fetched"
+            assert faults(page) == []
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
                 "nothing beside the page"
             )

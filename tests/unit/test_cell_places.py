@@ -8,7 +8,8 @@ import nbformat
 import pytest
 
 from evercell.engine.executed_steps import executed_history
-from evercell.engine.written_source import is_as_written, is_same_code, written_source
+from evercell.engine.magic_lines import cell_as_written
+from evercell.engine.same_code import is_as_written, is_same_code
 from evercell.headless.cell_places import cell_places
 from evercell.headless.executed_notebook import executed_notebook
 from tests.unit.sessions import Notebook, workspace_in
@@ -54,7 +55,7 @@ def test_a_cell_is_found_by_its_name_its_id_its_code_or_its_place(tmp_path: Path
     ],
 )
 def test_a_source_is_told_as_it_was_typed(executed: str, written: str) -> None:
-    assert written_source(executed) == written
+    assert cell_as_written(executed) == written
     assert is_same_code(written, executed, b"") and is_as_written(written, executed, b"")
 
 
