@@ -184,7 +184,9 @@ def test_a_command_called_from_code_shows_what_its_magic_shows(new_kernel: NewKe
     resumed = kernel.run("evercell.resume()")
     assert "resumed nb-1, as after step collect" in resumed.text
     assert "lost" in resumed.text
-    once = "  no part of that state, and not in memory any more: evercell\n"  # (which the cell above imported)
+    once = (
+        "  no part of that state, and not in memory any more: evercell\n"  # (which the cell above imported)
+    )
     assert once in resumed.text
     assert kernel.run("%resume").text.strip() == resumed.text.replace(once, "").strip()
     refused = kernel.run("%%step next\n%resume")
