@@ -15,6 +15,7 @@ from evercell.cli.compare import compare
 from evercell.cli.config import config
 from evercell.cli.demo import demo
 from evercell.cli.export import export
+from evercell.cli.gc import gc
 from evercell.cli.history import diff, history, source
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
@@ -73,6 +74,7 @@ for command in (
     source,
     diff,
     reset,
+    gc,
     inbox,
     approve,
     reject,

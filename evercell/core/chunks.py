@@ -30,6 +30,10 @@ class Chunk:
     data: bytes | bytearray | memoryview
 
 
+_NO_MARK = "another"
+"""What no collection leaves: whoever relied on a store at two times looks again in any case."""
+
+
 @dataclass(frozen=True, slots=True)
 class Supply:
     """Chunks about to be stored. They are encoded while one iterates, so that not all are in memory at once."""
@@ -37,6 +41,10 @@ class Supply:
     size: int = 0
     """Bytes before encoding."""
     parts: tuple[Iterable[Chunk], ...] = ()
+    relied_on: tuple[bytes, ...] = ()
+    """Digests of chunks that are not among them, since the store had them …"""
+    as_of: str | None = None
+    """… when its last collection had left this mark (`Absent`); None: nothing is relied on."""
 
     @classmethod
     def of(cls, chunks: Iterable[Chunk]) -> Supply:
@@ -48,7 +56,11 @@ class Supply:
         return chain.from_iterable(self.parts)
 
     def __add__(self, other: Supply) -> Supply:
-        return Supply(self.size + other.size, self.parts + other.parts)
+        marks = {of for of in (self.as_of, other.as_of) if of is not None}
+        as_of = _NO_MARK if len(marks) > 1 else next(iter(marks), None)
+        return Supply(
+            self.size + other.size, self.parts + other.parts, self.relied_on + other.relied_on, as_of
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,13 @@ def blob_from_json(stored: Any) -> Blob:
     if not are_numbers or not 0 <= levels <= (_DEEPEST if digests else 0):
         raise ValueError(f"{size!r} bytes with {levels!r} levels are no blob")
     return Blob(size, tuple(map(bytes.fromhex, digests)), levels)
+
+
+class Absent(set[bytes]):
+    """Digests that a store does not have."""
+
+    as_of: str | None = None
+    """The mark that its last collection had left when it said so: what it has may be gone after the next one."""
 
 
 class ChunkReader(Protocol):

@@ -2,6 +2,7 @@
 
 EvercellError
  ├─ Damaged                   something stored is not as it was committed (RowDamaged, JournalBroken, Tampered, …)
+ │   └─ VersionCollected      (LookupError) a version of a step was removed by evercell gc
  ├─ StoreError
  │   ├─ StoreUnavailable      the database cannot be opened or reached
  │   │   ├─ StoreFull         its disk has no room left
@@ -9,9 +10,11 @@ EvercellError
  │   ├─ StoreReadOnly         it can be read but not written
  │   ├─ StoreTooNew           a newer evercell wrote its schema
  │   ├─ SqliteTooOld          this Python's SQLite lacks what the store needs
+ │   ├─ ContentCollected      what a commit relied on was removed meanwhile (evercell gc)
  │   ├─ RowDamaged            a row of the store means nothing (Damaged)
  │   └─ JournalBroken         a run's journal does not verify (Damaged)
  ├─ RunNotFound, StepNotFound, TagNotFound (LookupError), RunNameTaken
+ ├─ CannotCollect             evercell gc cannot tell what is reached
  ├─ LeaseHeld, LeaseLost      one writer to a run
  │   └─ UnderWay              (LeaseHeld) the same work is executed already
  ├─ ForkedProcess             a forked child used what is its parent's
@@ -103,6 +106,15 @@ class StoreReplaced(StoreUnavailable):
     """The store's file, or the folder of its packs, was deleted or replaced while it was open."""
 
 
+class ContentCollected(StoreError):
+    """What a commit relied on was removed by ``evercell gc`` meanwhile; nothing was committed, and it is made anew."""
+
+    passes = False
+    """Whether it is enough to ask again."""
+    has_lost_base = False
+    """Whether it is what all else builds on."""
+
+
 class StoreReadOnly(StoreError):
     """The database can be read but not written."""
 
@@ -113,6 +125,10 @@ class StoreTooNew(StoreError):
 
 class SqliteTooOld(StoreError):
     """This Python's SQLite lacks what the store needs."""
+
+
+class VersionCollected(Damaged, LookupError):
+    """This version of a step was removed by ``evercell gc``."""
 
 
 class RowDamaged(StoreError, Damaged):
@@ -132,6 +148,10 @@ class RunNotFound(EvercellError, LookupError):
 
 class StepNotFound(EvercellError, LookupError):
     """The run has no completed step of this name."""
+
+
+class CannotCollect(EvercellError):
+    """``evercell gc`` cannot tell what is reached, and removes nothing."""
 
 
 class TagNotFound(EvercellError, LookupError):

@@ -92,6 +92,21 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
+class Collected:
+    """What stays of a checkpoint that `evercell gc` removed: versions keep their numbers."""
+
+    checkpoint_id: str
+    run_id: str
+    seq: int
+    step: str
+    is_execution: bool
+    attempt_id: str | None
+    made_at: datetime
+    collected_at: datetime
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A named unit of a run that completes once."""
 
@@ -232,6 +247,8 @@ class CheckpointDraft:
     origin: str | None = None
     late: bool = False
     """It says what changed after its step had completed."""
+    base: str | None = None
+    """Id of the checkpoint that its manifest builds on."""
     chunks: Supply = field(default_factory=Supply)
 
 
@@ -270,6 +287,7 @@ class EventKind(StrEnum):
     RUN_RENAMED = "run.renamed"
     RUN_ARCHIVED = "run.archived"
     RUN_DELETED = "run.deleted"
+    CHECKPOINTS_COLLECTED = "checkpoints.collected"
     TAG_PUT = "tag.put"
     TAG_REMOVED = "tag.removed"
     LEASE_ACQUIRED = "lease.acquired"

@@ -49,7 +49,9 @@ class Aside:
     def checkpoint(self) -> Checkpoint:
         """What the store will have, but for its place in the journal."""
         draft = self.draft
-        values = {f.name: getattr(draft, f.name) for f in fields(draft) if f.name not in ("chunks", "late")}
+        values = {
+            f.name: getattr(draft, f.name) for f in fields(draft) if f.name not in ("chunks", "late", "base")
+        }
         return Checkpoint(
             **values,
             run_id=self.run_id,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from evercell.core.chunks import Blob, ChunkReader, Supply
-from evercell.core.errors import StoreError
+from evercell.core.errors import ContentCollected, StoreError
 from evercell.core.ids import new_id
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.engine.aside import Aside, NothingStored
@@ -16,6 +16,9 @@ from evercell.engine.session import Session
 from evercell.engine.transfers import counted
 from evercell.engine.watching import StepProgress
 from evercell.state import Missing
+
+_COLLECTED_TRIES = 3
+"""So often content is looked for anew that was removed from under a commit."""
 
 RESULT = "result"
 """Under this the signed facts of a checkpoint have what `describe_result` noted, where the cell had a result."""
@@ -87,6 +90,18 @@ def commit_checkpoint(
     session: Session, completion: Completion, *, attempt: Attempt | None, progress: StepProgress | None = None
 ) -> tuple[Checkpoint, Sequence[Missing]]:
     """The same, without waiting for a store that is away. Raises `StoreError` then, with nothing changed."""
+    for _ in range(_COLLECTED_TRIES):
+        try:
+            return _commit(session, completion, attempt, progress)
+        except ContentCollected as error:  # evercell gc was faster: what the next draft names is there
+            if error.has_lost_base:
+                session.namespace.save_anew()
+    return _commit(session, completion, attempt, progress)
+
+
+def _commit(
+    session: Session, completion: Completion, attempt: Attempt | None, progress: StepProgress | None
+) -> tuple[Checkpoint, Sequence[Missing]]:
     lease, store = session.ensure_lease().lease, session.store
     seal = partial(seal_of, signer=session.workspace.signer)
     with store.outages.nobody_waits():
@@ -143,6 +158,7 @@ def _draft(
         seconds=completion.seconds,
         origin=completion.origin or (checkpoint_id if completion.late else None),
         late=completion.late,
+        base=manifest.base,
         chunks=completion.chunks + manifest.chunks,
     )
     return draft, manifest.missing

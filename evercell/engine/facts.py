@@ -14,7 +14,7 @@ from typing import Any
 from evercell.core.canonical import canonical_json
 from evercell.core.chunks import Blob, blob_to_json
 from evercell.core.errors import Tampered
-from evercell.core.records import Checkpoint
+from evercell.core.records import Checkpoint, Collected
 from evercell.state import Signer, cell_key, read_own
 
 _RUN = "run"
@@ -66,6 +66,17 @@ def altered_columns(
 def is_sealed(checkpoint: Checkpoint, signer: Signer) -> bool:
     """Whether the row carries its seal."""
     return compare_digest(seal_of(checkpoint, signer), checkpoint.seal or b"")
+
+
+def tomb_of(tomb: Collected, signer: Signer) -> bytes:
+    """The signature of what stays of a checkpoint that was removed: nobody else can say that one was."""
+    row = [tomb.checkpoint_id, tomb.run_id, tomb.seq, tomb.step, tomb.is_execution, tomb.attempt_id]
+    return signer.sign(b"collected\0" + canonical_json(row).encode())
+
+
+def is_tomb(tomb: Collected, signer: Signer) -> bool:
+    """Whether the checkpoint was removed, and not only its row."""
+    return compare_digest(tomb_of(tomb, signer), tomb.mac)
 
 
 def require_signed(checkpoint: Checkpoint, signer: Signer, store_id: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from evercell.core.approvals import Approval, approval_to_json, vote_to_json
-from evercell.core.errors import Damaged, JournalBroken, RowDamaged, RunNotFound
+from evercell.core.errors import Damaged, JournalBroken, RowDamaged, RunNotFound, VersionCollected
 from evercell.core.found import Found
 from evercell.core.records import Attempt, Checkpoint, EventKind, Run
 from evercell.core.statuses import AttemptStatus
@@ -179,7 +179,11 @@ def list_steps(workspace: Workspace, run: Run, attempted: Found[Attempt] | None 
         )
         for name in names
     ]
-    damaged = [checkpoint.error for checkpoint in completed if isinstance(checkpoint, DamagedCheckpoint)]
+    damaged = [
+        found.error
+        for found in completed
+        if isinstance(found, DamagedCheckpoint) and not isinstance(found.error, VersionCollected)
+    ]
     return Found([*rows, *attempted.damaged, *damaged, *_broken_end(workspace, run)])
 
 

@@ -28,7 +28,7 @@ class _Counted:
 
 def counted(chunks: Supply, progress: StepProgress) -> Supply:
     """The same chunks; ``progress`` is told of each that is written."""
-    return Supply(chunks.size, (_Counted(chunks, progress),)) if chunks.size else chunks
+    return replace(chunks, parts=(_Counted(chunks, progress),)) if chunks.size else chunks
 
 
 @dataclass(frozen=True, slots=True)

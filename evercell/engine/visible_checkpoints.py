@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evercell.core.errors import Damaged, EvercellError, RowDamaged, StateTooNew, StateTooOld, Tampered
-from evercell.core.records import Checkpoint, EventKind, Run
-from evercell.engine.facts import altered_columns, is_sealed, row_altered
+from evercell.core.clock import local_text
+from evercell.core.errors import (
+    Damaged,
+    EvercellError,
+    RowDamaged,
+    StateTooNew,
+    StateTooOld,
+    Tampered,
+    VersionCollected,
+)
+from evercell.core.records import Checkpoint, Collected, EventKind, Run
+from evercell.engine.facts import altered_columns, is_sealed, is_tomb, row_altered
 from evercell.state import Signer, read_own
 from evercell.store import Store
 from evercell.store.schema import microseconds
@@ -40,25 +49,70 @@ def visible_checkpoints(
     """All checkpoints that a run sees, oldest first; without a signer no signature is looked at."""
     found: list[Checkpoint | DamagedCheckpoint] = []
     lineage = store.runs.lineage(run.id)
+    tombs = [
+        tomb
+        for run_id, cut in reversed(lineage.cuts)
+        for tomb in store.collections.of_run(run_id)
+        if (cut is None or tomb.seq <= cut) and (signer is None or is_tomb(tomb, signer))
+    ]
+    gone = {tomb.checkpoint_id for tomb in tombs}
     for item in store.checkpoints.visible(lineage).in_order:
+        if isinstance(item, Checkpoint) and item.id in gone:
+            continue  # its row stays, since others build on it
         if isinstance(item, RowDamaged):
             found.append(_unreadable(store, item))
         elif isinstance(item, Checkpoint):
             is_known = signer is None or is_sealed(item, signer)
             found.append(item if is_known or signer is None else _unsealed(store, item, signer))
     for run_id, cut in lineage.cuts:
-        _insert_missing(store, run_id, found, is_cut=cut is not None)
+        _insert_missing(store, run_id, found, is_cut=cut is not None, tombs=tombs)
+    _insert_tombs(found, tombs, [run_id for run_id, _ in reversed(lineage.cuts)])
     return found
 
 
+def _insert_tombs(
+    found: list[Checkpoint | DamagedCheckpoint], tombs: list[Collected], order: list[str]
+) -> None:
+    """Put what `evercell gc` removed where it was: versions keep their numbers."""
+    for tomb in tombs:
+        place = (order.index(tomb.run_id), tomb.seq)
+        later = (
+            index
+            for index, item in enumerate(found)
+            if isinstance(item, Checkpoint) and (order.index(item.run_id), item.seq) > place
+        )
+        found.insert(next(later, len(found)), _collected(tomb))
+
+
+def _collected(tomb: Collected) -> DamagedCheckpoint:
+    error = VersionCollected(
+        f"This version of step {tomb.step} (checkpoint {tomb.checkpoint_id}) was removed by `evercell gc` on "
+        f"{local_text(tomb.collected_at)}.",
+        hint=f"Newer ones are there: STEP alone is the newest. To make it again: %%step {tomb.step} --rerun.",
+    )
+    return DamagedCheckpoint(
+        error, step=tomb.step, is_execution=tomb.is_execution, steps=frozenset({tomb.step}), keys=_NO_KEY
+    )
+
+
+_NO_KEY = frozenset({b""})
+"""No cell has it: what was collected is executed anew, and stands in nobody's way."""
+
+
 def _insert_missing(
-    store: Store, run_id: str, found: list[Checkpoint | DamagedCheckpoint], *, is_cut: bool
+    store: Store,
+    run_id: str,
+    found: list[Checkpoint | DamagedCheckpoint],
+    *,
+    is_cut: bool,
+    tombs: list[Collected],
 ) -> None:
     """Put what attempts of a run completed, and is not there, where it would be. (In order of time.)"""
     here = [
         index for index, item in enumerate(found) if isinstance(item, Checkpoint) and item.run_id == run_id
     ]
     named = {name for item in found if isinstance(item, DamagedCheckpoint) for name in item.attempts}
+    named |= {tomb.attempt_id for tomb in tombs}
     for error in store.checkpoints.missing(run_id):
         ended = error.values.get("ended_at")
         later = [i for i in here if isinstance(ended, int) and _moment_of(found[i]) > ended]

@@ -32,6 +32,7 @@ from evercell.state.content.manifest import (
     OwnContent,
     Variable,
     VerifiedManifest,
+    live_blobs,
     read_own,
     verify,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "is_definition_node",
     "is_secret_name",
     "join",
+    "live_blobs",
     "load_key",
     "read_content",
     "read_own",

@@ -191,6 +191,12 @@ class Namespace:
         """The draft that counted as committed never will be: what it saved is to be saved again."""
         self._base.step_back()
 
+    def save_anew(self) -> None:
+        """What the last manifest builds on is gone from the store: the next draft has everything."""
+        self._live.lazy.load_all()
+        self._live.groups.save_anew()
+        self._base.give_up()
+
     def _settle(self) -> None:
         self._live.settle()
         self._tracker.fresh = {}

@@ -62,6 +62,11 @@ class Base:
             group.saved = None
         self.checkpoint, self._next, self._last = None, None, None
 
+    def give_up(self) -> None:
+        """What it builds on is gone from the store: the next manifest is a full one, of content that is saved anew."""
+        self.checkpoint, self._next, self._last = None, None, None
+        self.chunk_names.clear()
+
     def advance(self) -> None:
         """The draft made last was committed."""
         step, self._next = self._next, None
@@ -154,7 +159,8 @@ def draft_manifest(
     # what plain cells and definitions left out is named, too: here it is saved for the first time
     written = {groups.group(n).id for n in changed.wrote & names} | {group.id for group, _ in saving}
     missing = [m for name in sorted(written) for m in entries[name].missing]
-    return ManifestDraft(payload, signer.sign(payload), packer.supply(), [*missing, *doubts])
+    built_on = None if full else base.checkpoint
+    return ManifestDraft(payload, signer.sign(payload), packer.supply(), [*missing, *doubts], built_on)
 
 
 def _variable(name: str, groups: Groups, origin: Origin) -> list[str]:

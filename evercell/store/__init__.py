@@ -11,6 +11,7 @@ from evercell.store.calls import Calls
 from evercell.store.checkpoints import Checkpoints
 from evercell.store.chunks import Chunks
 from evercell.store.claims import Candidate, Claims
+from evercell.store.collection import Collections
 from evercell.store.database import Database
 from evercell.store.journal import Journal
 from evercell.store.leases import Leases
@@ -19,6 +20,7 @@ from evercell.store.references import References
 from evercell.store.runs import Lineage, Runs
 from evercell.store.signals import Signals
 from evercell.store.steps import Steps
+from evercell.store.sweeping import Sweeps
 
 __all__ = ["Candidate", "Lineage", "Store", "open_store"]
 
@@ -43,6 +45,8 @@ class Store:
         self.signals = Signals(database)
         self.approvals = Approvals(database)
         self.audit = Audit(database)
+        self.collections = Collections(database)
+        self.sweeps = Sweeps(database)
         self.outages = database.outages
         """How long whom the store lets wait while its database is away."""
         self.store_id = database.store_id

@@ -13,10 +13,23 @@ from sqlalchemy.engine import Connection, Row
 from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import Damaged, JournalBroken, RowDamaged
 from evercell.core.found import Found
-from evercell.core.records import Attempt, Call, Checkpoint, Event, Lease, Run, RunRequest, Signal, Step, Tag
+from evercell.core.records import (
+    Attempt,
+    Call,
+    Checkpoint,
+    Collected,
+    Event,
+    Lease,
+    Run,
+    RunRequest,
+    Signal,
+    Step,
+    Tag,
+)
 from evercell.store.approvals import read_approval, read_vote
 from evercell.store.calls import read_heartbeat, read_whole_call
 from evercell.store.checkpoints import read_listed_checkpoint
+from evercell.store.collection import read_collected
 from evercell.store.database import Database
 from evercell.store.journal import verified_events
 from evercell.store.leases import read_lease
@@ -29,6 +42,7 @@ from evercell.store.schema import (
     attempts,
     calls,
     checkpoints,
+    collected,
     heartbeats,
     leases,
     metadata,
@@ -68,6 +82,8 @@ class RunSnapshot:
     votes: list[tuple[str, Vote]]
     """Each with the id of its approval."""
     tags: list[Tag]
+    collected: list[Collected]
+    """Checkpoints that were removed."""
     deleted_at: datetime | None
     lease: Lease | None
     damaged: list[Damaged]
@@ -121,6 +137,7 @@ class Audit:
                 approvals=found(approvals, read_approval),
                 votes=cast,
                 tags=found(tags, read_tag),
+                collected=found(collected, read_collected),
                 deleted_at=deleted_at,
                 lease=held[0] if held else None,
                 damaged=damaged,

@@ -19,7 +19,7 @@ from evercell.store.prepared import Direct
 from evercell.store.rows import raw, read_each, row_damaged, row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.runs import Lineage
-from evercell.store.schema import attempts, checkpoints
+from evercell.store.schema import attempts, checkpoints, collected
 
 _BY_ID = sa.select(*raw(checkpoints)).where(checkpoints.c.id == sa.bindparam("id"))
 
@@ -27,6 +27,9 @@ _BY_ID = sa.select(*raw(checkpoints)).where(checkpoints.c.id == sa.bindparam("id
 _COLUMNS = checkpoints.c.keys()
 _LISTED = [column for column in checkpoints.c if column.name not in ("manifest", "source")]
 _BATCH = 50
+
+IS_WHOLE = ~sa.exists().where(collected.c.checkpoint_id == checkpoints.c.id)
+"""Not of those whose row stays, since others build on it, though nobody gets its content any more."""
 
 _AT_ONCE = 500
 """Bound values of one query."""
@@ -134,7 +137,7 @@ class Checkpoints:
         with self._database.reading() as connection:
             for start in range(0, len(run_ids), _AT_ONCE):
                 some = run_ids[start : start + _AT_ONCE]
-                here = query.where(checkpoints.c.run_id.in_(some), checkpoints.c.origin.is_(None))
+                here = query.where(checkpoints.c.run_id.in_(some), checkpoints.c.origin.is_(None), IS_WHOLE)
                 for run_id, seq in connection.execute(here.order_by(checkpoints.c.run_id, checkpoints.c.seq)):
                     found.setdefault(run_id, []).append(seq)
         return found

@@ -13,13 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from evercell.core.chunks import Codec, StoredChunk
+from evercell.core.chunks import Absent, Codec, StoredChunk
 from evercell.core.errors import ChunkMissing
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.packs import pack_folder
 from evercell.store.rows import raw, row_of
-from evercell.store.schema import chunks, packs
+from evercell.store.schema import LAST_COLLECTION, chunks, meta, packs
 
 _BATCH = 500
 """Bound parameters in one query."""
@@ -34,8 +34,10 @@ class Chunks:
 
     def absent(self, digests: Iterable[bytes]) -> set[bytes]:
         """Those of ``digests`` that the store does not have."""
-        wanted = set(digests)
+        wanted = Absent(digests)
         with self._database.reading() as connection:
+            mark = connection.execute(sa.select(meta.c.value).where(meta.c.key == LAST_COLLECTION)).scalar()
+            wanted.as_of = mark or ""  # (asked for first: what is removed after it leaves another mark)
             for batch in _batches(sorted(wanted)):
                 query = sa.select(*raw(chunks, [chunks.c.digest])).where(chunks.c.digest.in_(batch))
                 wanted -= set(connection.execute(query).scalars())

@@ -14,6 +14,10 @@ from sqlalchemy.engine import Engine
 
 from evercell.store.opening import driver_error_types, driver_errors
 from evercell.store.prepared import Direct
+from evercell.store.schema import CONTENT_LOCK
+
+_BEGIN_SHARING = f"BEGIN; SELECT pg_advisory_xact_lock_shared({CONTENT_LOCK})"
+"""No content is removed until the transaction ends. In one go with its beginning: it costs no way to the server."""
 
 
 class Surroundings(Protocol):
@@ -85,11 +89,11 @@ class DirectConnection:
             direct.driver.execute("BEGIN IMMEDIATE")
             return direct
         try:
-            direct.driver.execute("BEGIN")
+            direct.driver.execute(_BEGIN_SHARING, prepare=False)
         except driver_error_types():  # the server was restarted meanwhile; nothing was asked of it yet
             self._drop()
             direct = self._direct()
-            direct.driver.execute("BEGIN")
+            direct.driver.execute(_BEGIN_SHARING, prepare=False)
         return direct
 
     def _direct(self) -> Direct:

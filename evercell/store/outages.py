@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from evercell.core.errors import StoreError, StoreFull, StoreReplaced
+from evercell.core.errors import ContentCollected, StoreError, StoreFull, StoreReplaced
 
 QUIET_SECONDS = 5.0
 """How long a database may be held by another writer before anybody is told: commits of large states take their time."""
@@ -145,6 +145,8 @@ def may_pass(error: StoreError) -> bool:
     """Whether the database may answer later: it is away, busy or full, and not damaged or another one."""
     if isinstance(error, StoreFull | StoreReplaced):
         return True
+    if isinstance(error, ContentCollected):
+        return error.passes
     cause = _cause(error)
     if isinstance(cause, sqlite3.Error):
         return _sqlite_code(cause) in _PASSING_SQLITE
@@ -159,6 +161,8 @@ def may_pass(error: StoreError) -> bool:
 
 def is_busy(error: StoreError) -> bool:
     """Whether somebody else holds what was to be written."""
+    if isinstance(error, ContentCollected):
+        return error.passes
     cause = _cause(error)
     if isinstance(cause, sqlite3.Error):
         return _sqlite_code(cause) in _BUSY_SQLITE

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from evercell.core.chunks import Chunk, Supply
+from evercell.core.errors import ContentCollected
 from evercell.core.ids import new_id
 from evercell.store.database import Database
 from evercell.store.disk_room import RESERVE, is_full, no_room, room_at
@@ -35,6 +36,11 @@ _BUFFERED = 128 * 1024
 _INSERT_PACKS = Prepared(sa.insert(packs), columns=packs.c.keys())
 
 
+_FIND_CHUNK = Prepared(
+    sa.select(chunks.c.digest).where(chunks.c.digest == sa.bindparam("digest", type_=chunks.c.digest.type))
+)
+
+
 @cache
 def _insert_chunks(dialect: str) -> Prepared:
     """Insert chunks that another session may be inserting at this very moment."""
@@ -54,24 +60,54 @@ class Packed:
 class Packs:
     """Packs on their way into one transaction."""
 
-    def __init__(self, packs: Iterable[Packed]) -> None:
+    def __init__(self, packs: Iterable[Packed], new: Supply, folder: Path | None) -> None:
         self.packs = packs
+        self._new = new
+        self._folder = folder
         self._transaction: RunTransaction[Direct] | None = None
 
     def insert(self, transaction: RunTransaction[Direct]) -> None:
-        """Write the rows of the packs and their chunks."""
+        """Write the rows of the packs and their chunks. Raises `ContentCollected` where what is there no more is
+        needed.
+        """
         self._transaction = transaction
+        self._require_relied_on(transaction)
         for pack in self.packs:
+            if pack.data is None and self._folder is not None:
+                _require_file(self._folder / pack.id)
             _INSERT_PACKS.run(
                 transaction.connection,
                 {"id": pack.id, "size": pack.size, "data": pack.data, "created_at": transaction.now},
             )
             _insert_chunks(transaction.connection.dialect.name).run_many(transaction.connection, pack.rows)
 
+    def _require_relied_on(self, transaction: RunTransaction[Direct]) -> None:
+        """The chunks that were not written, since the store had them: where some were removed since, are they there?"""
+        new = self._new
+        if new.as_of is None or new.as_of == (transaction.row.last_collection or ""):
+            return
+        for digest in new.relied_on:
+            if _FIND_CHUNK.run(transaction.connection, {"digest": digest}).fetchone() is None:
+                raise ContentCollected(
+                    f"A part of what is to be saved (chunk {digest.hex()[:16]}) was in the store, and `evercell gc` "
+                    "removed it meanwhile; nothing was committed.",
+                    hint="Run the cell again: it is saved anew.",
+                )
+
     @property
     def may_be_committed(self) -> bool:
         """Whether the database was asked to commit them."""
         return self._transaction is not None and self._transaction.is_sent
+
+
+def _require_file(path: Path) -> None:
+    """A file that lay here for very long without a commit may have been taken for one that nobody wants."""
+    if not path.exists():
+        error = ContentCollected(
+            f"The pack {path} was removed before it was committed.", hint="It is written anew by itself."
+        )
+        error.passes = True
+        raise error
 
 
 def pack_folder(database: Database) -> Path:
@@ -105,7 +141,7 @@ class PackWriter:
 
         Where the transaction is refused before the database was asked to commit it, the file goes again.
         """
-        packs = Packs(self._pack(new))
+        packs = Packs(self._pack(new), new, self._folder.path if self._folder is not None else None)
         try:
             yield packs
         except BaseException:

@@ -13,11 +13,12 @@ from evercell.core.errors import LeaseHeld, RunNameTaken, StepNotFound, TagNotFo
 from evercell.core.found import Found
 from evercell.core.names import DELETED, require_name
 from evercell.core.records import EventKind, Run, Tag
+from evercell.store.checkpoints import IS_WHOLE
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_transaction import RunTransaction
-from evercell.store.runs import Runs, lock_names, require_free_name
+from evercell.store.runs import Runs, lock_names, require_free_name, share_content
 from evercell.store.schema import checkpoints, leases, runs, tags
 
 
@@ -64,12 +65,11 @@ class References:
             self._refuse_held(transaction, dead)
             self._remove_tags(transaction, with_tags=with_tags)
             connection.execute(sa.delete(leases).where(leases.c.run_id == run_id))
-            transaction.changes |= {
-                "name": f"{DELETED}{run_id}",
-                "deleted_at": transaction.now,
-                "asked": None,
-            }
             data = {"from": name, "name": f"{DELETED}{run_id}", "by": by}
+            if transaction.row.asked is not None:
+                transaction.append_event(EventKind.RUN_ASKED, {"what": None})
+            transaction.changes |= {"name": data["name"], "deleted_at": transaction.now}
+            transaction.changes |= {"head": None, "asked": None}
             transaction.append_event(EventKind.RUN_DELETED, data)
 
     def _refuse_held(self, transaction: RunTransaction[Connection], dead: int | None) -> None:
@@ -110,6 +110,7 @@ class References:
         with self._database.run_transaction(run_id) as transaction:
             connection = transaction.connection
             lock_names(connection)
+            share_content(connection)
             former = _tag(connection, name)
             if former is not None and (former.run_id, former.checkpoint_id) == (run_id, checkpoint_id):
                 return former
@@ -176,7 +177,7 @@ class References:
         )
 
 
-_CHECKPOINT = sa.select(checkpoints.c.id).where(checkpoints.c.id == sa.bindparam("id"))
+_CHECKPOINT = sa.select(checkpoints.c.id).where(checkpoints.c.id == sa.bindparam("id"), IS_WHOLE)
 
 
 def _tag(connection: Connection, name: str) -> Tag | None:

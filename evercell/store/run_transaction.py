@@ -17,7 +17,7 @@ from evercell.core.errors import LeaseLost, RowDamaged, RunNotFound
 from evercell.core.records import EventKind, Lease
 from evercell.store.prepared import Direct, Prepared
 from evercell.store.rows import decoded, raw
-from evercell.store.schema import events, leases, microseconds, runs
+from evercell.store.schema import LAST_COLLECTION, events, leases, meta, microseconds, runs
 
 GENESIS = bytes(32)
 """What the first entry of a journal has for the digest before it."""
@@ -34,8 +34,19 @@ _RUN_COLUMNS = (
     runs.c.deleted_at,
 )
 _RUN = sa.select(*raw(runs, _RUN_COLUMNS)).where(runs.c.id == sa.bindparam("run")).with_for_update()
+_LAST_COLLECTION = (
+    sa.select(meta.c.value).where(meta.c.key == LAST_COLLECTION).scalar_subquery().label("last_collection")
+)
 _RUN_AND_LEASE = (
-    sa.select(*_RUN_COLUMNS, leases.c.token, leases.c.session_id, leases.c.owner, leases.c.host, leases.c.pid)
+    sa.select(
+        *_RUN_COLUMNS,
+        _LAST_COLLECTION,
+        leases.c.token,
+        leases.c.session_id,
+        leases.c.owner,
+        leases.c.host,
+        leases.c.pid,
+    )
     .select_from(runs.outerjoin(leases, leases.c.run_id == runs.c.id))
     .where(runs.c.id == sa.bindparam("run"))
     .with_for_update(of=runs)
@@ -110,13 +121,15 @@ class RunTransaction(Generic[C]):
         self._entries, self.changes = [], {}
 
 
-def begin_on_run(connection: Connection, run_id: str, clock: Clock) -> RunTransaction[Connection]:
-    """A transaction on a run whose row nobody else can change until it ends."""
+def begin_on_run(
+    connection: Connection, run_id: str, clock: Clock, *, is_deleted: bool = False
+) -> RunTransaction[Connection]:
+    """A transaction on a run whose row nobody else can change until it ends; ``is_deleted``: the run may be."""
     row = connection.execute(_RUN, {"run": run_id}).first()
     if row is None:
         raise _run_gone(run_id)
     run = decoded(runs, row)
-    if run.deleted_at is not None:
+    if run.deleted_at is not None and not is_deleted:
         raise run_deleted(run_id, run.deleted_at)
     return RunTransaction(connection, run, clock())
 

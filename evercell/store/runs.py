@@ -22,7 +22,7 @@ from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run, run_deleted
-from evercell.store.schema import checkpoints, events, leases, runs, steps, tags
+from evercell.store.schema import CONTENT_LOCK, checkpoints, collected, events, leases, runs, steps, tags
 
 R = TypeVar("R")
 
@@ -51,6 +51,12 @@ def lock_names(connection: Connection) -> None:
     """Let nobody else give a name until this transaction ends. (SQLite has one writer anyway.)"""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
+
+
+def share_content(connection: Connection) -> None:
+    """Let no content be removed until this transaction ends. (SQLite has one writer anyway.)"""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(CONTENT_LOCK)))
 
 
 def require_free_name(connection: Connection, name: str) -> None:
@@ -143,9 +149,10 @@ class Runs:
     def _branch_seq(self, connection: Connection, new: NewRun) -> int:
         if new.parent is None or new.branch_point is None:
             return 0
-        point = connection.execute(
-            sa.select(checkpoints.c.run_id, checkpoints.c.seq).where(checkpoints.c.id == new.branch_point)
-        ).first()
+        share_content(connection)
+        is_whole = ~sa.exists().where(collected.c.checkpoint_id == checkpoints.c.id)
+        query = sa.select(checkpoints.c.run_id, checkpoints.c.seq)
+        point = connection.execute(query.where(checkpoints.c.id == new.branch_point, is_whole)).first()
         cuts = dict(self._lineage(connection, new.parent).cuts)
         if point is None or point.run_id not in cuts or point.seq > (cuts[point.run_id] or point.seq):
             raise StepNotFound(

@@ -98,6 +98,12 @@ meta = Table(
     Column("value", Text, nullable=False),
 )
 
+LAST_COLLECTION = "last_collection"
+"""Key of `meta`: a mark, another one whenever content was removed. A commit that relied on some then looks again."""
+
+CONTENT_LOCK = 0x65766763
+"""PostgreSQL advisory lock: commits bring and use content together, who removes some does so alone."""
+
 runs = Table(
     "runs",
     metadata,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from evercell.core.chunks import Blob, Supply, blob_from_json, blob_to_json
-from evercell.core.errors import RunPaused
+from evercell.core.errors import ContentCollected, RunPaused
 from evercell.core.faults import reach
 from evercell.core.found import Found
 from evercell.core.ids import new_id
@@ -33,7 +33,7 @@ from evercell.store.prepared import Direct, Prepared, insert_into
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.runs import change_status, request_of
-from evercell.store.schema import attempts, checkpoints, steps
+from evercell.store.schema import attempts, checkpoints, collected, steps
 
 _NEW_STEP = {
     "run_id": sa.bindparam("run"),
@@ -58,6 +58,12 @@ def _count_attempt(dialect: str) -> Prepared:
 _BEGUN = ("id", "run_id", "step", "number", "status", "key", "token", "started_at")
 _INSERT_ATTEMPT = Prepared(sa.insert(attempts), columns=_BEGUN)
 _INSERT_CHECKPOINT = Prepared(sa.insert(checkpoints), columns=checkpoints.c.keys())
+_FIND_WHOLE = Prepared(
+    sa.select(checkpoints.c.id).where(
+        checkpoints.c.id == sa.bindparam("checkpoint"),
+        ~sa.exists().where(collected.c.checkpoint_id == checkpoints.c.id),
+    )
+)
 _END_ATTEMPT = Prepared(
     sa.update(attempts)
     .where(attempts.c.id == sa.bindparam("attempt"))
@@ -77,6 +83,8 @@ class Steps:
     def __init__(self, database: Database, packs: PackWriter) -> None:
         self._database = database
         self._packs = packs
+        self._latest: tuple[str, str] | None = None
+        """Session and checkpoint of the last commit."""
 
     def begin(
         self,
@@ -201,6 +209,7 @@ class Steps:
             self._database.direct_transaction(lease) as transaction,
         ):
             packs.insert(transaction)
+            self._require_base(transaction, lease, draft)
             if attempt is not None:
                 self._end_attempt(transaction, attempt, AttemptStatus.COMPLETED)
             kind = _kind(attempt, draft)
@@ -217,8 +226,26 @@ class Steps:
             transaction.changes["head"] = draft.id
             transaction.finish()
             reach("after_chunks_before_commit")
+        self._latest = (lease.session_id, draft.id)
         reach("after_commit_before_reply")
         return checkpoint
+
+    def _require_base(
+        self, transaction: RunTransaction[Direct], lease: Lease, draft: CheckpointDraft
+    ) -> None:
+        """Raise `ContentCollected` where what a draft builds on is gone. (What was committed last under the same lease
+        is not.)
+        """
+        if draft.base is None or (lease.session_id, draft.base) == self._latest:
+            return
+        if _FIND_WHOLE.run(transaction.connection, {"checkpoint": draft.base}).fetchone() is None:
+            error = ContentCollected(
+                f"Step {draft.step} builds on checkpoint {draft.base}, which `evercell gc` removed meanwhile; nothing "
+                "was committed.",
+                hint="Run the cell again: all that is in memory is saved anew.",
+            )
+            error.has_lost_base = True
+            raise error
 
     def _checkpoint(self, checkpoint_id: str) -> Checkpoint | None:
         with self._database.reading() as connection:

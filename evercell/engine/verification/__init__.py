@@ -11,6 +11,7 @@ from evercell.core.errors import Damaged, EvercellError, KeyUnusable, RowDamaged
 from evercell.core.records import Call
 from evercell.engine.calls.log import verify_call
 from evercell.engine.calls.signals import verify_signal
+from evercell.engine.facts import is_tomb
 from evercell.engine.verification.content import ContentChecker
 from evercell.engine.verification.report import Problem, RunReport, StoreReport
 from evercell.engine.verification.rows import check_rows
@@ -87,12 +88,28 @@ class _RunChecker:
         self._progress(f"run {report.name}")
         found = self._store.audit.snapshot(report.id)
         self._check_journal(found, report)
-        self._state.check(found.run, found.checkpoints, report, self._progress)
+        gone = {tomb.checkpoint_id for tomb in found.collected}
+        there = [checkpoint for checkpoint in found.checkpoints if checkpoint.id not in gone]
+        self._state.check(found.run, there, report, self._progress, is_deleted=found.deleted_at is not None)
+        self._check_tombs(found, report)
         for attempt in found.attempts:
             if wrong := self._state.content.check([attempt.outputs], report.checked):
                 where = f"attempt {attempt.number} of step {attempt.step}"
                 report.problems.append(
                     Problem(where, f"what it showed: {wrong}", "All else of the step.", _BACKUP)
+                )
+
+    def _check_tombs(self, found: RunSnapshot, report: RunReport) -> None:
+        signer = self._state.signer
+        for tomb in found.collected:
+            if signer is not None and not is_tomb(tomb, signer):
+                report.problems.append(
+                    Problem(
+                        f"removed checkpoint {tomb.checkpoint_id} of step {tomb.step}",
+                        "that it was removed by evercell gc is not signed with your key, or was changed since",
+                        _OTHERS,
+                        _BACKUP,
+                    )
                 )
 
     def _check_journal(self, found: RunSnapshot, report: RunReport) -> None:

@@ -75,6 +75,11 @@ def _check_sight(found: RunSnapshot) -> Iterator[Problem]:
     if found.deleted_at != (deleted.at if deleted else None):
         yield _differs(where, "its journal says otherwise whether, and when, it was deleted", "All of it.")
 
+    if deleted is not None and (created := _last(found.events, EventKind.RUN_CREATED)) is not None:
+        place = found.run.parent, found.run.branch_point, found.run.branch_seq
+        if place != (created.data.get("parent"), created.data.get("checkpoint"), created.data.get("seq", 0)):
+            yield _differs(where, "where it branched off was changed", "Its branches.")
+
 
 def _check_tags(found: RunSnapshot) -> Iterator[Problem]:
     named: dict[str, Tag] = {}
@@ -157,9 +162,13 @@ def _check_checkpoints(found: RunSnapshot) -> Iterator[Problem]:
     }
     rows = {checkpoint.id: checkpoint for checkpoint in found.checkpoints}
     attempts = {attempt.id: attempt for attempt in found.attempts}
+    tombs = {tomb.checkpoint_id: tomb for tomb in found.collected}
+    yield from _check_tombs(found, committed)
     for name, event in committed.items():
         where = f"checkpoint {name} of step {event.data['step']}"
         row = rows.pop(name, None)
+        if row is None and name in tombs:
+            continue
         if row is None:
             yield _differs(where, "its row is missing", "What does not build on it.")
         elif altered := _altered_checkpoint(row, event, attempts):
@@ -167,6 +176,34 @@ def _check_checkpoints(found: RunSnapshot) -> Iterator[Problem]:
     for row in rows.values():
         where = f"checkpoint {row.id} of step {row.step}"
         yield _differs(where, "the journal has no entry for it", "What does not build on it.")
+
+
+def _check_tombs(found: RunSnapshot, committed: dict[str, Event]) -> Iterator[Problem]:
+    """What stays of removed checkpoints, against their entries in the journal."""
+    removed = {
+        name: event.at
+        for event in found.events
+        if event.kind is EventKind.CHECKPOINTS_COLLECTED
+        for name in event.data["checkpoints"]
+    }
+    for tomb in found.collected:
+        where, event = f"removed checkpoint {tomb.checkpoint_id}", committed.get(tomb.checkpoint_id)
+        if tomb.checkpoint_id not in removed:
+            yield _differs(
+                where, "the journal does not say that it was removed", "What does not build on it."
+            )
+        elif event is None or (event.seq, event.data["step"], event.at) != (
+            tomb.seq,
+            tomb.step,
+            tomb.made_at,
+        ):
+            yield _differs(where, "what is left of it was changed", "What does not build on it.")
+        elif tomb.collected_at != removed[tomb.checkpoint_id]:
+            yield _differs(where, "when it was removed was changed", "All else.")
+    for name in removed.keys() - {tomb.checkpoint_id for tomb in found.collected}:
+        yield _differs(
+            f"removed checkpoint {name}", "what is left of it is missing", "What does not build on it."
+        )
 
 
 def _altered_checkpoint(row: Checkpoint, event: Event, attempts: dict[str, Attempt]) -> str:

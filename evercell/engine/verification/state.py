@@ -31,8 +31,16 @@ class StateChecker:
     _bad: set[str] = field(default_factory=set)
     """Checkpoints that cannot be restored, or not to what they were."""
 
-    def check(self, run: Run, listed: list[Checkpoint], report: RunReport, progress: Progress) -> None:
-        """Check the checkpoints of a run, the oldest first, into its report."""
+    def check(
+        self,
+        run: Run,
+        listed: list[Checkpoint],
+        report: RunReport,
+        progress: Progress,
+        *,
+        is_deleted: bool = False,
+    ) -> None:
+        """Check the checkpoints of a run, the oldest first, into its report. A deleted run needs no head."""
         found: list[tuple[Checkpoint, str]] = []
         unread: dict[str, int] = {}
         ordered = sorted(listed, key=lambda checkpoint: checkpoint.seq)
@@ -44,7 +52,11 @@ class StateChecker:
             except (StateTooOld, StateTooNew) as error:
                 unread[error.hint] = unread.get(error.hint, 0) + 1
                 self._bad.add(checkpoint.id)
-        report.problems += self._check_ends(run, visible := self._visible(run, report))
+        visible = self._visible(run, report)
+        if is_deleted:
+            report.problems += _check_no_head(run)
+        else:
+            report.problems += self._check_ends(run, visible)
         works = self._what_works(run, visible)
         for checkpoint, what in _summarised(found, len(ordered)):
             where = f"checkpoint {checkpoint.id} of step {checkpoint.step}"
@@ -147,6 +159,13 @@ class StateChecker:
 
 
 NOT_SIGNED = "its manifest was not signed with your key, or was changed since"
+
+
+def _check_no_head(run: Run) -> Iterator[Problem]:
+    """A deleted run stands nowhere."""
+    if run.head is not None:
+        what = f"it was deleted, and has a head again, checkpoint {run.head}"
+        yield Problem(f"run {run.name}", what, "Its branches.", "Put the store back from a backup.")
 
 
 def _summarised(found: list[tuple[Checkpoint, str]], total: int) -> list[tuple[Checkpoint, str]]:

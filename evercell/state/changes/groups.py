@@ -103,6 +103,11 @@ class Groups:
         self.retired: set[str] = set()
         """Ids of groups that are no more, since `settled`."""
 
+    def save_anew(self) -> None:
+        """What was stored is not there any more."""
+        for group in self._group.values():
+            group.saved = None
+
     def settled(self) -> None:
         """Everything up to here is committed: begin to gather anew what moves."""
         self.moved, self.retired = set(), set()

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import zstandard
 from blake3 import blake3
 
-from evercell.core.chunks import Blob, Chunk, ChunkReader, Codec, Supply
+from evercell.core.chunks import Absent, Blob, Chunk, ChunkReader, Codec, Supply
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -122,11 +122,16 @@ class Packer:
     def supply(self) -> Supply:
         """All that is to be stored."""
         absent = set(self._wanted)
+        relied_on: tuple[bytes, ...] = ()
+        as_of = None
         if sum(map(len, self._wanted.values())) >= _ASK_FIRST:
             absent = self._reader.absent(absent)
+            relied_on = tuple(digest for digest in self._wanted if digest not in absent)
+            as_of = absent.as_of if relied_on and isinstance(absent, Absent) else None
         wanted = [_Named(digest, part) for digest, part in self._wanted.items() if digest in absent]
         size = sum(len(named.part) for named in wanted)
-        return Supply(size, (_Encoding(wanted, size),)) if wanted else Supply()
+        parts = (_Encoding(wanted, size),) if wanted else ()
+        return Supply(size, parts, relied_on, as_of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,8 @@ class ManifestDraft:
     chunks: Supply
     missing: Sequence[Missing]
     """What this step left behind that could not be kept."""
+    base: str | None = None
+    """The checkpoint that it builds on."""
 
 
 _VERIFIED = object()
@@ -180,6 +182,27 @@ def read_own(payload: bytes, checkpoint: str, store_id: str) -> OwnContent:
         )
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise _misplaced(checkpoint, "it is no manifest") from error
+
+
+def live_blobs(checkpoint: str, payload_of: Callable[[str], bytes], store_id: str) -> list[Blob]:
+    """All content of a checkpoint's state, without what it says was there before. Signatures are not looked at, and
+    nothing is loaded by it. Raises as `read_own` does.
+    """
+    groups: dict[str, Group] = {}
+    gone: set[str] = set()
+    wanted: str | None = checkpoint
+    while wanted is not None:
+        try:
+            content = _content(payload_of(wanted), wanted, store_id)
+            for name, entry in content["groups"].items():
+                if name not in gone:
+                    groups.setdefault(name, group_from_json(entry))
+            gone |= set(content["dropped"])
+            base = content["base"]
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise _misplaced(wanted, "it is no manifest") from error
+        wanted = base[0] if base else None
+    return [blob for group in groups.values() for blob in group.blobs]
 
 
 def _content(payload: bytes, checkpoint: str, store_id: str) -> dict[str, Any]:
