@@ -251,7 +251,7 @@ def test_of_many_processes_at_once_one_gets_the_lease(store: Store, store_url: s
     script = (
         "import sys\nfrom tests.contract.test_store import *\n"
         "with open_store(sys.argv[1]) as store:\n    run = store.runs.find(sys.argv[2])\n"
-        "    input()\n    try:\n        take(store, run)\n        print('won')\n"
+        "    print('ready', flush=True)\n    input()\n    try:\n        take(store, run)\n        print('won')\n"
         "    except LeaseHeld:\n        print('held')\n"
     )
     racers = [
@@ -261,6 +261,8 @@ def test_of_many_processes_at_once_one_gets_the_lease(store: Store, store_url: s
         )
         for _ in range(8)
     ]  # fmt: skip
+    for racer in racers:
+        assert racer.stdout is not None and racer.stdout.readline() == "ready\n"
     for racer in racers:
         assert racer.stdin is not None
         racer.stdin.write("\n")
