@@ -25,6 +25,7 @@ from evercell.cli.reset import reset
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show, timeline
 from evercell.cli.send import send
+from evercell.cli.stats import stats
 from evercell.cli.terminal import warn_of_error
 from evercell.cli.verify import verify
 from evercell.core.errors import EvercellError, UsageError
@@ -75,6 +76,7 @@ for command in (
     diff,
     reset,
     gc,
+    stats,
     inbox,
     approve,
     reject,

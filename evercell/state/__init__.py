@@ -33,6 +33,7 @@ from evercell.state.content.manifest import (
     Variable,
     VerifiedManifest,
     live_blobs,
+    own_groups,
     read_own,
     verify,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "is_secret_name",
     "join",
     "live_blobs",
+    "own_groups",
     "load_key",
     "read_content",
     "read_own",

@@ -184,6 +184,15 @@ def read_own(payload: bytes, checkpoint: str, store_id: str) -> OwnContent:
         raise _misplaced(checkpoint, "it is no manifest") from error
 
 
+def own_groups(payload: bytes, checkpoint: str, store_id: str) -> dict[str, Group]:
+    """The groups that a payload names anew. Raises as `read_own` does."""
+    try:
+        content = _content(payload, checkpoint, store_id)
+        return {name: group_from_json(entry) for name, entry in content["groups"].items()}
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise _misplaced(checkpoint, "it is no manifest") from error
+
+
 def live_blobs(checkpoint: str, payload_of: Callable[[str], bytes], store_id: str) -> list[Blob]:
     """All content of a checkpoint's state, without what it says was there before. Signatures are not looked at, and
     nothing is loaded by it. Raises as `read_own` does.
