@@ -206,8 +206,10 @@ class Restorer:
     def _was_made_again(self, name: str, manifest: VerifiedManifest) -> bool:
         if name in self._live.setup_names or name in STATES or not self._same_provenance(name, manifest):
             return False
-        missing = manifest.groups[manifest.variables[name].group].missing
-        return not missing and not self._is_as_in(name, manifest)
+        group = manifest.variables[name].group
+        if manifest.groups[group].missing:
+            return False
+        return name not in self._live.groups or not self._live.groups.is_as_in(name, group)
 
     def _stays(self, name: str, stored: Any, manifest: VerifiedManifest, binds: Set[str]) -> bool:
         """Whether a live value stays, since the stored one is a placeholder, wholly or (where a ``%%setup`` cell made

@@ -41,6 +41,7 @@ _WORTH_SETTLING = 1 << 20
 """Bytes of a value up to which it is serialised twice, where types of its objects are met for the first time."""
 
 _NOTHING: frozenset[int] = frozenset()
+_NOTHING_CHANGED: frozenset[str] = frozenset()
 
 
 def find_changes(groups: Groups, nodes: Iterable[str]) -> tuple[set[str], Fresh]:
@@ -124,7 +125,7 @@ class _Comparison:
             return True
         self.changed |= changed
         self.fresh[group.nodes] = whole
-        groups.regroup(LiveGroup(group.nodes, is_large=whole.is_large, fingerprint=whole.fingerprint))
+        groups.move(LiveGroup(group.nodes, is_large=whole.is_large, fingerprint=whole.fingerprint), changed)
         return True
 
     def _changed_in(self, group: LiveGroup, whole: Pickled) -> tuple[dict[str, Pickled], set[str]]:
@@ -277,7 +278,7 @@ class _Comparison:
                     group = self._with_same_ties(group)
             else:
                 group = LiveGroup(frozenset(members))
-                groups.regroup(group)
+                groups.move(group, self.changed)
             group.is_large = any(alone[node].is_large for node in members)
             group.is_indexed = members <= shared.keys()
             if len(members) == 1:
@@ -292,7 +293,7 @@ class _Comparison:
         whole.forget_objects()
         if group.fingerprint and group.fingerprint != whole.fingerprint:
             group = LiveGroup(group.nodes)
-            self._groups.regroup(group)
+            self._groups.move(group, _NOTHING_CHANGED)
             self.fresh[group.nodes] = whole
         group.fingerprint = whole.fingerprint
         return group

@@ -95,6 +95,8 @@ class Groups:
         """Types whose objects were the same when they were serialised a second time."""
         self._scalars: dict[str, Any] = {}
         """Values of those nodes that only an assignment can change."""
+        self._contents: dict[str, set[str]] = {}
+        """Node → ids of the groups that it was in, whose content of it is still its own."""
         self._seconds: dict[str, float] = {}
         self.moved: set[str] = set()
         """Nodes that moved to another group since `settled`."""
@@ -220,6 +222,20 @@ class Groups:
         self.regroup(group)
         self.retired.discard(group_id)
 
+    def is_as_in(self, node: str, group_id: str) -> bool:
+        """Whether a node's own content is what it was in a group, with whatever it may be tied by now."""
+        return self._group[node].id == group_id or group_id in self._contents.get(node, ())
+
+    def move(self, group: LiveGroup, changed: Set[str]) -> None:
+        """A group of their own from here on; those that are not among ``changed`` are what they were."""
+        for node in group.nodes:
+            former = self._group.get(node)
+            if node in changed or former is None:
+                self._contents.pop(node, None)
+            else:
+                self._contents.setdefault(node, set()).add(former.id)
+        self.regroup(group)
+
     def regroup(self, group: LiveGroup) -> None:
         """These nodes are a group of their own from here on."""
         for node in group.nodes:
@@ -238,6 +254,7 @@ class Groups:
         snapshot = self._snapshots.pop(node, None)
         self._scalars.pop(node, None)
         self._seconds.pop(node, None)
+        self._contents.pop(node, None)
         if snapshot is not None:
             self._disown(snapshot.identities, node)
         if group is None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from evercell.engine import moving
+from evercell.engine.outcome import Ending
 from tests.unit.sessions import Notebook, workspace_in
 
 
@@ -105,3 +106,14 @@ def test_versions_before_the_newest_have_names(notebook: Notebook) -> None:
     for wrong in ("@load~3", "@load~x", "@load@0"):
         with pytest.raises(Exception, match=r"version|names no step"):
             checkout(notebook, wrong)
+
+
+def test_a_replay_unties_nothing_from_what_the_step_had_only_read(notebook: Notebook) -> None:
+    notebook.step("load", "rows = [1]")
+    notebook.step("look", "seen = len(rows)")
+    notebook.step("tie", "pair = (rows, {'same': rows})")
+    outcome, _ = notebook.step("look", "seen = len(rows)")
+    assert outcome.ending is Ending.REPLAYED
+    assert notebook["pair"][0] is notebook["rows"]
+    notebook["rows"].append(2)
+    assert notebook["pair"][1] == {"same": [1, 2]}
