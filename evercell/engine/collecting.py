@@ -24,7 +24,7 @@ from evercell.store.sweeping import GRACE, NewContent, Seen, Swept
 
 Progress = Callable[[str], None]
 
-_TRIES = 5
+TRIES = 5
 """So often it is looked anew where others reached something meanwhile."""
 
 
@@ -75,7 +75,7 @@ def collect(
 
     Raises `CannotCollect` where it cannot be told what is reached; then nothing was removed.
     """
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         with suppress(StepNotFound):  # another one collects at the same time
             if done := _collect(workspace, rules, dry_run, grace, progress):
                 return done

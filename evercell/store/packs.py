@@ -155,7 +155,7 @@ class PackWriter:
             return []
         if self._database.path is not None and new.size > SMALL_PACK:
             with driver_errors(self._database.url):
-                return [self._pack_file(new)]
+                return [self.write_file(new)]
         return (_pack_row(part) for part in _parts(new))
 
     def _remove(self, packs: Packs) -> None:
@@ -166,7 +166,7 @@ class PackWriter:
                     (pack_folder(self._database) / pack.id).unlink()
                 self._newest = None
 
-    def _pack_file(self, new: Supply) -> Packed:
+    def write_file(self, new: Supply) -> Packed:
         folder = pack_folder(self._database)
         fresh = not folder.exists()
         folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)

@@ -102,6 +102,11 @@ _WORDS: dict[EventKind, Callable[[Data], str]] = {
         "it was left out of lists" if data.get("archived", True) else "it was put back into lists"
     ),
     EventKind.RUN_DELETED: lambda _: "it was deleted",
+    EventKind.CHECKPOINTS_COLLECTED: lambda data: (
+        f"{len(data['checkpoints'])} old checkpoints were removed"
+        if isinstance(data.get("checkpoints"), list)
+        else "old checkpoints were removed"
+    ),
     EventKind.TAG_PUT: _named("{by} gave a checkpoint the tag {tag}"),
     EventKind.TAG_REMOVED: _named("the tag {tag} was removed"),
     EventKind.LEASE_ACQUIRED: _named("{user} on {host} began to work on it"),

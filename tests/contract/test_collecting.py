@@ -309,7 +309,7 @@ def test_a_pack_that_was_taken_for_forgotten_is_written_anew(
 
     notebook = Notebook(workspace)
     notebook.step("first", "a = 1")
-    write, collected = PackWriter._pack_file, []
+    write, collected = PackWriter.write_file, []
 
     def write_then_gc(self: PackWriter, new: Supply) -> Any:
         packed = write(self, new)
@@ -317,7 +317,7 @@ def test_a_pack_that_was_taken_for_forgotten_is_written_anew(
             collected.append(gc(workspace, grace=0.0))
         return packed
 
-    monkeypatch.setattr(PackWriter, "_pack_file", write_then_gc)
+    monkeypatch.setattr(PackWriter, "write_file", write_then_gc)
     notebook.step("fit", BIG.format(1, 300_000))
     assert collected[0].swept.stray_files == 1
     notebook.session.detach()
@@ -519,4 +519,4 @@ def test_an_empty_store_has_nothing_to_collect(workspace: Workspace) -> None:
     assert gc(workspace).size == 0
     workspace.store.runs.create(NewRun(None, name="empty"))
     assert gc(workspace, KeepRules(last=1)).size == 0
-    assert collecting._TRIES > 1
+    assert collecting.TRIES > 1
