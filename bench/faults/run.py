@@ -120,6 +120,15 @@ class DrivenRun:
             self.problems.append(f"{self.name} has {found}")
         self.is_done = True
 
+    def look_in(self) -> None:
+        """A kernel more, which takes up what the last one could not commit."""
+        kernel = self._new_kernel()
+        try:
+            kernel.run("%load_ext evercell", timeout=_CELL_SECONDS)
+            kernel.run("%resume", timeout=_CELL_SECONDS)
+        finally:
+            kernel.shut_down()
+
     def _judge_error(self, error: str) -> None:
         """Only errors of ours that say what to do may be shown."""
         expected = (
