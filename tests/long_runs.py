@@ -11,6 +11,7 @@ from tests.unit.sessions import Notebook, workspace_in
 
 EVIL = "<script>document.title='run'</script><img src=x onerror=alert(1)>"
 
+# (a pause here and there, so that bars have a width)
 CALLS = f"""
 import evercell, time
 @evercell.step

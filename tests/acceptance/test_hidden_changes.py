@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from evercell.core.records import EventKind
 from evercell.store import Store
 from tests.kernels import Kernel
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 NewKernel = Callable[..., Kernel]
@@ -19,14 +19,6 @@ LARGE = "many = {f'k{n}': [n, {'a': n}] for n in range(5_000)}"
 """So much that the end of a short cell has no time to look at it."""
 
 CHANGE = "%%step change\nimport sys\nsys.modules['__main__'].many['k7'].append('unseen')"
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Until something came. An idle kernel sends no message of what it does: what it leaves outside is asked for."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.05)  # between two questions
 
 
 def wait_for_late_checkpoint(store: Store) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,20 @@ from tests.kernels import Kernel, Shown
 pytestmark = pytest.mark.kernel
 NewKernel = Callable[..., Kernel]
 
-SLOW = "import time\nprint('begun')\ntime.sleep(2.5)"
+GATE = "import pathlib, time\nwhile not pathlib.Path('gate').exists(): time.sleep(0.01)"
+"""At work until the picture was drawn anew."""
+
+SLOW = f"print('begun')\n{GATE}"
+
+
+def opening(gate: Path, text: str) -> Callable[[str, dict[str, Any]], None]:
+    """Lets the cell come to its end when a picture with this text was drawn anew."""
+
+    def on_message(kind: str, content: dict[str, Any]) -> None:
+        if kind == "update_display_data" and text in content["data"]["text/plain"]:
+            gate.touch()
+
+    return on_message
 
 
 def updates(shown: Shown) -> list[str]:
@@ -24,14 +39,14 @@ def updates(shown: Shown) -> list[str]:
 
 
 def test_a_timeline_follows_below_its_cell_and_is_no_output_of_the_step_that_runs(
-    new_kernel: NewKernel,
+    new_kernel: NewKernel, tmp_path: Path
 ) -> None:
     kernel = new_kernel()
     assert "no run yet" in kernel.run("%timeline").error, "said as any command says it"
     kernel.run("%%step load\nrows = 1")
     first = kernel.run("%timeline")
     assert first.status == "ok" and "load" in first.text and first.kinds == ["display_data"]
-    shown = kernel.run(f"%%step slow\n{SLOW}")
+    shown = kernel.run(f"%%step slow\n{SLOW}", on_message=opening(tmp_path / "gate", "slow"))
     drawn = updates(shown)
     assert drawn and "running" in drawn[0] and "slow" in drawn[0]
     assert 1 <= len(drawn) <= 4
@@ -41,7 +56,7 @@ def test_a_timeline_follows_below_its_cell_and_is_no_output_of_the_step_that_run
     assert "update_display_data" not in again.kinds, "the picture was no output of the step"
 
 
-def test_calls_trees_and_states_are_shown_by_their_magics(new_kernel: NewKernel) -> None:
+def test_calls_trees_and_states_are_shown_by_their_magics(new_kernel: NewKernel, tmp_path: Path) -> None:
     kernel = new_kernel()
     kernel.run("import evercell\n@evercell.step\ndef ask(topic, api_key=None):\n    return len(topic)")
     kernel.run(
@@ -60,5 +75,5 @@ def test_calls_trees_and_states_are_shown_by_their_magics(new_kernel: NewKernel)
     (data,) = (content["data"] for _, content, _ in kernel.run("%inspect").messages)
     assert "not kept" in data["text/html"] and "lengths" in data["text/plain"]
     kernel.run("%%step new\nmade_now = 1")
-    shown = kernel.run("import time\ntime.sleep(2)")
+    shown = kernel.run(GATE, on_message=opening(tmp_path / "gate", "made_now"))
     assert any("made_now" in content["data"]["text/plain"] for _, content, _ in shown.messages), "it follows"

@@ -19,6 +19,7 @@ from tests.kernels import Kernel, KernelGone, Shown
 pytestmark = [pytest.mark.kernel, pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)]
 NewKernel = Callable[..., Kernel]
 
+# calls that take their time: a step that is over within a second shows nothing
 ASK = (
     "import evercell, time\n@evercell.step\ndef ask(n, seconds=0.0):\n    time.sleep(seconds)\n    return n\n"
 )
@@ -209,6 +210,7 @@ def test_a_rerun_that_was_stopped_counts_its_own_calls(new_kernel: NewKernel) ->
     assert "step research was interrupted after 2 of its calls" in again.run("%load_ext evercell").text
 
 
+# slow in its own pickling: the save and the restore are what is looked at
 SLOW = (
     "import time\nclass Slow:\n    def __getstate__(self):\n        time.sleep(1.5)\n        return {'a': 1}\n"
     "    def __setstate__(self, state):\n        time.sleep(1.5)"

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.browser
 
 CELLS = (
     "%load_ext evercell",
+    # (calls that take their time: a step that is over within a second shows nothing)
     "import evercell, time\n@evercell.step\ndef ask(n):\n    time.sleep(0.25)\n    return n",
     "%%step research\nresults = evercell.map(ask, range(24), max_concurrency=2)",
     "%%step shown\nimport ipywidgets\nprint('loss 0.12')\nipywidgets.IntSlider(30, description='size')",

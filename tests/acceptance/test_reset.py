@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 from evercell.cli.app import app
-from tests.commands import SECONDS, run_command
+from tests.commands import run_command
 from tests.conftest import Counter
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 
@@ -117,6 +117,7 @@ def test_a_run_goes_on_from_before_a_step_with_the_corrected_notebook_and_stays_
 def test_a_batch_that_was_killed_is_gone_on_with_and_done_once(
     write: Callable[[str], None], counter: Counter, tmp_path: Path
 ) -> None:
+    # a cell that is at work until the test has killed who drives it
     write("import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(.05)\nm = 10 * k")
     where = ("--where", "step=fit", "source=r1@fit", "since=1h")
     plan = rows_of("reset", *where, "--dry-run")
@@ -127,9 +128,9 @@ def test_a_batch_that_was_killed_is_gone_on_with_and_done_once(
     with subprocess.Popen(
         [program, "reset", *where, "-q"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as killed:
-        _wait_until(lambda: counter.times("fit") == 3)
+        wait_until(lambda: counter.times("fit") == 3, "the second branch")
         os.kill(killed.pid, signal.SIGKILL)
-    _wait_until(lambda: all(row["kernel"] == "none" for row in rows_of("runs")))
+    wait_until(lambda: all(row["kernel"] == "none" for row in rows_of("runs")), "the end of the kernels")
     left = {row["name"]: row["status"] for row in rows_of("runs") if row["parent"]}
     assert sorted(left.values()) == ["paused", "queued"], left
     (tmp_path / "go").touch()
@@ -143,10 +144,3 @@ def test_a_batch_that_was_killed_is_gone_on_with_and_done_once(
     third = run_command("reset", *where)
     assert third.returncode == 0 and third.stderr.count("completed with this very notebook") == 2
     assert counter.times("fit") == 5 and len(rows_of("runs")) == 4
-
-
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.1)

@@ -18,6 +18,7 @@ from tests.commands import SECONDS, run_command
 pytestmark = pytest.mark.kernel
 EVERCELL = str(Path(sys.executable).with_name("evercell"))
 
+# calls that take their time: progress is told of what lasts
 CELLS = (
     "import evercell, time\n@evercell.step\ndef ask(n):\n    time.sleep(0.2)\n    return n",
     "%%step plan\nx = 1",
