@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone
 
 pytestmark = pytest.mark.kernel
@@ -85,3 +86,28 @@ def test_steps_without_plain_cells_between_them_have_no_such_checkpoint(
     kernel.run("%%step first\na = 1")
     kernel.run("%%step second\nb = a + 1")
     assert kernel.value("len(get_ipython().evercell_extension.session.history.path)") == 2
+
+
+@pytest.mark.parametrize("place", ["after_chunks_before_commit", "after_commit_before_reply"])
+@pytest.mark.parametrize("mover", ["%%step second\nrows.append(len(rows))", "%checkout @first"])
+def test_a_kill_while_plain_cells_are_committed_costs_no_step_and_doubles_none(
+    new_kernel: Callable[..., Kernel], counter: Counter, place: str, mover: str
+) -> None:
+    """The commit before a step begins, and the one before another state takes the place of memory."""
+    kernel = new_kernel(EVERCELL_FAULT=f"{place}:2")  # the first time it is reached, step first is committed
+    kernel.run(f"%%step first\nrows = [1]\n{counter.cell('first')}")
+    kernel.run("rows.append(2)")
+    with pytest.raises(KernelGone):
+        kernel.run(mover)
+    kernel.shut_down()
+    kernel = new_kernel()
+    assert kernel.run("%resume").status == "ok"
+    is_committed = place == "after_commit_before_reply"
+    assert kernel.value("rows") == ([1, 2] if is_committed else [1])
+    assert kernel.run(f"%%step first\nrows = [1]\n{counter.cell('first')}").status == "ok"
+    kernel.run("%checkout @first")
+    assert kernel.value("rows") == [1] and counter.times("first") == 1
+    assert kernel.run("%%step second\nrows.append(len(rows))").status == "ok" and kernel.value("rows") == [
+        1,
+        1,
+    ]
