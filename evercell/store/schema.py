@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from evercell.core.statuses import AttemptStatus, RunStatus
 
-REVISION = "0008"
+REVISION = "0009"
 """The migration that leads to this schema."""
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
@@ -134,7 +134,10 @@ runs = Table(
     # archived: not in lists. deleted: nowhere; its rows stay as long as a branch sees any of its checkpoints
     Column("archived_at", Moment),
     Column("deleted_at", Moment),
+    # given by whoever started it: a second start with the same key is the same run. NULL: each start is a run
+    Column("run_key", String(300)),
     _one_of("status", RunStatus, "runs_status"),
+    Index("runs_by_key", "run_key", unique=True),
     Index("runs_by_notebook", "notebook"),
     Index("runs_by_creation", "created_at"),
 )
@@ -350,4 +353,117 @@ events = Table(
     Column("prev", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
+)
+
+queue = Table(
+    "queue",
+    metadata,
+    # runs that `evercell serve` starts, or starts again; a row goes when its run has ended
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("priority", Integer, nullable=False, default=0),
+    # among whom starts are shared out evenly
+    Column("share", String(200), nullable=False),
+    # keys of limits that it counts for as long as it holds a kernel
+    Column("limits", JsonText, nullable=False),
+    Column("enqueued_at", Moment, nullable=False),
+    Column("ready_at", Moment, nullable=False),
+    Column("starts", Integer, nullable=False, default=0),
+    # the server that starts it now
+    Column("admitted_at", Moment),
+    Column("admitted_by", String(12)),
+    Index("queue_by_readiness", "ready_at"),
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    # how many may hold it at the same time; NULL: any number
+    Column("at_once", Integer),
+    # so many within a period of seconds; NULL: any number
+    Column("rate", Integer),
+    Column("period", Float),
+    # when the next one would come at an even pace
+    Column("free_at", Moment),
+    Column("set_at", Moment, nullable=False),
+    Column("set_by", Text, nullable=False),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("limit_key", String(200), ForeignKey("limits.key"), primary_key=True),
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    # the run itself, or a step or call in it
+    Column("holder", String(300), primary_key=True),
+    # of the lease under which it was taken: it counts as long as that one is live
+    Column("token", BigInteger, nullable=False),
+    Column("taken_at", Moment, nullable=False),
+    Index("slots_by_run", "run_id"),
+)
+
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started", Float, nullable=False),
+    Column("jobs", Integer, nullable=False),
+    # address of the cluster that it hands runs to; NULL: this machine
+    Column("runs_on", Text),
+    Column("started_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("cron", Text, nullable=False),
+    Column("timezone", String(100), nullable=False),
+    Column("notebook", Text, nullable=False),
+    Column("output", Text),
+    Column("params", JsonText, nullable=False),
+    Column("kernel", Text),
+    Column("catch_up", String(12), nullable=False),
+    Column("overlap", String(12), nullable=False),
+    Column("priority", Integer, nullable=False, default=0),
+    Column("limits", JsonText, nullable=False),
+    # the firing that is due next; NULL: none will
+    Column("next_at", Moment),
+    Column("last_at", Moment),
+    Column("paused_at", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Index("schedules_by_next", "next_at"),
+)
+
+children = Table(
+    "children",
+    metadata,
+    # the durable call that asked for it
+    Column("parent_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("step", String(200), primary_key=True),
+    Column("step_key", LargeBinary, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("run_id", String(12), ForeignKey("runs.id"), nullable=False),
+    # what becomes of it when its parent ends
+    Column("on_close", String(12), nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Index("children_by_run", "run_id", unique=True),
+)
+
+results = Table(
+    "results",
+    metadata,
+    # what a notebook returned to whoever started its run
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    # NULL: the value is in chunks, as the blob says
+    Column("value", LargeBinary),
+    Column("blob", JsonText),
+    Column("mac", LargeBinary, nullable=False),
+    Column("returned_at", Moment, nullable=False),
 )
