@@ -14,12 +14,14 @@ EvercellError
  │   ├─ RowDamaged            a row of the store means nothing (Damaged)
  │   └─ JournalBroken         a run's journal does not verify (Damaged)
  ├─ RunNotFound, StepNotFound, TagNotFound (LookupError), RunNameTaken
+ │   └─ RunKeyTaken           (RunNameTaken) a run of something else has this key
  ├─ CannotCollect             evercell gc cannot tell what is reached
  ├─ LeaseHeld, LeaseLost      one writer to a run
  │   └─ UnderWay              (LeaseHeld) the same work is executed already
  ├─ ForkedProcess             a forked child used what is its parent's
  ├─ IllegalTransition         a run cannot go from this status to that one
  ├─ UsageError (ValueError)   a magic or an option was written wrongly
+ │   ├─ ParametersDiffer      a run that is there was given other parameters
  │   ├─ DuplicateStep         two cells share a step's name
  │   └─ MisplacedStep         %%step is not on the cell's first line
  ├─ StepTimeout (TimeoutError)
@@ -162,12 +164,19 @@ class RunNameTaken(EvercellError, ValueError):
     """Another run, or a tag, has this name."""
 
 
+class RunKeyTaken(RunNameTaken):
+    """A run of something else has this key."""
+
+
 class LeaseHeld(EvercellError):
     """Another living session writes to this run."""
 
 
 class UnderWay(LeaseHeld):
     """The same notebook with the same parameters and output is executed by somebody already."""
+
+    run_id: str | None = None
+    """The run that is under way."""
 
 
 class LeaseLost(EvercellError):
@@ -184,6 +193,10 @@ class IllegalTransition(EvercellError):
 
 class UsageError(EvercellError, ValueError):
     """A magic, an option or an argument was written wrongly."""
+
+
+class ParametersDiffer(UsageError):
+    """A run that is there was given other parameters than it is to go on with."""
 
 
 class DuplicateStep(UsageError):

@@ -45,6 +45,8 @@ class Run:
     """Id of the Jupyter kernel that was last on it: a restarted kernel keeps its own."""
     archived_at: datetime | None = None
     """Since when it is left out of lists, None while it is in them."""
+    run_key: str | None = None
+    """What whoever started it calls this start: another one of that key is this run. None: each start is a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class NewRun:
     """The kernel to execute it in headless, None for the notebook's own."""
     notebook_id: str | None = None
     kernel_id: str | None = None
+    run_key: str | None = None
+    """Unique in the store: where a run has it already, no other is made."""
     reset: Json | None = None
     """What its parent is reset by, where that is what it was made for."""
 

@@ -5,13 +5,14 @@ A claim is a lease. A command takes it before its kernel starts, and hands it ov
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from evercell.core.canonical import canonical_json
 from evercell.core.clock import local_text
-from evercell.core.errors import UnderWay
+from evercell.core.errors import ParametersDiffer, RunKeyTaken, UnderWay, UsageError
 from evercell.core.ids import new_id
 from evercell.core.records import Lease, NewRun, Run
 from evercell.core.statuses import RunStatus
@@ -21,6 +22,8 @@ from evercell.engine.workspace import Workspace
 from evercell.store import Candidate
 
 _DONE = (RunStatus.COMPLETED, RunStatus.CANCELLED)
+_LONGEST_VALUE = 80
+LONGEST_KEY = 300
 
 
 @dataclass(slots=True)
@@ -68,13 +71,74 @@ def claim_run(workspace: Workspace, run: Run) -> Claim:
     def choose(candidates: Sequence[Candidate]) -> Run:
         for candidate in candidates:
             if candidate.run.id == run.id and (lease := _live(workspace, candidate)):
-                raise UnderWay(
-                    f"Run {run.name} is executed by {_who(lease)} since {local_text(lease.acquired_at)}.",
-                    hint=f"See how far it is with `evercell show {run.name}`; `evercell cancel {run.name}` ends it.",
-                )
+                raise _being_executed(run, lease)
         return run
 
     return _claim(workspace, NewRun(run.notebook), choose)
+
+
+def claim_by_key(workspace: Workspace, new: NewRun) -> Claim | Run:
+    """The run of the key ``new.run_key``, be it made now; without a claim where there is nothing more to do about it.
+
+    However often and at whatever instant it is started, a key is one run. Raises `UnderWay` where a living session is
+    on it, `RunKeyTaken` where it is the key of another notebook's run, `ParametersDiffer`.
+    """
+    over: list[Run] = []
+
+    def choose(candidates: Sequence[Candidate]) -> Run | None:
+        for candidate in candidates:
+            check_same_start(candidate.run, new)
+            if candidate.run.status in _DONE:
+                over.append(candidate.run)
+                raise _IsOver
+            if lease := _live(workspace, candidate):
+                raise _being_executed(candidate.run, lease)
+            return candidate.run
+        return None
+
+    try:
+        return _claim(workspace, new, choose)
+    except _IsOver:
+        return over[-1]
+
+
+class _IsOver(Exception):
+    """The run that was looked for came to its end before."""
+
+
+def check_same_start(run: Run, new: NewRun) -> None:
+    """Raise `RunKeyTaken` or `ParametersDiffer` where ``new`` asks for something else than the run that is there."""
+    if run.notebook != new.notebook:
+        raise RunKeyTaken(
+            f"The key {run.run_key!r} is that of run {run.name}, which executes {run.notebook}; this start is of "
+            f"{new.notebook}.",
+            hint="Start this one with a key of its own, or without.",
+        )
+    check_same_params(run, new.params)
+
+
+def check_same_params(run: Run, params: Mapping[str, Any]) -> None:
+    """Raise `ParametersDiffer` where a run was given others: what it did already was done with those."""
+    missing = object()
+    for name in sorted({*run.params, *params}, key=str):
+        before, now = run.params.get(name, missing), params.get(name, missing)
+        if before is not missing and now is not missing and canonical_json(before) == canonical_json(now):
+            continue
+        was = "without it" if before is missing else f"with {_shown(name, before)}"
+        asked = "not at all" if now is missing else f"as {_shown(name, now)}"
+        raise ParametersDiffer(
+            f"Run {run.name} was started {was}; the parameter {name} is now given {asked}.",
+            hint=f"Go on as it was started: evercell resume {run.name}. With other values it is another run: evercell "
+            f"branch {run.name} --from STEP -p {name} VALUE, or a start of its own.",
+        )
+
+
+def _shown(name: str, value: Any) -> str:
+    """A parameter as one may show it."""
+    from evercell.engine.masking import without_secrets  # not in a kernel
+
+    text = repr(without_secrets({name: value})[name])
+    return f"{name} = {text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + '…'}"
 
 
 def claim_first_run(
@@ -126,6 +190,16 @@ def _choose_work(
     return newest if goes_on and newest is not None and newest.status not in _DONE else None
 
 
+def require_key(text: str) -> str:
+    """A run's key, as the store takes it. Raises `UsageError`."""
+    if not text.strip() or len(text) > LONGEST_KEY or not text.isprintable():
+        raise UsageError(
+            f"{text[:_LONGEST_VALUE]!r} is no key for a run: it has 1 to {LONGEST_KEY} characters that can be printed.",
+            hint="For example: --run-key nightly-2026-11-20",
+        )
+    return text
+
+
 def _same_params(run: Run, new: NewRun) -> bool:
     """As they are written: 1, 1.0 and true are three."""
     return canonical_json(dict(run.params)) == canonical_json(dict(new.params))
@@ -136,12 +210,23 @@ def _live(workspace: Workspace, candidate: Candidate) -> Lease | None:
     return lease if lease is not None and is_live(workspace, lease) else None
 
 
+def _being_executed(run: Run, lease: Lease) -> UnderWay:
+    error = UnderWay(
+        f"Run {run.name} is executed by {_who(lease)} since {local_text(lease.acquired_at)}.",
+        hint=f"See how far it is with `evercell show {run.name}`; `evercell cancel {run.name}` ends it.",
+    )
+    error.run_id = run.id
+    return error
+
+
 def _under_way(run: Run, lease: Lease) -> UnderWay:
-    return UnderWay(
+    error = UnderWay(
         f"This is done already: run {run.name} executes the same notebook with the same parameters into "
         f"{run.output} ({_who(lease)}, since {local_text(lease.acquired_at)}).",
         hint=f"See how far it is with `evercell show {run.name}`. To execute it twice, name another output.",
     )
+    error.run_id = run.id
+    return error
 
 
 def _who(lease: Lease) -> str:

@@ -51,6 +51,7 @@ class RunRow:
             "updated_at": run.updated_at.isoformat(),
             "created_by": run.created_by,
             "archived_at": run.archived_at.isoformat() if run.archived_at else None,
+            "key": run.run_key,
         }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from hashlib import sha256
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,7 +14,7 @@ from evercell.store.database import Database
 from evercell.store.leases import Leases, read_lease
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each
-from evercell.store.runs import IS_THERE, RUN_COLUMNS, Runs, read_run, until_named
+from evercell.store.runs import IS_THERE, RUN_COLUMNS, Runs, lock_text, read_run, until_named
 from evercell.store.schema import leases, runs
 
 
@@ -45,13 +44,14 @@ class Claims:
     ) -> tuple[Run, Lease]:
         """Commit that this session holds the run that ``choose`` picks, or a new one, in one transaction.
 
-        Of several claims for one notebook at the same instant each sees what the one before has committed.
+        Of several claims for one notebook at the same instant each sees what the one before has committed. A new run
+        with a key is made where no run has that, and the run that has it is the only one to choose from.
         Nothing is changed where ``choose`` raises.
         """
 
         def commit() -> tuple[str, Lease]:
             with self._database.writing() as connection:
-                found = self._candidates(connection, new.notebook)
+                found = self._candidates(connection, new)
                 for candidate in found:
                     if candidate.lease is not None and candidate.lease.session_id == session_id:
                         return candidate.run.id, candidate.lease  # committed before, and nobody was told
@@ -67,13 +67,14 @@ class Claims:
         run_id, lease = until_named(new, commit)
         return self._runs.find(run_id), lease
 
-    def _candidates(self, connection: Connection, notebook: str | None) -> list[Candidate]:
+    def _candidates(self, connection: Connection, new: NewRun) -> list[Candidate]:
         """The notebook's runs. From here on until the transaction ends nobody else claims one of them."""
+        notebook = new.notebook
+        if new.run_key is not None:
+            return self._candidate_of_key(connection, new.run_key)
         if notebook is None:
             return []
-        if connection.dialect.name == "postgresql":  # (SQLite has one writer anyway)
-            number = int.from_bytes(sha256(notebook.encode(errors="surrogatepass")).digest()[:8], signed=True)
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+        lock_text(connection, notebook)
         of_notebook = sa.and_(runs.c.notebook == notebook, IS_THERE)
         rows = connection.execute(
             sa.select(*raw(runs, RUN_COLUMNS))
@@ -83,3 +84,10 @@ class Claims:
         held = sa.select(*raw(leases)).join(runs, runs.c.id == leases.c.run_id).where(of_notebook)
         by_run = {row.run_id: read_lease(row) for row in connection.execute(held).all()}
         return [Candidate(run, by_run.get(run.id)) for run in read_each(rows, read_run)]
+
+    def _candidate_of_key(self, connection: Connection, run_key: str) -> list[Candidate]:
+        run = self._runs.find_keyed(connection, run_key)
+        if run is None:
+            return []
+        row = connection.execute(sa.select(*raw(leases)).where(leases.c.run_id == run.id)).first()
+        return [Candidate(run, read_lease(row) if row else None)]

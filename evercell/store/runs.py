@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ RUN_COLUMNS = [
     runs.c[name]
     for name in (
         "id", "name", "notebook", "output", "status", "head", "parent", "branch_point", "branch_seq",
-        "params", "created_at", "updated_at", "created_by", "notebook_id", "kernel_id", "archived_at",
+        "params", "created_at", "updated_at", "created_by", "notebook_id", "kernel_id", "archived_at", "run_key",
     )
 ]  # fmt: skip
 
@@ -51,6 +52,13 @@ def lock_names(connection: Connection) -> None:
     """Let nobody else give a name until this transaction ends. (SQLite has one writer anyway.)"""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
+
+
+def lock_text(connection: Connection, text: str) -> None:
+    """Let nobody else have this lock until this transaction ends. (SQLite has one writer anyway.)"""
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(sha256(text.encode(errors="surrogatepass")).digest()[:8], signed=True)
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
 
 
 def share_content(connection: Connection) -> None:
@@ -82,20 +90,32 @@ class Runs:
         self._database = database
 
     def create(self, new: NewRun) -> Run:
-        """Commit a new run. Without a name it gets the notebook's with the next free number.
+        """Commit a new run; where one has its key already, that one is returned as it is.
 
-        With a parent it is a branch: its history begins at ``branch_point`` and nothing is copied.
+        Without a name it gets the notebook's with the next free number. With a parent it is a branch: its history
+        begins at ``branch_point`` and nothing is copied.
         Raises `RunNameTaken`, or `StepNotFound` where the parent does not see the branch point.
         """
 
         def commit() -> str:
             with self._database.writing() as connection:
-                return self.insert(connection, new).id
+                found = self.find_keyed(connection, new.run_key)
+                return (found or self.insert(connection, new)).id
 
         return self.find(until_named(new, commit))
 
+    def find_keyed(self, connection: Connection, run_key: str | None) -> Run | None:
+        """Within a transaction: the run of a key. Until it ends nobody else makes one; a deleted run's key is free."""
+        if run_key is None:
+            return None
+        lock_text(connection, run_key)
+        gone = (runs.c.run_key == run_key) & ~IS_THERE
+        connection.execute(sa.update(runs).where(gone).values(run_key=None))
+        row = connection.execute(sa.select(*_RAW_RUN).where(runs.c.run_key == run_key)).first()
+        return read_run(row) if row else None
+
     def insert(self, connection: Connection, new: NewRun) -> Run:
-        """Within a transaction, and `until_named`: make a run."""
+        """Within a transaction, and `until_named`: make a run. Of its key there is none yet (`find_keyed`)."""
         if new.name:
             lock_names(connection)
             require_free_name(connection, new.name)
@@ -105,7 +125,7 @@ class Runs:
             id=new_id(), name=name, notebook=new.notebook, output=new.output, status=new.status,
             head=new.branch_point, parent=new.parent, branch_point=new.branch_point, branch_seq=seq,
             params=dict(new.params), created_at=now, updated_at=now, created_by=new.created_by,
-            notebook_id=new.notebook_id, kernel_id=new.kernel_id,
+            notebook_id=new.notebook_id, kernel_id=new.kernel_id, run_key=new.run_key,
         )  # fmt: skip
         values = {column.name: getattr(run, column.name) for column in RUN_COLUMNS}
         values |= {"status": str(run.status), "fence": 0, "journal_seq": 0, "journal_digest": GENESIS}
@@ -116,6 +136,8 @@ class Runs:
         created: dict[str, Any] = {"name": name, "notebook": new.notebook}
         if new.parent:
             created |= {"parent": new.parent, "checkpoint": new.branch_point, "seq": seq}
+        if new.run_key is not None:
+            created["key"] = new.run_key
         if new.reset is not None:
             created["reset"] = dict(new.reset)
         self._append_event(connection, run.id, EventKind.RUN_CREATED, created)

@@ -6,18 +6,20 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evercell.core.errors import LeaseHeld, LeaseLost, RunNameTaken, UnderWay
-from evercell.core.records import NewRun
+from evercell.core.errors import LeaseHeld, LeaseLost, ParametersDiffer, RunKeyTaken, RunNameTaken, UnderWay
+from evercell.core.records import NewRun, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.branching import create_branch
-from evercell.engine.claiming import Claim, claim_run, claim_work
+from evercell.engine.claiming import Claim, claim_by_key, claim_run, claim_work
 from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.leasing import take_lease
+from evercell.engine.naming import delete_run
 from evercell.engine.session import Session
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
@@ -185,3 +187,72 @@ def test_of_two_take_overs_at_once_one_has_the_run_and_the_other_is_told(two: li
             lease.stop()
     made.held.stop()
     two[0].store.journal.verify(made.run.id)
+
+
+# -- keys ----------------------------------------------------------------------------------------
+
+
+def nightly(number: int, **changes: Any) -> NewRun:
+    return replace(work(number, n=1), run_key=f"nightly-{number}", **changes)
+
+
+def test_two_starts_of_one_key_at_the_same_instant_are_one_run(two: list[Workspace]) -> None:
+    for number in range(PAIRS):
+        both = at_once(*(lambda w=w, n=number: claim_by_key(w, nightly(n)) for w in two))
+        (claim,) = [c for c in both if isinstance(c, Claim)]
+        (refused,) = [c for c in both if isinstance(c, UnderWay)]
+        assert refused.run_id == claim.run.id and claim.run.run_key == f"nightly-{number}"
+        assert [run.id for run in two[0].store.runs.all(notebook=f"/w/{number}.ipynb")] == [claim.run.id]
+        claim.give_back()
+
+
+def test_two_that_only_make_the_run_of_a_key_get_one(two: list[Workspace]) -> None:
+    for number in range(PAIRS):
+        both = at_once(*(lambda w=w, n=number: w.store.runs.create(nightly(n)) for w in two))
+        assert len({run.id for run in both}) == 1 and len(two[0].store.runs.all()) == number + 1
+
+
+def test_a_key_resumes_what_is_unfinished_and_reports_what_is_over(two: list[Workspace]) -> None:
+    first = claim_by_key(two[0], nightly(1))
+    assert isinstance(first, Claim)
+    runs = two[0].store.runs
+    runs.set_status(first.held.lease, first.run.id, RunStatus.RUNNING)
+    runs.set_status(first.held.lease, first.run.id, RunStatus.FAILED)
+    first.give_back()
+    again = claim_by_key(two[1], nightly(1))
+    assert isinstance(again, Claim) and again.run.id == first.run.id, "one that failed is gone on with"
+    runs.set_status(again.held.lease, first.run.id, RunStatus.RUNNING)
+    runs.set_status(again.held.lease, first.run.id, RunStatus.COMPLETED)
+    again.give_back()
+    over = claim_by_key(two[0], nightly(1))
+    assert isinstance(over, Run) and over.id == first.run.id and over.status is RunStatus.COMPLETED
+
+
+def test_a_key_is_that_of_one_notebook_with_one_set_of_parameters(two: list[Workspace]) -> None:
+    claim = claim_by_key(two[0], nightly(1))
+    assert isinstance(claim, Claim)
+    claim.give_back()
+    name = claim.run.name
+    for params, said in (
+        ({"n": 2}, ("n = 1", "n = 2")),
+        ({"n": 1.0}, ("n = 1", "n = 1.0")),
+        ({}, ("n = 1", "not at all")),
+        ({"n": 1, "api_key": "sk-hunter2hunter2"}, ("without it", "api_key")),
+    ):
+        with pytest.raises(ParametersDiffer) as differ:
+            claim_by_key(two[0], nightly(1, params=params))
+        assert all(part in differ.value.what for part in said) and name in differ.value.what
+        assert f"evercell branch {name}" in differ.value.hint and "hunter2" not in str(differ.value)
+    with pytest.raises(RunKeyTaken, match="other"):
+        claim_by_key(two[0], nightly(1, notebook="/w/other.ipynb"))
+    assert len(two[0].store.runs.all()) == 1
+
+
+def test_the_key_of_a_deleted_run_is_free(two: list[Workspace]) -> None:
+    claim = claim_by_key(two[0], nightly(1))
+    assert isinstance(claim, Claim)
+    claim.give_back()
+    delete_run(two[0], claim.run)
+    again = claim_by_key(two[0], nightly(1))
+    assert isinstance(again, Claim) and again.run.id != claim.run.id
+    again.give_back()
