@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 from evercell.store import Store, open_store
 from tests.kernels import Kernel
 from tests.leaks import no_leases_left, no_processes_and_threads_left
+from tests.seen import what_was_seen
 
 os.environ["TZ"] = "UTC"  # times are shown by the clock of the machine
 time.tzset()
@@ -81,6 +82,15 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Reports a figure that was measured; it is printed at the end, and judged by nobody but the reader."""
     return lambda text: record_property("figure", text)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[Any]:
+    """A failure is told with what its pages and servers say at that moment."""
+    report = yield
+    if report.failed and call.when != "teardown":
+        report.sections.extend(what_was_seen())
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

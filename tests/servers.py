@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import secrets
 import socket
 import socketserver
 import subprocess
@@ -13,10 +14,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.seen import tail, watching
 
 LAB_EXTENSION = Path(__file__).parents[1] / "labextension"
 """What the wheel ships as ``share/jupyter/labextensions/evercell``."""
@@ -24,9 +27,16 @@ LAB_EXTENSION = Path(__file__).parents[1] / "labextension"
 TOKEN = "a-token-of-the-test"
 
 
+PORTS = range(20_000, 32_000)
+"""Below those that a system hands out: nobody who asks for any takes ours between its choice and a server's start."""
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """A port of loopback that nothing listens on."""
+    while True:
+        port = secrets.choice(PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @dataclass
@@ -36,6 +46,17 @@ class JupyterServer:
     url: str
     folder: Path
     process: subprocess.Popen[bytes]
+    log: Path
+
+    def tell(self) -> str:
+        """Its sessions, and the end of its log, in which its kernels write, too."""
+        state = "it runs" if self.process.poll() is None else f"it ended with {self.process.returncode}"
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/sessions?token={TOKEN}", timeout=5) as answer:
+                sessions = answer.read().decode()
+        except OSError as error:
+            sessions = str(error)
+        return f"{state}\nsessions: {sessions}\n{tail(self.log)}"
 
 
 @contextmanager
@@ -49,7 +70,7 @@ def jupyter_server(folder: Path, *, app: str = "server", **environ: str) -> Iter
     environ.setdefault("JUPYTER_PATH", str(shipped.parents[1]))
     options = [
         "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--port-retries=0", f"--IdentityProvider.token={TOKEN}",
-        f"--ServerApp.root_dir={folder}", "--allow-root", "--ServerApp.log_level=WARN",
+        f"--ServerApp.root_dir={folder}", "--allow-root", "--ServerApp.log_level=INFO",
     ]  # fmt: skip
     with _running(
         folder, ["jupyter", app, *options], f"http://127.0.0.1:{port}", f"/api?token={TOKEN}", environ
@@ -83,10 +104,11 @@ def _running(
             env={**os.environ, **environ},
             start_new_session=True,
         )
-    server = JupyterServer(url, folder, process)
+    server = JupyterServer(url, folder, process, log)
     try:
-        _wait_for(server, probe, log)
-        yield server
+        with watching(f"server at {url}", server.tell):
+            _wait_for(server, probe)
+            yield server
     finally:
         process.terminate()
         try:
@@ -96,10 +118,10 @@ def _running(
             process.wait(timeout=20)
 
 
-def _wait_for(server: JupyterServer, probe: str, log: Path) -> None:
+def _wait_for(server: JupyterServer, probe: str) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        assert server.process.poll() is None, log.read_text()
+        assert server.process.poll() is None, "the server ended"
         try:
             urllib.request.urlopen(f"{server.url}{probe}", timeout=2).close()
             return
@@ -107,7 +129,7 @@ def _wait_for(server: JupyterServer, probe: str, log: Path) -> None:
             return  # it answers
         except OSError:
             threading.Event().wait(0.1)
-    raise AssertionError(f"the server did not come up:\n{log.read_text()}")
+    raise AssertionError("the server did not come up")
 
 
 @dataclass
