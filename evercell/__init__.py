@@ -21,6 +21,7 @@ __all__ = [
     "random",
     "uuid",
     "record",
+    "transport",
     "transaction",
     "idempotency_key",
     "heartbeat",
@@ -124,7 +125,7 @@ if TYPE_CHECKING:
     from evercell.engine.calls.durable_functions import call, step
     from evercell.engine.calls.heartbeat import heartbeat, idempotency_key, last_heartbeat
     from evercell.engine.calls.mapping import map
-    from evercell.engine.calls.model_clients import record
+    from evercell.engine.calls.model_clients import record, transport
     from evercell.engine.calls.nondeterminism import now, random, uuid
     from evercell.engine.calls.policy import CallPolicy
     from evercell.engine.calls.signals import send, wait_for
@@ -170,7 +171,7 @@ _HOMES = {
     "evercell.engine.calls.durable_functions": "call step",
     "evercell.engine.calls.heartbeat": "heartbeat idempotency_key last_heartbeat",
     "evercell.engine.calls.mapping": "map",
-    "evercell.engine.calls.model_clients": "record",
+    "evercell.engine.calls.model_clients": "record transport",
     "evercell.engine.calls.nondeterminism": "now random uuid",
     "evercell.engine.calls.policy": "CallPolicy",
     "evercell.engine.calls.signals": "send wait_for",

@@ -18,7 +18,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 _PUBLIC = (
     "load_ipython_extension unload_ipython_extension "
-    "step call map sleep sleep_until wait_for send approve inbox now random uuid record transaction "
+    "step call map sleep sleep_until wait_for send approve inbox now random uuid record transport transaction "
     "idempotency_key heartbeat last_heartbeat resource rebuilds CannotRebuild resume checkout branch new_run "
     "attach take_over pause unpause abandon status runs steps inspect timeline config log_metric "
     "compare history source diff why"
@@ -69,6 +69,8 @@ _HOMES: dict[str, str] = {
     "evercell.engine.approvals.decision": "Decision",
     "evercell.engine.calls.policy": "CallPolicy OnChange",
     "evercell.engine.calls.model_clients": "RecordedClient request_recorded",
+    "evercell.engine.calls.http.transport": "RecordingTransport wrap_transport",
+    "evercell.engine.calls.http.clients": "RecordingFactory",
     "evercell.engine.calls.calling": "call_sync call_async is_async",
     "evercell.engine.calls.former": "ask_leave ask_leave_async as_coroutine",
     "evercell.engine.calls.ownership": "current_scope",

@@ -27,6 +27,7 @@ from evercell.core import faults
 from evercell.core.records import NewRun
 from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.http.unrecorded import watch_requests
 from evercell.engine.calls.ownership import calls_of
 from evercell.engine.calls.policy import OnChange
 from evercell.engine.calls.scope import CallScope
@@ -94,6 +95,7 @@ class Durable:
             deferred_interrupts=deferred_interrupts,
             on_change=OnChange(on_change),
         )
+        watch_requests()
         try:
             if inspect.iscoroutinefunction(function):
                 return asyncio.run(self._run_async(step, function))

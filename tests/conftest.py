@@ -45,6 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--torch", action="store_true", help="with the tests of PyTorch, which must be installed"
     )
+    parser.addoption(
+        "--agents", action="store_true", help="with the tests of agent frameworks, which must be installed"
+    )
     parser.addoption("--seed", type=int, help="what tests draw at random begins with it; printed by each run")
 
 
@@ -58,13 +61,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of PyTorch have to be asked for: it is some gigabytes. They are counted as deselected."""
-    if config.option.torch:
-        return
-    others = [item for item in items if item.get_closest_marker("torch")]
+    """Tests of PyTorch and of agent frameworks have to be asked for. They are counted as deselected."""
+    unasked = [name for name in ("torch", "agents") if not config.getoption(name)]
+    others = [item for item in items if any(map(item.get_closest_marker, unasked))]
     if others:
         config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if not item.get_closest_marker("torch")]
+        items[:] = [item for item in items if item not in others]
 
 
 def pytest_configure_node(node: Any) -> None:

@@ -16,8 +16,10 @@ PATIENCE = 10.0
 SHARED_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """One of each serves a process that uses multiprocessing, until that ends."""
 
-SHARED_THREADS = ("TMonitor ", "Thread Dask-Offload", "Thread asyncio_")
-"""Class and name of threads that serve all of tqdm's bars, all of Dask's clients, the loop of a file's browser."""
+SHARED_THREADS = ("TMonitor ", "Thread Dask-Offload", "Thread asyncio_", "Thread litellm-")
+"""Class and name of threads that serve all of tqdm's bars, Dask's clients, litellm's requests, the loop of a file's
+browser.
+"""
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from evercell.core.records import Attempt
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.http.unrecorded import watch_requests
 from evercell.engine.calls.ownership import calls_of
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.cell_results import describe_result
@@ -56,6 +57,7 @@ async def _attempt_until_done(
         )  # fmt: skip
         if number:
             progress.begin_attempt(number + 1)
+        watch_requests()
         began = perf_counter()
         with (
             session.executing_step(spec.name),

@@ -39,6 +39,11 @@ class Client:
 CLIENTS = [
     Client("openai", "from openai import OpenAI\n{0} = OpenAI(base_url=URL)", CHAT),
     Client(
+        "openai_recorded",
+        "import evercell\nfrom openai import OpenAI\n{0} = evercell.record(OpenAI(base_url=URL))",
+        CHAT + " if 'recorded' in repr({0}._client._transport) else 0",
+    ),
+    Client(
         "openai_async", "from openai import AsyncOpenAI\n{0} = AsyncOpenAI(base_url=URL)",
         "(await " + CHAT.replace(").choices", ")).choices"),
     ),

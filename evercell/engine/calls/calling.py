@@ -38,12 +38,12 @@ def call_sync(
     if known is not None:
         return known.get()
     tries = Tries(policy, arguments_in_words(function, args, kwargs))
-    with _inside(owner, identity, policy) as call:
+    with inside_call(owner, identity, policy) as call:
         for pause in tries:
             if pause:
                 time.sleep(pause)
             with tries.noted():
-                with _limited(call):
+                with limited(call):
                     value = function(*args, **kwargs)
                 break
         else:
@@ -71,12 +71,12 @@ async def call_async(
     if known is not None:
         return known.get()
     tries = Tries(policy, arguments_in_words(function, args, kwargs))
-    with _inside(owner, identity, policy) as call:
+    with inside_call(owner, identity, policy) as call:
         for pause in tries:
             if pause:
                 await _rest(pause)
             with tries.noted():
-                async with _limited_async(call):
+                async with limited_async(call):
                     value = await function(*args, **kwargs)
                 break
         else:
@@ -99,7 +99,8 @@ def _fail(call: RunningCall, tries: Tries) -> Any:
 
 
 @contextmanager
-def _inside(owner: Owner, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
+def inside_call(owner: Owner, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
+    """While inside, the present code is that of this call."""
     metrics = LoggedMetrics(owner.metrics)
     call = RunningCall(owner.scope, identity, policy.timeout, policy.heartbeat_timeout, metrics)
     progress = owner.scope.step.progress
@@ -112,13 +113,15 @@ def _inside(owner: Owner, identity: CallIdentity, policy: CallPolicy) -> Iterato
         progress.call_left(identity.name)
 
 
-def _limited(call: RunningCall) -> AbstractContextManager[None]:
+def limited(call: RunningCall) -> AbstractContextManager[None]:
+    """One try at the call, within its time limits."""
     limits = call.scope.step.limits
     call.begin_try()
     return limits.limited(call) if limits is not None and call.is_limited else nullcontext()
 
 
-def _limited_async(call: RunningCall) -> AbstractAsyncContextManager[object]:
+def limited_async(call: RunningCall) -> AbstractAsyncContextManager[object]:
+    """One try at the call of a coroutine function, within its time limits."""
     limits = call.scope.step.limits
     call.begin_try()
     return limits.limited_async(call) if limits is not None and call.is_limited else nullcontext()

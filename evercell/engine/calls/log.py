@@ -15,6 +15,7 @@ from evercell.core.errors import CallFailed, NonDeterminism, NotKept, Tampered
 from evercell.core.found import Found
 from evercell.core.metrics import METRICS, Metric, metrics_from_json
 from evercell.core.records import Call
+from evercell.engine.calls.content import dump_result, load_result
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.policy import OnChange
@@ -169,7 +170,7 @@ class CallLog:
     def _load_value(self, call: Call) -> Any:
         content = self._content(call)
         verify_call(call, content, self._step.workspace.signer)
-        return self._step.values.loads(content)
+        return load_result(self._step.values, content)
 
     # -- recording -------------------------------------------------------------------------------
 
@@ -202,9 +203,9 @@ class CallLog:
     def _dumps(self, identity: CallIdentity, result: Result) -> bytes:
         values = self._step.values
         if result.error is None:
-            return values.dumps(result.value, name=f"The result of {identity.name}()")
+            return dump_result(values, result.value, name=f"The result of {identity.name}()")
         try:
-            return values.dumps(result.error, name=f"The error of {identity.name}()")
+            return dump_result(values, result.error, name=f"The error of {identity.name}()")
         except NotKept:
             substitute = CallFailed(
                 f"{identity.name}() failed: {type(result.error).__name__}: {result.error}",

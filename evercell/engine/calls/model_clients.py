@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from evercell.core.errors import UsageError
 from evercell.engine.calls.calling import call_async, call_sync, is_async
+from evercell.engine.calls.http.clients import record_clients
+from evercell.engine.calls.http.transport import RecordingTransport, wrap_transport
+from evercell.engine.calls.http.usage import Prices, usage_record
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.ownership import Owner, current_owner
@@ -26,27 +30,64 @@ PATHS = (
 )
 """Requests of OpenAI-compatible and of Anthropic clients."""
 
-Prices = Mapping[str, tuple[float, float]]
-"""Model → cost of a million tokens in, and out."""
-
 
 def record(
-    client: Any, *, paths: Sequence[str] = PATHS, prices: Prices | None = None,
+    client: Any, *, paths: Sequence[str] | None = None, prices: Prices | None = None,
     retries: int = 0, backoff: float = 1.0, longest_backoff: float = 60.0, jitter: float = 0.1,
     timeout: float | None = None, total_timeout: float | None = None,
     retry_on: Errors | Callable[[BaseException], bool] = Exception, give_up_on: Errors = (),
 ) -> Any:  # fmt: skip
-    """A client whose requests are durable calls inside a step, and plain ones outside of any.
+    """The same client, whose requests are durable calls inside a step, and plain ones outside of any.
 
-    ``client`` is any object; ``paths`` name the methods below it that ask something. A response that streams
-    is recorded when its stream ends, and replays as a stream. Tokens, seconds and (with ``prices``) cost are
-    kept with each call. Requests are tried again as those of ``@evercell.step`` are. The client itself is not
-    saved: make it in a ``%%setup`` cell.
+    ``client`` is whatever asks through httpx: a client of OpenAI's, Anthropic's, Google's, a chat model of LangChain,
+    an agent, or an httpx client itself. Its transports are replaced, so that each of its methods is recorded. A
+    response that streams is recorded when it was read, and replays as a stream. Tokens, seconds and (with ``prices``)
+    cost are kept with each call. A request is tried again, before the client hears of it, after httpx's errors and
+    after the statuses of a server that is busy.
+
+    Of an object that asks in another way ``paths`` name the methods that ask something. Raises `UsageError` where
+    there is nothing to record.
     """
     policy = CallPolicy(
         retries, backoff, longest_backoff, jitter, timeout, total_timeout, None, retry_on, give_up_on
     )
+    if paths is None:
+        if record_clients(client, partial(wrap_transport, policy=policy, prices=prices or {})):
+            return client
+        paths = [path for path in PATHS if _has(client, path)]
+        if not paths:
+            raise _nothing_to_record(client)
     return RecordedClient(client, "", frozenset(paths), prices or {}, policy)
+
+
+def transport(
+    inner: Any = None, *, prices: Prices | None = None, retries: int = 0, backoff: float = 1.0,
+    longest_backoff: float = 60.0, jitter: float = 0.1, timeout: float | None = None,
+    total_timeout: float | None = None,
+    retry_on: Errors | Callable[[BaseException], bool] = Exception, give_up_on: Errors = (),
+) -> RecordingTransport:  # fmt: skip
+    """A transport for whoever takes an httpx or httpx2 client: ``httpx.Client(transport=evercell.transport())``.
+
+    Around ``inner``, or the library's own. The options are those of `record`.
+    """
+    policy = CallPolicy(
+        retries, backoff, longest_backoff, jitter, timeout, total_timeout, None, retry_on, give_up_on
+    )
+    return RecordingTransport(inner, policy=policy, prices=prices)
+
+
+def _has(client: Any, path: str) -> bool:
+    for name in path.split("."):
+        client = getattr(client, name, None)
+    return callable(client)
+
+
+def _nothing_to_record(client: Any) -> UsageError:
+    return UsageError(
+        f"evercell.record() found nothing in this {type(client).__name__} that asks over HTTP through httpx.",
+        hint="Make its client first (many are made at their first use), give it one of your own with "
+        'httpx.Client(transport=evercell.transport()), or name its methods: paths=["generate"].',
+    )
 
 
 class RecordedClient:
@@ -96,11 +137,7 @@ def _usage(value: Any, *, prices: Prices) -> dict[str, Any]:
         return {}
     read = getattr(usage, "prompt_tokens", None) or getattr(usage, "input_tokens", None) or 0
     wrote = getattr(usage, "completion_tokens", None) or getattr(usage, "output_tokens", None) or 0
-    usage_record: dict[str, Any] = {"model": model, "tokens_in": read, "tokens_out": wrote}
-    if isinstance(model, str) and model in prices:
-        price_in, price_out = prices[model]
-        usage_record["cost"] = round((read * price_in + wrote * price_out) / 1e6, 9)
-    return usage_record
+    return usage_record(model, read, wrote, prices)
 
 
 # -- streams -------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -26,6 +26,10 @@ class CallScope:
         """A forked child of it is no part of the step."""
         self.late_call_noted = False
         self.metrics = LoggedMetrics()
+        self.unrecorded = 0
+        """Requests that it made beside its calls."""
+        self.left_over: list[Callable[[], None]] = []
+        """What is to be recorded as soon as that is possible."""
 
     @property
     def executed(self) -> int:
@@ -43,6 +47,7 @@ class CallScope:
         """Give the call that begins now its identity; ``inside`` is the key of the call around it, or empty."""
         arguments = self.step.values.fingerprint(args, kwargs)
         self.log.load()
+        self._record_left_over()
         return self.order.identify(name, key, arguments, inside=inside)
 
     def find(self, identity: CallIdentity, metrics: LoggedMetrics | None = None) -> Result | None:
@@ -57,8 +62,13 @@ class CallScope:
                 metrics.note(logged)
         return known
 
+    def _record_left_over(self) -> None:
+        while self.left_over:
+            self.left_over.pop(0)()
+
     def summary(self) -> Mapping[str, Any]:
         """What the journal says of the attempt when it ends: its calls, its metrics."""
+        self._record_left_over()
         metrics = {METRICS: metrics_to_json(self.metrics.values)} if self.metrics.values else {}
         return {**self.log.summary(), **metrics}
 
