@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
 import click
 
 from evercell.cli.common import json_option, workspace_of
 from evercell.cli.terminal import print_json, print_table, warn_of_error
 from evercell.engine.comparison.comparing import compare_places
-from evercell.engine.comparison.places import Place, find_place
+from evercell.engine.comparison.places import find_modules_beside, find_place
 from evercell.views.comparison import comparison_picture
 
 
@@ -29,7 +25,7 @@ def compare(
     """Show runs side by side: steps, time, calls, tokens, cost and metrics; of two runs what differs, too."""
     with workspace_of(context, create=False) as workspace:
         places = [find_place(workspace, ref) for ref in refs]
-        _find_modules_beside(places)
+        find_modules_beside(places)
         found = compare_places(workspace, places, sort=sort, reverse=reverse)
     if as_json:
         for error in found.damaged:
@@ -37,9 +33,3 @@ def compare(
         print_json(found.as_json())
     else:
         print_table(comparison_picture(found).table)
-
-
-def _find_modules_beside(places: Sequence[Place]) -> None:
-    """Values are put together as in their notebook, whose modules lie beside it."""
-    folders = {str(Path(place.run.notebook).parent) for place in places if place.run.notebook}
-    sys.path.extend(sorted(folders - set(sys.path)))

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -178,7 +179,8 @@ class FrontEnd:
                 self._put_last(page)
                 self._look_anew()
             case "request":
-                self._requests.handle(data, partial(page.send, "outcome", token=data.get("token")))
+                page.view = replace(page.view, cells=read_view(data, page.view).cells)
+                self._requests.handle(data, partial(page.send, "outcome", token=data.get("token")), page.view)
 
     def _look_anew(self) -> None:
         """What the store has is looked up again, and what would execute again is judged again."""

@@ -62,6 +62,8 @@ class Outcome:
     missing: tuple[str, ...] = ()
     """What could not be kept, each with the reason."""
     undone: tuple[str, ...] = ()
+    other_code: tuple[str, ...] = ()
+    """Steps whose cells have other code in the notebook than in the run that the kernel went to."""
 
     def __str__(self) -> str:
         return f"evercell: {printable(self.text)}"
@@ -116,6 +118,17 @@ def branch(step: str | None = None, *, name: str | None = None) -> Outcome:
     return _arrived("branched off:", branch_off(notebook.session, notebook.run_setup, step=step, name=name))
 
 
+def reset(step: str, *, run: str | None = None, name: str | None = None) -> Outcome:
+    """Go on from before ``STEP`` (or ``STEP@2``) of this run or of ``run``, in a new one; what was stays."""
+    from evercell.engine.live_reset import reset as reset_to
+
+    notebook = _notebook_for("reset", moves=True)
+    session = notebook.session
+    found = session.store.runs.find(run) if run else session.require_run()
+    arrival = reset_to(session, notebook.run_setup, found, step, name=name)
+    return _arrived(f"goes on from before {one_line(step)} in a new run:", arrival)
+
+
 def new_run() -> Outcome:
     """Leave the run: the next step starts a new one. What is in memory stays."""
     _notebook_for("new_run", moves=True).session.start_afresh()
@@ -168,7 +181,7 @@ def _arrived(verb: str, arrival: Arrival, stopped: tuple[str, ...] = ()) -> Outc
         lines.append(f"what plain cells had changed is kept: %checkout {one_line(of.name)}@{arrival.kept}")
     if arrival.gone:
         lines.append(f"no part of that state, and not in memory any more: {_listed(arrival.gone)}")
-    if differing := steps_of_other_code(session, checkpoint.id):
+    if differing := tuple(steps_of_other_code(session, checkpoint.id)):
         names = _listed(differing)
         lines.append(f"other code in the notebook than in this run: {names}; %source {differing[0]} shows it")
     if arrival.warning:
@@ -181,6 +194,7 @@ def _arrived(verb: str, arrival: Arrival, stopped: tuple[str, ...] = ()) -> Outc
         step.step if step is not None else None,
         tuple(sorted(restored.names)),
         missing,
+        other_code=differing,
     )
 
 

@@ -12,18 +12,26 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 
 from evercell.core.errors import EvercellError, UsageError
-from evercell.core.text import printable
+from evercell.core.records import Run
+from evercell.core.text import one_line, printable
 from evercell.engine.approvals.deciding import answer
+from evercell.engine.comparison.places import Place, find_place
+from evercell.engine.former_sources import former_sources
 from evercell.engine.identity import NotebookIdentity, recognise
+from evercell.engine.listing import list_runs
 from evercell.engine.missed_outputs import missed_steps, outputs_of_steps
 from evercell.engine.notebook_cells import NotebookCell
 from evercell.engine.page_cells import PageView, read_view, steps_of_cells
 from evercell.engine.pausing import pause, unpause
+from evercell.engine.run_graph import family
 from evercell.engine.workspace import Workspace
+from evercell.server.comparing import MOST_COMPARED, comparison_html
 from evercell.server.page import Page
 from evercell.views.approval_card import outcome_text
 from evercell.views.cell_marks import marks_as_json
-from evercell.views.notebook_page import NotebookPage, notebook_page, status_text
+from evercell.views.notebook_page import NotebookPage, notebook_page, status_text, steps_json
+from evercell.views.page_actions import sources_json
+from evercell.views.place_pages import inspection_page, source_page
 
 _LARGEST_REQUEST = 50_000_000
 """Bytes of a notebook's sources."""
@@ -75,8 +83,18 @@ class NotebookHandler(_Api):
             self._say({"at": None, "marks": {}, "status": "", "side_bar": _only_damage(error), "outputs": {}})
 
 
+_BUSY = "A cell runs, and the kernel hears nothing until it has ended. Try again then, or interrupt it."
+
+
+def _no_kernel() -> UsageError:
+    return UsageError(
+        "No kernel of this notebook answers that has evercell loaded.",
+        hint="Start one, run the cell with %load_ext evercell, and try again.",
+    )
+
+
 class RequestHandler(_Api):
-    """What can be done without a kernel: an answer, a pause."""
+    """What can be done without a kernel: a look, an answer, a pause."""
 
     @web.authenticated
     @authorized
@@ -84,24 +102,70 @@ class RequestHandler(_Api):
         """Says what came of it, as the kernel would."""
         sent = self._sent()
         try:
-            text = await self.work(lambda: self._act(name, sent))
+            if name == "compare":
+                found = await self._compare(sent)
+            else:
+                found = await self.work(lambda: self._act(name, sent))
         except EvercellError as error:
             self._say({"ok": False, "text": printable(str(error))})
         else:
-            self._say({"ok": True, "text": printable(text)})
+            self._say({"ok": True, "text": "", **found})
 
-    def _act(self, name: str, sent: Mapping[str, Any]) -> str:
-        if name == "answer":
-            return self._answer(sent)
-        acts = {"pause": pause, "unpause": unpause}
+    def _act(self, name: str, sent: Mapping[str, Any]) -> Mapping[str, Any]:
+        match name:
+            case "answer":
+                return {"text": printable(self._answer(sent))}
+            case "inspect":
+                place = self._place(sent)
+                title = f"Variables of {one_line(place.label)}"
+                return {"html": inspection_page(self.workspace, place).page, "title": title}
+            case "source":
+                place = self._place(sent)
+                title = f"Source of {one_line(place.label)}"
+                return {"html": source_page(self.workspace, place).page, "title": title}
+            case "steps":
+                return {"steps": steps_json(self.workspace, self._place(sent).run)}
+            case "sources":
+                place, step = self._place(sent), _text(sent, "step")
+                found = former_sources(self.workspace, place, read_view(sent).cells, step=step)
+                return sources_json(found, place, step)
+            case "pause" | "unpause":
+                return {"text": printable(self._pause(name, sent))}
+        raise UsageError(_BUSY) if sent.get("busy") else _no_kernel()
+
+    def _place(self, sent: Mapping[str, Any]) -> Place:
+        """What was chosen; else where the notebook's run stands."""
+        return find_place(self.workspace, self._ref(sent))
+
+    def _ref(self, sent: Mapping[str, Any]) -> str:
+        step = _text(sent, "step")
+        run = _text(sent, "run") or self._own_run(sent).id
+        return f"{run}@{step}" if step else run
+
+    def _own_run(self, sent: Mapping[str, Any]) -> Run:
         run = recognise(self.workspace, self._identity(read_view(sent))).run
-        if run is None or name not in acts:
-            raise UsageError(
-                "No kernel of this notebook answers that has evercell loaded.",
-                hint="Start one, run the cell with %load_ext evercell, and try again.",
-            )
-        changed = acts[name](self.workspace, run.id, **({"by": self.person} if name == "pause" else {}))
-        return f"run {changed.name} " + ("begins no further step" if name == "pause" else "may go on")
+        if run is None:
+            raise _no_kernel()
+        return run
+
+    async def _compare(self, sent: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The notebook's run and what was chosen; its own run: all that share a history with it."""
+
+        def look() -> list[str]:
+            own, place = self._own_run(sent), self._place(sent)
+            if own.id == place.run.id and not _text(sent, "step"):
+                rows = list_runs(self.workspace, limit=MOST_COMPARED)
+                return [row.run.id for row in reversed(family(rows, own))]
+            return [own.id, self._ref(sent)]
+
+        refs = await self.work(look)
+        return {"html": await comparison_html(self.workspace.settings, refs), "title": "Comparison"}
+
+    def _pause(self, name: str, sent: Mapping[str, Any]) -> str:
+        run = self._own_run(sent)
+        if name == "pause":
+            return f"run {pause(self.workspace, run.id, by=self.person).name} begins no further step"
+        return f"run {unpause(self.workspace, run.id).name} may go on"
 
     def _answer(self, sent: Mapping[str, Any]) -> str:
         values = sent.get("values")
@@ -142,9 +206,16 @@ def _missed(workspace: Workspace, view: PageView, page: NotebookPage) -> dict[st
 def _only_damage(error: EvercellError) -> dict[str, Any]:
     return {
         "run": None,
+        "id": None,
         "standing": "",
         "steps": [],
         "runs": [],
         "waiting": [],
         "damaged": [printable(str(error))],
+        "menus": {},
     }
+
+
+def _text(sent: Mapping[str, Any], name: str) -> str | None:
+    value = sent.get(name)
+    return value if isinstance(value, str) and value else None

@@ -12,6 +12,7 @@ from evercell.core.statuses import AttemptStatus
 from evercell.core.text import one_line
 from evercell.engine.listing import INHERITED, StepRow
 from evercell.engine.watching import Snapshot, StepState
+from evercell.views.page_actions import kind_of_step
 from evercell.views.quantities import duration_text
 
 AT = "{at}"
@@ -52,6 +53,7 @@ class Mark:
             "began_at": self.began_at,
             "details": self.details,
             "label": self.label,
+            "menu": kind_of_step(self.state),
         }
 
 

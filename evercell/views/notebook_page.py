@@ -16,8 +16,9 @@ from evercell.engine.listing import RunRow, StepRow, list_runs, list_steps, run_
 from evercell.engine.page_cells import PageView, steps_of_cells
 from evercell.engine.workspace import Workspace
 from evercell.views.approval_card import details_html, terms_text
-from evercell.views.cell_marks import Mark, stored_mark, waiting_mark
+from evercell.views.cell_marks import AT, Mark, stored_mark, waiting_mark
 from evercell.views.form_fields import fields_of
+from evercell.views.page_actions import OTHER, OWN, menus_json
 
 _MOST_STEPS, _MOST_RUNS = 2_000, 200
 """Rows of a side bar."""
@@ -52,11 +53,13 @@ class NotebookPage:
         names = [*dict.fromkeys([row.name for row in self.rows] + list(shown))]
         return {
             "run": self.run.run.name if self.run else None,
+            "id": self.run.run.id if self.run else None,
             "standing": str(self.run.standing) if self.run else "",
             "steps": [shown[name].as_json() for name in names[-_MOST_STEPS:] if name in shown],
             "runs": [_run_json(row, self.run) for row in self.runs],
             "waiting": [approval_json(approval) for approval in self.approvals],
             "damaged": list(self.damaged),
+            "menus": menus_json(),
         }
 
 
@@ -85,6 +88,13 @@ def notebook_page(workspace: Workspace, run: Run | None, notebook: str | None) -
     )
 
 
+def steps_json(workspace: Workspace, run: Run) -> list[dict[str, Any]]:
+    """How the steps of any run stand, for a side bar that unfolds it."""
+    rows = list_steps(workspace, run)
+    last = {attempt.step: attempt for attempt in workspace.store.steps.attempts(run.id)}
+    return [_stored(workspace, row, last).as_json() for row in rows[-_MOST_STEPS:]]
+
+
 def _stored(workspace: Workspace, row: StepRow, last: Mapping[str, Attempt]) -> Mark:
     mark = stored_mark(row, last.get(row.name), calls=_calls(workspace, row, last))
     return replace(mark, label=row.first_line) if _UNNAMED.fullmatch(row.name) else mark
@@ -99,12 +109,17 @@ def _calls(workspace: Workspace, row: StepRow, last: Mapping[str, Attempt]) -> i
 
 
 def _run_json(row: RunRow, here: RunRow | None) -> dict[str, Any]:
+    """A run as a node of the tree, with what a step's mark has."""
+    is_here = here is not None and row.run.id == here.run.id
     return {
-        "name": row.run.name,
-        "standing": str(row.standing),
-        "depth": row.depth,
-        "here": here is not None and row.run.id == here.run.id,
+        "id": row.run.id,
+        "label": row.run.name,
+        "text": f"{'here · ' if is_here else ''}{row.standing} · {AT}",
         "at": row.run.updated_at.isoformat(),
+        "state": "here" if is_here else "elsewhere",
+        "details": "this kernel is on it" if is_here else f"unfold the steps of {one_line(row.run.name)}",
+        "depth": row.depth,
+        "menu": OWN if is_here else OTHER,
     }
 
 

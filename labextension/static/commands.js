@@ -1,76 +1,98 @@
-// Commands of palette, menus and toolbar: each asks the kernel, and shows what it says.
-import { element } from './dom.js';
+// What may be done with a run or a step: each entry of a menu that Python sent asks the kernel, and shows what came of it.
+import { element, frame } from './dom.js';
+
+// What menus of the whole page call it; all else is said by Python's menu of the active cell's step, or of the run.
+const OF_STEP = { checkout: 'Check Out to This Cell', branch: 'Branch from This Cell…', reset: 'Reset to Before This Cell…' };
+const OF_RUN = {
+	resume: 'Resume the Run',
+	compare: 'Compare All Branches',
+	sources: 'Put Back the Sources That Differ',
+	pause: 'Pause the Run',
+	unpause: 'Let the Run Go On',
+	cancel: 'Cancel the Run…',
+};
 
 export function addCommands(lib, app, palette, mainMenu, current, showSideBar) {
 	const { Notification, showDialog, Dialog, InputDialog } = lib.apputils;
+	const { Menu, Widget } = lib.lumino;
 
-	const stepHere = () => {
+	const placeHere = name => {
 		const found = current();
-		return found?.page.marks[found.panel.content.activeCell?.model.id]?.step;
+		return OF_RUN[name] ? found?.placeOf({ menu: 'own' }) : found?.placeOf(found.page.marks[found.panel.content.activeCell?.model.id]);
+	};
+	const entries = place => current()?.page.side_bar?.menus?.[place?.menu] ?? [];
+
+	async function ask({ title, text, yes, field }, place) {
+		const input = field && element('input', '', { className: 'jp-mod-styled' });
+		const body = new Widget({ node: element('label', 'said', {}, text, input || null) });
+		const buttons = [Dialog.cancelButton(), (field ? Dialog.okButton : Dialog.warnButton)({ label: yes })];
+		const heading = title.replace(/\{(\w+)\}/g, (_, name) => place[name] ?? '');
+		const { button } = await showDialog({ title: heading, body, buttons, focusNodeSelector: 'input' });
+		return button.accept && { [field]: input?.value };
+	}
+
+	async function perform(action, place = {}, found = current()) {
+		const asked = action.ask ? await ask(action.ask, place) : {};
+		if (found && asked) await tell(await found.connection.request(action.name, { ...place, ...asked }), action.label, found);
+	}
+
+	async function tell({ ok, text, html, title, cells, actions = [] }, label, found) {
+		if (html) return showPage(title, html);
+		if (cells && !found.putSources(cells)) [ok, text] = [false, 'This notebook is read-only: nothing was put into its cells.'];
+		if (ok && !text.includes('\n') && !actions.length) return Notification.success(text, { autoClose: 6000 });
+		const body = new Widget({ node: element('pre', 'said', { textContent: text }) });
+		const offers = actions.map(action => Dialog.okButton(action));
+		const buttons = offers.length ? [Dialog.cancelButton({ label: 'Leave the Cells' }), ...offers] : [Dialog.okButton()];
+		const { button } = await showDialog({ title: ok ? label : `${label}: not done`, body, buttons });
+		const next = actions.find(action => action.label === button.label);
+		if (next) await perform(next, {}, found);
+	}
+
+	// Beside the notebook, as long as it is wanted.
+	function showPage(title, html) {
+		const widget = new Widget({ node: element('div', 'page', {}, frame(title, html)) });
+		widget.id = `evercell-page-${Date.now()}`;
+		Object.assign(widget.title, { label: title, caption: title, closable: true, icon: lib.icon });
+		app.shell.add(widget, 'down');
+		app.shell.activateById(widget.id);
+	}
+
+	const menu = new Menu({ commands: app.commands });
+	const popup = new Menu({ commands: app.commands });
+	const openBelow = (opened, anchor) => {
+		const { left, bottom } = anchor.getBoundingClientRect();
+		opened.open(left, bottom);
 	};
 
-	async function tell({ ok, text }, label) {
-		if (ok && !text.includes('\n')) return Notification.success(text, { autoClose: 6000 });
-		const body = new lib.lumino.Widget({ node: element('pre', 'said', { textContent: text }) });
-		return showDialog({ title: ok ? label : `${label}: not done`, body, buttons: [Dialog.okButton()] });
-	}
-
-	async function act(name, values, label) {
-		const found = current();
-		if (found) await tell(await found.connection.request(name, values), label);
-	}
-
-	async function confirmed(title, body, yes) {
-		const buttons = [Dialog.cancelButton({ label: 'Leave It' }), Dialog.warnButton({ label: yes })];
-		return (await showDialog({ title, body, buttons })).button.accept;
-	}
-
-	async function branch() {
-		const step = stepHere();
-		const asked = { title: `Branch from step ${step}`, label: 'Name of the new run (empty: one is made up)', okLabel: 'Branch' };
-		const { button, value } = await InputDialog.getText(asked);
-		if (button.accept) await act('branch', { step, label: value }, 'Branch');
-	}
-
-	async function cancel() {
-		const body = 'Nobody goes on with it afterwards. What its steps saved stays.';
-		if (await confirmed('Cancel the run?', body, 'Cancel the Run')) await act('cancel', {}, 'Cancel');
-	}
-
-	async function checkOutRun(run) {
-		const body = 'Memory becomes what it was after its last step.';
-		if (await confirmed(`Check out ${run}?`, body, 'Check Out')) await act('checkout', { run }, `Check out ${run}`);
-	}
-
-	const always = () => true;
-	const commands = [
-		['resume', 'Resume the Run', 'Put back what the run had in memory after its last step', always, () => act('resume', {}, 'Resume')],
-		['checkout', 'Check Out to This Cell', "Put back memory as it was after this cell's step", stepHere, () => act('checkout', { step: stepHere() }, 'Check out')],
-		['branch', 'Branch from This Cell…', "Begin another run with this step's state; nothing is copied", stepHere, branch],
-		['pause', 'Pause the Run', 'Let the run begin no further step', always, () => act('pause', {}, 'Pause')],
-		['unpause', 'Let the Run Go On', 'Let a paused run begin steps again', always, () => act('unpause', {}, 'Go on')],
-		['cancel', 'Cancel the Run…', 'Give the run up; a cell that runs is interrupted', always, cancel],
-		['show', 'Steps and Runs', 'Show the side bar of evercell', always, showSideBar],
-	];
-	const menu = new lib.lumino.Menu({ commands: app.commands });
-	menu.title.label = 'Evercell';
-	for (const [name, label, caption, applies, execute] of commands) {
+	function add(name, options, selector) {
 		const command = `evercell:${name}`;
-		app.commands.addCommand(command, { label, caption, execute, isEnabled: () => Boolean(current() && applies()) });
+		app.commands.addCommand(command, { isEnabled: () => Boolean(current()), ...options });
 		palette?.addItem({ command, category: 'Evercell' });
 		menu.addItem({ command });
-		if (applies === stepHere) app.contextMenu.addItem({ command, selector: '.jp-Notebook .jp-CodeCell', rank: 11 });
+		if (selector) app.contextMenu.addItem({ command, selector, rank: 11 });
 	}
+
+	for (const [name, label] of Object.entries({ ...OF_STEP, ...OF_RUN })) {
+		const action = () => entries(placeHere(name)).find(entry => entry.name === name);
+		const options = { label, caption: () => action()?.caption ?? '', execute: () => perform({ name, ...action(), label }, placeHere(name)) };
+		if (OF_RUN[name]) add(name, options);
+		else add(name, { ...options, isEnabled: () => Boolean(action()) }, '.jp-Notebook .jp-CodeCell');
+	}
+	add('show', { label: 'Steps and Runs', caption: 'Show the side bar of evercell', execute: showSideBar });
+	menu.title.label = 'Evercell';
 	mainMenu?.addMenu(menu, false, { rank: 55 });
 	app.commands.addCommand('evercell:menu', {
 		label: 'evercell',
 		caption: 'evercell: resume, branch, pause',
 		icon: lib.icon,
-		execute: () => {
-			const button = current()?.panel.toolbar.node.querySelector('[data-command="evercell:menu"]');
-			const { left, bottom } = (button ?? document.body).getBoundingClientRect();
-			menu.open(left, bottom);
-		},
+		execute: () => openBelow(menu, current()?.panel.toolbar.node.querySelector('[data-command="evercell:menu"]') ?? document.body),
 	});
-	return { checkOutRun };
+	const said = name => args => args.action?.[name] ?? '';
+	app.commands.addCommand('evercell:do', { label: said('label'), caption: said('caption'), execute: ({ action, place }) => perform(action, place) });
+	// The menu of a step or a run, below what was clicked.
+	return (place, anchor) => {
+		popup.clearItems();
+		for (const action of entries(place)) popup.addItem({ command: 'evercell:do', args: { action, place } });
+		openBelow(popup, anchor);
+	};
 }

@@ -132,18 +132,19 @@ export class Connection {
 		else this.told({ ...data, isTrusted: true });
 	}
 
-	// What the kernel is asked to do; resolves to {ok, text}.
+	// What the kernel is asked to do; resolves to {ok, text} and what there is to show. One that hears nothing now is not asked.
 	async request(name, values = {}) {
-		if (this.isLive) {
+		const busy = !this.kernel?.supportsSubshells && this.kernel?.status === 'busy';
+		if (this.isLive && !(busy && name !== 'answer')) {
 			const token = crypto.randomUUID?.() ?? String(Math.random());
 			const answered = new Promise(settle => this.requests.set(token, settle));
-			this.say({ type: 'request', name, token, ...values });
+			this.say({ type: 'request', name, token, cells: this.cells, ...values });
 			const reply = await (name === 'answer' ? Promise.race([answered, later(PATIENCE)]) : answered);
 			this.requests.delete(token);
 			if (reply) return reply;
 			if (name !== 'answer') return { ok: false, text: 'The kernel went away before it answered.' };
 		}
-		const reply = await this.post(`requests/${name}`, { ...this.view(false), ...values });
+		const reply = await this.post(`requests/${name}`, { ...this.view(false), busy, ...values });
 		return reply ?? { ok: false, text: 'evercell is not loaded in this kernel: run %load_ext evercell first.' };
 	}
 

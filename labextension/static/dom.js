@@ -1,5 +1,5 @@
 // Elements from data: text is set as text, so nothing that a notebook says can run.
-const SIGNS = { running: '', saving: '', waiting: '?', completed: '✓', replayed: '↺', stale: '≠', failed: '✕', interrupted: '!' };
+const SIGNS = { running: '', saving: '', waiting: '?', completed: '✓', replayed: '↺', stale: '≠', failed: '✕', interrupted: '!', here: '●', elsewhere: '○' };
 
 // `properties` are the element's, but for `data` (data-…) and `aria` (attributes); `name` becomes its class.
 export function element(tag, name, { data, aria, ...properties } = {}, ...children) {
@@ -35,6 +35,30 @@ export const sign = state => element('span', 'sign', { textContent: SIGNS[state]
 export function stateLine(mark, name) {
 	const since = mark.began_at && element('span', 'since', { data: { since: mark.began_at }, textContent: elapsed(mark.began_at) });
 	return [sign(mark.state), name && text('name', name), text('words', wordsOf(mark)), since || null];
+}
+
+// HTML that the kernel or the server made; a frame shuts in whatever a notebook showed.
+export function frame(title, html) {
+	const node = element('iframe', '', { title, aria: { sandbox: '' } });
+	const scheme = document.body.dataset.jpThemeLight === 'false' ? 'dark' : 'light';
+	node.srcdoc = `<style>:root{color-scheme:${scheme}}body{margin:4px 8px;font:13px/1.4 system-ui}iframe{border:0!important}</style>${html}`;
+	return node;
+}
+
+// What is chosen where a step's mark, or that of a run, is.
+export const placeOf = (mark, { id, label }) => mark && { run: id, run_name: label, step: mark.step, step_name: mark.label || mark.step, menu: mark.menu };
+
+// The button of a place's menu, which opens by a right click on `owner`, too.
+export function menuButton(place, openMenu, owner) {
+	const label = `What can be done with ${place.step_name || place.run_name}`;
+	const onclick = () => openMenu(place, button);
+	const button = element('button', 'more', { type: 'button', title: label, textContent: '⋮', onclick, aria: { 'aria-haspopup': 'menu', 'aria-label': label }, data: { lmSuppressShortcuts: true } });
+	owner.oncontextmenu = event => {
+		event.preventDefault();
+		event.stopPropagation();
+		onclick();
+	};
+	return button;
 }
 
 // Those who count: one timer for all of them.

@@ -1,14 +1,15 @@
 // One open notebook: a mark below each step's cell, live questions, outputs that it missed.
 import { Connection } from './connection.js';
-import { element, stateLine, wordsOf } from './dom.js';
+import { element, menuButton, placeOf, stateLine, wordsOf } from './dom.js';
 import { QuestionForm } from './question.js';
 
 const EDIT_PAUSE = 1200;
 const LATE = 3000;
 
 export class OpenNotebook {
-	constructor(lib, panel, changed) {
-		Object.assign(this, { panel, changed });
+	// `openMenu(place, anchor)` shows what can be done with a step.
+	constructor(lib, panel, changed, openMenu) {
+		Object.assign(this, { panel, changed, openMenu });
 		this.page = { side_bar: null, status: '', marks: {} };
 		this.shown = new Map();
 		this.questions = new Map();
@@ -44,6 +45,22 @@ export class OpenNotebook {
 		return this.changed(this);
 	}
 
+	placeOf(mark) {
+		const { id, run } = this.page.side_bar ?? {};
+		return placeOf(mark, { id, label: run });
+	}
+
+	// Write into cells as if somebody typed it: each cell's history has what it said before.
+	putSources(cells) {
+		const { model, widgets } = this.panel.content;
+		if (model.readOnly) return false;
+		for (const cell of widgets) {
+			const source = cells[cell.model.id];
+			if (source !== undefined) cell.model.sharedModel.setSource(source);
+		}
+		return true;
+	}
+
 	updateSteps(marks) {
 		const steps = this.page.side_bar?.steps ?? [];
 		for (const mark of marks) {
@@ -71,7 +88,7 @@ export class OpenNotebook {
 	async mark(cell, mark) {
 		const said = JSON.stringify(mark);
 		const former = this.shown.get(cell);
-		if (former?.said === said && (former.node.isConnected || !cell.node.isConnected)) return;
+		if (!former ? !mark : former.said === said && (former.node.isConnected || !cell.node.isConnected)) return;
 		await cell.ready;
 		this.shown.get(cell)?.node.remove();
 		this.shown.delete(cell);
@@ -79,6 +96,7 @@ export class OpenNotebook {
 		if (!mark || !area || cell.isDisposed) return;
 		const aria = { role: 'note', 'aria-label': `step ${mark.label || mark.step}: ${wordsOf(mark)}` };
 		const node = element('div', 'mark', { title: mark.details, data: { state: mark.state }, aria }, ...stateLine(mark, mark.label ? '' : mark.step));
+		if (mark.menu) node.append(menuButton(this.placeOf(mark), this.openMenu, node));
 		area.after(node);
 		if (!former) cell.model.outputs.changed.connect(() => hideRemarks(cell, this.questions.get(cell)?.question));
 		this.shown.set(cell, { node, said });

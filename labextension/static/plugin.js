@@ -36,19 +36,20 @@ function activate(lib, app, tracker, palette, statusBar, mainMenu) {
 	document.head.append(element('link', '', { rel: 'stylesheet', href: new URL('style.css', import.meta.url).href }));
 	const open = new Map();
 	const current = () => open.get(tracker.currentWidget);
-	const { checkOutRun } = addCommands(lib, app, palette, mainMenu, current, () => app.shell.activateById('evercell-side-bar'));
-	const sideBar = new SideBar(lib, `${lib.services.ServerConnection.makeSettings().baseUrl}evercell`, checkOutRun, step => reveal(current(), step));
+	const openMenu = addCommands(lib, app, palette, mainMenu, current, () => app.shell.activateById('evercell-side-bar'));
+	const home = `${lib.services.ServerConnection.makeSettings().baseUrl}evercell`;
+	const sideBar = new SideBar(lib, home, { current, openMenu, reveal: step => reveal(current(), step) });
 	app.shell.add(sideBar.widget, 'right', { rank: 650, type: 'evercell' });
 	const line = element('button', 'status', { title: 'Show steps and runs', onclick: () => app.commands.execute('evercell:show'), aria: { 'aria-live': 'polite' } });
 	statusBar?.registerStatusItem('evercell:status', { item: new lib.lumino.Widget({ node: line }), align: 'left', rank: 50 });
 
 	const show = notebook => {
 		if (notebook !== current()) return;
-		sideBar.show(notebook?.page);
+		sideBar.show(notebook);
 		line.textContent = notebook?.page.side_bar ? notebook.page.status : '';
 	};
 	const add = panel => {
-		open.set(panel, new OpenNotebook(lib, panel, show));
+		open.set(panel, new OpenNotebook(lib, panel, show, openMenu));
 		panel.disposed.connect(() => open.delete(panel));
 	};
 	tracker.forEach(add);

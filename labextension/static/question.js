@@ -1,5 +1,5 @@
 // A question that waits for a person, as a form.
-import { element, text } from './dom.js';
+import { element, frame, text } from './dom.js';
 
 export class QuestionForm {
 	// `answer` takes {choice, comment, values} and resolves to {ok, text}.
@@ -49,13 +49,11 @@ export class QuestionForm {
 	}
 }
 
-// Details as the kernel or the server made HTML of them; a frame shuts in whatever a notebook showed.
 function details(html) {
 	if (!html) return null;
-	const frame = element('iframe', '', { title: 'details', aria: { sandbox: '' } });
-	frame.srcdoc = `<style>body{margin:4px 8px;font:13px/1.4 system-ui}iframe{border:0!important}</style>${html}`;
-	frame.style.height = `${1.5 * (html.startsWith('<pre') ? Math.min(14, html.split('\n').length + 1.5) : 12)}em`;
-	return frame;
+	const node = frame('details', html);
+	node.style.height = `${1.5 * (html.startsWith('<pre') ? Math.min(14, html.split('\n').length + 1.5) : 12)}em`;
+	return node;
 }
 
 function editor({ name, kind, value, text, options }) {

@@ -1,62 +1,95 @@
-// The right side bar: what waits for you, the run's steps, the tree of the notebook's runs.
-import { element, localTime, sign, stateLine, text } from './dom.js';
+// The right side bar: what waits for you, the run's steps, the tree of the notebook's runs. Each is a node with a menu.
+import { element, menuButton, placeOf, stateLine } from './dom.js';
 
 const EMPTY = 'No run yet. Run a cell with %load_ext evercell, then put %%step NAME on top of a cell: what it leaves is kept from then on.';
 
 export class SideBar {
-	// `checkOut(run)` goes on in another run; `reveal(step)` goes to a step's cell; `home` is where the server's pages are.
-	constructor(lib, home, checkOut, reveal) {
-		Object.assign(this, { home, checkOut, reveal });
-		this.node = element('div', 'side');
-		this.widget = new lib.lumino.Widget({ node: this.node });
+	// `home` is where the server's pages are; `current()` the notebook in front, `openMenu(place, anchor)`, `reveal(step)`.
+	constructor(lib, home, actions) {
+		Object.assign(this, { home, ...actions, unfolded: new Map() });
+		this.root = element('div', 'side', { onkeydown: event => this.walk(event) });
+		this.widget = new lib.lumino.Widget({ node: this.root });
 		this.widget.id = 'evercell-side-bar';
 		this.widget.title.caption = 'evercell: steps and runs of this notebook';
 		this.widget.title.icon = lib.icon;
 		this.show(null);
 	}
 
-	show(page) {
-		const side = page?.side_bar;
-		const said = JSON.stringify(side ?? null);
+	show(notebook) {
+		const side = notebook?.page?.side_bar;
+		const said = JSON.stringify([side ?? null, [...this.unfolded]]);
 		if (said === this.said) return;
 		this.said = said;
 		const focused = document.activeElement?.dataset.key;
-		this.node.replaceChildren(...(side?.run || side?.damaged?.length ? this.run(side) : [element('p', '', { textContent: EMPTY })]));
-		if (focused) this.node.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+		this.root.replaceChildren(...(side?.run || side?.damaged?.length ? this.run(side) : [element('p', '', { textContent: EMPTY })]));
+		if (focused) this.root.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 	}
 
-	run({ run, standing, damaged, waiting, steps, runs }) {
+	// The arrows go from node to node.
+	walk(event) {
+		const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+		const nodes = [...this.root.querySelectorAll('[data-key]')];
+		const place = nodes.indexOf(document.activeElement);
+		if (!way || place < 0) return;
+		nodes[place + way]?.focus();
+		event.preventDefault();
+	}
+
+	run({ run, id, standing, damaged, waiting, steps, runs }) {
 		const href = `${this.home}/runs/${encodeURIComponent(run)}`;
 		const link = element('a', '', { href, target: '_blank', rel: 'noopener', title: 'its timeline, on a page of its own', textContent: run });
+		const own = { id, label: run };
+		const go = ({ step }) => this.reveal(step);
 		return [
 			element('h2', '', {}, link),
 			element('div', 'words', { textContent: standing }),
 			...damaged.map(error => element('p', '', { textContent: error, data: { state: 'failed' }, aria: { role: 'alert' } })),
-			waiting.length ? section('Waits for you', waiting.map(asked => this.question(asked))) : '',
-			section(`Steps (${steps.length})`, steps.map(mark => this.step(mark))),
-			section('Runs', runs.map(row => this.runRow(row))),
+			waiting.length ? section('Waits for you', waiting.map(asked => row({ ...asked, state: 'waiting', label: asked.title, text: asked.step }, own, go))) : '',
+			section(`Steps (${steps.length})`, steps.map(mark => this.node(mark, own, go))),
+			section('Runs', runs.flatMap(found => [this.runNode(found), ...this.stepsOf(found)])),
 		];
 	}
 
-	question({ id, title, step }) {
-		return row(`q:${id}`, { state: 'waiting' }, title, () => this.reveal(step), sign('waiting'), text('name', title), text('words', step));
+	runNode(run) {
+		const node = this.node(run, run, () => this.unfold(run));
+		node.firstChild.setAttribute('aria-expanded', this.unfolded.has(run.id));
+		return node;
 	}
 
-	step(mark) {
-		return row(`s:${mark.step}`, { state: mark.state }, mark.details, () => this.reveal(mark.step), ...stateLine(mark, mark.label || mark.step));
+	stepsOf(run) {
+		const found = this.unfolded.get(run.id);
+		if (found && found.at !== run.at) this.look(run);
+		return (found?.steps ?? []).map(mark => this.node({ ...mark, depth: run.depth + 1 }, run, (_, node) => mark.menu && this.openMenu(placeOf(mark, run), node)));
 	}
 
-	runRow({ name, here, standing, at, depth }) {
-		const words = `${here ? 'here · ' : ''}${standing} · ${localTime(at)}`;
-		const mark = element('span', 'sign', { textContent: here ? '●' : '○', aria: { 'aria-hidden': true } });
-		const shown = row(`r:${name}`, { here }, here ? 'this kernel is on it' : `check out ${name}`, () => here || this.checkOut(name), mark, text('name', name), text('words', words));
-		shown.style.setProperty('--depth', depth);
-		return shown;
+	unfold(run) {
+		if (!this.unfolded.delete(run.id)) this.look(run);
+		this.show(this.current());
+	}
+
+	// The steps of a run, as of its last change.
+	async look({ id, at }) {
+		const { connection } = this.current();
+		this.unfolded.set(id, { ...this.unfolded.get(id), at });
+		const { steps, text } = await connection.request('steps', { run: id });
+		this.unfolded.set(id, { at, steps: steps ?? [{ step: text, text: '' }] });
+		this.show(this.current());
+	}
+
+	// A step or a run: chosen by a click or Enter, its menu beside it.
+	node(mark, run, choose) {
+		const node = row(mark, run, choose);
+		if (mark.menu) node.append(menuButton(placeOf(mark, run), this.openMenu, node));
+		return node;
 	}
 }
 
-function row(key, data, title, onclick, ...children) {
-	return element('li', '', {}, element('button', '', { type: 'button', title, onclick, data: { key, ...data } }, ...children));
+function row(mark, run, choose) {
+	const data = { key: [mark.depth, run.id, mark.step, mark.title], state: mark.state };
+	const button = element('button', '', { type: 'button', title: mark.details ?? '', onclick: () => choose(mark, button), data }, ...stateLine(mark, mark.label || mark.step));
+	const node = element('li', '', {}, button);
+	node.style.setProperty('--depth', mark.depth ?? 0);
+	return node;
 }
 
 const section = (title, rows) => element('section', '', {}, element('h3', '', { textContent: title }), element('ol', '', {}, ...rows));

@@ -116,11 +116,62 @@ def test_a_page_has_the_kernel_go_back_branch_and_say_what_came_of_it(
     said = page.request("branch", step="load", label="what-if")
     assert said["ok"] and "what-if" in said["text"]
     picture = page.wait_for("picture", lambda said: said["side_bar"]["run"] == "what-if")
-    assert [run["depth"] for run in picture["side_bar"]["runs"] if run["here"]] == [1]
+    assert [run["depth"] for run in picture["side_bar"]["runs"] if run["state"] == "here"] == [1]
     unknown = page.request("checkout", step="nothing")
     assert not unknown["ok"] and "no completed step 'nothing'" in unknown["text"]
     assert not page.request("dance")["ok"]
     assert page.request("pause")["ok"] and page.request("unpause")["ok"] and page.request("cancel")["ok"]
+
+
+def test_a_page_looks_into_any_run_compares_resets_and_is_told_which_sources_to_put_back(
+    new_kernel: Callable[..., Kernel],
+) -> None:
+    kernel = new_kernel()
+    evil = LOAD.replace("'rows'", "'<script>rows</script>'")
+    kernel.run(evil, cell_id="c0")
+    kernel.run(FIT, cell_id="c1")
+    edited = FIT.replace("sum", "max")
+    page = Page(kernel, evil, FIT)
+    side = page.wait_for("picture")["side_bar"]
+    assert [action["name"] for action in side["menus"][side["steps"][0]["menu"]]][:3] == [
+        "inspect", "source", "checkout",
+    ]  # fmt: skip
+    trunk = side["id"]
+    assert page.request("branch", run=trunk, step="load", label="larger")["ok"]
+    page.cells[1]["source"] = edited
+    kernel.run(edited, cell_id="c1")
+    page.say({"type": "cells", "cells": page.cells})
+    # a run that the kernel is not on
+    found = page.request("steps", run=trunk)
+    assert [(mark["step"], mark["menu"]) for mark in found["steps"]] == [
+        ("load", "completed"),
+        ("fit", "completed"),
+    ]
+    seen = page.request("inspect", run=trunk, step="fit")
+    assert "model" in seen["html"] and "<script" not in seen["html"]
+    source = page.request("source", run=trunk, step="load")["html"]
+    assert "&lt;script&gt;rows" in source and "<script" not in source
+    compared = page.request("compare", run=trunk)
+    assert compared["ok"] and "model" in compared["html"] and "larger" in compared["html"]
+    assert "larger" in page.request("compare")["html"], "all that share a history"
+    # back again: the cell says what the branch does
+    back = page.request("checkout", run=trunk, step="fit")
+    assert "other code in the notebook than in this run: fit" in back["text"]
+    (offer,) = back["actions"]
+    assert (offer["name"], offer["label"]) == ("sources", "Put Back the Source of 1 Cell")
+    put = page.request("sources", cells=page.cells)
+    assert put["cells"] == {"c1": FIT} and "undo" in put["text"]
+    page.cells[1]["source"] = FIT + "  # the same"
+    assert page.request("sources", cells=page.cells)["cells"] == {}, "a comment is no other code"
+    assert page.request("sources", step="fit", cells=page.cells)["cells"] == {"c1": FIT}
+    # from before a step, the first one included; the run that is left stays
+    reset = page.request("reset", run=trunk, step="fit", label="again")
+    assert reset["ok"] and kernel.value("('model' in globals(), rows)") == (False, [1, 2])
+    kernel.run(FIT.replace("model =", "model = 10 *"), cell_id="c1")
+    assert kernel.value("model") == 30
+    assert page.request("reset", run=trunk, step="load")["ok"]
+    assert page.request("reset", run=trunk, step="none")["ok"] is False
+    assert page.request("checkout", run=trunk)["ok"] and kernel.value("model") == 3
 
 
 @pytest.fixture

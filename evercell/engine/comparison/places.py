@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from evercell.core.errors import Damaged, RunNotFound, StepNotFound
 from evercell.core.records import Checkpoint, Run
@@ -92,6 +94,12 @@ def _executed(checkpoint: Checkpoint, known: Mapping[str, Checkpoint]) -> Checkp
         passed.add(checkpoint.id)
         checkpoint = known[str(checkpoint.origin)]
     return checkpoint
+
+
+def find_modules_beside(places: Iterable[Place]) -> None:
+    """From now on modules are found that lie beside the notebooks: values are put together as in theirs."""
+    folders = {str(Path(place.run.notebook).parent) for place in places if place.run.notebook}
+    sys.path.extend(sorted(folders - set(sys.path)))
 
 
 def require_steps(place: Place) -> str:

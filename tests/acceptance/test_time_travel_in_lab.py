@@ -1,0 +1,151 @@
+"""Time travel by clicks in JupyterLab: the tree of runs and the marks of cells. Pictures go to build/screenshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.test_lab_extension import LOAD, WAIT, Notebooks, without_news
+from tests.browser import FrontEnd, chromium
+from tests.conftest import isolated_home
+from tests.servers import JupyterServer, jupyter_server
+
+pytestmark = pytest.mark.browser
+
+FIT = "%%step fit --retries 1\nmodel = sum(rows)\nprint('model', model)"
+SHOW = "print('in memory', globals().get('model'))"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, JupyterServer]]:
+    folder = tmp_path_factory.mktemp("lab")
+    without_news(folder / "home")
+    environ = {"EVERCELL_STORE": f"sqlite:///{folder / 'store.db'}", "EVERCELL_USER": "ann"}
+    with (
+        chromium() as browser,
+        jupyter_server(folder, app="lab", **environ, **isolated_home(folder / "home")) as server,
+    ):
+        yield browser, server
+
+
+@pytest.fixture
+def notebooks(lab: tuple[Any, JupyterServer], request: pytest.FixtureRequest) -> Iterator[Notebooks]:
+    name = "what-if.ipynb" if "tree" in request.node.name else "busy.ipynb"
+    found = Notebooks(lab[0], "lab", lab[1], name)
+    yield found
+    for front in found.pages:
+        front.photograph(f"lab-{Path(name).stem}")
+        front.close()
+
+
+def choose(front: FrontEnd, node: Any, entry: str) -> None:
+    """Open the menu of a node by the keyboard, and take an entry of it."""
+    node.locator(".evercell-more").press("Enter")
+    front.page.locator(".lm-Menu-item", has_text=entry).first.click()
+
+
+def run_last(front: FrontEnd, expected: str) -> None:
+    """Run the cell that prints, and wait until it says so."""
+    front.go_to(3)
+    front.page.keyboard.press("Control+Enter")
+    front.wait_for_text(expected)
+
+
+def source(front: FrontEnd, cell: int) -> str:
+    return str(front.page.locator(".jp-CodeCell .cm-content").nth(cell).inner_text())
+
+
+def test_who_clicks_in_the_tree_goes_back_sees_which_cells_differ_and_compares(notebooks: Notebooks) -> None:
+    front = notebooks.write(LOAD, "%%step load\nrows = [1, 2, 3]", FIT, SHOW)
+    page = front.page
+    front.run_all()
+    front.wait_for_text("in memory 6")
+    side = front.side_bar()
+    steps = side.locator("section", has_text="Steps").locator("li")
+    runs = side.locator("section", has_text="Runs").locator("li")
+    # a branch from a step, named
+    choose(front, steps.filter(has_text="load"), "Branch from Here…")
+    page.locator(".jp-Dialog input").fill("largest <b>")
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    front.what_was_said("branched off: largest <b>")
+    run_last(front, "in memory None")
+    front.go_to(2)
+    page.keyboard.press("Control+End")
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(FIT.replace("sum(rows)", "max(rows)"))
+    page.keyboard.press("Control+Enter")
+    front.wait_for_text("model 3")
+    # the run that it came from, unfolded: one of its steps is checked out
+    trunk = runs.filter(has_text="what-if").first
+    trunk.locator("[data-key]").press("Enter")
+    trunk.locator("[aria-expanded=true]").wait_for()
+    fit = runs.filter(has_text="fit")
+    fit.wait_for()
+    notebooks.photograph(front, "tree-unfolded")
+    choose(front, fit, "Check Out")
+    dialog = page.locator(".jp-Dialog", has_text="other code in the notebook than in this run: fit")
+    dialog.wait_for()
+    front.photograph("lab-checked-out")
+    # the sources of there: into the cell, where undo brings back what was typed
+    page.get_by_role("button", name="Put Back the Source of 1 Cell").click()
+    front.what_was_said("what run what-if-1 executed: fit")
+    page.wait_for_function(
+        "document.querySelectorAll('.jp-CodeCell .cm-content')[2].innerText.includes('sum(rows)')"
+    )
+    assert source(front, 2).startswith("%%step fit --retries 1")
+    run_last(front, "in memory 6")
+    front.go_to(2)
+    page.keyboard.press("Control+z")
+    page.wait_for_function(
+        "document.querySelectorAll('.jp-CodeCell .cm-content')[2].innerText.includes('max(rows)')"
+    )
+    front.wait_for_mark("fit", "stale")
+    mark = page.locator('.evercell-mark[aria-label^="step fit"]')
+    notebooks.photograph(front, "stale")
+    choose(front, mark, "Put Back Its Source")
+    front.what_was_said("executed: fit")
+    front.wait_for_mark("fit", "saved")
+    # with the branch, side by side, in a frame below the notebook, dark where the page is
+    front.choose_theme("JupyterLab Dark")
+    choose(front, runs.filter(has_text="largest <b>"), "Compare with This Notebook's Run")
+    frame = page.frame_locator(".evercell-page iframe")
+    frame.get_by_text("max(rows)").first.wait_for()
+    assert "model" in frame.locator("body").inner_text() and "<b>" in frame.locator("body").inner_text()
+    front.photograph("lab-compared-dark")
+    page.locator("#jp-down-stack .lm-TabBar-tabCloseIcon").first.click()
+    # from before a step, in a new run
+    choose(front, mark, "Reset to Before It…")
+    page.locator(".jp-Dialog input").fill("again")
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    front.what_was_said("in a new run: again")
+    run_last(front, "in memory None")
+    assert "again" in side.locator("h2").inner_text()
+
+
+def test_a_kernel_at_work_or_none_says_what_to_do_and_holds_nothing_up(notebooks: Notebooks) -> None:
+    go = notebooks.folder / "go-on"
+    front = notebooks.write(
+        LOAD, "%%step load\nrows = [1, 2, 3]", f"{WAIT.format(go='go-on')}\nprint('it', 'ended')"
+    )
+    page = front.page
+    front.run_cells(2)
+    front.wait_for_mark("load", "saved")
+    front.go_to(2)
+    page.keyboard.press("Control+Enter")
+    side = front.side_bar()
+    load = side.locator("section", has_text="Steps").locator("li", has_text="load")
+    choose(front, load, "Check Out")
+    front.what_was_said("A cell runs")
+    choose(front, load, "Inspect")
+    page.frame_locator(".evercell-page iframe").get_by_text("rows").first.wait_for()
+    go.touch()
+    front.wait_for_text("it ended")
+    front.menu("Kernel", "Shut Down Kernel")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=unknown]", state="attached")
+    choose(front, load, "Check Out")
+    front.what_was_said("%load_ext evercell")
+    choose(front, load, "Show Its Source")  # the server knows it
+    page.frame_locator(".evercell-page iframe >> nth=1").get_by_text("rows = [1, 2, 3]").wait_for()
