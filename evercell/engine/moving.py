@@ -17,6 +17,7 @@ from evercell.engine.late_changes import commit_late_changes
 from evercell.engine.naming import tagged_place
 from evercell.engine.plain_cells import commit_plain_cells
 from evercell.engine.session import Session
+from evercell.engine.visible_checkpoints import require_content
 from evercell.engine.workspace import Workspace
 from evercell.state import Restored, VerifiedManifest
 
@@ -81,7 +82,7 @@ def keep_memory(session: Session, target: str | None = None) -> str | None:
     """
     session.namespace.something_ran()  # whatever nobody was told of: memory that another process writes to
     session.changed_late |= session.namespace.look_at_everything()
-    if session.position is None or not session.holds_lease:
+    if not session.holds_lease or (session.position is None and session.require_run().head is not None):
         return None
     with suppress(LeaseLost):
         session.settle()
@@ -166,7 +167,9 @@ def version_of(workspace: Workspace, run: Run, ref: str) -> str:
     if _CHECKPOINT_ID.fullmatch(ref):
         with suppress(StepNotFound):
             found = store.checkpoints.get(ref)
-            if found.run_id in (run_id for run_id, _ in store.runs.lineage(run.id).cuts):
+            cuts = dict(store.runs.lineage(run.id).cuts)
+            if found.run_id in cuts and found.seq <= (cuts[found.run_id] or found.seq):
+                require_content(store, found)
                 return ref
     return History(store, run, workspace.known_signer).version(*split_step_ref(ref))
 
@@ -180,7 +183,8 @@ def _restore(
     why: str,
     mark: Mapping[str, object] | None = None,
 ) -> Arrival:
-    if target is None:
+    if target is None:  # (what comes next is the run's first checkpoint: it follows none of another run)
+        session.position, session.changed_late = None, False
         return Arrival(run, None, None)
     checkpoint = session.store.checkpoints.get(target)
     manifest = session.verified_manifest(checkpoint)

@@ -19,13 +19,25 @@ _NO_CELL = sha256(PLAIN_CELLS.encode()).digest()
 """In the place of a source's digest: no source has it."""
 
 
-def commit_plain_cells(session: Session) -> None:
-    """Commit what cells that are no steps made and changed since the last step, if they did.
+def commit_before_step(session: Session) -> None:
+    """Commit what is in memory and in no checkpoint of the run, before one of its steps begins.
 
-    Where the store is away nothing is said: the step that is about to begin waits for it.
+    That is what plain cells did since the last step; before the first one of a run that begins with memory from
+    elsewhere it is all of it, so that the run can go back there.
     """
-    if not session.namespace.has_uncommitted:
-        return
+    begins = session.position is None and session.require_run().head is None
+    if session.namespace.has_uncommitted or (begins and session.namespace.has_variables):
+        _commit(session)
+
+
+def commit_plain_cells(session: Session) -> None:
+    """Commit what cells that are no steps made and changed since the last step, if they did."""
+    if session.namespace.has_uncommitted:
+        _commit(session)
+
+
+def _commit(session: Session) -> None:
+    """Where the store is away nothing is said: the step that is about to begin waits for it."""
     completion = Completion(
         step=PLAIN_CELLS,
         slot=PLAIN_CELLS,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evercell.core.errors import StepNotFound
+from evercell.core.errors import StepNotFound, VersionCollected
 from evercell.core.records import Attempt, Checkpoint, EventKind, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.branching import branch_of, create_at
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.plain_cells import step_before
-from evercell.engine.visible_checkpoints import visible_checkpoints
+from evercell.engine.visible_checkpoints import require_content, visible_checkpoints
 from evercell.engine.workspace import Workspace
 
 
@@ -83,7 +83,8 @@ def _mark(workspace: Workspace, run: Run) -> Mapping[str, object] | None:
 def plan_reset(workspace: Workspace, run: Run, step_ref: str) -> Reset:
     """Where a run would go on from: before its step (``STEP``, ``STEP@2``), be it one that only failed.
 
-    Raises `StepNotFound` for a step that the run neither completed nor tried.
+    Raises `StepNotFound` for a step that the run neither completed nor tried, `VersionCollected` where `evercell gc`
+    removed what there was before it.
     """
     store = workspace.store
     step, number = split_step_ref(step_ref)
@@ -95,8 +96,22 @@ def plan_reset(workspace: Workspace, run: Run, step_ref: str) -> Reset:
         version = store.checkpoints.get(history.version(step, number))
         version = _first_alike(workspace, run, version)
         point = version.parent
+        if point is not None:
+            _require_state_before(workspace, run, step, point)
     before = step_before(store, point)
     return Reset(run, step, point, before.step if before else None, version)
+
+
+def _require_state_before(workspace: Workspace, run: Run, step: str, point: str) -> None:
+    try:
+        require_content(workspace.store, workspace.store.checkpoints.get(point))
+    except VersionCollected as error:
+        error.what = f"Run {run.name} cannot go on from before step {step}. {error.what}"
+        error.hint = (
+            f"Reset it to another step, or to a newer version of it: {step}@N; `evercell history {run.name}` "
+        )
+        error.hint += "lists what is there."
+        raise
 
 
 def _last_attempt(workspace: Workspace, run: Run, step: str) -> Attempt | None:

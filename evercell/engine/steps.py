@@ -10,7 +10,7 @@ from evercell.engine.executor import Executor
 from evercell.engine.late_changes import commit_late_changes, look_at_everything
 from evercell.engine.other_code import require_own_code
 from evercell.engine.outcome import StepOutcome
-from evercell.engine.plain_cells import commit_plain_cells
+from evercell.engine.plain_cells import commit_before_step
 from evercell.engine.replay import replay_step
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
@@ -48,7 +48,7 @@ async def run_step(
             if reason is not None and not is_known:  # (whoever edited such a cell just now knows why)
                 executor.note(f"step {spec.name} executes again: {reason}")
             with executor.uninterrupted():
-                commit_plain_cells(session)
+                commit_before_step(session)
             progress = StepProgress(
                 spec.name, cell_id=place.cell_id, why=reason or "", watchers=session.watchers
             )

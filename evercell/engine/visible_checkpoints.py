@@ -84,14 +84,28 @@ def _insert_tombs(
         found.insert(next(later, len(found)), _collected(tomb))
 
 
+def require_content(store: Store, checkpoint: Checkpoint) -> None:
+    """Raise `VersionCollected` where `evercell gc` removed what a checkpoint has: its row may stay for others."""
+    for tomb in store.collections.of_run(checkpoint.run_id):
+        if tomb.checkpoint_id == checkpoint.id:
+            raise _collected_error(tomb)
+
+
 def _collected(tomb: Collected) -> DamagedCheckpoint:
-    error = VersionCollected(
-        f"This version of step {tomb.step} (checkpoint {tomb.checkpoint_id}) was removed by `evercell gc` on "
-        f"{local_text(tomb.collected_at)}.",
-        hint=f"Newer ones are there: STEP alone is the newest. To make it again: %%step {tomb.step} --rerun.",
-    )
+    error = _collected_error(tomb)
     return DamagedCheckpoint(
         error, step=tomb.step, is_execution=tomb.is_execution, steps=frozenset({tomb.step}), keys=_NO_KEY
+    )
+
+
+def _collected_error(tomb: Collected) -> VersionCollected:
+    is_plain = tomb.step.startswith(":")
+    what = "What plain cells had left" if is_plain else f"This version of step {tomb.step}"
+    again = "Choose a step." if is_plain else f"To make it again: %%step {tomb.step} --rerun."
+    return VersionCollected(
+        f"{what} (checkpoint {tomb.checkpoint_id}) was removed by `evercell gc` on "
+        f"{local_text(tomb.collected_at)}.",
+        hint=f"Newer ones are there: STEP alone is the newest. {again}",
     )
 
 

@@ -105,6 +105,11 @@ class Namespace:
         return any(name not in STATES for name in (*since.made, *since.gone))
 
     @property
+    def has_variables(self) -> bool:
+        """Whether there is a variable that a checkpoint would have."""
+        return any(name not in STATES for name in self._live.origins.keys() - self._live.setup_names)
+
+    @property
     def unsaved(self) -> frozenset[str]:
         """Variables that were made or changed since then."""
         return frozenset(name for name in self._live.since_commit.made if name not in STATES)
