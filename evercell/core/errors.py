@@ -15,6 +15,9 @@ EvercellError
  │   └─ JournalBroken         a run's journal does not verify (Damaged)
  ├─ RunNotFound, StepNotFound, TagNotFound (LookupError), RunNameTaken
  │   └─ RunKeyTaken           (RunNameTaken) a run of something else has this key
+
+
+ ├─ ScheduleNotFound (LookupError), ScheduleNameTaken
  ├─ CannotCollect             evercell gc cannot tell what is reached
  ├─ LeaseHeld, LeaseLost      one writer to a run
  │   └─ UnderWay              (LeaseHeld) the same work is executed already
@@ -166,6 +169,14 @@ class RunNameTaken(EvercellError, ValueError):
 
 class RunKeyTaken(RunNameTaken):
     """A run of something else has this key."""
+
+
+class ScheduleNotFound(EvercellError, LookupError):
+    """No schedule has this name."""
+
+
+class ScheduleNameTaken(EvercellError, ValueError):
+    """Another schedule has this name."""
 
 
 class LeaseHeld(EvercellError):

@@ -43,7 +43,7 @@ _ALIVE = frozenset(
 )
 
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
-    RunStatus.QUEUED: frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.CANCELLED}),
+    RunStatus.QUEUED: frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.FAILED, RunStatus.CANCELLED}),
     RunStatus.RUNNING: _ALIVE - {RunStatus.RUNNING},
     RunStatus.WAITING: _ALIVE - {RunStatus.WAITING, RunStatus.COMPLETED},
     RunStatus.PAUSED: _ALIVE - {RunStatus.PAUSED, RunStatus.COMPLETED},

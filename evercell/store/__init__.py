@@ -18,6 +18,7 @@ from evercell.store.leases import Leases
 from evercell.store.packs import PackWriter
 from evercell.store.references import References
 from evercell.store.runs import Lineage, Runs
+from evercell.store.schedules import Schedules
 from evercell.store.signals import Signals
 from evercell.store.steps import Steps
 from evercell.store.sweeping import Sweeps
@@ -44,6 +45,7 @@ class Store:
         self.calls = Calls(database, packs)
         self.signals = Signals(database)
         self.approvals = Approvals(database)
+        self.schedules = Schedules(database, self.runs)
         self.audit = Audit(database)
         self.collections = Collections(database)
         self.sweeps = Sweeps(database)

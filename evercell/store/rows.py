@@ -43,6 +43,10 @@ _LOST = {
     "calls": ("the result of the call", "Completed steps work. To make its calls anew: %%step STEP --rerun."),
     "signals": ("the message", "All else works. To go on without it: %%step STEP --rerun."),
     "leases": ("who is on the run", "To be the one yourself: %evercell takeover."),
+    "schedules": (
+        "when a notebook is to run again",
+        "Runs that it made work. To have it again: evercell schedule remove NAME, and add it.",
+    ),
     "events": ("one entry of a journal", "State and outputs are not read from it."),
 }  # fmt: skip
 """Table → what is lost with a row of it, and what works without."""

@@ -433,7 +433,15 @@ schedules = Table(
     Column("limits", JsonText, nullable=False),
     # the firing that is due next; NULL: none will
     Column("next_at", Moment),
+    # the newest firing that was looked at, and the newest run that was made
     Column("last_at", Moment),
+    Column("last_run", String(12)),
+    # ids of its runs that had not ended when it was looked at, in the order of their firings
+    Column("unfinished", JsonText, nullable=False),
+    # firings that became no run: how many, and about the last of them in words
+    Column("left_out", Integer, nullable=False, default=0),
+    Column("remark", Text, nullable=False, default=""),
+    Column("remark_at", Moment),
     Column("paused_at", Moment),
     Column("created_at", Moment, nullable=False),
     Column("created_by", Text, nullable=False),
