@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from evercell.cli.run import finish
 from evercell.cli.several import execute_and_tell, parallel_option, resume_options
 from evercell.cli.terminal import print_json, say
 from evercell.cli.word_lists import WordListCommand, combinations, varied
-from evercell.core.errors import RunNameTaken, RunNotFound
+from evercell.core.errors import RunNameTaken, RunNotFound, UsageError
+from evercell.core.names import require_name
 from evercell.core.records import Run
 from evercell.engine.branching import create_branch
 from evercell.engine.listing import run_row
 from evercell.engine.masking import without_secrets
+from evercell.engine.places import find_place
 from evercell.engine.workspace import Workspace
 
 _MOST_OF_VALUE = 40
@@ -36,10 +39,8 @@ class _Plan:
 
 
 @click.command(cls=WordListCommand)
-@click.argument("run_ref", metavar="RUN")
-@click.option(
-    "--from", "step", required=True, metavar="STEP", help="Step to branch from; STEP@1: its version 1."
-)
+@click.argument("ref", metavar="RUN[@STEP]")
+@click.option("--from", "step", metavar="STEP", help="Step to branch from; STEP@1: its version 1.")
 @parameters_option
 @click.option("--name", help="Name of the new run; of several: NAME-1, NAME-2, …")
 @click.option(
@@ -58,8 +59,8 @@ class _Plan:
 @click.pass_context
 def branch(
     context: click.Context,
-    run_ref: str,
-    step: str,
+    ref: str,
+    step: str | None,
     parameters: tuple[tuple[str, str], ...],
     name: str | None,
     output: Path | None,
@@ -70,7 +71,7 @@ def branch(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Make a new run whose history begins at a step of RUN. Nothing is copied.
+    """Make a new run whose history begins at a step of RUN (RUN@STEP, a tag, or --from STEP). Nothing is copied.
 
     Steps up to STEP are replayed in it unless a parameter that they read was changed. With -o, --run or --parallel it
     is executed at once, in a kernel of its own. Several values of a parameter (-p lr 0.1 0.01 0.001) make several
@@ -82,13 +83,13 @@ def branch(
     if execute is None:
         execute = bool(output or parallel or len(choices) > 1)
     with workspace_of(context, create=False) as workspace:
-        run = workspace.store.runs.find(run_ref)
+        run, step = _origin(workspace, ref, step)
         plans = _plans(choices, name, output)
         if execute:
             check_to_execute(run, [plan.output for plan in plans], workspace.store.runs.chosen_kernel(run))
         made = _create(workspace, run, step, plans)
         if not execute:
-            _tell_made(workspace, made, step, run_ref, as_json=as_json)
+            _tell_made(workspace, made, run, step, as_json=as_json)
         elif len(made) == 1:
             claim = claim_to_resume(workspace, made[0])
             finish(
@@ -111,6 +112,20 @@ def branch(
                 workspace, made, chosen, title=title, at_once=parallel or 1, options=options, as_json=as_json
             )
             sys.exit(code)
+
+
+def _origin(workspace: Workspace, ref: str, step: str | None) -> tuple[Run, str]:
+    """The run, and the step or id of its checkpoint that the branch begins at."""
+    if step is not None:
+        return workspace.store.runs.find(ref), step
+    place = find_place(workspace, ref)
+    if place.named is None or place.checkpoint is None:
+        raise UsageError(
+            "No step is named to branch from.",
+            hint=f"evercell branch {place.run.name} --from STEP; `evercell show {place.run.name}` lists its steps.",
+        )
+    is_tag = place.named == place.label
+    return place.run, place.checkpoint if is_tag else place.named
 
 
 def _plans(choices: Sequence[Mapping[str, Any]], name: str | None, output: Path | None) -> list[_Plan]:
@@ -154,20 +169,22 @@ def _create(workspace: Workspace, run: Run, step: str, plans: Sequence[_Plan]) -
 
 def _require_free(workspace: Workspace, name: str | None) -> None:
     """Raise before the first of several is made."""
-    try:
-        taken = name is not None and workspace.store.runs.find(name).name == name
-    except RunNotFound:
+    if name is None:
         return
-    if taken:
-        raise RunNameTaken(f"A run named {name!r} exists already.", hint="Choose another name.")
+    require_name(name, "run")
+    if workspace.store.references.tag(name) is not None:
+        raise RunNameTaken(f"A tag named {name!r} exists already.", hint="Choose another name.")
+    with suppress(RunNotFound):
+        if workspace.store.runs.find(name).name == name:
+            raise RunNameTaken(f"A run named {name!r} exists already.", hint="Choose another name.")
 
 
-def _tell_made(workspace: Workspace, made: Sequence[Run], step: str, run_ref: str, *, as_json: bool) -> None:
+def _tell_made(workspace: Workspace, made: Sequence[Run], run: Run, step: str, *, as_json: bool) -> None:
     if as_json:
         rows = [run_row(workspace, child).as_json() for child in made]
         print_json(rows[0] if len(rows) == 1 else rows)
         return
     for child in made:
-        say(f"run {child.name} ({child.id}) begins at step {step} of {run_ref}")
+        say(f"run {child.name} ({child.id}) begins at step {step} of {run.name}")
     for child in made:
         say(f"  → evercell resume {child.name}")

@@ -7,7 +7,8 @@ import click
 from evercell.cli.common import json_option, workspace_of
 from evercell.cli.terminal import print_json, print_table, warn_of_error
 from evercell.engine.comparison.comparing import compare_places
-from evercell.engine.comparison.places import find_modules_beside, find_place
+from evercell.engine.comparison.steps_behind import find_modules_beside
+from evercell.engine.places import find_place
 from evercell.views.comparison import comparison_picture
 
 

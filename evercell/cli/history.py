@@ -8,7 +8,7 @@ from evercell.cli.common import json_option, workspace_of
 from evercell.cli.terminal import print_json, print_output, print_table, warn_of_damage
 from evercell.engine.comparison.cell_versions import diff_versions, step_at
 from evercell.engine.comparison.code import source_of
-from evercell.engine.comparison.places import find_place
+from evercell.engine.places import find_place
 from evercell.engine.run_history import read_history
 from evercell.views.history import diff_view, history_view
 

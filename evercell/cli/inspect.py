@@ -7,9 +7,8 @@ import click
 from evercell.cli.common import json_option, workspace_of
 from evercell.cli.terminal import print_json, print_table
 from evercell.core.errors import StepNotFound
-from evercell.engine.history import History, split_step_ref
 from evercell.engine.inspection import inspect_checkpoint
-from evercell.engine.naming import tagged_place
+from evercell.engine.places import find_place
 from evercell.engine.plain_cells import place_in_words
 from evercell.views.listings import variables_view
 
@@ -20,16 +19,12 @@ from evercell.views.listings import variables_view
 @click.pass_context
 def inspect(context: click.Context, ref: str, as_json: bool) -> None:
     """List the variables of RUN as of its last step, or as of STEP: size, origin, saved or not and why."""
-    run_ref, _, step_ref = ref.partition("@")
     with workspace_of(context, create=False) as workspace:
-        tagged = None if step_ref else tagged_place(workspace.store, ref)
-        run = tagged.run if tagged else workspace.store.runs.find(run_ref)
-        history = History(workspace.store, run, workspace.known_signer)
-        head = tagged.checkpoint if tagged else run.head
-        found = history.version(*split_step_ref(step_ref)) if step_ref else head
-        if found is None:
+        found = find_place(workspace, ref, verified=False)
+        run = found.run
+        if found.checkpoint is None:
             raise StepNotFound(f"No step of run {run.name} completed yet.", hint="Execute one first.")
-        checkpoint = workspace.store.checkpoints.get(found)
+        checkpoint = workspace.store.checkpoints.get(found.checkpoint)
         rows = inspect_checkpoint(workspace, checkpoint)
         place = place_in_words(workspace.store, checkpoint.id)
     if as_json:

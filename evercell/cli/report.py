@@ -28,6 +28,7 @@ def report(context: click.Context, run_ref: str, output: Path, force: bool) -> N
 
     It needs no network, holds no script, and leaves secrets out.
     """
+    from evercell.engine.places import find_place
     from evercell.engine.run_report import read_report
     from evercell.headless.exporting import check_target
     from evercell.headless.notebook_file import write_text
@@ -39,7 +40,7 @@ def report(context: click.Context, run_ref: str, output: Path, force: bool) -> N
             f"{output} would be a notebook; a report is a page.", hint=f"evercell export {run_ref} {output}"
         )
     with workspace_of(context, create=False) as workspace:
-        run = workspace.store.runs.find(run_ref)
+        run = find_place(workspace, run_ref, verified=False).run
         check_target(workspace, run, output, force=force)
         if output.exists() and output.suffix.lower() not in (".html", ".htm") and not force:
             raise UsageError(

@@ -17,6 +17,7 @@ from evercell.cli.word_lists import WordListCommand
 from evercell.core.errors import UsageError
 from evercell.core.records import Run
 from evercell.engine.choosing import choose_runs, parse_condition
+from evercell.engine.places import find_place
 from evercell.engine.resetting import FormerResets, require_steps
 from evercell.engine.workspace import Workspace
 from evercell.views.table import Table
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=WordListCommand)
-@click.argument("run_refs", metavar="[RUN]...", nargs=-1)
+@click.argument("run_refs", metavar="[RUN[@STEP]]...", nargs=-1)
 @click.option(
     "--to", "step", metavar="STEP", help="Go on from before this step; STEP@2: before its version 2."
 )
@@ -75,7 +76,8 @@ def reset(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Have RUN go on from before a step, with the corrected notebook, in a new branch. The old history stays.
+    """Have RUN go on from before a step (RUN@STEP, a tag, or --to STEP), with the corrected notebook, in a new branch.
+    The old history stays.
 
     Steps before it are replayed, the step and what follows are executed. With --where, every run that used that
     step, or that version of its cell. What an interrupted reset left behind is gone on with by the same command.
@@ -131,17 +133,26 @@ def _require_one_way(run_refs: Sequence[str], words: Sequence[str], step: str | 
         raise UsageError("Runs are named, or chosen by --where: not both.", hint="Leave one of them out.")
     if not run_refs and not words:
         raise UsageError("No run is named.", hint="evercell reset RUN --to STEP, or --where step=STEP")
-    if run_refs and step is None:
-        raise UsageError(
-            "No step is named to go back to.",
-            hint=f"evercell reset {run_refs[0]} --to STEP; `evercell show {run_refs[0]}` lists its steps.",
-        )
+    if len(run_refs) > 1 and step is None:
+        raise _no_step(run_refs[0])
+
+
+def _no_step(run: str) -> UsageError:
+    return UsageError(
+        "No step is named to go back to.",
+        hint=f"evercell reset {run} --to STEP; `evercell show {run}` lists its steps.",
+    )
 
 
 def _choose(
     workspace: Workspace, run_refs: Sequence[str], words: Sequence[str], step: str | None
 ) -> tuple[list[Run], str]:
     """The runs to be reset, the oldest first, and the step to go back to."""
+    if not words and step is None:
+        place = find_place(workspace, run_refs[0])
+        if place.named is None or place.checkpoint is None:
+            raise _no_step(place.run.name)
+        return [place.run], place.checkpoint if place.named == place.label else place.named
     if not words:
         return list({run.id: run for run in map(workspace.store.runs.find, run_refs)}.values()), str(step)
     condition = parse_condition(workspace, words, step)

@@ -9,10 +9,9 @@ import click
 from evercell.cli.common import json_option, workspace_of
 from evercell.cli.terminal import columns, print_json, print_output, print_table, say, warn_of_damage
 from evercell.core.records import Output, Run
-from evercell.engine.history import History, split_step_ref
 from evercell.engine.listing import list_runs, list_steps, run_row, run_tree
-from evercell.engine.naming import tagged_place
 from evercell.engine.outputs import decode_outputs, with_updates
+from evercell.engine.places import find_place
 from evercell.engine.timeline import Timeline, read_timeline
 from evercell.engine.workspace import Workspace
 from evercell.views.call_lists import calls_view
@@ -47,15 +46,12 @@ def runs(
 @click.pass_context
 def show(context: click.Context, ref: str, calls: bool, as_json: bool) -> None:
     """Show the steps of RUN, or all that STEP of it (STEP@2: its second version), or what a tag names, showed."""
-    run_ref, _, step_ref = ref.partition("@")
     with workspace_of(context, create=False) as workspace:
-        if not step_ref and (tagged := tagged_place(workspace.store, ref)):
-            _show_checkpoint(workspace, tagged.run, tagged.checkpoint, as_json=as_json)
+        found = find_place(workspace, ref, verified=False)
+        run = found.run
+        if found.named is not None and found.checkpoint is not None:
+            _show_checkpoint(workspace, run, found.checkpoint, as_json=as_json)
             return
-        if step_ref:
-            _show_step(workspace, run_ref, step_ref, as_json=as_json)
-            return
-        run = workspace.store.runs.find(run_ref)
         if calls:
             _show_calls(read_timeline(workspace, run), as_json=as_json)
             return
@@ -108,13 +104,6 @@ def timeline(context: click.Context, ref: str) -> None:
     with workspace_of(context, create=False) as workspace:
         found = read_timeline(workspace, workspace.store.runs.find(ref))
     print_table(timeline_picture(found, width=max(20, columns() - 50)).table)
-
-
-def _show_step(workspace: Workspace, run_ref: str, step_ref: str, *, as_json: bool) -> None:
-    run = workspace.store.runs.find(run_ref)
-    step, version = split_step_ref(step_ref)
-    history = History(workspace.store, run, workspace.known_signer)
-    _show_checkpoint(workspace, run, history.version(step, version), as_json=as_json)
 
 
 def _show_checkpoint(workspace: Workspace, run: Run, checkpoint_id: str, *, as_json: bool) -> None:

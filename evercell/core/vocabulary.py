@@ -43,7 +43,7 @@ class NameKind(StrEnum):
     STEP = "step"
     """``STEP`` or ``STEP@1`` of this notebook's run."""
     PLACE = "place"
-    """``RUN``, ``RUN@STEP``, ``RUN@STEP@1`` or ``@STEP``."""
+    """``RUN``, ``RUN@STEP``, ``RUN@STEP@1``, ``@STEP`` or a tag."""
     CHECKPOINT = "checkpoint"
     """``STEP`` or a place."""
 
@@ -239,7 +239,7 @@ MAGICS = (
         (
             Argument(
                 "step", "step to branch from; STEP@1: its version 1; RUN@STEP, or a tag", flag="--from", metavar="STEP",
-                names=NameKind.STEP,
+                names=NameKind.CHECKPOINT,
             ),
             Argument("name", "name of the new run", flag="--name", metavar="NAME"),
         ),
@@ -250,7 +250,7 @@ MAGICS = (
         "Put a run's state into this kernel, and go on from there in that run.",
         (
             Argument(
-                "ref", "RUN, RUN@STEP, RUN@STEP@2, @STEP of this run, or a tag", metavar="RUN[@STEP]", required=True,
+                "ref", "RUN, RUN@STEP, RUN@STEP@2, STEP of this run, or a tag", metavar="RUN[@STEP]", required=True,
                 names=NameKind.PLACE,
             ),
         ),
@@ -262,7 +262,7 @@ MAGICS = (
         "and outputs differ. One run is compared with this one; none: all branches that share a history with it.",
         (
             Argument(
-                "runs", "RUN or RUN@STEP each", value=Value.SEVERAL, metavar="RUN[@STEP]",
+                "runs", "RUN, RUN@STEP, STEP or a tag each", value=Value.SEVERAL, metavar="RUN[@STEP]",
                 names=NameKind.CHECKPOINT,
             ),
             Argument(
@@ -293,7 +293,7 @@ MAGICS = (
         "Show the code of a step as it was executed.",
         (
             Argument(
-                "step", "STEP, STEP@1, or RUN@STEP", required=True, names=NameKind.CHECKPOINT,
+                "step", "STEP, STEP@1, RUN@STEP, or a tag", required=True, names=NameKind.CHECKPOINT,
             ),
             Argument("put", "put it into a new cell below", flag="--put", value=None),
         ),
@@ -305,7 +305,7 @@ MAGICS = (
         "Show how the code of a step differs: from its cell in the notebook now, or between two versions.",
         (
             Argument(
-                "step", "STEP, STEP@1, or RUN@STEP", required=True, names=NameKind.CHECKPOINT,
+                "step", "STEP, STEP@1, RUN@STEP, or a tag", required=True, names=NameKind.CHECKPOINT,
             ),
             Argument(
                 "other", "the other version (the cell in the notebook now)", names=NameKind.CHECKPOINT

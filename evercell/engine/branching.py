@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 from evercell.core.records import NewRun, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.facts import require_signed
-from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
+from evercell.engine.places import place_in
 from evercell.engine.workspace import Workspace
+
+_LONGEST_FILE_NAME = 255
+"""Bytes that a file system takes."""
 
 
 def create_branch(
@@ -24,12 +28,12 @@ def create_branch(
     params: Mapping[str, Any] | None = None,
     output: str | None = None,
 ) -> Run:
-    """A queued run whose history begins at ``step`` (or ``step@2``) of ``run``; nothing is copied.
+    """A queued run whose history begins at ``step`` (``step@2``, ``step~1``, a tag) of ``run``; nothing is copied.
 
     ``params`` replace the run's own by name. Without ``output`` its notebook goes beside the run's,
     named after the branch. Raises `StepNotFound`, `RunNameTaken`.
     """
-    point = History(workspace.store, run, workspace.known_signer).version(*split_step_ref(step))
+    point = place_in(workspace, run, step)
     new = replace(branch_of(run, point), name=name, output=output, params={**run.params, **(params or {})})
     return create_at(workspace, new)
 
@@ -56,5 +60,7 @@ def create_at(workspace: Workspace, new: NewRun) -> Run:
     if new.output is None and new.notebook is not None:
         notebook = Path(new.notebook)
         beside = notebook.with_name(f"{notebook.stem}.{child.name}.ipynb")
+        if len(os.fsencode(beside.name)) > _LONGEST_FILE_NAME:
+            beside = notebook.with_name(f"{child.id}.ipynb")
         child = store.runs.update(child.id, output=str(beside))
     return child

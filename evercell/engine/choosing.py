@@ -12,6 +12,8 @@ from evercell.core.errors import Damaged, StepNotFound, UsageError
 from evercell.core.records import Checkpoint, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.history import History, split_step_ref
+from evercell.engine.places import find_place, tagged_place
+from evercell.engine.plain_cells import step_before
 from evercell.engine.spec import parse_duration
 from evercell.engine.standing import standings_of
 from evercell.engine.workspace import Workspace
@@ -68,13 +70,16 @@ def _form() -> str:
 
 
 def _digest(workspace: Workspace, text: str) -> str:
-    """Of a version of a cell: ``RUN@STEP``, ``RUN@STEP@2``, or how its digest begins."""
-    if "@" in text:
-        run_ref, _, step_ref = text.partition("@")
-        run = workspace.store.runs.find(run_ref)
-        history = History(workspace.store, run, workspace.known_signer)
-        found = workspace.store.checkpoints.get(history.version(*split_step_ref(step_ref)))
-        return found.source_hash.hex()
+    """Of a version of a cell: ``RUN@STEP``, ``RUN@STEP@2``, a tag, or how its digest begins."""
+    is_tag = "@" not in text and tagged_place(workspace.store, text) is not None
+    if "@" in text or is_tag:
+        place = find_place(workspace, text)
+        step = step_before(workspace.store, place.checkpoint)
+        if step is None:
+            raise StepNotFound(
+                f"source={text}: no step completed there.", hint="Write RUN@STEP or RUN@STEP@2."
+            )
+        return step.source_hash.hex()
     if not _DIGEST.fullmatch(text.lower()):
         raise UsageError(
             f"source={text} names no version of a cell.",

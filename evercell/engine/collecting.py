@@ -20,6 +20,7 @@ from evercell.engine.reachability import KeepRules, Reached, reached_checkpoints
 from evercell.engine.workspace import Workspace
 from evercell.state import content_digests, live_blobs, read_own
 from evercell.store.collection import Removal, Survey, SurveyedCheckpoint
+from evercell.store.leases import SCHEMA
 from evercell.store.sweeping import GRACE, NewContent, Seen, Swept
 
 Progress = Callable[[str], None]
@@ -92,6 +93,8 @@ def _collect(
     store = workspace.store
     progress("what is reached")
     survey = store.collections.survey()
+    if not dry_run:
+        _refuse_older_kernels(workspace, survey)
     held, base_of = _held(workspace, survey), _bases(workspace)
     reached = reached_checkpoints(
         survey,
@@ -124,6 +127,24 @@ def _held(workspace: Workspace, survey: Survey) -> set[str]:
         if folder.is_dir():
             held |= {path.name.partition("-")[0] for path in folder.iterdir() if not path.suffix}
     return held & known
+
+
+def _refuse_older_kernels(workspace: Workspace, survey: Survey) -> None:
+    """Raise `CannotCollect` where a kernel may write whose evercell does not look whether content is still there."""
+    names = {run.id: run.name for run in survey.runs if not run.is_deleted}
+    for run_id, lease in workspace.store.leases.all().items():
+        if run_id not in names or is_gone(lease.holder):
+            continue
+        for event in workspace.store.journal.newest(
+            run_id, (EventKind.LEASE_ACQUIRED, EventKind.LEASE_TAKEN)
+        ):
+            if event.data.get("token") == lease.token and SCHEMA not in event.data:
+                raise CannotCollect(
+                    f"A kernel under an older evercell is on run {names[run_id]} (process {lease.holder.pid} on "
+                    f"{lease.holder.host}), which may use again what is about to be removed; nothing was removed.",
+                    hint="Restart that kernel, or shut it down; then: evercell gc.",
+                )
+            break
 
 
 def _arrivals(workspace: Workspace, survey: Survey) -> dict[str, str]:

@@ -11,9 +11,8 @@ from evercell.core.records import Attempt, Checkpoint, Output, Run
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.magic_lines import cell_as_written, header_of
-from evercell.engine.moving import version_of
-from evercell.engine.naming import tagged_place
 from evercell.engine.outputs import decode_outputs
+from evercell.engine.places import find_place
 from evercell.engine.plain_cells import PLAIN_CELLS
 from evercell.engine.unnamed_cells import name_in
 from evercell.engine.visible_checkpoints import DamagedCheckpoint, visible_checkpoints
@@ -71,7 +70,8 @@ def executed_history(workspace: Workspace, ref: str) -> ExecutedHistory:
 
     To the head belongs what its last attempts showed at steps that never completed.
     """
-    run, head, place = _place(workspace, ref)
+    found = find_place(workspace, ref, verified=False)
+    run, head, place = found.run, found.checkpoint, found.named
     cells = _cell_ids(workspace, run)
     completed, problems = _completed(workspace, run, head)
     steps = [_step(checkpoint, cells) for checkpoint in completed]
@@ -79,18 +79,6 @@ def executed_history(workspace: Workspace, ref: str) -> ExecutedHistory:
         steps += _unfinished(workspace, run, {step.name for step in steps}, cells)
     setup, unread = _setup_cells(workspace, head)
     return ExecutedHistory(run, place, head, steps, setup, [*problems, *unread])
-
-
-def _place(workspace: Workspace, ref: str) -> tuple[Run, str | None, str | None]:
-    """The run, the id of its checkpoint, and the step or tag that names that; none where it is the run's head."""
-    run_ref, _, step_ref = ref.partition("@")
-    if step_ref:
-        run = workspace.store.runs.find(run_ref)
-        return run, version_of(workspace, run, step_ref), step_ref
-    if (tagged := tagged_place(workspace.store, ref)) is not None:
-        return tagged.run, tagged.checkpoint, ref
-    run = workspace.store.runs.find(run_ref)
-    return run, run.head, None
 
 
 def shown_by(workspace: Workspace, step: ExecutedStep) -> list[Output]:

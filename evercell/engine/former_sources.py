@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from evercell.core.records import Checkpoint, Run, Step
 from evercell.engine.comparison.code import source_of
-from evercell.engine.comparison.places import Place, steps_at
+from evercell.engine.comparison.steps_behind import steps_at
 from evercell.engine.magic_lines import cell_as_written, header_of
 from evercell.engine.notebook_cells import NotebookCell
 from evercell.engine.page_cells import PageCell, steps_of_cells
+from evercell.engine.places import Place
 from evercell.engine.workspace import Workspace
 from evercell.state import source_digest
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from evercell.core.errors import LeaseLost, StepNotFound, StoreError, StoreFull
-from evercell.core.ids import ID_LENGTH
 from evercell.core.records import Checkpoint, EventKind, Run
 from evercell.engine.heads import signed_head
-from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import this_user
 from evercell.engine.late_changes import commit_late_changes
-from evercell.engine.naming import tagged_place
+from evercell.engine.places import find_place
 from evercell.engine.plain_cells import commit_plain_cells
 from evercell.engine.session import Session
-from evercell.engine.visible_checkpoints import require_content
-from evercell.engine.workspace import Workspace
 from evercell.state import Restored, VerifiedManifest
-
-_CHECKPOINT_ID = re.compile(rf"[a-z0-9]{{{ID_LENGTH}}}")
 
 SetupRunner = Callable[[str, str], None]
 """Executes a ``%%setup`` cell: its name and source."""
@@ -57,21 +50,12 @@ def resume(session: Session, run_setup: SetupRunner, ref: str | None = None) -> 
 
 
 def checkout(session: Session, ref: str, run_setup: SetupRunner) -> Arrival:
-    """Put ``RUN``, ``RUN@STEP``, ``RUN@STEP@2``, ``@STEP`` or a tag into the kernel and go on from there."""
-    run_ref, _, step_ref = ref.partition("@")
-    tagged = None if step_ref else tagged_place(session.store, ref)
-    run = tagged.run if tagged else session.store.runs.find(run_ref) if run_ref else session.require_run()
-    target: str | None
-    if tagged is not None:
-        target, mark = tagged.checkpoint, None
-    elif step_ref:
-        target, mark = version_of(session.workspace, run, step_ref), None
-    else:
-        head = signed_head(session.workspace, run)
-        target, mark = head.checkpoint, head.mark
+    """Put a place (`find_place`: ``RUN``, ``RUN@STEP``, a tag) into the kernel and go on from there."""
+    place = find_place(session.workspace, ref, session)
+    run, target = place.run, place.checkpoint
     kept = keep_memory(session, target)
     session.switch_to(run)
-    return replace(_restore(session, run, target, run_setup, why="checkout", mark=mark), kept=kept)
+    return replace(_restore(session, run, target, run_setup, why="checkout", mark=place.mark), kept=kept)
 
 
 def keep_memory(session: Session, target: str | None = None) -> str | None:
@@ -101,7 +85,8 @@ def branch(session: Session, run_setup: SetupRunner, *, step: str | None, name: 
     with suppress(LeaseLost):
         session.settle()
     if step:
-        run, point = _place(session, step)
+        place = find_place(session.workspace, step, session, own_first=True)
+        run, point = place.run, place.checkpoint
     else:
         run = session.require_run()
         point = session.position or run.head
@@ -135,43 +120,16 @@ def locate(session: Session, ref: str | None) -> tuple[Run, Checkpoint]:
         if found is None:
             raise _nothing_completed(run)
         return run, session.store.checkpoints.get(found)
-    run, found = _place(session, ref)
-    if found is None:
-        raise _nothing_completed(run)
-    return run, session.store.checkpoints.get(found)
+    place = find_place(session.workspace, ref, session, own_first=True)
+    if place.checkpoint is None:
+        raise _nothing_completed(place.run)
+    return place.run, session.store.checkpoints.get(place.checkpoint)
 
 
 def _nothing_completed(run: Run) -> StepNotFound:
     return StepNotFound(
         f"No step of run {run.name} completed yet.", hint="Run a cell under %%step in it first."
     )
-
-
-def _place(session: Session, ref: str) -> tuple[Run, str | None]:
-    """The run and the id of the checkpoint that a reference names; None where ``RUN@`` completed no step."""
-    name, at, rest = ref.partition("@")
-    is_step = session.run is not None and name in session.history.steps
-    if not at and not is_step and (tagged := tagged_place(session.store, ref)):
-        return tagged.run, tagged.checkpoint
-    if not at or is_step:
-        return session.require_run(), session.history.version(*split_step_ref(ref))
-    run = session.store.runs.find(name) if name else session.require_run()
-    if not rest:
-        return run, signed_head(session.workspace, run).checkpoint
-    return run, version_of(session.workspace, run, rest)
-
-
-def version_of(workspace: Workspace, run: Run, ref: str) -> str:
-    """The id of the checkpoint that ``STEP``, ``STEP@2``, ``STEP~1`` or an id names in a run's history."""
-    store = workspace.store
-    if _CHECKPOINT_ID.fullmatch(ref):
-        with suppress(StepNotFound):
-            found = store.checkpoints.get(ref)
-            cuts = dict(store.runs.lineage(run.id).cuts)
-            if found.run_id in cuts and found.seq <= (cuts[found.run_id] or found.seq):
-                require_content(store, found)
-                return ref
-    return History(store, run, workspace.known_signer).version(*split_step_ref(ref))
 
 
 def _restore(

@@ -7,21 +7,11 @@ from dataclasses import dataclass
 from evercell.core.errors import StepNotFound
 from evercell.core.found import Found
 from evercell.core.records import Run, Tag
-from evercell.engine.heads import signed_head
-from evercell.engine.history import History, split_step_ref
 from evercell.engine.holder import is_gone, this_user
 from evercell.engine.leasing import is_live, lease_held_error
+from evercell.engine.places import find_place
+from evercell.engine.session import Session
 from evercell.engine.workspace import Workspace
-from evercell.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class TaggedPlace:
-    """What a tag names."""
-
-    tag: Tag
-    run: Run
-    checkpoint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +47,6 @@ class Deletion:
     tags: tuple[str, ...]
 
 
-def tagged_place(store: Store, name: str) -> TaggedPlace | None:
-    """What the tag of this name stands for, None where there is no such tag."""
-    tag = store.references.tag(name)
-    if tag is None:
-        return None
-    return TaggedPlace(tag, store.runs.find(tag.run_id), tag.checkpoint_id)
-
-
 def list_tags(workspace: Workspace) -> Found[TagRow]:
     """All tags by name."""
     store = workspace.store
@@ -78,31 +60,20 @@ def list_tags(workspace: Workspace) -> Found[TagRow]:
     return Found([*rows, *found.damaged])
 
 
-def tag_place(workspace: Workspace, ref: str, name: str, *, move: bool = False) -> TagRow:
-    """Give ``RUN`` (its head), ``RUN@STEP`` or ``RUN@STEP@2``, or what another tag names, a name that stays."""
-    store = workspace.store
-    run, point = _place(workspace, ref)
-    tag = store.references.put_tag(name, run.id, point, by=this_user(), move=move)
-    step = store.checkpoints.steps_of([point]).get(point, ("", 0))[0]
-    return TagRow(tag, run.name, step)
-
-
-def _place(workspace: Workspace, ref: str) -> tuple[Run, str]:
-    store = workspace.store
-    run_ref, _, step_ref = ref.partition("@")
-    if not step_ref and (tagged := tagged_place(store, run_ref)):
-        return tagged.run, tagged.checkpoint
-    run = store.runs.find(run_ref)
-    if step_ref:
-        history = History(store, run, workspace.known_signer)
-        return run, history.version(*split_step_ref(step_ref))
-    head = signed_head(workspace, run).checkpoint
-    if head is None:
+def tag_place(
+    workspace: Workspace, ref: str, name: str, *, move: bool = False, session: Session | None = None
+) -> TagRow:
+    """Give a place (`find_place`) a name that stays. Raises `StepNotFound` where no step completed there."""
+    place = find_place(workspace, ref, session, own_first=True)
+    store, run, point = workspace.store, place.run, place.checkpoint
+    if point is None:
         raise StepNotFound(
             f"No step of run {run.name} completed yet, so there is nothing to name.",
             hint="Run a step in it first.",
         )
-    return run, head
+    tag = store.references.put_tag(name, run.id, point, by=this_user(), move=move)
+    step = store.checkpoints.steps_of([point]).get(point, ("", 0))[0]
+    return TagRow(tag, run.name, step)
 
 
 def archive_run(workspace: Workspace, ref: str, *, undo: bool = False) -> Run:

@@ -9,7 +9,8 @@ from evercell.core.errors import StepNotFound, VersionCollected
 from evercell.core.records import Attempt, Checkpoint, EventKind, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.branching import branch_of, create_at
-from evercell.engine.history import History, split_step_ref
+from evercell.engine.history import History
+from evercell.engine.places import place_in
 from evercell.engine.plain_cells import step_before
 from evercell.engine.visible_checkpoints import require_content, visible_checkpoints
 from evercell.engine.workspace import Workspace
@@ -81,25 +82,31 @@ def _mark(workspace: Workspace, run: Run) -> Mapping[str, object] | None:
 
 
 def plan_reset(workspace: Workspace, run: Run, step_ref: str) -> Reset:
-    """Where a run would go on from: before its step (``STEP``, ``STEP@2``), be it one that only failed.
+    """Where a run would go on from: before its step (``STEP``, ``STEP@2``, a tag's), be it one that only failed.
 
     Raises `StepNotFound` for a step that the run neither completed nor tried, `VersionCollected` where `evercell gc`
     removed what there was before it.
     """
     store = workspace.store
-    step, number = split_step_ref(step_ref)
-    history = History(store, run, workspace.known_signer)
-    last = _last_attempt(workspace, run, step)
-    if number is None and history.count(step) == 0 and last is not None:
-        point, version = _before_attempt(workspace, run, last), None
+    last = _last_attempt(workspace, run, step_ref)
+    if last is not None and not _completed(workspace, run, step_ref):
+        step, point, version = step_ref, _before_attempt(workspace, run, last), None
     else:
-        version = store.checkpoints.get(history.version(step, number))
-        version = _first_alike(workspace, run, version)
-        point = version.parent
+        found = step_before(store, place_in(workspace, run, step_ref))
+        if found is None:
+            raise StepNotFound(
+                f"No step of run {run.name} completed at {step_ref}.", hint="Name the step to go back to."
+            )
+        version = _first_alike(workspace, run, found)
+        step, point = version.step, version.parent
         if point is not None:
             _require_state_before(workspace, run, step, point)
     before = step_before(store, point)
     return Reset(run, step, point, before.step if before else None, version)
+
+
+def _completed(workspace: Workspace, run: Run, step: str) -> bool:
+    return History(workspace.store, run, workspace.known_signer).count(step) > 0
 
 
 def _require_state_before(workspace: Workspace, run: Run, step: str, point: str) -> None:

@@ -23,7 +23,7 @@ from evercell.views.notebook_page import steps_json
 from evercell.views.page_actions import Action, put_back_action, sources_json
 
 if TYPE_CHECKING:  # what looks into the past is imported when somebody does
-    from evercell.engine.comparison.places import Place
+    from evercell.engine.places import Place
 
 Reply = Callable[..., None]
 """Takes ``ok`` and ``text``, and what else a page is to show or to offer."""
@@ -97,7 +97,7 @@ class Requests:
 
     def _place(self, chosen: Chosen) -> Place:
         """The one that was chosen; of the run that the kernel is on, where it stands."""
-        from evercell.engine.comparison.places import Place, find_place
+        from evercell.engine.places import Place, find_place
 
         session = self._session
         if self._is_own(chosen):

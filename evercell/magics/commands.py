@@ -317,7 +317,8 @@ def compare(*runs: str, sort: str | None = None, reverse: bool = False) -> Pictu
     column, the smallest first.
     """
     from evercell.engine.comparison.comparing import compare_places, family_here
-    from evercell.engine.comparison.places import find_place, place_here
+    from evercell.engine.comparison.steps_behind import place_here
+    from evercell.engine.places import find_place
     from evercell.views.comparison import comparison_picture
 
     session = _notebook_for("compare").session

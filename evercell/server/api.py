@@ -15,7 +15,6 @@ from evercell.core.errors import EvercellError, UsageError
 from evercell.core.records import Run
 from evercell.core.text import one_line, printable
 from evercell.engine.approvals.deciding import answer
-from evercell.engine.comparison.places import Place, find_place
 from evercell.engine.former_sources import former_sources
 from evercell.engine.identity import NotebookIdentity, recognise
 from evercell.engine.listing import list_runs
@@ -23,6 +22,7 @@ from evercell.engine.missed_outputs import missed_steps, outputs_of_steps
 from evercell.engine.notebook_cells import NotebookCell
 from evercell.engine.page_cells import PageView, read_view, steps_of_cells
 from evercell.engine.pausing import pause, unpause
+from evercell.engine.places import Place, find_place
 from evercell.engine.run_graph import family
 from evercell.engine.workspace import Workspace
 from evercell.server.comparing import MOST_COMPARED, comparison_html

@@ -12,7 +12,8 @@ from contextlib import suppress
 from evercell.core.errors import EvercellError, UsageError
 from evercell.core.text import printable
 from evercell.engine.comparison.comparing import compare_places
-from evercell.engine.comparison.places import find_modules_beside, find_place
+from evercell.engine.comparison.steps_behind import find_modules_beside
+from evercell.engine.places import find_place
 from evercell.engine.settings import Settings, resolve_settings
 from evercell.engine.workspace import open_workspace
 from evercell.views.comparison import comparison_picture

@@ -17,7 +17,7 @@ from evercell.store.journal import require_end
 from evercell.store.outages import asks_again
 from evercell.store.rows import decoded, raw, read_each, row_of
 from evercell.store.run_transaction import RunTransaction
-from evercell.store.schema import attempts, leases
+from evercell.store.schema import REVISION, attempts, leases
 
 UNREADABLE = -1
 """Stands for the token of a lease whose row cannot be read."""
@@ -101,7 +101,7 @@ class Leases:
             )
         )  # fmt: skip
         transaction.changes["fence"] = lease.token
-        data = {"token": lease.token, **_holder_data(lease.holder)}
+        data = {"token": lease.token, **_holder_data(lease.holder), SCHEMA: REVISION}
         if former is None:
             transaction.append_event(EventKind.LEASE_ACQUIRED, data)
         else:
@@ -143,6 +143,10 @@ class Leases:
                 transaction.append_event(
                     EventKind.LEASE_RELEASED, {"token": lease.token, **_holder_data(lease.holder)}
                 )
+
+
+SCHEMA = "schema"
+"""Under this the entry of a lease has which schema its holder's evercell writes. (None: it is from before 0008.)"""
 
 
 def _holder_data(holder: Holder) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from evercell.core.errors import IllegalTransition, LeaseHeld, RunNameTaken, RunNotFound, StepNotFound
 from evercell.core.found import Found
 from evercell.core.ids import ID_LENGTH, new_id
+from evercell.core.names import require_name
 from evercell.core.records import EventKind, Lease, NewRun, Run, RunRequest
 from evercell.core.statuses import RUN_TRANSITIONS, RunStatus
 from evercell.store.database import Database
@@ -93,8 +95,8 @@ class Runs:
         """Commit a new run; where one has its key already, that one is returned as it is.
 
         Without a name it gets the notebook's with the next free number. With a parent it is a branch: its history
-        begins at ``branch_point`` and nothing is copied.
-        Raises `RunNameTaken`, or `StepNotFound` where the parent does not see the branch point.
+        begins at ``branch_point`` and nothing is copied. Raises `RunNameTaken`, `UsageError` for what can be no name,
+        or `StepNotFound` where the parent does not see the branch point.
         """
 
         def commit() -> str:
@@ -116,10 +118,11 @@ class Runs:
 
     def insert(self, connection: Connection, new: NewRun) -> Run:
         """Within a transaction, and `until_named`: make a run. Of its key there is none yet (`find_keyed`)."""
-        if new.name:
+        if new.name is not None:
+            require_name(new.name, "run")
             lock_names(connection)
             require_free_name(connection, new.name)
-        name = new.name or self._free_name(connection, new.notebook)
+        name = new.name if new.name is not None else self._free_name(connection, new.notebook)
         seq, now = self._branch_seq(connection, new), self._database.clock()
         run = Run(
             id=new_id(), name=name, notebook=new.notebook, output=new.output, status=new.status,
@@ -207,11 +210,15 @@ class Runs:
         gone = connection.execute(sa.select(runs.c.deleted_at).where(runs.c.id == ref)).scalar()
         if gone is not None:
             return run_deleted(ref, gone)
-        if connection.execute(sa.select(tags.c.name).where(tags.c.name == ref)).first():
+        of_tag = sa.select(runs.c.name).select_from(tags.join(runs, runs.c.id == tags.c.run_id))
+        tagged = connection.execute(of_tag.where(tags.c.name == ref)).scalar()
+        if tagged is not None:
             return RunNotFound(
                 f"{ref!r} is a tag, and here the name of a run is needed.",
-                hint="`evercell tag` says which run and step it names.",
+                hint=f"It names a place of run {tagged}; `evercell tag` says which.",
             )
+        if not is_ambiguous and (deleted_at := self._deleted_at(connection, ref)) is not None:
+            return run_deleted(ref, deleted_at)
         names = list(connection.execute(sa.select(runs.c.name).where(IS_THERE)).scalars())
         close = difflib.get_close_matches(ref, names, n=1)
         return RunNotFound(
@@ -220,6 +227,13 @@ class Runs:
             else f"More than one run begins with {ref!r}.",
             hint=f"Did you mean {close[0]!r}?" if close else "`evercell runs` lists them.",
         )
+
+    def _deleted_at(self, connection: Connection, name: str) -> datetime | None:
+        """When the newest deleted run that was called so was deleted."""
+        query = sa.select(runs.c.deleted_at, events.c.data).join(events, events.c.run_id == runs.c.id)
+        query = query.where(runs.c.deleted_at.is_not(None), events.c.kind == str(EventKind.RUN_DELETED))
+        rows = connection.execute(query.order_by(runs.c.deleted_at.desc())).all()
+        return next((row.deleted_at for row in rows if (row.data or {}).get("from") == name), None)
 
     def all(
         self, *, notebook: str | None = None, limit: int | None = None, archived: bool = True

@@ -10,8 +10,8 @@ from evercell.core.text import one_line
 from evercell.engine.watching import StepState
 
 if TYPE_CHECKING:
-    from evercell.engine.comparison.places import Place
     from evercell.engine.former_sources import FormerSource
+    from evercell.engine.places import Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from evercell.core.errors import KeyUnusable
 from evercell.core.text import one_line
 from evercell.engine.comparison.cell_versions import step_at
 from evercell.engine.comparison.code import source_of
-from evercell.engine.comparison.places import Place, require_steps
+from evercell.engine.comparison.steps_behind import require_steps
 from evercell.engine.inspection import inspect_checkpoint
+from evercell.engine.places import Place
 from evercell.engine.plain_cells import place_in_words
 from evercell.engine.workspace import Workspace
 from evercell.views.history import source_view

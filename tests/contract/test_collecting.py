@@ -520,3 +520,20 @@ def test_an_empty_store_has_nothing_to_collect(workspace: Workspace) -> None:
     workspace.store.runs.create(NewRun(None, name="empty"))
     assert gc(workspace, KeepRules(last=1)).size == 0
     assert collecting.TRIES > 1
+
+
+def test_gc_waits_for_a_kernel_whose_older_evercell_would_not_look_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = versions(workspace, 1, 2)
+    older = Notebook(workspace)
+    with monkeypatch.context() as before:
+        before.setattr("evercell.store.leases.SCHEMA", "unknown then")
+        older.step("fit", "x = 1")
+    delete_run(workspace, run)
+    with pytest.raises(CannotCollect, match="under an older evercell is on run kernel-2") as raised:
+        collect(workspace, KeepRules(), grace=0)
+    assert "Restart that kernel" in raised.value.hint
+    assert collect(workspace, KeepRules(), grace=0, dry_run=True).runs == 1
+    older.session.detach()
+    assert collect(workspace, KeepRules(), grace=0).runs == 1

@@ -209,7 +209,7 @@ def typed(line: str, *above: str) -> tuple[str, list[str]]:
         ("resume nb-2", "nb-2", ["nb-2"]),
         ("  %checkout @l", "@l", ["@load"]),
         ("%branch ", "", ["--from", "--name"]),
-        ("%branch --from ", "", ["load", "plan"]),
+        ("%branch --from ", "", ["load", "plan", "nb-1"]),
         ("%branch --from=p", "p", ["plan"]),
         ("%branch --from p", "p", ["plan"]),
         ("%branch --from plan --", "--", ["--name"]),
@@ -290,7 +290,7 @@ def test_runs_steps_versions_and_places_of_a_store_complete(notebook: Notebook) 
         return complete(line, (), names).words
 
     assert words("%resume ") == (run,)
-    assert words("%branch --from ") == ("load", "plan")
+    assert words("%branch --from ") == ("load", "plan", "kernel-1")
     assert words("%branch --from load@") == ("load@1", "load@2")
     assert words("%checkout @p") == ("@plan",)
     assert words(f"%checkout {run}@l") == (f"{run}@load",)

@@ -11,9 +11,10 @@ import pytest
 
 import evercell
 from evercell.core.errors import RunNotFound, StepNotFound, UsageError
+from evercell.core.records import NewRun
 from evercell.engine.comparison.comparing import Comparison, Pair, compare_places
-from evercell.engine.comparison.places import find_place
 from evercell.engine.identity import KnownNotebook, NotebookIdentity
+from evercell.engine.places import find_place
 from evercell.engine.workspace import Workspace
 from evercell.magics import commands
 from evercell.views.comparison import comparison_picture, number_text
@@ -213,9 +214,7 @@ def test_runs_of_different_notebooks_are_compared_by_what_they_share(
 
 def test_a_run_without_steps_has_a_row_and_nothing_to_compare(notebook: Notebook) -> None:
     run = two_branches(notebook)
-    evercell.new_run()
-    notebook.step("fails", "1 / 0")
-    empty = notebook.session.require_run().name
+    empty = notebook.session.store.runs.create(NewRun("/w/nb.ipynb")).name
     (row,) = compared(notebook, empty).figures
     assert row.total.steps == 0
     with pytest.raises(StepNotFound, match=f"No step of run {empty} completed yet"):

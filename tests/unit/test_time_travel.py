@@ -38,6 +38,7 @@ from evercell.engine.history import History
 from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.naming import archive_run, delete_run, foresee_deletion, rename_run, tag_place
 from evercell.engine.outcome import Ending
+from evercell.engine.places import version_of
 from evercell.engine.reachability import KeepRules
 from evercell.engine.resetting import begin_reset, plan_reset
 from tests.unit.histories import NOTHING, Memory, Run, Version, copied, shown, stored
@@ -58,6 +59,11 @@ RULES = [
     KeepRules(last=2),
     KeepRules(younger_than=timedelta(0)),
 ]
+
+
+def shares_rows(memory: Memory) -> bool:
+    """Whether another variable has the very list in it that ``grow`` changes in place."""
+    return bool(shown(memory)["shared"])
 
 
 class TimeTravel(RuleBasedStateMachine):
@@ -119,6 +125,10 @@ class TimeTravel(RuleBasedStateMachine):
             self.add(run, name, outcome.checkpoint.key, copied(before))
         else:
             assert outcome.ending is Ending.REPLAYED
+            if name == "grow" and shares_rows(before):
+                # what a replay puts back is another object than what a later cell shares: its own value is as it was
+                assert self.notebook["rows"] == expected["rows"]
+                self.model = expected = copied(self.notebook.variables)
             self.at = [*self.at, copied(before), copied(expected)]
             run.heads += self.at
             self.stands_on = 0
@@ -361,7 +371,7 @@ class TimeTravel(RuleBasedStateMachine):
     def is_there(self, run_id: str, ref: str, version: Version) -> None:
         try:
             run = self.workspace.store.runs.find(run_id)
-            memory = stored(self.workspace, moving.version_of(self.workspace, run, ref))
+            memory = stored(self.workspace, version_of(self.workspace, run, ref))
         except VersionCollected:
             assert version in self.lost
             return

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from evercell.core.errors import StepNotFound
 from evercell.core.records import Checkpoint
 from evercell.engine.comparison.code import diff_of, source_of
-from evercell.engine.comparison.places import Place, find_place
 from evercell.engine.comparison.present_cells import Foresee, present_source
 from evercell.engine.moving import locate
+from evercell.engine.places import Place, find_place
 from evercell.engine.plain_cells import step_before
 from evercell.engine.session import Session
 from evercell.engine.workspace import Workspace

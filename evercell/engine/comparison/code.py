@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from evercell.core.errors import Damaged
 from evercell.core.records import Checkpoint
-from evercell.engine.comparison.places import StepsAt
+from evercell.engine.comparison.steps_behind import StepsAt
 from evercell.engine.magic_lines import cell_as_written
 from evercell.engine.workspace import Workspace
 

@@ -9,9 +9,10 @@ from evercell.core.errors import Damaged, KeyUnusable, StateError
 from evercell.engine.comparison.code import CellDifference, compare_code
 from evercell.engine.comparison.figures import Figures, read_figures, sort_figures
 from evercell.engine.comparison.outputs import OutputDifference, compare_outputs
-from evercell.engine.comparison.places import Place, StepsAt, require_steps, steps_at
+from evercell.engine.comparison.steps_behind import StepsAt, require_steps, steps_at
 from evercell.engine.comparison.variables import VariablesComparison, compare_variables
 from evercell.engine.listing import list_runs
+from evercell.engine.places import Place
 from evercell.engine.run_graph import family
 from evercell.engine.session import Session
 from evercell.engine.workspace import Workspace

@@ -13,7 +13,8 @@ from evercell.core.errors import Damaged, UsageError
 from evercell.core.metrics import METRICS, Metric, metrics_from_json
 from evercell.core.records import Attempt, Call, Checkpoint, EventKind
 from evercell.core.statuses import AttemptStatus
-from evercell.engine.comparison.places import Place, StepsAt, steps_at
+from evercell.engine.comparison.steps_behind import StepsAt, steps_at
+from evercell.engine.places import Place
 from evercell.engine.timeline import TimedCall, timed_calls
 from evercell.engine.workspace import Workspace
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from evercell.core.errors import Damaged
 from evercell.core.records import Checkpoint, Output
-from evercell.engine.comparison.places import StepsAt
+from evercell.engine.comparison.steps_behind import StepsAt
 from evercell.engine.outputs import decode_outputs, with_updates
 from evercell.engine.workspace import Workspace
 

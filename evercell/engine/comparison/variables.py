@@ -8,9 +8,10 @@ from typing import Any
 
 from evercell.core.errors import ChunkMissing, Tampered
 from evercell.engine.comparison.code import Side
-from evercell.engine.comparison.places import Place, require_steps
+from evercell.engine.comparison.steps_behind import require_steps
 from evercell.engine.comparison.values import HIDDEN, ValueDifference, difference_of
 from evercell.engine.inspection import verified_manifest
+from evercell.engine.places import Place
 from evercell.engine.workspace import Workspace
 from evercell.state import STATES, Beside, Unseen, Variable, VerifiedManifest, is_secret_name
 

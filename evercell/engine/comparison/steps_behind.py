@@ -1,4 +1,4 @@
-"""Where in the history of runs a comparison looks, and which steps had been executed on the way there."""
+"""Where a comparison looks, and which steps had been executed on the way there."""
 
 from __future__ import annotations
 
@@ -7,50 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evercell.core.errors import Damaged, RunNotFound, StepNotFound
-from evercell.core.records import Checkpoint, Run
-from evercell.engine.heads import signed_head
-from evercell.engine.moving import version_of
-from evercell.engine.naming import tagged_place
+from evercell.core.errors import Damaged, StepNotFound
+from evercell.core.records import Checkpoint
+from evercell.engine.places import Place
 from evercell.engine.plain_cells import PLAIN_CELLS
 from evercell.engine.session import Session
 from evercell.engine.visible_checkpoints import DamagedCheckpoint, visible_checkpoints
 from evercell.engine.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A run as of one of its checkpoints."""
-
-    run: Run
-    checkpoint: str | None
-    """Its id; None where no step completed yet."""
-    label: str
-    """As it is named to people: ``RUN``, ``RUN@STEP``."""
-
-
-def find_place(workspace: Workspace, ref: str, session: Session | None = None) -> Place:
-    """The place of ``RUN``, ``RUN@STEP``, ``RUN@STEP@2``, ``RUN@STEP~1`` or a tag; in a notebook also ``STEP``,
-    ``STEP@2`` and ``@STEP`` of its own run. Raises `RunNotFound`, `StepNotFound`, `Damaged`.
-    """
-    name, _, step = ref.partition("@")
-    if not step and (tagged := tagged_place(workspace.store, ref)) is not None:
-        return Place(tagged.run, tagged.checkpoint, ref)
-    own = session.run if session is not None else None
-    if not name and own is None:
-        raise RunNotFound(
-            f"{ref!r} names no run.", hint="Write RUN or RUN@STEP; `evercell runs` lists the runs."
-        )
-    try:
-        run = workspace.store.runs.find(name) if name else own
-    except RunNotFound:
-        if session is None or own is None or name.partition("~")[0] not in session.history.steps:
-            raise
-        run, step = own, ref
-    assert run is not None
-    if not step:
-        return Place(run, signed_head(workspace, run).checkpoint, run.name)
-    return Place(run, version_of(workspace, run, step), f"{run.name}@{step}")
 
 
 def place_here(session: Session) -> Place:
