@@ -24,6 +24,7 @@ from evercell.cli.report import report
 from evercell.cli.reset import reset
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show, timeline
+from evercell.cli.schedule import schedule
 from evercell.cli.send import send
 from evercell.cli.stats import stats
 from evercell.cli.terminal import warn_of_error
@@ -84,6 +85,7 @@ for command in (
     pause,
     unpause,
     cancel,
+    schedule,
     verify,
     kernel,
     config,
