@@ -19,6 +19,7 @@ from evercell.cli.gc import gc
 from evercell.cli.history import diff, history, source
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
+from evercell.cli.log import log
 from evercell.cli.names import archive, delete, rename, tag
 from evercell.cli.report import report
 from evercell.cli.reset import reset
@@ -63,6 +64,7 @@ for command in (
     runs,
     show,
     timeline,
+    log,
     inspect,
     branch,
     export,

@@ -91,7 +91,8 @@ def test_no_command_prints_what_a_terminal_obeys(command: Command, run: Run, wor
     said: dict[tuple[str, ...], subprocess.CompletedProcess[str]] = {}
     for words in [
         ("runs",), ("runs", "--json"), ("show", run.id), ("show", run.id, "--json"), ("show", run.id, "--calls"),
-        ("timeline", run.id), ("show", f"{run.id}@speak"),
+        ("timeline", run.id), ("log", run.id), ("log", run.id, "--json"), ("log", COMMANDS, "--follow"),
+        ("show", f"{run.id}@speak"),
         ("show", f"{run.id}@speak", "--json"), ("inspect", run.id), ("inspect", run.id, "--json"), ("inbox",),
         ("inbox", "--all"), ("inbox", "--all", "--json"), ("send", run.id, f"go{COMMANDS}", '"x"'),
         ("send", run.id, f"go{COMMANDS}", '"x"'), ("approve", pending.id, "--comment", COMMANDS),
