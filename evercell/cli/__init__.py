@@ -1,8 +1,12 @@
 """The command line. One module per noun; nothing here decides anything."""
 
+import sys
+
 
 def main() -> None:
     """Entry point of ``evercell``."""
-    from evercell.cli.app import app
-
+    try:
+        from evercell.cli.app import app
+    except KeyboardInterrupt:  # so early, click does not yet end it without a traceback
+        sys.exit(130)
     app()

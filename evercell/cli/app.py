@@ -19,11 +19,13 @@ from evercell.cli.gc import gc
 from evercell.cli.history import diff, history, source
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
+from evercell.cli.log import log
 from evercell.cli.names import archive, delete, rename, tag
 from evercell.cli.report import report
 from evercell.cli.reset import reset
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show, timeline
+from evercell.cli.schedule import schedule
 from evercell.cli.send import send
 from evercell.cli.stats import stats
 from evercell.cli.terminal import warn_of_error
@@ -62,6 +64,7 @@ for command in (
     runs,
     show,
     timeline,
+    log,
     inspect,
     branch,
     export,
@@ -84,6 +87,7 @@ for command in (
     pause,
     unpause,
     cancel,
+    schedule,
     verify,
     kernel,
     config,

@@ -61,7 +61,17 @@ def print_output(text: str) -> None:
 
 def print_json(value: object) -> None:
     """JSON on standard output, one document: exact, with what a terminal would obey as JSON escapes it."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    _write_json(value, indent=2)
+
+
+def print_json_line(value: object) -> None:
+    """The same on a line of its own, at once: one of many."""
+    _write_json(value, indent=None)
+    sys.stdout.flush()
+
+
+def _write_json(value: object, *, indent: int | None) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
     _write(HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
 
 

@@ -225,9 +225,10 @@ def local_zone() -> str:
         pass
     for name in filter(None, named):
         try:
-            return read_zone(name).key
+            key = read_zone(name).key
         except UsageError:
             continue
+        return "UTC" if key in ("Etc/UTC", "Etc/UCT", "UCT", "Zulu", "Etc/Zulu", "Universal") else key
     return "UTC"
 
 

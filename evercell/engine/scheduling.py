@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evercell.core.errors import RowDamaged, RunNotFound, ScheduleNotFound, UsageError
+from evercell.core.errors import EvercellError, RowDamaged, RunNotFound, ScheduleNotFound, UsageError
 from evercell.core.found import Found
 from evercell.core.ids import new_id
 from evercell.core.names import require_name
@@ -64,14 +64,14 @@ def fire_due(workspace: Workspace, now: datetime) -> datetime | None:
     for name in store.due(now):
         try:
             store.fire(name, partial(_plan, now))
-        except (RowDamaged, ScheduleNotFound):
-            continue  # lists name what is damaged
-        except UsageError as error:
+        except ScheduleNotFound:
+            continue
+        except (RowDamaged, UsageError) as error:
             _note(workspace, name, error, now)
     return store.next_due(now)
 
 
-def _note(workspace: Workspace, name: str, error: UsageError, now: datetime) -> None:
+def _note(workspace: Workspace, name: str, error: EvercellError, now: datetime) -> None:
     try:
         workspace.store.schedules.note(name, f"It cannot fire here: {error.what}", now)
     except (ScheduleNotFound, RowDamaged):
@@ -264,10 +264,11 @@ class ScheduleRow:
 def list_schedules(workspace: Workspace) -> Found[ScheduleRow]:
     """Every schedule, the one that fires next first."""
     found = workspace.store.schedules.all()
-    return Found([*(_row(workspace, schedule) for schedule in found), *found.damaged])
+    return Found([*(schedule_row(workspace, schedule) for schedule in found), *found.damaged])
 
 
-def _row(workspace: Workspace, schedule: Schedule) -> ScheduleRow:
+def schedule_row(workspace: Workspace, schedule: Schedule) -> ScheduleRow:
+    """A schedule with its times and its newest run."""
     try:
         times = read_times(schedule.cron, schedule.timezone)
     except UsageError:

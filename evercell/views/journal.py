@@ -69,7 +69,8 @@ def _created(data: Data) -> str:
     reset = data.get("reset")
     if isinstance(reset, dict):
         return _named("the run was made, to go on from before step {step} with a corrected notebook")(reset)
-    return "the run was made, as a branch of another" if data.get("parent") else "the run was made"
+    key = f", for {_text(data['key'])}" if data.get("key") else ""
+    return f"the run was made{', as a branch of another' if data.get('parent') else ''}{key}"
 
 
 def _asked(data: Data) -> str:
@@ -135,6 +136,18 @@ def event_text(event: Event) -> str:
     words = _WORDS.get(event.kind)
     text = words(event.data) if words else str(event.kind)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def event_json(event: Event) -> dict[str, object]:
+    """An entry for other programs."""
+    return {
+        "seq": event.seq,
+        "at": event.at.isoformat(),
+        "kind": str(event.kind),
+        "text": event_text(event),
+        "data": dict(event.data),
+        "digest": event.digest.hex(),
+    }
 
 
 def journal_view(events: Iterable[Event]) -> Picture:

@@ -17,6 +17,27 @@ def ago_text(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d}"
 
 
+def ahead_text(moment: datetime, now: datetime) -> str:
+    """``in 3 h``, ``in 2 h 40 min``, ``in 5 d``; ``due 4 min ago`` for what should have been."""
+    seconds = round((moment - now).total_seconds())
+    if seconds < 0:
+        return f"due {_span(-seconds)} ago"
+    return f"in {_span(seconds)}" if seconds else "now"
+
+
+def _span(seconds: int) -> str:
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 10:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    hours += minutes >= 30
+    return f"{hours} h" if hours < 48 else f"{round(hours / 24)} d"
+
+
 def moment_text(moment: datetime) -> str:
     """How a moment is shown to people: by the clock on the wall, without the day where that is today's."""
     here = moment.astimezone()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 from evercell.core.records import NewRun, Run
 from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.calls.suspension import Suspended
+from evercell.engine.scheduling import NewSchedule, add_schedule
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from tests.unit.sessions import Notebook
@@ -59,9 +61,19 @@ def run(workspace: Workspace, tmp_path: Path) -> Run:
         with pytest.raises(Suspended):
             notebook.step(f"ask-{number}", ask)
     notebook.session.detach()
+    schedule_all(workspace, tmp_path)
     first = waiting_for(workspace)[0]
     answer(workspace, first.id, "Reject", by=f"eve{COMMANDS}", via="web page", comment=COMMANDS)
     return made
+
+
+def schedule_all(workspace: Workspace, folder: Path) -> None:
+    """A schedule of which everything that people give it holds commands."""
+    new = NewSchedule(
+        "0 2 * * *", folder / f"nb{COMMANDS}.ipynb", name="s", params={COMMANDS: COMMANDS}, kernel=COMMANDS
+    )
+    add_schedule(workspace, replace(new, limits=(COMMANDS,), output=folder / f"{COMMANDS}.ipynb"))
+    workspace.store.schedules.note("s", COMMANDS, workspace.clock())
 
 
 @pytest.fixture
@@ -79,13 +91,19 @@ def test_no_command_prints_what_a_terminal_obeys(command: Command, run: Run, wor
     said: dict[tuple[str, ...], subprocess.CompletedProcess[str]] = {}
     for words in [
         ("runs",), ("runs", "--json"), ("show", run.id), ("show", run.id, "--json"), ("show", run.id, "--calls"),
-        ("timeline", run.id), ("show", f"{run.id}@speak"),
+        ("timeline", run.id), ("log", run.id), ("log", run.id, "--json"), ("log", COMMANDS, "--follow"),
+        ("show", f"{run.id}@speak"),
         ("show", f"{run.id}@speak", "--json"), ("inspect", run.id), ("inspect", run.id, "--json"), ("inbox",),
         ("inbox", "--all"), ("inbox", "--all", "--json"), ("send", run.id, f"go{COMMANDS}", '"x"'),
         ("send", run.id, f"go{COMMANDS}", '"x"'), ("approve", pending.id, "--comment", COMMANDS),
         ("approve", pending.id), ("branch", run.id, "--from", "speak", "--name", f"b{COMMANDS}"), ("pause", run.id),
         ("resume", run.id), ("unpause", run.id), ("resume", run.id), ("cancel", run.id), ("cancel", run.id),
-        ("show", COMMANDS), ("show", f"{run.id}@{COMMANDS}"), ("run", f"{COMMANDS}.ipynb"),
+        ("schedule", "add", "0 2 * * *", f"nb{COMMANDS}.ipynb", "--name", f"s{COMMANDS}"),
+        ("schedule", "add", COMMANDS, "nb.ipynb", "--tz", COMMANDS), ("schedule", "list"),
+        ("schedule", "list", "--json"),
+        ("schedule", "add", "0 2 * * *", "nb.ipynb", "--tz", COMMANDS), ("schedule", "next", "s"),
+        ("schedule", "next", COMMANDS), ("schedule", "pause", COMMANDS), ("schedule", "remove", COMMANDS),
+        ("schedule", "run", "s"), ("show", COMMANDS), ("show", f"{run.id}@{COMMANDS}"), ("run", f"{COMMANDS}.ipynb"),
     ]:  # fmt: skip
         said[words] = command(*words)
     for words, done in said.items():
