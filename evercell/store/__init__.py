@@ -22,6 +22,7 @@ from evercell.store.schedules import Schedules
 from evercell.store.signals import Signals
 from evercell.store.steps import Steps
 from evercell.store.sweeping import Sweeps
+from evercell.store.waits import Waits
 
 __all__ = ["Candidate", "Lineage", "Store", "open_store"]
 
@@ -46,6 +47,7 @@ class Store:
         self.signals = Signals(database)
         self.approvals = Approvals(database)
         self.schedules = Schedules(database, self.runs)
+        self.waits = Waits(database)
         self.audit = Audit(database)
         self.collections = Collections(database)
         self.sweeps = Sweeps(database)
