@@ -366,9 +366,11 @@ queue = Table(
     # keys of limits that it counts for as long as it holds a kernel
     Column("limits", JsonText, nullable=False),
     Column("enqueued_at", Moment, nullable=False),
+    # how many starts there had been by then; NULL: nobody has seen it yet
+    Column("turn", BigInteger),
     # not before; NULL: at once
     Column("ready_at", Moment),
-    # in a row that came to nothing, and the head that the run had at the last one
+    # those in a row that came to nothing, and the head that the run had at the last one
     Column("starts", Integer, nullable=False, default=0),
     Column("head", String(12)),
     # why the last start came to nothing
@@ -384,9 +386,8 @@ shares = Table(
     "shares",
     metadata,
     Column("name", String(200), primary_key=True),
-    # the number and the moment of its last start: whose was longer ago comes first
+    # the number of its last start, counted over all shares: whose was longer ago comes first
     Column("turn", BigInteger, nullable=False),
-    Column("served_at", Moment, nullable=False),
 )
 
 waits = Table(

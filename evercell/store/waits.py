@@ -8,13 +8,11 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from evercell.core.records import Awaited, AwaitedKind, Lease
-from evercell.core.statuses import RunStatus
+from evercell.core.statuses import ENDED, RunStatus
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.runs import IS_THERE
 from evercell.store.schema import approvals, leases, runs, signals, waits
-
-_ENDED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
 @asks_again
@@ -75,7 +73,7 @@ def due_runs(now: datetime, lease_now: datetime) -> sa.Select[tuple[str]]:
             sa.exists().where(
                 other.c.id == waits.c.name,
                 sa.or_(
-                    other.c.status.in_([str(status) for status in _ENDED]), other.c.deleted_at.is_not(None)
+                    other.c.status.in_([str(status) for status in ENDED]), other.c.deleted_at.is_not(None)
                 ),
             ),
         ),

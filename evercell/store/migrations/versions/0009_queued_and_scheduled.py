@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("share", sa.String(200), nullable=False),
         sa.Column("limits", sa.Text, nullable=False),
         sa.Column("enqueued_at", sa.BigInteger, nullable=False),
+        sa.Column("turn", sa.BigInteger),
         sa.Column("ready_at", sa.BigInteger),
         sa.Column("starts", sa.Integer, nullable=False),
         sa.Column("head", sa.String(12)),
@@ -32,7 +33,6 @@ def upgrade() -> None:
         "shares",
         sa.Column("name", sa.String(200), primary_key=True),
         sa.Column("turn", sa.BigInteger, nullable=False),
-        sa.Column("served_at", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "waits",
