@@ -64,11 +64,12 @@ def serve(
 
 
 def _serve(workspace: Workspace, jobs: int, runs_on: str | None, *, until_idle: bool, suspend: bool) -> None:
+    from evercell.engine.scheduling import fire_due
     from evercell.headless.serving import Server
     from evercell.headless.starting import ProcessStarter
 
     starter = _starter(workspace, runs_on)
-    server = Server(workspace, starter, jobs=jobs, runs_on=runs_on, say=_say)
+    server = Server(workspace, starter, jobs=jobs, runs_on=runs_on, say=_say, fire_due=fire_due)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

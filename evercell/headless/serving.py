@@ -10,22 +10,19 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from evercell.core.errors import EvercellError, IllegalTransition, RunNotFound, StoreError
+from evercell.core.errors import EvercellError, RunNotFound, StoreError
 from evercell.core.ids import new_id
-from evercell.core.queueing import Queued, QueuePicture, ServerRow
-from evercell.core.records import Lease
-from evercell.core.statuses import RunStatus
+from evercell.core.queueing import Queued, QueuePicture
 from evercell.core.text import one_line
 from evercell.engine.admission import choose, limits_in_use
-from evercell.engine.holder import is_gone, is_here, this_holder
+from evercell.engine.holder import this_holder
 from evercell.engine.patience import may_come_back
-from evercell.engine.queue_states import Fate, Obstacles, fate, is_alive
+from evercell.engine.queue_states import Obstacles
 from evercell.engine.workspace import Workspace
-from evercell.headless.admitted import came_to_nothing
-from evercell.headless.starting import Starter, has_process
+from evercell.headless.starting import Starter
+from evercell.headless.tending import Tending
 
 LOOK = 0.4
 """Seconds between two looks at the store."""
@@ -33,22 +30,11 @@ LOOK = 0.4
 _SIGN_OF_LIFE = 5.0
 """Seconds between two signs of life."""
 
-_START_SECONDS = 60.0
-"""How long a process that nobody here can see has to claim its run."""
-
 _LONGEST_PAUSE = 5.0
 """Seconds between two looks at a store that is away."""
 
 FireDue = Callable[[Workspace, datetime], datetime | None]
 """Fires the schedules that are due; returns when the next one is."""
-
-
-@dataclass(slots=True)
-class _Suspect:
-    """Something that looks dead, and since when: clocks may jump, and this one does not."""
-
-    what: object
-    since: float = field(default_factory=time.monotonic)
 
 
 class Server:
@@ -66,11 +52,10 @@ class Server:
         self._runs_on = runs_on
         self._say = say
         self._fire_due = fire_due
+        self._tending = Tending(workspace, starter, server_id=self.id, say=say)
         self._noted_at = float("-inf")
         self._away_since: float | None = None
         self._is_idle = False
-        self._suspects: dict[str, _Suspect] = {}
-        self._looked_at: set[str] = set()
         self._said: set[str] = set()
         self._started: dict[str, str] = {}
         """Names of the runs that this server started and has not seen end, by id."""
@@ -119,19 +104,19 @@ class Server:
     def tick(self) -> float:
         """Do what is due now; returns the seconds until it is time to look again."""
         self._give_sign_of_life()
-        self._looked_at.clear()
+        self._tending.begin_look()
         next_firing = self._fire_schedules()
         self._take_in_strays()
         picture = self._store.queue.look()
-        held = self._held(picture)
-        if self._settle(picture, held):
+        held = self._tending.held(picture)
+        if self._tending.settle(picture, held):
             picture = self._store.queue.look()
-            held = self._held(picture)
+            held = self._tending.held(picture)
+        self._note_ends({entry.run_id for entry in picture.entries if entry.admitted_by == self.id})
         candidates = self._pick(picture, held)
         if candidates:
             self._start(self._store.queue.admit(self.id, lambda now: self._pick(now, held)))
         self._is_idle = not candidates and not any(entry.admitted_by == self.id for entry in picture.entries)
-        self._suspects = {key: one for key, one in self._suspects.items() if key in self._looked_at}
         if next_firing is None:
             return LOOK
         return min(LOOK, max(0.0, (next_firing - self._workspace.clock()).total_seconds()))
@@ -147,16 +132,9 @@ class Server:
 
     def _take_in_strays(self) -> None:
         strays = self._store.queue.strays()
-        dead = [run_id for run_id in strays.dead if self._is_dead(run_id)]
+        dead = [run_id for run_id in strays.dead if self._tending.is_dead(run_id)]
         if found := [*strays.due, *dead]:
             self._store.queue.take_in(found)
-
-    def _is_dead(self, run_id: str) -> bool:
-        """Whether nobody is on a run whose lease has ended."""
-        lease = self._store.leases.get(run_id)
-        if lease is None or is_gone(lease.holder):
-            return True
-        return not is_here(lease.holder) and not self._may_be_renewed(lease)
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
@@ -168,105 +146,6 @@ class Server:
             return
         self._store.servers.note(self.id, this_holder(), jobs=self._jobs, runs_on=self._runs_on)
         self._noted_at = time.monotonic()
-
-    # -- what became of the admitted -------------------------------------------------------------
-
-    def _settle(self, picture: QueuePicture, held: Collection[str]) -> bool:
-        """Commit what became of runs that were admitted; says whether anything changed."""
-        alive = self._starter.alive()
-        others = {server.id: server for server in picture.servers if server.id != self.id}
-        gone = {id_ for id_, server in others.items() if not is_alive(server, picture.now)}
-        changed = [
-            self._settle_one(entry, self._runner_lives(entry, alive, others, gone), picture, held)
-            for entry in picture.entries
-        ]
-        for server_id in gone:
-            if not any(entry.admitted_by == server_id for entry in picture.entries):
-                self._store.servers.remove(server_id)
-        self._note_ends({entry.run_id for entry in picture.entries if entry.admitted_by == self.id})
-        return any(changed)
-
-    def _settle_one(
-        self, entry: Queued, runner_lives: bool | None, picture: QueuePicture, held: Collection[str]
-    ) -> bool:
-        with suppress(IllegalTransition):  # it is in another status by now
-            return self._settled(entry, runner_lives, picture, is_held=entry.run_id in held)
-        return False
-
-    def _settled(
-        self, entry: Queued, runner_lives: bool | None, picture: QueuePicture, *, is_held: bool
-    ) -> bool:
-        if entry.admitted_at is not None and runner_lives is None and not is_held:
-            runner_lives = (
-                None if self._is_new(f"start {entry.run_id}", entry.admitted_at, _START_SECONDS) else False
-            )
-        match fate(entry, runner_lives=runner_lives, is_held=is_held):
-            case Fate.ENDED:
-                return self._store.queue.drop(entry)
-            case Fate.CANCEL:
-                return self._store.queue.drop(entry, status=RunStatus.CANCELLED, reason="cancelled")
-            case Fate.WAITS:
-                return self._store.queue.give_back(entry)
-            case Fate.AGAIN:
-                return self._start_again(entry)
-        if entry.admitted_at is None or entry.admitted_by == self.id or not runner_lives:
-            return False
-        known = {server.id for server in picture.servers if is_alive(server, picture.now)}
-        return entry.admitted_by not in known and self._store.queue.adopt(entry, self.id)
-
-    def _start_again(self, entry: Queued) -> bool:
-        if came_to_nothing(self._workspace, entry, "its process is gone"):
-            self._say(f"run {one_line(entry.name)}: its process is gone; it is started again")
-        else:
-            self._say(
-                f"run {one_line(entry.name)} failed: it was started too often without completing a step"
-            )
-        self._started.pop(entry.run_id, None)
-        return True
-
-    def _runner_lives(
-        self, entry: Queued, alive: Collection[str], others: dict[str, ServerRow], gone: Collection[str]
-    ) -> bool | None:
-        """Whether whoever executes an entry lives; None where nobody here can tell."""
-        if entry.admitted_at is None:
-            return None
-        if entry.run_id in alive:
-            return True
-        if entry.runner is not None and is_here(entry.runner):
-            return not is_gone(entry.runner)
-        if entry.admitted_by == self.id:
-            return False
-        server = others.get(entry.admitted_by or "")
-        if server is not None and server.id not in gone:
-            return True  # its own server looks after it
-        if server is not None and server.runs_on is None and is_here(server.process) and entry.runner is None:
-            return has_process(entry.run_id)
-        return None
-
-    def _held(self, picture: QueuePicture) -> set[str]:
-        """The runs that a living session is on."""
-        held = set()
-        for entry in picture.entries:
-            lease = entry.lease
-            if lease is None or is_gone(lease.holder):
-                continue
-            is_expired = lease.expires_at <= picture.now
-            if not is_expired or is_here(lease.holder) or self._may_be_renewed(lease):
-                held.add(entry.run_id)
-        return held
-
-    def _may_be_renewed(self, lease: Lease) -> bool:
-        """Whether a lease that has ended is one whose clock jumped: its holder renews it within a third of it."""
-        seen = (lease.token, lease.expires_at)
-        return self._is_new(f"lease {lease.run_id}", seen, self._workspace.lease_ttl.total_seconds() / 3 + 1)
-
-    def _is_new(self, key: str, what: object, seconds: float) -> bool:
-        """Whether this looks so for less than so many seconds, by a clock that does not jump."""
-        self._looked_at.add(key)
-        suspect = self._suspects.get(key)
-        if suspect is None or suspect.what != what:
-            suspect = self._suspects[key] = _Suspect(what)
-        return time.monotonic() - suspect.since < seconds
 
     # -- starting --------------------------------------------------------------------------------
 
