@@ -19,14 +19,17 @@ from evercell.cli.gc import gc
 from evercell.cli.history import diff, history, source
 from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
+from evercell.cli.limit import limit
 from evercell.cli.log import log
 from evercell.cli.names import archive, delete, rename, tag
+from evercell.cli.queue import queue
 from evercell.cli.report import report
 from evercell.cli.reset import reset
 from evercell.cli.run import resume, run
 from evercell.cli.runs import runs, show, timeline
 from evercell.cli.schedule import schedule
 from evercell.cli.send import send
+from evercell.cli.serve import serve
 from evercell.cli.stats import stats
 from evercell.cli.terminal import warn_of_error
 from evercell.cli.verify import verify
@@ -89,6 +92,9 @@ for command in (
     cancel,
     schedule,
     verify,
+    serve,
+    queue,
+    limit,
     kernel,
     config,
     demo,

@@ -17,6 +17,7 @@ from evercell.cli.common import (
     restarts_option,
     workspace_of,
 )
+from evercell.cli.queue import QueueOptions, queue_known, queue_new, queue_options
 from evercell.cli.terminal import print_json, say, warn
 from evercell.engine.claiming import Claim
 from evercell.engine.listing import run_row
@@ -44,6 +45,7 @@ _quiet_option = click.option("-q", "--quiet", is_flag=True, help="Do not say how
 @grace_option
 @_quiet_option
 @json_option
+@queue_options
 @click.pass_context
 def run(
     context: click.Context,
@@ -56,14 +58,22 @@ def run(
     wait_grace: float | None,
     quiet: bool,
     as_json: bool,
+    queueing: QueueOptions,
 ) -> None:
     """Execute NOTEBOOK as a new run, every code cell a durable step.
 
     The executed notebook goes to OUTPUT (by default NOTEBOOK with .out.ipynb).
     """
-    from evercell.headless.runner import claim_notebook
+    from evercell.headless.runner import claim_notebook, new_run
 
+    queueing.require_queue()
     with workspace_of(context, notebook=notebook) as workspace:
+        if queueing.is_asked:
+            new = new_run(
+                notebook, output, params=parse_parameters(parameters), name=name, kernel_name=kernel_name
+            )
+            queue_new(workspace, new, queueing, as_json=as_json, has_output=output is not None)
+            return
         claim = claim_notebook(
             workspace,
             notebook,
@@ -84,6 +94,7 @@ def run(
 @grace_option
 @_quiet_option
 @json_option
+@queue_options
 @click.pass_context
 def resume(
     context: click.Context,
@@ -93,12 +104,19 @@ def resume(
     wait_grace: float | None,
     quiet: bool,
     as_json: bool,
+    queueing: QueueOptions,
 ) -> None:
     """Go on with RUN where it stopped. Completed steps are replayed, not executed again."""
-    from evercell.headless.runner import claim_to_resume
+    from evercell.headless.runner import check_to_resume, claim_to_resume
 
+    queueing.require_queue()
     with workspace_of(context, create=False) as workspace:
-        claim = claim_to_resume(workspace, workspace.store.runs.find(run_ref), kernel_name)
+        found = workspace.store.runs.find(run_ref)
+        if queueing.is_asked:
+            check_to_resume(workspace, found, kernel_name)
+            queue_known(workspace, found, queueing, as_json=as_json, kernel_name=kernel_name)
+            return
+        claim = claim_to_resume(workspace, found, kernel_name)
         finish(
             workspace, claim, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace, quiet=quiet
         )

@@ -36,6 +36,8 @@ EvercellError
  ├─ ApprovalTimeout (TimeoutError)
  ├─ Rejected                  a call or cell that needs approval did not get it
  ├─ RunPaused                 somebody paused the run
+ ├─ QueueFull                 no more runs may wait in the queue
+ ├─ LimitNotFound (LookupError)
  ├─ CallFailed                a recorded failure whose own exception cannot be kept
  ├─ AttemptUnknown            a --once step may have had its effect already
  ├─ StateError
@@ -260,6 +262,14 @@ class Rejected(EvercellError):
 
 class RunPaused(EvercellError):
     """Somebody paused the run; it goes on after ``unpause``."""
+
+
+class QueueFull(EvercellError):
+    """As many runs wait in the queue as may; the message says how many."""
+
+
+class LimitNotFound(EvercellError, LookupError):
+    """Nobody has set a limit of this key."""
 
 
 class CallFailed(EvercellError):

@@ -232,6 +232,27 @@ class Signal:
     sent_by: str
 
 
+class AwaitedKind(StrEnum):
+    """What a run without a kernel may wait for."""
+
+    MOMENT = "moment"
+    SIGNAL = "signal"
+    APPROVAL = "approval"
+    RUN = "run"
+    """That another run ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """One thing that a run without a kernel waits for. It goes on when any of them is there."""
+
+    kind: AwaitedKind
+    name: str = ""
+    """Of the signal; the id of the approval or run."""
+    due_at: datetime | None = None
+    """When it goes on in any case; None: never."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckpointDraft:
     """A checkpoint about to be committed; the store adds seq, run and time. ``chunks`` are the new ones only."""

@@ -60,6 +60,13 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
+def _number(value: Any) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not text.isdecimal() or not 0 < int(text) < 2**31:
+        raise ValueError("a whole number of 1 or more")
+    return int(text)
+
+
 def _duration(value: Any) -> float:
     text = str(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else ""
     try:
@@ -92,6 +99,7 @@ SETTINGS = (
         adds_up=True,
     ),
     Setting("server_url", "the Jupyter server with the inbox page, for links", _text),
+    Setting("max_queued", "how many runs may wait in the queue to be started", _number),
     Setting("every_cell", "every cell is a step, named or not", _yes_no),
     Setting("progress", "a line below a step with durable calls says how far it is", _yes_no),
     Setting("marks", "a line at a cell says that it was replayed, or saved where it shows nothing", _yes_no),

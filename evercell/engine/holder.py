@@ -39,11 +39,12 @@ def this_user() -> str:
 
 def is_this_process(holder: Holder) -> bool:
     """Whether this very process is the holder."""
-    return (
-        holder.boot == _pid_space()
-        and holder.pid == os.getpid()
-        and _is_same(_started(holder.pid), holder.started)
-    )
+    return is_here(holder) and holder.pid == os.getpid() and _is_same(_started(holder.pid), holder.started)
+
+
+def is_here(holder: Holder) -> bool:
+    """Whether its process is one of those that this process can see: same machine, boot and container."""
+    return holder.boot == _pid_space()
 
 
 def is_gone(holder: Holder) -> bool:
@@ -51,7 +52,7 @@ def is_gone(holder: Holder) -> bool:
 
     That is so on another machine (two may have one name), in another container and after a reboot.
     """
-    if holder.boot != _pid_space():
+    if not is_here(holder):
         return False
     if not psutil.pid_exists(holder.pid):
         return True

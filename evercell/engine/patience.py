@@ -9,11 +9,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from evercell.core.errors import StoreError
 from evercell.store import Store
+from evercell.store.outages import may_pass
 
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _GLANCE = 0.1
 """Seconds between two looks whether somebody interrupts the waiting."""
+
+
+def may_come_back(error: StoreError) -> bool:
+    """Whether the store may answer later: it is away, busy or full, and not damaged or another one."""
+    return may_pass(error)
 
 
 class Patience:

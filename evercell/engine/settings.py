@@ -19,6 +19,9 @@ DEFAULT_LEASE = timedelta(seconds=30)
 LONGEST_OUTAGE = 300.0
 """Seconds that a cell waits for a store that went away."""
 
+MAX_QUEUED = 10_000
+"""So many runs may wait to be started."""
+
 _ELSEWHERE = (
     ("EVERCELL_KEY", "the signing key of a team; otherwise a file", True),
     ("EVERCELL_USER", "whose answers and runs these are", False),
@@ -56,6 +59,8 @@ class Settings:
     """A line below the cell says how far a step with durable calls is."""
     marks: bool = True
     """A line at the cell says that it was replayed, or, where it shows nothing, that it was saved."""
+    max_queued: int = MAX_QUEUED
+    """So many runs may wait to be started."""
     every_cell: bool = False
     """Every cell is a step, named or not."""
     resolved: tuple[Resolved, ...] = ()
@@ -103,6 +108,7 @@ def resolve_settings(
         environ=written.get("environ", ()),
         server_url=written.get("server_url"),
         longest_outage=outage,
+        max_queued=written.get("max_queued", MAX_QUEUED),
         every_cell=written.get("every_cell", False),
         progress=written.get("progress", not is_dashboard),
         marks=written.get("marks", not is_dashboard),

@@ -57,9 +57,22 @@ def claim_notebook(
     """A new run of a notebook, claimed for this process. Raises before anything is made: `NotebookError`,
     `KernelNotFound`; without a name of its own, `UnderWay` where the same is executed already.
     """
+    new = new_run(notebook, output, params=params, name=name, kernel_name=kernel_name)
+    return claim_new(workspace, new) if name else claim_work(workspace, new)
+
+
+def new_run(
+    notebook: Path,
+    output: Path | None = None,
+    *,
+    params: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    kernel_name: str | None = None,
+) -> NewRun:
+    """What a new run of a notebook is made from. Raises `NotebookError`, `KernelNotFound`, before anything is made."""
     output = output or notebook.with_suffix(".out.ipynb")
     found = _check(notebook, output, kernel_name)
-    new = NewRun(
+    return NewRun(
         notebook=str(notebook.absolute()),
         name=name,
         output=str(output.absolute()),
@@ -69,7 +82,6 @@ def claim_notebook(
         kernel=kernel_name or None,
         notebook_id=notebook_content(found).id or new_id(),
     )
-    return claim_new(workspace, new) if name else claim_work(workspace, new)
 
 
 def claim_to_resume(workspace: Workspace, run: Run, kernel_name: str | None = None) -> Claim:
@@ -83,12 +95,17 @@ def claim_to_resume(workspace: Workspace, run: Run, kernel_name: str | None = No
             f"Run {run.name} was paused by {request.by}.", hint=f"To go on: evercell unpause {run.name}."
         )
     chosen = workspace.store.runs.chosen_kernel(run)
-    notebook = _notebook_of(run)
-    _check(notebook, _output_of(run, notebook), kernel_name or chosen)
+    check_to_resume(workspace, run, kernel_name)
     claim = claim_run(workspace, run)
     if kernel_name and kernel_name != chosen:
         workspace.store.runs.choose_kernel(run.id, kernel_name)
     return claim
+
+
+def check_to_resume(workspace: Workspace, run: Run, kernel_name: str | None = None) -> None:
+    """Raise for what would keep a run from being executed: `NotebookError`, `KernelNotFound`."""
+    notebook = _notebook_of(run)
+    _check(notebook, _output_of(run, notebook), kernel_name or workspace.store.runs.chosen_kernel(run))
 
 
 def check_to_execute(run: Run, outputs: Sequence[Path | None], kernel: str | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from traitlets import Bool, Float, List, Unicode
+from traitlets import Bool, Float, Int, List, Unicode
 from traitlets.config import Configurable
 
 _OPTIONAL: dict[str, Any] = {"default_value": None, "allow_none": True}
@@ -30,6 +30,7 @@ class Evercell(Configurable):
     server_url = Unicode(**_OPTIONAL, help="The Jupyter server with the inbox page, for links.").tag(
         config=True
     )
+    max_queued = Int(**_OPTIONAL, help="How many runs may wait in the queue (10000).").tag(config=True)
     every_cell = Bool(
         **_OPTIONAL, help='Every cell is a step, named or not, as in the kernel "Python 3 (evercell)".'
     ).tag(config=True)

@@ -15,13 +15,17 @@ from evercell.store.collection import Collections
 from evercell.store.database import Database
 from evercell.store.journal import Journal
 from evercell.store.leases import Leases
+from evercell.store.limits import Limits
 from evercell.store.packs import PackWriter
+from evercell.store.queue import Queue
 from evercell.store.references import References
 from evercell.store.runs import Lineage, Runs
 from evercell.store.schedules import Schedules
+from evercell.store.servers import Servers
 from evercell.store.signals import Signals
 from evercell.store.steps import Steps
 from evercell.store.sweeping import Sweeps
+from evercell.store.waits import Waits
 
 __all__ = ["Candidate", "Lineage", "Store", "open_store"]
 
@@ -46,6 +50,10 @@ class Store:
         self.signals = Signals(database)
         self.approvals = Approvals(database)
         self.schedules = Schedules(database, self.runs)
+        self.waits = Waits(database)
+        self.queue = Queue(database, self.runs)
+        self.limits = Limits(database)
+        self.servers = Servers(database)
         self.audit = Audit(database)
         self.collections = Collections(database)
         self.sweeps = Sweeps(database)

@@ -47,6 +47,12 @@ _LOST = {
         "when a notebook is to run again",
         "Runs that it made work. To have it again: evercell schedule remove NAME, and add it.",
     ),
+    "queue": ("that the run is to be started", "To put it there again: evercell resume RUN --queue."),
+    "shares": ("whose turn it was last", "All else works; it is counted anew."),
+    "waits": ("what the run waits for", "To look by hand: evercell resume RUN."),
+    "limits": ("the limit", "Nothing is limited by it. To set it anew: evercell limit set KEY --at-once N."),
+    "slots": ("who holds a place of a limit", "All else works; whoever held it goes on."),
+    "servers": ("that somebody serves the store", "All else works; a server that lives says so again."),
     "events": ("one entry of a journal", "State and outputs are not read from it."),
 }  # fmt: skip
 """Table → what is lost with a row of it, and what works without."""

@@ -366,12 +366,41 @@ queue = Table(
     # keys of limits that it counts for as long as it holds a kernel
     Column("limits", JsonText, nullable=False),
     Column("enqueued_at", Moment, nullable=False),
-    Column("ready_at", Moment, nullable=False),
+    # how many starts there had been by then; NULL: nobody has seen it yet
+    Column("turn", BigInteger),
+    # not before; NULL: at once
+    Column("ready_at", Moment),
+    # those in a row that came to nothing, and the head that the run had at the last one
     Column("starts", Integer, nullable=False, default=0),
-    # the server that starts it now
+    Column("head", String(12)),
+    # why the last start came to nothing
+    Column("problem", Text),
+    # the server that starts it now, and the process that executes it
     Column("admitted_at", Moment),
     Column("admitted_by", String(12)),
-    Index("queue_by_readiness", "ready_at"),
+    Column("runner", JsonText),
+    Index("queue_by_share", "share"),
+)
+
+shares = Table(
+    "shares",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    # the number of its last start, counted over all shares: whose was longer ago comes first
+    Column("turn", BigInteger, nullable=False),
+)
+
+waits = Table(
+    "waits",
+    metadata,
+    # what a run without a kernel waits for; it goes on when one of them is there
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    # a moment, a signal of this name, the approval or the run of this id
+    Column("kind", String(12), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    # when it goes on in any case; NULL: never
+    Column("due_at", Moment),
+    Index("waits_by_moment", "due_at"),
 )
 
 limits = Table(
@@ -380,11 +409,9 @@ limits = Table(
     Column("key", String(200), primary_key=True),
     # how many may hold it at the same time; NULL: any number
     Column("at_once", Integer),
-    # so many within a period of seconds; NULL: any number
+    # so many begin within any period of so many seconds; NULL: any number
     Column("rate", Integer),
     Column("period", Float),
-    # when the next one would come at an even pace
-    Column("free_at", Moment),
     Column("set_at", Moment, nullable=False),
     Column("set_by", Text, nullable=False),
 )
@@ -392,13 +419,21 @@ limits = Table(
 slots = Table(
     "slots",
     metadata,
-    Column("limit_key", String(200), ForeignKey("limits.key"), primary_key=True),
-    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
-    # the run itself, or a step or call in it
-    Column("holder", String(300), primary_key=True),
-    # of the lease under which it was taken: it counts as long as that one is live
-    Column("token", BigInteger, nullable=False),
-    Column("taken_at", Moment, nullable=False),
+    # of a limit: wanted, taken, given back; a row goes when nothing counts it any more
+    Column("id", String(12), primary_key=True),
+    Column("limit_key", String(200), ForeignKey("limits.key"), nullable=False),
+    Column("run_id", String(12), ForeignKey("runs.id"), nullable=False),
+    # a step or call; empty: the run itself, for as long as it is admitted
+    Column("holder", Text, nullable=False),
+    Column("share", String(200), nullable=False),
+    # of the lease under which it was taken: it counts as long as that one is live. NULL: the run's own
+    Column("token", BigInteger),
+    # the slot of whatever is around it: only one at a time uses that, and counts no second time
+    Column("lent_by", String(12)),
+    Column("wanted_at", Moment, nullable=False),
+    Column("taken_at", Moment),
+    Column("given_back_at", Moment),
+    Index("slots_by_key", "limit_key"),
     Index("slots_by_run", "run_id"),
 )
 

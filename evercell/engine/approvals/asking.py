@@ -15,6 +15,7 @@ from evercell.core.approvals import Approval, Question, Vote, question_digest
 from evercell.core.clock import local_text
 from evercell.core.errors import ApprovalTimeout
 from evercell.core.ids import new_id
+from evercell.core.records import Awaited, AwaitedKind
 from evercell.engine.approvals.deciding import TIMEOUT, answer, settled
 from evercell.engine.approvals.decision import Decision
 from evercell.engine.approvals.forms import rebuild, schema_of
@@ -101,7 +102,7 @@ def wait(request: ApprovalRequest) -> Decision:
     scope = require_scope("approve")
     waker = threading.Event()
     pending = PendingApproval(scope, request, waker.set)
-    with scope.step.progress.waiting(request.waits_for), pending:
+    with pending:
         while (decision := pending.look()) is None:
             pending.let_time_pass()
             waker.wait(_GLANCE)
@@ -114,7 +115,7 @@ async def wait_async(request: ApprovalRequest) -> Decision:
     scope = require_scope("approve")
     loop, waker = asyncio.get_running_loop(), asyncio.Event()
     pending = PendingApproval(scope, request, lambda: loop.call_soon_threadsafe(waker.set))
-    with scope.step.progress.waiting(request.waits_for), pending:
+    with pending:
         while (decision := pending.look()) is None:
             pending.let_time_pass()
             try:
@@ -132,7 +133,12 @@ class PendingApproval:
     def __init__(self, scope: CallScope, request: ApprovalRequest, wake: Callable[[], object]) -> None:
         self._step = scope.step
         self._approval = _ask(scope, request)
-        self._grace = GracePeriod(scope, f"approval of {request.title!r} ({self._approval.id})")
+        self._grace = GracePeriod(
+            scope,
+            f"approval of {request.title!r} ({self._approval.id})",
+            Awaited(AwaitedKind.APPROVAL, self._approval.id, self._approval.deadline_at),
+            shown=request.waits_for,
+        )
         self._wake = wake
         self._next_look = 0.0
         self._close_view: Callable[[Approval], None] | None = None
@@ -141,6 +147,7 @@ class PendingApproval:
         page = self._step.page
         if page is not None and self._approval.decision is None:
             self._close_view = page.ask(self._approval, self._answer)
+        self._grace.__enter__()
         return self
 
     def _answer(self, choice: str, comment: str, values: dict[str, Any] | None) -> Approval:
@@ -177,6 +184,7 @@ class PendingApproval:
         return _decision(self._approval, self._approval.decision)
 
     def __exit__(self, *exception: object) -> None:
+        self._grace.__exit__(*exception)
         if self._close_view is not None:
             self._close_view(self._approval)
 

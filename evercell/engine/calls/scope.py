@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from evercell.core.metrics import METRICS, metrics_to_json
+from evercell.core.records import Awaited
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.log import CallLog, Result
 from evercell.engine.calls.logged_metrics import LoggedMetrics
@@ -30,6 +31,9 @@ class CallScope:
         """Requests that it made beside its calls."""
         self.left_over: list[Callable[[], None]] = []
         """What is to be recorded as soon as that is possible."""
+        self.waits: list[Awaited] = []
+        """What its calls wait for now."""
+        self._waits_left: set[Awaited] = set()
 
     @property
     def executed(self) -> int:
@@ -40,6 +44,11 @@ class CallScope:
     def replayed(self) -> int:
         """How many calls were replayed so far."""
         return self.log.replayed
+
+    def waits_left(self) -> frozenset[Awaited]:
+        """What it waits for when it is suspended. Waits in other threads end at about the same time: all count."""
+        self._waits_left.update(self.waits)
+        return frozenset(self._waits_left)
 
     def begin(
         self, name: str, key: str | None, args: tuple[Any, ...], kwargs: dict[str, Any], *, inside: str

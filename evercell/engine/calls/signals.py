@@ -8,7 +8,7 @@ from hmac import compare_digest
 from typing import Any
 
 from evercell.core.errors import SignalTimeout, Tampered
-from evercell.core.records import Signal
+from evercell.core.records import Awaited, AwaitedKind, Signal
 from evercell.engine.calls.blocking import refuse_in_coroutine
 from evercell.engine.calls.calling import call_async, call_sync
 from evercell.engine.calls.ownership import require_scope
@@ -44,9 +44,7 @@ def _deadline(timeout: float | None) -> datetime.datetime | None:
 
 
 def _poll(scope: CallScope, name: str, deadline: datetime.datetime | None) -> Any:
-    what = f"signal {name!r}"
-    grace = GracePeriod(scope, what)
-    with scope.step.progress.waiting(what):
+    with _grace_period(scope, name, deadline) as grace:
         while (found := _received(scope, name, deadline)) is None:
             grace.check()
             pause(POLL, left=POLL)
@@ -54,13 +52,15 @@ def _poll(scope: CallScope, name: str, deadline: datetime.datetime | None) -> An
 
 
 async def _poll_async(scope: CallScope, name: str, deadline: datetime.datetime | None) -> Any:
-    what = f"signal {name!r}"
-    grace = GracePeriod(scope, what)
-    with scope.step.progress.waiting(what):
+    with _grace_period(scope, name, deadline) as grace:
         while (found := _received(scope, name, deadline)) is None:
             grace.check()
             await pause_async(POLL, left=POLL)
     return scope.step.values.loads(found.value)
+
+
+def _grace_period(scope: CallScope, name: str, deadline: datetime.datetime | None) -> GracePeriod:
+    return GracePeriod(scope, f"signal {name!r}", Awaited(AwaitedKind.SIGNAL, name, deadline))
 
 
 def _received(scope: CallScope, name: str, deadline: datetime.datetime | None) -> Signal | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from evercell.core.records import Awaited
 from evercell.engine.calls.scope import CallScope
 
 
@@ -20,18 +22,34 @@ class Suspended(BaseException):
 
 @dataclass
 class GracePeriod:
-    """How long a wait may hold its kernel: as long as it takes, or headless so many seconds."""
+    """How long a wait may hold its kernel: as long as it takes, or headless so many seconds. Waited inside of it."""
 
     scope: CallScope
     what: str
     """What is waited for, in the user's words."""
+    awaited: Awaited
+    """The same for whoever is to start the run again."""
+    shown: str = ""
+    """In a line of progress; ``what`` where empty."""
     _began: float = field(default_factory=time.monotonic)
+    _inside: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> GracePeriod:
+        self.scope.waits.append(self.awaited)
+        self._inside.callback(self.scope.waits.remove, self.awaited)
+        self._inside.enter_context(self.scope.step.progress.waiting(self.shown or self.what))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._inside.close()
 
     def check(self) -> None:
-        """Raise `Suspended` where it is over."""
+        """Raise `Suspended` where it is over. What the step waits for by then, here and beside it, is committed."""
         step = self.scope.step
         grace = step.workspace.settings.wait_grace
         if grace is not None and time.monotonic() - self._began >= grace:
+            with step.deferred_interrupts():
+                step.workspace.store.waits.put(step.lease(), self.scope.waits_left())
             if step.page is not None:
                 step.page.suspend()
             raise Suspended(self.what)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from evercell.core.clock import clock_text, local_text
 from evercell.core.errors import UsageError
+from evercell.core.records import Awaited, AwaitedKind
 from evercell.engine.calls.blocking import refuse_in_coroutine
 from evercell.engine.calls.calling import call_sync
 from evercell.engine.calls.nondeterminism import present_moment
@@ -49,8 +50,7 @@ def deadline_in(seconds: float) -> datetime.datetime:
 
 
 def _wait_until(deadline: datetime.datetime) -> None:
-    grace = _grace_period(deadline)
-    with _waiting(deadline):
+    with _grace_period(deadline) as grace:
         while (left := _seconds_until(deadline)) > 0:
             if grace is not None:
                 grace.check()
@@ -59,25 +59,20 @@ def _wait_until(deadline: datetime.datetime) -> None:
 
 async def wait_until(deadline: datetime.datetime) -> None:
     """Wait for a moment while the loop goes on with other tasks."""
-    grace = _grace_period(deadline)
-    with _waiting(deadline):
+    with _grace_period(deadline) as grace:
         while (left := _seconds_until(deadline)) > 0:
             if grace is not None:
                 grace.check()
             await pause_async(min(left, POLL), left=left)
 
 
-def _grace_period(deadline: datetime.datetime) -> GracePeriod | None:
-    scope = current_scope()
-    return GracePeriod(scope, local_text(deadline)) if scope is not None else None
-
-
-def _waiting(deadline: datetime.datetime) -> AbstractContextManager[None]:
+def _grace_period(deadline: datetime.datetime) -> AbstractContextManager[GracePeriod | None]:
     """While inside, whoever shows the step says until when it waits."""
     scope = current_scope()
     if scope is None or _seconds_until(deadline) <= 0:
         return nullcontext()
-    return scope.step.progress.waiting(clock_text(deadline))
+    awaited = Awaited(AwaitedKind.MOMENT, due_at=deadline.astimezone(datetime.UTC))
+    return GracePeriod(scope, local_text(deadline), awaited, shown=clock_text(deadline))
 
 
 def _seconds_until(deadline: datetime.datetime) -> float:

@@ -19,11 +19,28 @@ def upgrade() -> None:
         sa.Column("share", sa.String(200), nullable=False),
         sa.Column("limits", sa.Text, nullable=False),
         sa.Column("enqueued_at", sa.BigInteger, nullable=False),
-        sa.Column("ready_at", sa.BigInteger, nullable=False),
+        sa.Column("turn", sa.BigInteger),
+        sa.Column("ready_at", sa.BigInteger),
         sa.Column("starts", sa.Integer, nullable=False),
+        sa.Column("head", sa.String(12)),
+        sa.Column("problem", sa.Text),
         sa.Column("admitted_at", sa.BigInteger),
         sa.Column("admitted_by", sa.String(12)),
-        sa.Index("queue_by_readiness", "ready_at"),
+        sa.Column("runner", sa.Text),
+        sa.Index("queue_by_share", "share"),
+    )
+    op.create_table(
+        "shares",
+        sa.Column("name", sa.String(200), primary_key=True),
+        sa.Column("turn", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "waits",
+        sa.Column("run_id", sa.String(12), sa.ForeignKey("runs.id"), primary_key=True),
+        sa.Column("kind", sa.String(12), primary_key=True),
+        sa.Column("name", sa.String(200), primary_key=True),
+        sa.Column("due_at", sa.BigInteger),
+        sa.Index("waits_by_moment", "due_at"),
     )
     op.create_table(
         "limits",
@@ -31,17 +48,22 @@ def upgrade() -> None:
         sa.Column("at_once", sa.Integer),
         sa.Column("rate", sa.Integer),
         sa.Column("period", sa.Float),
-        sa.Column("free_at", sa.BigInteger),
         sa.Column("set_at", sa.BigInteger, nullable=False),
         sa.Column("set_by", sa.Text, nullable=False),
     )
     op.create_table(
         "slots",
-        sa.Column("limit_key", sa.String(200), sa.ForeignKey("limits.key"), primary_key=True),
-        sa.Column("run_id", sa.String(12), sa.ForeignKey("runs.id"), primary_key=True),
-        sa.Column("holder", sa.String(300), primary_key=True),
-        sa.Column("token", sa.BigInteger, nullable=False),
-        sa.Column("taken_at", sa.BigInteger, nullable=False),
+        sa.Column("id", sa.String(12), primary_key=True),
+        sa.Column("limit_key", sa.String(200), sa.ForeignKey("limits.key"), nullable=False),
+        sa.Column("run_id", sa.String(12), sa.ForeignKey("runs.id"), nullable=False),
+        sa.Column("holder", sa.Text, nullable=False),
+        sa.Column("share", sa.String(200), nullable=False),
+        sa.Column("token", sa.BigInteger),
+        sa.Column("lent_by", sa.String(12)),
+        sa.Column("wanted_at", sa.BigInteger, nullable=False),
+        sa.Column("taken_at", sa.BigInteger),
+        sa.Column("given_back_at", sa.BigInteger),
+        sa.Index("slots_by_key", "limit_key"),
         sa.Index("slots_by_run", "run_id"),
     )
     op.create_table(

@@ -1,0 +1,125 @@
+"""``evercell serve`` with real kernels: what is killed, answered or timed goes on, and has each effect once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+import sqlalchemy as sa
+
+from tests.commands import run_command
+from tests.database import open_database
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.kernel
+
+Serve = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, store_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EVERCELL_STORE", store_url)
+    monkeypatch.setenv("EVERCELL_WAIT_GRACE", "1s")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def serve(folder: Path) -> Iterator[Serve]:
+    """Starts servers; at the end none of them is left, nor what they started."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        command = [str(Path(sys.executable).with_name("evercell")), "serve", "--jobs", "3", *words]
+        with (folder / f"serve-{len(begun)}.log").open("w") as log:
+            process = subprocess.Popen(command, stderr=log, text=True)
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        process.terminate()
+        process.wait()
+
+
+def notebook(folder: Path, name: str, *cells: str) -> None:
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(made, folder / f"{name}.ipynb")
+
+
+def effect(folder: Path, text: str) -> str:
+    return f"open({str(folder / 'effects')!r}, 'a').write({text + chr(10)!r})"
+
+
+def effects(folder: Path) -> list[str]:
+    path = folder / "effects"
+    return sorted(path.read_text().split()) if path.exists() else []
+
+
+def queued(name: str, *words: str) -> None:
+    done = run_command("run", f"{name}.ipynb", "--name", name, "--queue", *words)
+    assert done.returncode == 0, done.stderr
+
+
+def statuses() -> dict[str, str]:
+    with open_database(os.environ["EVERCELL_STORE"]) as connection:
+        return {row.name: row.status for row in connection.execute(sa.text("SELECT name, status FROM runs"))}
+
+
+def in_queue() -> int:
+    with open_database(os.environ["EVERCELL_STORE"]) as connection:
+        return int(connection.execute(sa.text("SELECT count(*) FROM queue")).scalar_one())
+
+
+def test_what_waits_is_timed_or_loses_its_server_and_its_process_goes_on_and_has_each_effect_once(
+    folder: Path, serve: Serve
+) -> None:
+    notebook(
+        folder, "asks",
+        f"import evercell\n{effect(folder, 'asked')}\nevercell.approve('Go?')\n{effect(folder, 'approved')}",
+    )  # fmt: skip
+    notebook(folder, "sleeps", f"import evercell\nevercell.sleep(4)\n{effect(folder, 'slept')}")
+    notebook(
+        folder, "works", effect(folder, "begun"),
+        f"import pathlib, time\nwhile not pathlib.Path({str(folder / 'go')!r}).exists(): time.sleep(0.05)\n"
+        + effect(folder, "worked"),
+        effect(folder, "ended"),
+    )  # fmt: skip
+    queued("asks")
+    queued("sleeps", "--priority", "1")
+    queued("works", "--limit", "gpu=1")
+    first = serve()
+    wait_until(lambda: {"begun", "asked"} <= set(effects(folder)), "the middle of the notebooks")
+    first.kill()
+    first.wait()
+    wait_until(lambda: statuses()["asks"] == "waiting", "the end of its kernel")
+    assert run_command("approve", "asks").returncode == 0
+    serve()
+    wait_until(lambda: "approved" in effects(folder), "the approved cell")
+    kill_executing("works")
+    (folder / "go").touch()
+    wait_until(lambda: set(statuses().values()) == {"completed"}, "the end of all runs")
+    expected = ["approved", "asked", "asked", "begun", "ended", "slept", "worked"]
+    assert effects(folder) == expected  # the cell that asks began anew, as it must
+    wait_until(lambda: in_queue() == 0, "the queue's end")
+    assert run_command("verify").returncode == 0
+
+
+def kill_executing(name: str) -> None:
+    """The process that executes a run, and its kernel."""
+    (row,) = [row for row in json.loads(run_command("runs", "--json").stdout) if row["name"] == name]
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if row["id"] in words and "evercell.headless.admitted" in words:
+            for each in [*process.children(recursive=True), process]:
+                os.kill(each.pid, signal.SIGKILL)
+            return
+    raise AssertionError(f"nobody executes {name}")
