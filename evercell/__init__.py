@@ -16,6 +16,9 @@ __all__ = [
     "sleep_until",
     "wait_for",
     "approve",
+    "run_notebook",
+    "start_notebook",
+    "returns",
     "aio",
     "now",
     "random",
@@ -61,7 +64,10 @@ __all__ = [
     "UsageError",
     "NonDeterminism",
     "CallFailed",
+    "ChildFailed",
     "StepTimeout",
+    "ResultNotFound",
+    "NotebookError",
     "SignalTimeout",
     "ApprovalTimeout",
     "Rejected",
@@ -98,6 +104,7 @@ if TYPE_CHECKING:
         ApprovalTimeout,
         AttemptUnknown,
         CallFailed,
+        ChildFailed,
         CodeOfOtherRun,
         Damaged,
         EvercellError,
@@ -106,8 +113,10 @@ if TYPE_CHECKING:
         LeaseLost,
         NonDeterminism,
         NotAnApprover,
+        NotebookError,
         NotKept,
         Rejected,
+        ResultNotFound,
         RunNameTaken,
         RunNotFound,
         RunPaused,
@@ -130,6 +139,8 @@ if TYPE_CHECKING:
     from evercell.engine.calls.policy import CallPolicy
     from evercell.engine.calls.signals import send, wait_for
     from evercell.engine.calls.timers import sleep, sleep_until
+    from evercell.engine.children.returning import returns
+    from evercell.engine.children.verbs import run_notebook, start_notebook
     from evercell.engine.metrics import log_metric
     from evercell.magics.commands import (
         Outcome,
@@ -161,7 +172,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "evercell.core.errors": (
-        "EvercellError UsageError NonDeterminism CallFailed StepTimeout SignalTimeout ApprovalTimeout "
+        "EvercellError UsageError NonDeterminism CallFailed ChildFailed ResultNotFound NotebookError StepTimeout "
+        "SignalTimeout ApprovalTimeout "
         "Rejected AlreadyDecided NotAnApprover AttemptUnknown RunPaused RunNotFound StepNotFound RunNameTaken "
         "CodeOfOtherRun "
         "LeaseHeld LeaseLost ForkedProcess StoreError StoreUnavailable StateError NotKept Damaged Tampered"
@@ -176,6 +188,8 @@ _HOMES = {
     "evercell.engine.calls.policy": "CallPolicy",
     "evercell.engine.calls.signals": "send wait_for",
     "evercell.engine.calls.timers": "sleep sleep_until",
+    "evercell.engine.children.returning": "returns",
+    "evercell.engine.children.verbs": "run_notebook start_notebook",
     "evercell.engine.metrics": "log_metric",
     "evercell.magics.commands": (
         "Outcome abandon attach branch checkout compare config diff history inspect new_run pause resume runs "

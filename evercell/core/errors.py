@@ -36,6 +36,8 @@ EvercellError
  ├─ ApprovalTimeout (TimeoutError)
  ├─ Rejected                  a call or cell that needs approval did not get it
  ├─ RunPaused                 somebody paused the run
+ ├─ ChildFailed               a run that this one started failed, or was cancelled
+ ├─ ResultNotFound (LookupError)  a run returned nothing of this name
  ├─ CallFailed                a recorded failure whose own exception cannot be kept
  ├─ AttemptUnknown            a --once step may have had its effect already
  ├─ StateError
@@ -260,6 +262,14 @@ class Rejected(EvercellError):
 
 class RunPaused(EvercellError):
     """Somebody paused the run; it goes on after ``unpause``."""
+
+
+class ChildFailed(EvercellError):
+    """A run that this one started failed, or was cancelled: its step, its error, and how to look at it."""
+
+
+class ResultNotFound(EvercellError, LookupError):
+    """A run returned no value of this name."""
 
 
 class CallFailed(EvercellError):

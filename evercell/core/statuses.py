@@ -9,7 +9,7 @@ class RunStatus(StrEnum):
     """Where a run stands."""
 
     QUEUED = "queued"
-    """Made, not started: a branch that nobody has executed yet."""
+    """Made, not started: a branch that nobody has executed yet, or a run that another one asked for."""
     RUNNING = "running"
     """A session is on it, or was when it died."""
     WAITING = "waiting"
@@ -37,6 +37,9 @@ CANCEL = "cancel"
 PAUSE = "pause"
 """… or to begin no further step."""
 
+ENDED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})
+"""Whoever waits for a run waits no longer."""
+
 _ALIVE = frozenset(
     {RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PAUSED}
     | {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}
@@ -48,7 +51,7 @@ RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.WAITING: _ALIVE - {RunStatus.WAITING, RunStatus.COMPLETED},
     RunStatus.PAUSED: _ALIVE - {RunStatus.PAUSED, RunStatus.COMPLETED},
     RunStatus.COMPLETED: frozenset({RunStatus.RUNNING}),
-    RunStatus.FAILED: frozenset({RunStatus.RUNNING, RunStatus.CANCELLED}),
+    RunStatus.FAILED: frozenset({RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.CANCELLED}),
     RunStatus.CANCELLED: frozenset(),
 }
 """From a status to those that may follow it. A finished run is reopened by executing in it again."""

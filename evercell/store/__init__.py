@@ -9,6 +9,7 @@ from evercell.store.approvals import Approvals
 from evercell.store.audit import Audit
 from evercell.store.calls import Calls
 from evercell.store.checkpoints import Checkpoints
+from evercell.store.children import Children
 from evercell.store.chunks import Chunks
 from evercell.store.claims import Candidate, Claims
 from evercell.store.collection import Collections
@@ -17,6 +18,7 @@ from evercell.store.journal import Journal
 from evercell.store.leases import Leases
 from evercell.store.packs import PackWriter
 from evercell.store.references import References
+from evercell.store.results import Results
 from evercell.store.runs import Lineage, Runs
 from evercell.store.schedules import Schedules
 from evercell.store.signals import Signals
@@ -46,6 +48,8 @@ class Store:
         self.signals = Signals(database)
         self.approvals = Approvals(database)
         self.schedules = Schedules(database, self.runs)
+        self.children = Children(database, self.runs)
+        self.results = Results(database, packs)
         self.audit = Audit(database)
         self.collections = Collections(database)
         self.sweeps = Sweeps(database)
