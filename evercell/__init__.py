@@ -16,6 +16,9 @@ __all__ = [
     "sleep_until",
     "wait_for",
     "approve",
+    "run_notebook",
+    "start_notebook",
+    "returns",
     "aio",
     "now",
     "random",
@@ -61,7 +64,10 @@ __all__ = [
     "UsageError",
     "NonDeterminism",
     "CallFailed",
+    "ChildFailed",
     "StepTimeout",
+    "ResultNotFound",
+    "NotebookError",
     "SignalTimeout",
     "ApprovalTimeout",
     "Rejected",
@@ -70,6 +76,8 @@ __all__ = [
     "AttemptUnknown",
     "CodeOfOtherRun",
     "RunPaused",
+    "QueueFull",
+    "LimitNotFound",
     "RunNotFound",
     "StepNotFound",
     "RunNameTaken",
@@ -98,16 +106,21 @@ if TYPE_CHECKING:
         ApprovalTimeout,
         AttemptUnknown,
         CallFailed,
+        ChildFailed,
         CodeOfOtherRun,
         Damaged,
         EvercellError,
         ForkedProcess,
         LeaseHeld,
         LeaseLost,
+        LimitNotFound,
         NonDeterminism,
         NotAnApprover,
+        NotebookError,
         NotKept,
+        QueueFull,
         Rejected,
+        ResultNotFound,
         RunNameTaken,
         RunNotFound,
         RunPaused,
@@ -130,6 +143,8 @@ if TYPE_CHECKING:
     from evercell.engine.calls.policy import CallPolicy
     from evercell.engine.calls.signals import send, wait_for
     from evercell.engine.calls.timers import sleep, sleep_until
+    from evercell.engine.children.returning import returns
+    from evercell.engine.children.verbs import run_notebook, start_notebook
     from evercell.engine.metrics import log_metric
     from evercell.magics.commands import (
         Outcome,
@@ -161,8 +176,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "evercell.core.errors": (
-        "EvercellError UsageError NonDeterminism CallFailed StepTimeout SignalTimeout ApprovalTimeout "
-        "Rejected AlreadyDecided NotAnApprover AttemptUnknown RunPaused RunNotFound StepNotFound RunNameTaken "
+        "EvercellError UsageError NonDeterminism CallFailed ChildFailed ResultNotFound NotebookError StepTimeout "
+        "SignalTimeout ApprovalTimeout "
+        "Rejected AlreadyDecided NotAnApprover AttemptUnknown RunPaused QueueFull LimitNotFound "
+        "RunNotFound StepNotFound RunNameTaken "
         "CodeOfOtherRun "
         "LeaseHeld LeaseLost ForkedProcess StoreError StoreUnavailable StateError NotKept Damaged Tampered"
     ),
@@ -176,6 +193,8 @@ _HOMES = {
     "evercell.engine.calls.policy": "CallPolicy",
     "evercell.engine.calls.signals": "send wait_for",
     "evercell.engine.calls.timers": "sleep sleep_until",
+    "evercell.engine.children.returning": "returns",
+    "evercell.engine.children.verbs": "run_notebook start_notebook",
     "evercell.engine.metrics": "log_metric",
     "evercell.magics.commands": (
         "Outcome abandon attach branch checkout compare config diff history inspect new_run pause resume runs "

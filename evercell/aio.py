@@ -7,7 +7,7 @@ for they would hold up the loop.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
@@ -17,8 +17,11 @@ from evercell.engine.approvals.request import APPROVE_OR_REJECT, OnTimeout
 from evercell.engine.calls import mapping, signals, timers
 from evercell.engine.calls.mapping import gather
 from evercell.engine.calls.policy import CallPolicy
+from evercell.engine.children import verbs
+from evercell.engine.children.outcomes import ChildRun, NotebookResult
+from evercell.engine.children.requests import OnClose
 
-__all__ = ["approve", "sleep", "sleep_until", "wait_for", "map", "gather"]
+__all__ = ["approve", "sleep", "sleep_until", "wait_for", "map", "gather", "run_notebook", "start_notebook"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,3 +69,22 @@ async def map(
 ) -> list[Any]:  # fmt: skip
     job = mapping.job_of(function, items, max_concurrency, return_exceptions, policy)
     return await mapping.map_async(job, executor, progress)
+
+
+@_twin_of(verbs.run_notebook)
+async def run_notebook(
+    path: verbs.Notebook, params: Mapping[str, Any] | None = None, *, key: str | None = None,
+    on_close: OnClose = "cancel", retries: int = 0,
+) -> NotebookResult:  # fmt: skip
+    return await verbs.run_notebook_async(path, params, key=key, on_close=on_close, retries=retries)
+
+
+@_twin_of(verbs.start_notebook)
+async def start_notebook(
+    path: verbs.Notebook, params: Mapping[str, Any] | None = None, *, key: str | None = None,
+    on_close: OnClose = "cancel", retries: int = 0,
+) -> ChildRun:  # fmt: skip
+    return verbs.start_notebook(path, params, key=key, on_close=on_close, retries=retries)
+
+
+vars(run_notebook).update(vars(verbs.run_notebook_async))  # what `map` makes of it

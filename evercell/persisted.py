@@ -21,11 +21,11 @@ _PUBLIC = (
     "step call map sleep sleep_until wait_for send approve inbox now random uuid record transport transaction "
     "idempotency_key heartbeat last_heartbeat resource rebuilds CannotRebuild resume checkout branch new_run "
     "attach take_over pause unpause abandon status runs steps inspect timeline config log_metric "
-    "compare history source diff why"
+    "compare history source diff why run_notebook start_notebook returns"
 )
 """Of the package's face: what ``from evercell import …`` puts into a notebook's variables."""
 
-_TWINS = "approve sleep sleep_until wait_for map"
+_TWINS = "approve sleep sleep_until wait_for map run_notebook start_notebook"
 """Of `evercell.aio`: called ``aio.sleep`` here, for a plain ``sleep`` is another one."""
 
 _FACTORIES = (
@@ -43,7 +43,8 @@ _ERRORS = (
     "Rejected RunPaused CallFailed AttemptUnknown RowDamaged StateError NotKept Tampered ChunkMissing KeyUnusable "
     "Damaged StoreFull StoreReplaced CodeOfOtherRun "
     "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error "
-    "UnderWay ForkedProcess NotebookUnreadable NotebookUnwritable KernelNotFound"
+    "UnderWay ForkedProcess NotebookUnreadable NotebookUnwritable KernelNotFound "
+    "ChildFailed ResultNotFound"
 )
 
 _HOMES: dict[str, str] = {
@@ -67,6 +68,8 @@ _HOMES: dict[str, str] = {
     "evercell.state.proxies.placeholder": "Placeholder",
     "evercell.core.errors": _ERRORS,
     "evercell.engine.approvals.decision": "Decision",
+    "evercell.engine.children.outcomes": "NotebookResult ChildRun",
+    "evercell.engine.children.undoing": "undo_child",
     "evercell.engine.calls.policy": "CallPolicy OnChange",
     "evercell.engine.calls.model_clients": "RecordedClient request_recorded",
     "evercell.engine.calls.http.transport": "RecordingTransport wrap_transport",

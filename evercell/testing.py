@@ -39,7 +39,10 @@ from evercell.kernel_ext.interrupts import deferred_interrupts
 from evercell.kernel_ext.time_limits import LIMITS
 from evercell.state import Values
 
-PLACES = ("before_call_commit", "after_call_commit", "before_user_commit", "after_user_commit")
+PLACES = (
+    "before_call_commit", "after_call_commit", "before_user_commit", "after_user_commit",
+    "before_child_commit", "after_child_commit", "before_result_commit", "after_result_commit",
+)  # fmt: skip
 """Where a process can die in a durable call: on either side of what is committed."""
 
 

@@ -38,6 +38,8 @@ EvercellError
  ├─ RunPaused                 somebody paused the run
  ├─ QueueFull                 no more runs may wait in the queue
  ├─ LimitNotFound (LookupError)
+ ├─ ChildFailed               a run that this one started failed, or was cancelled
+ ├─ ResultNotFound (LookupError)  a run returned nothing of this name
  ├─ CallFailed                a recorded failure whose own exception cannot be kept
  ├─ AttemptUnknown            a --once step may have had its effect already
  ├─ StateError
@@ -270,6 +272,14 @@ class QueueFull(EvercellError):
 
 class LimitNotFound(EvercellError, LookupError):
     """Nobody has set a limit of this key."""
+
+
+class ChildFailed(EvercellError):
+    """A run that this one started failed, or was cancelled: its step, its error, and how to look at it."""
+
+
+class ResultNotFound(EvercellError, LookupError):
+    """A run returned no value of this name."""
 
 
 class CallFailed(EvercellError):

@@ -254,6 +254,44 @@ class Awaited:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildCall:
+    """The durable call by which a run starts another one: whatever happens in between, it starts one."""
+
+    step: str
+    step_key: bytes
+    key: str
+    """That of the call, or the one that the caller gave."""
+    on_close: str
+    """What becomes of the child when its parent ends: ``cancel``, ``keep`` or ``wait``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A run that another one started."""
+
+    parent_id: str
+    call: ChildCall
+    run_id: str
+    asked_at: datetime
+    tries: int
+    """How often it may have failed by now without its parent being told."""
+    told_at: datetime | None
+    """When its failure was told to its parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A value that a notebook returned to whoever started its run."""
+
+    run_id: str
+    name: str
+    value: Blob | bytes
+    """The pickled value; a blob where it is large."""
+    mac: bytes
+    returned_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointDraft:
     """A checkpoint about to be committed; the store adds seq, run and time. ``chunks`` are the new ones only."""
 
@@ -333,6 +371,8 @@ class EventKind(StrEnum):
     APPROVAL_DECIDED = "approval.decided"
     NOTIFICATION_SENT = "notification.sent"
     NOTIFICATION_FAILED = "notification.failed"
+    CHILD_STARTED = "child.started"
+    RESULT_RETURNED = "result.returned"
 
 
 @dataclass(frozen=True, slots=True)

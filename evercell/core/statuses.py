@@ -9,7 +9,7 @@ class RunStatus(StrEnum):
     """Where a run stands."""
 
     QUEUED = "queued"
-    """Made, not started: a branch that nobody has executed yet."""
+    """Made, not started: a branch that nobody has executed yet, or a run that another one asked for."""
     RUNNING = "running"
     """A session is on it, or was when it died."""
     WAITING = "waiting"

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -19,6 +20,7 @@ from evercell.engine.calls.log import verify_call
 from evercell.engine.calls.ownership import calls_of
 from evercell.engine.calls.policy import ONCE
 from evercell.engine.calls.scope import CallScope
+from evercell.engine.children.undoing import undo_run, unfinished_children
 from evercell.engine.session import Session
 from evercell.state import join
 
@@ -35,7 +37,10 @@ def abandon(session: Session, *, undo: bool, note: Callable[[str], None]) -> lis
     session.ensure_lease()
     undone = _undo(session, note) if undo else []
     lease = session.ensure_lease().lease
-    if session.store.runs.find(run.id).status is not RunStatus.CANCELLED:
+    status = session.store.runs.find(run.id).status
+    if status is RunStatus.COMPLETED and undo:  # what was done is undone: it is no completed run any more
+        session.store.runs.set_status(lease, run.id, RunStatus.RUNNING, reason="it is undone")
+    if status is not RunStatus.CANCELLED:
         session.run = session.store.runs.set_status(lease, run.id, RunStatus.CANCELLED)
     session.detach(RunStatus.CANCELLED)
     return undone
@@ -57,6 +62,12 @@ def _undo(session: Session, note: Callable[[str], None]) -> list[str]:
     )
     undone = []
     with calls_of(step) as scope:
+        for child in unfinished_children(session.workspace, run.id):
+            name = f"undo run {child.name}"
+            call_sync(
+                partial(undo_run, session.workspace, child.id), (), {}, name=name, key="once", policy=ONCE
+            )
+            undone.append(f"run {child.name}")
         for call in session.store.calls.undoable(run.id):
             function, value, args, kwargs = step.values.loads(_checked(scope, call))
             name = f"undo {call.step} {call.key}"

@@ -37,6 +37,9 @@ class Page(Protocol):
     def ask(self, approval: Approval, answer: Answer) -> Callable[[Approval], None]:
         """Show a question; returns what shows how it ended. ``answer`` raises what the page has to say."""
 
+    def publish(self, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+        """Show something: a part of what the cell shows, by MIME type."""
+
     def listen(self) -> None:
         """Called often while a question is open: hear answers that nothing else would deliver."""
 

@@ -30,7 +30,9 @@ class RunRow:
     run: Run
     standing: Standing
     depth: int = 0
-    """Branches below a run stand one deeper than it."""
+    """Branches below a run, and what it started, stand one deeper than it."""
+    started_by: str | None = None
+    """Id of the run that started it, None where no run did."""
 
     def as_json(self) -> dict[str, object]:
         """For ``--json``. ``status`` is the stored one, ``standing`` what people read."""
@@ -44,6 +46,7 @@ class RunRow:
             "kernel": str(self.standing.kernel),
             "is_abandoned": self.standing.is_abandoned,
             "parent": run.parent,
+            "started_by": self.started_by,
             "branch_point": run.branch_point,
             "head": run.head,
             "params": dict(run.params),
@@ -96,6 +99,7 @@ class ApprovalRow:
 
     approval: Approval
     run_name: str
+    """With those of the runs above it: ``research/clean``."""
 
     def as_json(self) -> dict[str, object]:
         """For ``--json``. ``values`` are the form's: those decided on, and the proposed ones until then."""
@@ -119,11 +123,17 @@ def list_approvals(workspace: Workspace, *, decided: bool = False) -> Found[Appr
 
 
 def _run_name(workspace: Workspace, run_id: str) -> str:
-    """The run's name; its id where its row cannot be read."""
+    """The run's name, behind those of the runs that started it; its id where its row cannot be read."""
     try:
-        return workspace.store.runs.find(run_id).name
+        return path_of(workspace, run_id)
     except (RowDamaged, RunNotFound):
         return run_id
+
+
+def path_of(workspace: Workspace, run_id: str) -> str:
+    """A run's name behind those of the runs above it, that started it: ``research/clean``."""
+    line = workspace.store.children.line(run_id)
+    return "/".join(run.name for run in reversed(line)) or workspace.store.runs.find(run_id).name
 
 
 def list_runs(
@@ -131,22 +141,27 @@ def list_runs(
 ) -> Found[RunRow]:
     """Runs, newest first; ``archived``: those that were archived, too."""
     runs = workspace.store.runs.all(notebook=notebook, limit=limit, archived=archived)
-    rows = map(RunRow, runs, standings_of(workspace, runs))
+    above = workspace.store.children.parents() if runs else {}
+    rows = [
+        RunRow(run, standing, started_by=above.get(run.id))
+        for run, standing in zip(runs, standings_of(workspace, runs), strict=True)
+    ]
     return Found([*rows, *runs.damaged])
 
 
 def run_row(workspace: Workspace, run: Run) -> RunRow:
     """One run as it stands now."""
-    return RunRow(run, standing_of(workspace, run))
+    child = workspace.store.children.of_run(run.id)
+    return RunRow(run, standing_of(workspace, run), started_by=child.parent_id if child else None)
 
 
 def run_tree(rows: Found[RunRow]) -> Found[RunRow]:
-    """The same rows with every branch below the run that it came from."""
+    """The same rows with every branch below the run that it came from, and every child below what started it."""
     below: dict[str | None, list[RunRow]] = {}
     listed = {row.run.id for row in rows}
     for row in rows:
-        parent = row.run.parent if row.run.parent in listed else None
-        below.setdefault(parent, []).append(row)
+        above = (one for one in (row.run.parent, row.started_by) if one in listed)
+        below.setdefault(next(above, None), []).append(row)
     ordered: list[RunRow] = []
     waiting = [(row, 0) for row in reversed(below.get(None, []))]
     while waiting:

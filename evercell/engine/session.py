@@ -284,6 +284,8 @@ class Session:
         try:
             if self.run is not None:
                 current = self.store.runs.find(self.run.id).status
+                if status is RunStatus.COMPLETED and self.store.children.to_wait_for(self.run.id):
+                    status = RunStatus.WAITING
                 if current is RunStatus.RUNNING and status is not current:
                     self.run = self.store.runs.set_status(lease.lease, self.run.id, status)
         except EvercellError:

@@ -144,7 +144,7 @@ def read_timeline(workspace: Workspace, run: Run, *, calls_of: str | None = None
     attempted = workspace.store.steps.attempts(run.id)
     attempts = _by_step(attempted)
     rows = list_steps(workspace, run, attempted)
-    pending = waiting_for(workspace, run_id=run.id)
+    pending = waiting_for(workspace, run_id=run.id, below=True)
     made = workspace.store.calls.listed(run.id, step=calls_of, limit=MOST_CALLS)
     of_step = _by_step(made)
     replays = _replays(workspace, run)
@@ -189,7 +189,7 @@ def _step(
     run: RunRow,
     pending: Iterable[Approval],
 ) -> TimedStep:
-    asked = [approval for approval in pending if approval.step == row.name]
+    asked = [a for a in pending if a.step == row.name and a.run_id == run.run.id]
     is_last = bool(attempts) and not row.is_completed
     waits = is_last and (bool(asked) or _is_suspended(attempts[-1], run))
     state = str(StepState.WAITING) if waits else row.status

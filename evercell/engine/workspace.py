@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
+from weakref import WeakSet
 
 from evercell.core.clock import Clock, system_clock
 from evercell.core.errors import KeyUnusable
@@ -13,7 +14,7 @@ from evercell.state import Signer, find_key, load_key
 from evercell.store import Store, open_store
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Workspace:
     """An open store together with the key that its manifests are signed with."""
 
@@ -45,6 +46,7 @@ class Workspace:
         return self.settings.lease_ttl
 
     def close(self) -> None:
+        _opened.discard(self)
         self.store.close()
 
     def __enter__(self) -> Workspace:
@@ -56,9 +58,19 @@ class Workspace:
         self.close()
 
 
+_opened: WeakSet[Workspace] = WeakSet()
+
+
+def opened_workspace(store_id: str) -> Workspace | None:
+    """One that this process has open on a store, for what came back from saved state and needs it again."""
+    return next((workspace for workspace in [*_opened] if workspace.store.store_id == store_id), None)
+
+
 def open_workspace(settings: Settings, *, clock: Clock = system_clock, create: bool = True) -> Workspace:
     """Open the store that the settings name, making it (and its folder) where it does not exist."""
     stuck_after = settings.lease_ttl.total_seconds()
     store = open_store(settings.store_url, clock=clock, create=create, stuck_after=stuck_after)
     store.outages.quiet_seconds = min(store.outages.quiet_seconds, settings.longest_outage)
-    return Workspace(store, settings, clock)
+    workspace = Workspace(store, settings, clock)
+    _opened.add(workspace)
+    return workspace

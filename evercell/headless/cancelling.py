@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from jupyter_client.manager import KernelManager
 
 from evercell.core.errors import KernelDied, NotebookError, UsageError
 from evercell.core.records import Run, RunRequest
-from evercell.core.statuses import CANCEL, RunStatus
+from evercell.core.statuses import CANCEL, ENDED, RunStatus
 from evercell.engine.holder import this_user
 from evercell.engine.leasing import foreign_lease, lease_held_error, take_lease
 from evercell.engine.workspace import Workspace
@@ -30,12 +31,17 @@ _SESSION_END_TIMEOUT = 30
 def cancel_run(workspace: Workspace, run_ref: str, *, undo: bool, store_url: str) -> list[str]:
     """Cancel a run; with ``undo`` its calls are undone first, in a kernel that resumes it.
 
-    A living session on the run is interrupted and leaves it. Returns what there is to report, line by line.
-    Raises `LeaseHeld` where that session does not end.
+    A living session on the run is interrupted and leaves it. So are those on what it started, and on what that started,
+    unless it is to be kept. Returns what there is to report, line by line. Raises `LeaseHeld` where a session does not
+    end.
     """
     run = workspace.store.runs.find(run_ref)
+    below = [child for child in workspace.store.children.below(run.id) if child.status not in ENDED]
+    if run.status is not RunStatus.COMPLETED:
+        workspace.store.children.cancel_below(run.id, by=this_user())
     if foreign_lease(workspace, run.id):
         _end_session(workspace, run)
+    ended = _wait_for_children(workspace, below)
     if undo:
         return _undo_in_a_kernel(run, _kernel_name(workspace, run), store_url)
     held = take_lease(workspace, run.id)
@@ -43,7 +49,20 @@ def cancel_run(workspace: Workspace, run_ref: str, *, undo: bool, store_url: str
         workspace.store.runs.set_status(held.lease, run.id, RunStatus.CANCELLED)
     finally:
         held.release()
-    return [f"run {run.name} is cancelled"]
+    return [*ended, f"run {run.name} is cancelled"]
+
+
+def _wait_for_children(workspace: Workspace, below: Sequence[Run]) -> list[str]:
+    """Until those that were asked to end did, the lowest first; what there is to report of them."""
+    store, lines = workspace.store, []
+    for child in reversed(below):
+        request = store.runs.request(child.id)
+        if request is not None and request.what == CANCEL:
+            _wait_for_end(workspace, child)
+            store.children.settle_cancelled(child.id)
+        if store.runs.find(child.id).status is RunStatus.CANCELLED:
+            lines.append(f"run {child.name} is cancelled")
+    return lines
 
 
 def _end_session(workspace: Workspace, run: Run) -> None:
@@ -51,13 +70,17 @@ def _end_session(workspace: Workspace, run: Run) -> None:
     request = RunRequest(CANCEL, this_user(), workspace.clock().isoformat())
     workspace.store.runs.set_request(run.id, request)
     try:
-        end = time.monotonic() + _SESSION_END_TIMEOUT
-        while other := foreign_lease(workspace, run.id):
-            if time.monotonic() > end:
-                raise lease_held_error(run.name, other)
-            time.sleep(0.1)
+        _wait_for_end(workspace, run)
     finally:
         workspace.store.runs.set_request(run.id, None)
+
+
+def _wait_for_end(workspace: Workspace, run: Run) -> None:
+    end = time.monotonic() + _SESSION_END_TIMEOUT
+    while other := foreign_lease(workspace, run.id):
+        if time.monotonic() > end:
+            raise lease_held_error(run.name, other)
+        time.sleep(0.1)
 
 
 def _kernel_name(workspace: Workspace, run: Run) -> str:

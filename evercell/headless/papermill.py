@@ -194,6 +194,7 @@ class _Execution:
                     client.execute(env=self._environment())
                     if client.waits_for is not None:
                         raise self._waiting(client.waits_for)
+                    self._require_children()
                     return
                 except DeadKernelError:
                     self._claim_again()
@@ -213,8 +214,15 @@ class _Execution:
         self._claim.handed_over()
         self._claim = claim_run(self._workspace, self._run)
 
+    def _require_children(self) -> None:
+        """Raise `RunWaiting` where the run came to its end, and children that it waits for have not."""
+        store = self._workspace.store
+        if store.runs.find(self._run.id).status is RunStatus.WAITING:
+            left = [store.runs.find(child).name for child in store.children.to_wait_for(self._run.id)]
+            raise self._waiting(f"run {', '.join(left)}")
+
     def _waiting(self, what: str) -> RunWaiting:
-        pending = waiting_for(self._workspace, run_id=self._run.id)
+        pending = waiting_for(self._workspace, run_id=self._run.id, below=True)
         name = one_line(self._run.name)
         todo = [
             f"  {one_line(approval.title)}: {one_line(where_to_answer(approval))}" for approval in pending

@@ -20,7 +20,7 @@ from evercell.engine.session import Session
 from evercell.magics import commands
 from evercell.views.approval_card import outcome_text
 from evercell.views.notebook_page import steps_json
-from evercell.views.page_actions import Action, put_back_action, sources_json
+from evercell.views.page_actions import MOVES, Action, put_back_action, sources_json
 
 if TYPE_CHECKING:  # what looks into the past is imported when somebody does
     from evercell.engine.places import Place
@@ -30,10 +30,6 @@ Reply = Callable[..., None]
 
 _CANCEL_TIMEOUT = 30.0
 """Seconds that a running cell has to end when its run is cancelled."""
-
-
-_MOVES = ("resume", "checkout", "branch", "reset")
-"""What puts the kernel elsewhere in its history: between cells only."""
 
 
 class Requests:
@@ -56,7 +52,7 @@ class Requests:
         """Do what a page asks. ``view``: what it said of itself last."""
         name = str(data.get("name", ""))
         chosen = Chosen(_text(data.get("run")), _text(data.get("step")), _text(data.get("label")))
-        if name in _MOVES:
+        if name in MOVES:
             self._moving(lambda: self._move_to(name, chosen), reply)
             return
         match name:

@@ -54,6 +54,10 @@ class KernelPage:
         form.display(self._publish)
         return form.close
 
+    def publish(self, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+        """As ``display()`` does, also under %%capture."""
+        self._publish(data, metadata=metadata)
+
     def listen(self) -> None:
         """Let the questions' widgets hear what was typed and clicked, where the kernel does not on its own."""
         if self._comms:

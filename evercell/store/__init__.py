@@ -9,6 +9,7 @@ from evercell.store.approvals import Approvals
 from evercell.store.audit import Audit
 from evercell.store.calls import Calls
 from evercell.store.checkpoints import Checkpoints
+from evercell.store.children import Children
 from evercell.store.chunks import Chunks
 from evercell.store.claims import Candidate, Claims
 from evercell.store.collection import Collections
@@ -19,6 +20,7 @@ from evercell.store.limits import Limits
 from evercell.store.packs import PackWriter
 from evercell.store.queue import Queue
 from evercell.store.references import References
+from evercell.store.results import Results
 from evercell.store.runs import Lineage, Runs
 from evercell.store.schedules import Schedules
 from evercell.store.servers import Servers
@@ -54,6 +56,8 @@ class Store:
         self.queue = Queue(database, self.runs)
         self.limits = Limits(database)
         self.servers = Servers(database)
+        self.children = Children(database, self.runs)
+        self.results = Results(database, packs)
         self.audit = Audit(database)
         self.collections = Collections(database)
         self.sweeps = Sweeps(database)

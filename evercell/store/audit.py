@@ -20,6 +20,7 @@ from evercell.core.records import (
     Collected,
     Event,
     Lease,
+    Returned,
     Run,
     RunRequest,
     Signal,
@@ -29,12 +30,14 @@ from evercell.core.records import (
 from evercell.store.approvals import read_approval, read_vote
 from evercell.store.calls import read_heartbeat, read_whole_call
 from evercell.store.checkpoints import read_listed_checkpoint
+from evercell.store.children import read_child
 from evercell.store.collection import read_collected
 from evercell.store.database import Database
 from evercell.store.journal import verified_events
 from evercell.store.leases import read_lease
 from evercell.store.outages import asks_again
 from evercell.store.references import read_tag
+from evercell.store.results import read_returned
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.runs import request_of, run_of
 from evercell.store.schema import (
@@ -42,10 +45,12 @@ from evercell.store.schema import (
     attempts,
     calls,
     checkpoints,
+    children,
     collected,
     heartbeats,
     leases,
     metadata,
+    results,
     runs,
     signals,
     steps,
@@ -125,6 +130,7 @@ class Audit:
             damaged.extend(cast.damaged)
             held = found(leases, read_lease)
             found(heartbeats, read_heartbeat)
+            found(children, read_child)
             return RunSnapshot(
                 run=run,
                 fence=fence,
@@ -156,6 +162,12 @@ class Audit:
         """The signals to a run."""
         with self._database.reading() as connection:
             found = read_each(_rows(connection, signals, signals.c.run_id == run_id), read_signal)
+        return [*found, *found.damaged]
+
+    def results(self, run_id: str) -> list[Returned | Damaged]:
+        """What a run returned."""
+        with self._database.reading() as connection:
+            found = read_each(_rows(connection, results, results.c.run_id == run_id), read_returned)
         return [*found, *found.damaged]
 
     def damage(self) -> list[str]:

@@ -19,7 +19,7 @@ from evercell.core.errors import RowDamaged
 from evercell.core.faults import reach
 from evercell.core.found import Found
 from evercell.core.records import Collected, EventKind
-from evercell.store.content_names import content_of_attempts, content_of_calls
+from evercell.store.content_names import content_of_attempts, content_of_calls, content_of_results
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
@@ -29,10 +29,13 @@ from evercell.store.schema import (
     attempts,
     calls,
     checkpoints,
+    children,
     collected,
     events,
     heartbeats,
     leases,
+    queue,
+    results,
     runs,
     signals,
     steps,
@@ -97,7 +100,8 @@ class Removal:
     runs: frozenset[str]
     """Deleted runs that go with all that is theirs."""
     hidden: frozenset[str]
-    """Deleted runs of which branches still see something: they lose their calls, signals and what attempts showed."""
+    """Deleted runs of which branches still see something: they lose their calls, signals, results, and what
+    attempts showed."""
     watched: Mapping[str, int]
     """The fencing tokens of runs that nobody was on: a session that came since has reached what it likes."""
 
@@ -134,6 +138,7 @@ class Collections:
         with self._database.snapshot() as connection:
             yield from content_of_attempts(connection, without)
             yield from content_of_calls(connection, without)
+            yield from content_of_results(connection, without)
 
     def of_run(self, run_id: str) -> Found[Collected]:
         """The checkpoints of a run that were collected, by their number."""
@@ -194,7 +199,7 @@ class Collections:
         transaction.finish()
 
     def _empty(self, connection: Connection, run_ids: Set[str]) -> None:
-        for table in (calls, signals, heartbeats):
+        for table in (calls, signals, heartbeats, results):
             _delete(connection, table, table.c.run_id, run_ids)
         for some in _some(run_ids):
             nothing = sa.update(attempts).where(attempts.c.run_id.in_(some)).values(outputs=sa.null())
@@ -206,8 +211,10 @@ class Collections:
             connection.execute(sa.delete(votes).where(votes.c.approval_id.in_(asked)))
         for table in (
             approvals, calls, signals, heartbeats, leases, tags, collected, events, attempts, steps, checkpoints,
+            results, queue, children,
         ):  # fmt: skip
             _delete(connection, table, table.c.run_id, run_ids)
+        _delete(connection, children, children.c.parent_id, run_ids)
         for some in _some(run_ids):
             connection.execute(sa.update(runs).where(runs.c.id.in_(some)).values(parent=sa.null()))
         _delete(connection, runs, runs.c.id, run_ids)

@@ -1,4 +1,4 @@
-"""Content that is named beside checkpoints: by attempts that did not complete, and by calls."""
+"""Content that is named beside checkpoints: by attempts that did not complete, by calls, and by what runs returned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Row
 
 from evercell.core.chunks import Blob, blob_from_json
 from evercell.store.rows import raw, row_of
-from evercell.store.schema import attempts, calls
+from evercell.store.schema import attempts, calls, results
 
 
 def content_of_attempts(connection: Connection, without: Collection[str]) -> Iterator[Blob]:
@@ -27,6 +27,19 @@ def content_of_calls(connection: Connection, without: Collection[str]) -> Iterat
     for row in connection.execute(sa.select(*raw(calls, columns)).where(calls.c.blob.is_not(None))):
         if row.run_id not in without:
             yield _read_blob(row)
+
+
+def content_of_results(connection: Connection, without: Collection[str]) -> Iterator[Blob]:
+    """Values that runs returned and that are in chunks."""
+    columns = [results.c.run_id, results.c.name, results.c.blob]
+    for row in connection.execute(sa.select(*raw(results, columns)).where(results.c.blob.is_not(None))):
+        if row.run_id not in without:
+            yield _read_result(row)
+
+
+@row_of(results)
+def _read_result(row: Row[Any]) -> Blob:
+    return blob_from_json(row.blob)
 
 
 @row_of(attempts)

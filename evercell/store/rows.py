@@ -42,6 +42,8 @@ _LOST = {
     "heartbeats": ("how far a call had come", "Without it: %%step STEP --rerun."),
     "calls": ("the result of the call", "Completed steps work. To make its calls anew: %%step STEP --rerun."),
     "signals": ("the message", "All else works. To go on without it: %%step STEP --rerun."),
+    "children": ("that one run started another", "Both runs, each by its own name."),
+    "results": ("a value that a notebook returned", "What else it returned. To return it anew: %%step STEP --rerun."),
     "leases": ("who is on the run", "To be the one yourself: %evercell takeover."),
     "schedules": (
         "when a notebook is to run again",

@@ -22,6 +22,7 @@ from evercell.core.names import require_name
 from evercell.core.records import EventKind, Lease, NewRun, Run, RunRequest
 from evercell.core.statuses import RUN_TRANSITIONS, RunStatus
 from evercell.store.database import Database
+from evercell.store.descendants import end_children, ends_children
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run, run_deleted
@@ -393,6 +394,8 @@ def change_status(transaction: RunTransaction[Any], status: RunStatus, *, reason
     transaction.changes["status"] = str(status)
     data = {"from": str(current), "to": str(status)} | ({"reason": reason} if reason else {})
     transaction.append_event(EventKind.RUN_STATUS, data)
+    if ends_children(status):
+        end_children(transaction, status, change_status)
 
 
 @row_of(runs)

@@ -495,6 +495,12 @@ children = Table(
     # what becomes of it when its parent ends
     Column("on_close", String(12), nullable=False),
     Column("asked_at", Moment, nullable=False),
+    # how often it may have failed by now without its parent being told
+    Column("tries", Integer, nullable=False, default=1),
+    # when its failure was told to its parent
+    Column("told_at", Moment),
+    # when a process was started for it last, where nobody serves the store
+    Column("hosted_at", Moment),
     Index("children_by_run", "run_id", unique=True),
 )
 

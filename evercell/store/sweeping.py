@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from evercell.core.chunks import Blob
 from evercell.core.faults import reach
 from evercell.core.ids import new_id
-from evercell.store.content_names import content_of_attempts, content_of_calls
+from evercell.store.content_names import content_of_attempts, content_of_calls, content_of_results
 from evercell.store.database import Database
 from evercell.store.holes import punch
 from evercell.store.outages import asks_again
@@ -138,7 +138,11 @@ class Sweeps:
             for start in range(0, len(new), _AT_ONCE)
             for row in connection.execute(query.where(checkpoints.c.id.in_(new[start : start + _AT_ONCE])))
         ]
-        return found, [*content_of_attempts(connection, ()), *content_of_calls(connection, ())]
+        return found, [
+            *content_of_attempts(connection, ()),
+            *content_of_calls(connection, ()),
+            *content_of_results(connection, ()),
+        ]
 
     def _dead(self, connection: Connection, reached: set[bytes], swept: Swept) -> list[tuple[bytes, str]]:
         dead = []

@@ -97,6 +97,8 @@ def _decided(data: Data) -> str:
 _WORDS: dict[EventKind, Callable[[Data], str]] = {
     EventKind.RUN_CREATED: _created,
     EventKind.RUN_BRANCHED: _named("run {name} branched off"),
+    EventKind.CHILD_STARTED: _named("step {step} started run {name}"),
+    EventKind.RESULT_RETURNED: _named("it returned {name}"),
     EventKind.RUN_STATUS: _status,
     EventKind.RUN_RENAMED: _named("it was renamed to {name}"),
     EventKind.RUN_ARCHIVED: lambda data: (

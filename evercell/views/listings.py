@@ -24,7 +24,7 @@ def runs_view(rows: Sequence[RunRow], *, here: str | None = None) -> Table:
     """Runs as a tree; the one that this kernel is on carries a star."""
     body = [
         (
-            "  " * (row.depth - 1) * (row.depth > 0) + "└ " * (row.depth > 0) + row.run.name,
+            "  " * (row.depth - 1) * (row.depth > 0) + _mark(row) * (row.depth > 0) + row.run.name,
             "*" if row.run.id == here else "",
             str(row.standing) + (", archived" if row.run.archived_at else ""),
             row.run.id,
@@ -38,6 +38,11 @@ def runs_view(rows: Sequence[RunRow], *, here: str | None = None) -> Table:
             "No runs yet.", (), (), damage_text(rows) or "The first %%step of a notebook starts one."
         )
     return Table("", ("run", "", "status", "id", "created", "notebook"), body, damage_text(rows))
+
+
+def _mark(row: RunRow) -> str:
+    """What stands before a run below another: one that was started by it, or branched off."""
+    return "▸ " if row.started_by else "└ "
 
 
 def tags_view(rows: Found[TagRow]) -> Table:

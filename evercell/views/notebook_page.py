@@ -70,10 +70,12 @@ def notebook_page(workspace: Workspace, run: Run | None, notebook: str | None) -
     rows = list_steps(workspace, run)
     attempts = workspace.store.steps.attempts(run.id)
     last = {attempt.step: attempt for attempt in attempts}
-    approvals = waiting_for(workspace, run_id=run.id)
+    approvals = waiting_for(workspace, run_id=run.id, below=True)
     marks = {row.name: _stored(workspace, row, last) for row in rows}
     marks |= {
-        a.step: waiting_mark(a.step, a.title, a.question.approvers, a.asked_at.timestamp()) for a in approvals
+        a.step: waiting_mark(a.step, a.title, a.question.approvers, a.asked_at.timestamp())
+        for a in approvals
+        if a.run_id == run.id
     }
     runs = run_tree(list_runs(workspace, notebook=notebook or run.notebook, limit=_MOST_RUNS))
     damaged = [*rows.damaged, *attempts.damaged, *approvals.damaged, *runs.damaged]

@@ -103,6 +103,9 @@ _CANCEL = Action(
     ),
 )
 
+MOVES = frozenset(action.name for action in (_RESUME, _CHECKOUT, _BRANCH, _RESET))
+"""What puts the kernel elsewhere in its history: between cells only."""
+
 COMPLETED, TRIED, OWN, OTHER = "completed", "tried", "own", "other"
 """Kinds of what is chosen: a step that completed, one that was only tried; the notebook's run, another one."""
 

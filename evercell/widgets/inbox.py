@@ -32,7 +32,7 @@ def inbox(store: str | None = None) -> Inbox:
 
 def show_pending(workspace: Workspace, run_id: str) -> None:
     """Live buttons for what a run waits for; nothing is imported where it waits for nothing."""
-    pending = waiting_for(workspace, run_id=run_id)
+    pending = waiting_for(workspace, run_id=run_id, below=True)
     if not pending:
         return
     from evercell.widgets.approval_form import ApprovalForm

@@ -43,6 +43,9 @@ VERBS: dict[str, Verb] = {
     "map": lambda verbs: verbs.map(double, [1, 2], progress=False),
 }
 
+STARTS = ("run_notebook", "start_notebook")
+"""They start other notebooks: see test_children."""
+
 every_verb = pytest.mark.parametrize("name", VERBS)
 
 
@@ -63,8 +66,8 @@ EXPECTED = {"approve": True, "sleep": None, "sleep_until": None, "wait_for": 1, 
 
 
 def test_every_verb_that_waits_has_a_twin_with_the_same_signature_and_docstring() -> None:
-    assert set(aio.__all__) == {*VERBS, "gather"}
-    for name in VERBS:
+    assert set(aio.__all__) == {*VERBS, *STARTS, "gather"}
+    for name in (*VERBS, *STARTS):
         plain, twin = getattr(evercell, name), getattr(aio, name)
         assert inspect.signature(plain, eval_str=True) == inspect.signature(twin, eval_str=True), name
         assert plain.__doc__ and inspect.getdoc(plain) == inspect.getdoc(twin), name

@@ -44,9 +44,8 @@ def test_whatever_a_command_or_call_raises_can_be_caught_by_a_public_name() -> N
     public = [e for e in kinds if e.__name__ in evercell.__all__ and e is not errors.EvercellError]
     others = {e.__name__ for e in kinds if not any(issubclass(e, p) for p in public)}
     assert others - {"EvercellError"} <= {
-        "IllegalTransition", "ApprovalNotFound", "TagNotFound", "CannotCollect", "NotebookError",
-        "NotebookNotFound", "NotANotebook", "NotebookUnreadable",
-        "NotebookUnwritable", "KernelNotFound", "IncompatibleLibrary", "KernelDied",
+        "IllegalTransition", "ApprovalNotFound", "TagNotFound", "CannotCollect", "KernelNotFound",
+        "IncompatibleLibrary", "KernelDied", "ScheduleNotFound", "ScheduleNameTaken",
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from evercell.core.approvals import Approval, Vote
-from evercell.core.errors import ApprovalNotFound, NotAnApprover, UsageError
+from evercell.core.errors import ApprovalNotFound, Damaged, NotAnApprover, UsageError
 from evercell.core.found import Found
 from evercell.engine.approvals.forms import fill
 from evercell.engine.workspace import Workspace
@@ -60,9 +60,18 @@ def _choice(approval: Approval, choice: str) -> str:
     )
 
 
-def waiting_for(workspace: Workspace, *, run_id: str | None = None) -> Found[Approval]:
-    """Pending approvals (of a run), the oldest first. Those whose time has passed are settled on the way."""
-    found = workspace.store.approvals.pending(run_id=run_id)
+def waiting_for(workspace: Workspace, *, run_id: str | None = None, below: bool = False) -> Found[Approval]:
+    """Pending approvals (of a run; with those ``below`` it, of the runs that it started), the oldest first. Those whose
+    time has passed are settled on the way.
+    """
+    inside = (
+        [run.id for run in workspace.store.children.below(run_id)] if below and run_id is not None else []
+    )
+    found = workspace.store.approvals.pending(run_id=None if inside else run_id)
+    if inside:
+        found = Found(
+            [one for one in found.in_order if isinstance(one, Damaged) or one.run_id in {run_id, *inside}]
+        )
     pending = [a for a in (settled(workspace, approval) for approval in found) if a.decision is None]
     return Found([*pending, *found.damaged])
 
@@ -73,7 +82,7 @@ def pending_of_run(workspace: Workspace, run_ref: str) -> Approval:
         return workspace.store.approvals.find(run_ref)
     except ApprovalNotFound:
         run = workspace.store.runs.find(run_ref)
-    found = waiting_for(workspace, run_id=run.id)
+    found = waiting_for(workspace, run_id=run.id, below=True)
     if len(found) == 1:
         return found[0]
     if not found and found.damaged:

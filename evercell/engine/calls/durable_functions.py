@@ -129,6 +129,11 @@ _DURABLE = "__evercell_durable__"
 """Attribute of a function under ``@step``: its `DurableFunction`."""
 
 
+def is_durable_as(function: Callable[..., Any], durable: DurableFunction) -> None:
+    """A function that makes a durable call by itself: ``map`` makes this one in its place."""
+    vars(function)[_DURABLE] = durable
+
+
 def durable_function(function: Callable[..., Any], policy: CallPolicy | None = None) -> DurableFunction:
     """That of a function under ``@step``; any other function becomes one, tried as ``policy`` says."""
     known: DurableFunction | None = getattr(function, _DURABLE, None)

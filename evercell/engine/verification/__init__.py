@@ -1,16 +1,18 @@
 """`evercell verify`: is everything that was committed still as it was?
 
 Verified are the journal's chain and the rows that it speaks of, manifests and their signatures, every chunk that is
-named by a checkpoint, an attempt or a call, the signatures of calls and signals, and the digests of approvals.
+named by a checkpoint, an attempt, a call or a value that was returned, the signatures of calls, signals and returned
+values, and the digests of approvals.
 """
 
 from __future__ import annotations
 
 from evercell.core.chunks import Blob
 from evercell.core.errors import Damaged, EvercellError, KeyUnusable, RowDamaged, StoreError
-from evercell.core.records import Call
+from evercell.core.records import Call, Returned
 from evercell.engine.calls.log import verify_call
 from evercell.engine.calls.signals import verify_signal
+from evercell.engine.children.returning import verify_returned
 from evercell.engine.facts import is_tomb
 from evercell.engine.verification.content import ContentChecker
 from evercell.engine.verification.report import Problem, RunReport, StoreReport
@@ -77,7 +79,7 @@ class _RunChecker:
     def check(self, run_id: str, name: str) -> RunReport:
         """The report on a run. Whatever cannot be read is a problem of it, and the rest is looked at."""
         report = RunReport(run_id, name)
-        for check in (self._check_snapshot, self._check_calls, self._check_signals):
+        for check in (self._check_snapshot, self._check_calls, self._check_signals, self._check_results):
             try:
                 check(report)
             except StoreError as error:
@@ -165,3 +167,28 @@ class _RunChecker:
                     verify_signal(signal, self._state.signer)
             except Damaged as error:
                 report.problems.append(Problem("signals", error.what, "Other signals.", error.hint))
+
+    def _check_results(self, report: RunReport) -> None:
+        for returned in self._store.audit.results(report.id):
+            report.checked.results += 1
+            if isinstance(returned, Damaged):
+                report.problems.append(Problem("returned values", returned.what, _OTHERS, _BACKUP))
+            elif wrong := self._wrong_result(returned, report):
+                where, works = f"returned value {returned.name!r}", "What else the run returned."
+                advice = "Do not trust it. Execute the step that returned it anew: %%step STEP --rerun"
+                report.problems.append(Problem(where, wrong, works, advice))
+
+    def _wrong_result(self, returned: Returned, report: RunReport) -> str | None:
+        if isinstance(returned.value, Blob):
+            wrong = self._state.content.check([returned.value], report.checked)
+            if wrong:
+                return wrong
+        if self._state.signer is None:
+            return None
+        try:
+            value = returned.value
+            content = bytes(join(value, self._store.chunks)) if isinstance(value, Blob) else value
+            verify_returned(returned, content, self._state.signer)
+        except EvercellError as error:
+            return error.what
+        return None

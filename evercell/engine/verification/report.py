@@ -30,6 +30,8 @@ class Checked:
     """Bytes in these chunks."""
     calls: int = 0
     signals: int = 0
+    results: int = 0
+    """Values that it returned."""
     approvals: int = 0
 
 

@@ -112,6 +112,9 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(12), sa.ForeignKey("runs.id"), nullable=False),
         sa.Column("on_close", sa.String(12), nullable=False),
         sa.Column("asked_at", sa.BigInteger, nullable=False),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("told_at", sa.BigInteger),
+        sa.Column("hosted_at", sa.BigInteger),
         sa.Index("children_by_run", "run_id", unique=True),
     )
     op.create_table(

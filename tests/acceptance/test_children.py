@@ -1,0 +1,255 @@
+"""Runs that start runs, with real kernels: killed at random, cancelled, undone, asked; and read by others."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+import sqlalchemy as sa
+
+from evercell.core.records import Run
+from evercell.core.statuses import ENDED, RunStatus
+from evercell.engine.leasing import is_live
+from evercell.engine.settings import Settings, resolve_settings
+from evercell.engine.verification import verify_store
+from evercell.engine.workspace import Workspace, open_workspace
+from tests.commands import run_command
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.kernel
+
+EFFECT = """
+import evercell, sqlalchemy as sa
+@evercell.transaction(sa.create_engine("sqlite:///{path}", connect_args={{"timeout": 60}}))
+def effect(connection, name):
+    connection.execute(sa.text("INSERT INTO effects VALUES (:name)"), {{"name": name}})
+effect(name)
+"""
+BELOW = """
+made = evercell.map(evercell.run_notebook, [("{notebook}", {{"name": f"{{name}}/{{n}}"}}) for n in range({width})],
+                    policy=evercell.CallPolicy())
+"""
+RETURN = "evercell.returns(1 + sum(r.value for r in made))"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("EVERCELL_STORE", f"sqlite:///{tmp_path}/store.db")
+    monkeypatch.chdir(tmp_path)
+    return resolve_settings()
+
+
+@pytest.fixture
+def workspace(settings: Settings) -> Iterator[Workspace]:
+    """The store, opened by the test; nothing of its runs is at work when the test is over."""
+    with open_workspace(settings) as opened:
+        yield opened
+        for lease in opened.store.leases.all().values():
+            for pid in _processes(lease.holder.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def write(path: Path, *cells: str) -> None:
+    """A notebook whose first cell has its parameters."""
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "python3"}}
+    )
+    notebook.cells = [nbformat.v4.new_code_cell(source, id=f"c{n}") for n, source in enumerate(cells)]
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, path)
+
+
+def start(*words: str) -> subprocess.Popen[bytes]:
+    command = [str(Path(sys.executable).with_name("evercell")), *words]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _processes(kernel: int) -> list[int]:
+    """A kernel and the process that drives it."""
+    with suppress(psutil.NoSuchProcess):
+        driver = psutil.Process(kernel).parent()
+        names = " ".join(driver.cmdline()) if driver is not None else ""
+        return [kernel, driver.pid] if driver is not None and "evercell" in names else [kernel]
+    return []
+
+
+class Tree:
+    """A notebook that starts notebooks that start notebooks, each with an effect in a database of the user's."""
+
+    def __init__(self, folder: Path, workspace: Workspace, *, levels: int, width: int) -> None:
+        self.workspace, self.effects = workspace, folder / "effects.db"
+        with closing(self._open()) as engine, engine.begin() as connection:
+            connection.execute(sa.text("CREATE TABLE effects (name TEXT)"))
+        effect = EFFECT.format(path=self.effects)
+        for level in range(levels + 1):
+            below = BELOW.format(notebook=f"level{level + 1}.ipynb", width=width)
+            cells = [effect, below if level < levels else "made = []", RETURN]
+            write(folder / f"level{level}.ipynb", 'name = "root"', *cells)
+        self.size = sum(width**level for level in range(levels + 1))
+
+    def _open(self) -> Engine:
+        return Engine(self.effects)
+
+    def words(self) -> list[str]:
+        with closing(self._open()) as engine, engine.begin() as connection:
+            return sorted(connection.execute(sa.text("SELECT name FROM effects")).scalars())
+
+    def root(self) -> Run | None:
+        found = [run for run in self.workspace.store.runs.all() if run.notebook and "level0" in run.notebook]
+        return found[0] if found else None
+
+    def live_kernels(self) -> list[int]:
+        leases = self.workspace.store.leases.all().values()
+        return [lease.holder.pid for lease in leases if is_live(self.workspace, lease)]
+
+
+class Engine:
+    """An engine that is disposed of."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
+        self.begin = self._engine.begin
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@pytest.mark.timeout(3600)
+def test_each_notebook_of_a_tree_has_its_effect_once_whatever_is_killed(
+    tmp_path: Path, workspace: Workspace, chance: random.Random, request: pytest.FixtureRequest
+) -> None:
+    is_long = request.config.option.long
+    tree = Tree(tmp_path, workspace, levels=3 if is_long else 2, width=4 if is_long else 2)
+    kills_left = 300 if is_long else 4
+    command = start("run", "level0.ipynb", "--wait-grace", "2s", "--max-restarts", "10", "-q")
+    next_kill = time.monotonic() + 3
+    quiet_since = time.monotonic()
+    deadline = time.monotonic() + (3400 if is_long else 240)
+    while (root := tree.root()) is None or root.status not in ENDED:
+        assert time.monotonic() < deadline, [(run.name, run.status) for run in workspace.store.runs.all()]
+        kernels = tree.live_kernels()
+        if kernels or command.poll() is None:
+            quiet_since = time.monotonic()
+        elif (
+            root is not None and time.monotonic() - quiet_since > 3
+        ):  # whoever looked after it was killed, too
+            command = start("resume", root.name, "--wait-grace", "2s", "--max-restarts", "10", "-q")
+            quiet_since = time.monotonic()
+        if kills_left and kernels and time.monotonic() > next_kill:
+            victims = _processes(chance.choice(kernels))
+            if victims:
+                with suppress(ProcessLookupError):
+                    os.kill(chance.choice(victims), signal.SIGKILL)
+                kills_left -= 1
+            next_kill = time.monotonic() + chance.uniform(0.5, 3)
+        time.sleep(0.1)
+    command.wait(60)
+    assert root.status is RunStatus.COMPLETED
+    assert len(tree.words()) == len(set(tree.words())) == tree.size
+    runs = workspace.store.runs.all()
+    assert len(runs) == tree.size, "one run for each notebook that was asked for"
+    assert {run.status for run in runs} == {RunStatus.COMPLETED}
+    assert verify_store(workspace).is_whole
+    printed = json.loads(run_command("runs", "--json").stdout)
+    assert sum(row["started_by"] is None for row in printed) == 1
+    _wait_for_hosts(workspace)
+
+
+def _wait_for_hosts(workspace: Workspace) -> None:
+    """The processes that drove children come to their end by themselves."""
+    ids = {run.id for run in workspace.store.runs.all()}
+
+    def are_gone() -> bool:
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or ()
+            if "evercell.headless.hosting" in words and ids & {*words}:
+                return False
+        return True
+
+    wait_until(are_gone, "the end of the processes of children")
+
+
+def test_what_a_child_asks_is_answered_at_its_parent_and_a_cancel_ends_the_tree(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    write(
+        tmp_path / "ask.ipynb",
+        "n = 0",
+        "import evercell\nif evercell.approve(f'Clean {n}?'):\n    evercell.returns(n)",
+    )
+    write(
+        tmp_path / "research.ipynb",
+        "import evercell",
+        "first = evercell.run_notebook('ask.ipynb', {'n': 1})\nprint('first', first.value)",
+        "others = evercell.map(evercell.run_notebook, [('ask.ipynb', {'n': n}) for n in (2, 3)])",
+    )
+    command = start("run", "research.ipynb", "--wait-grace", "600s", "-q")
+    wait_until(lambda: len(_pending()) == 1, "the child's question")
+    (asked,) = _pending()
+    assert asked["run"] == "research-1/ask-1"
+    done = run_command("approve", "research-1")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: len(_pending()) == 2, "the questions of the others")
+    done = run_command("cancel", "research-1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("is cancelled") == 3
+    command.wait(60)
+    status = {run.name: str(run.status) for run in workspace.store.runs.all()}
+    expected = {"ask-1": "completed", "ask-2": "cancelled", "ask-3": "cancelled", "research-1": "cancelled"}
+    assert status == expected
+    printed = run_command("runs").stdout
+    assert "▸ ask-1" in printed
+    _wait_for_hosts(workspace)
+
+
+def _pending() -> list[dict[str, str]]:
+    done = run_command("inbox", "--json")
+    return list(json.loads(done.stdout)) if done.returncode == 0 else []
+
+
+def test_what_a_tree_did_is_undone_in_reverse_and_others_read_what_it_returned(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    book = (
+        "import evercell\n"
+        "def undo(result, name):\n"
+        "    open('undone.txt', 'a').write(name + ' ')\n"
+        "@evercell.step(undo=undo)\n"
+        "def book(name): return name\n"
+    )
+    write(
+        tmp_path / "hotel.ipynb",
+        "n = 0",
+        f"{book}book('hotel')\nevercell.returns({{'nights': n}}, 'booking')",
+    )
+    write(
+        tmp_path / "trip.ipynb",
+        "x = 0",
+        f"{book}book('train')\nr = evercell.run_notebook('hotel.ipynb', {{'n': 3}})\nbook('taxi')\nprint(r['booking'])",
+    )
+    done = run_command("run", "trip.ipynb", "--wait-grace", "60s", "-q")
+    assert done.returncode == 0, done.stderr
+    child = nbformat.read(tmp_path / "hotel.hotel-1.ipynb", as_version=4)
+    scraps = [
+        output.data["application/scrapbook.scrap.json+json"]
+        for cell in child.cells
+        for output in cell.get("outputs", ())
+        if "application/scrapbook.scrap.json+json" in output.get("data", {})
+    ]
+    assert scraps == [{"name": "booking", "data": {"nights": 3}, "encoder": "json", "version": 1}]
+    done = run_command("cancel", "trip-1", "--undo")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "undone.txt").read_text().split() == ["taxi", "hotel", "train"]
+    assert {str(run.status) for run in workspace.store.runs.all()} == {"cancelled"}

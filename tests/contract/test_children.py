@@ -1,0 +1,144 @@
+"""Children and results on each database: one row for one call, whoever asks at the same instant; whole values."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evercell.core.chunks import Supply
+from evercell.core.clock import system_clock
+from evercell.core.errors import IllegalTransition, LeaseLost
+from evercell.core.ids import new_id
+from evercell.core.records import ChildCall, Lease, NewRun, Returned, Run
+from evercell.core.statuses import RunStatus
+from evercell.engine.collecting import collect
+from evercell.engine.holder import this_holder
+from evercell.engine.reachability import KeepRules
+from evercell.engine.settings import Settings
+from evercell.engine.workspace import open_workspace
+from evercell.state import join, split
+from evercell.store import Store, open_store
+
+NEW = NewRun("/nb/child.ipynb", params={"day": 1}, status=RunStatus.QUEUED)
+
+
+def leased(store: Store, run: Run | None = None) -> Lease:
+    run = run or store.runs.create(NewRun(None))
+    session, ttl = new_id(), timedelta(minutes=5)
+    return store.leases.acquire(run.id, session_id=session, holder=this_holder(), ttl=ttl)
+
+
+def asked(store: Store, lease: Lease, key: str = "run_notebook#0", on_close: str = "cancel") -> Run:
+    call = ChildCall("agent", b"k" * 32, key, on_close)
+    return store.children.start(lease, call, NEW, lambda _: None)[0]
+
+
+def test_one_call_is_one_child_whoever_asks_at_the_same_instant(store: Store, store_url: str) -> None:
+    lease = leased(store)
+    together, found = threading.Barrier(4), []
+
+    def ask() -> None:
+        with open_store(store_url) as own:
+            together.wait()
+            found.append(asked(own, lease).id)
+
+    racers = [threading.Thread(target=ask) for _ in range(4)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert len(set(found)) == 1
+    (child,) = store.children.of_parent(lease.run_id)
+    assert store.children.of_run(child.run_id) == child == store.children.of_call(lease.run_id, child.call)
+    assert store.children.parents() == {child.run_id: lease.run_id}
+
+
+def test_a_session_that_lost_its_run_starts_nothing(store: Store) -> None:
+    lease = leased(store)
+    store.leases.acquire(
+        lease.run_id,
+        session_id="other",
+        holder=this_holder(),
+        ttl=timedelta(minutes=5),
+        replacing=lease.token,
+    )
+    with pytest.raises(LeaseLost):
+        asked(store, lease)
+    assert store.children.parents() == {}
+
+
+def test_a_parent_that_has_ended_or_is_asked_to_starts_nothing(store: Store) -> None:
+    for end in (
+        lambda lease: store.runs.set_status(lease, lease.run_id, RunStatus.COMPLETED),
+        lambda lease: store.children.cancel(lease.run_id, by="ann"),
+    ):
+        lease = leased(store)
+        first = asked(store, lease)
+        end(lease)
+        with pytest.raises(IllegalTransition):
+            asked(store, lease, key="run_notebook#1")
+        assert asked(store, lease).id == first.id, "the one that was started is found"
+
+
+def test_a_tree_is_listed_and_cancelled_from_its_top(store: Store) -> None:
+    root = leased(store)
+    middle = leased(store, asked(store, root))
+    store.runs.set_status(middle, middle.run_id, RunStatus.RUNNING)
+    lowest = [asked(store, middle, str(n), on_close) for n, on_close in enumerate(("cancel", "wait", "keep"))]
+    assert [run.id for run in store.children.below(root.run_id)] == [
+        middle.run_id,
+        *(run.id for run in lowest),
+    ]
+    assert [run.id for run in store.children.line(lowest[0].id)] == [lowest[0].id, middle.run_id, root.run_id]
+    store.children.cancel_below(root.run_id, by="ann")
+    assert [str(store.runs.find(run.id).status) for run in lowest] == ["cancelled", "cancelled", "queued"]
+    for lease in (root, middle):
+        request = store.runs.request(lease.run_id)
+        assert request is not None and request.what == "cancel"
+    store.children.settle_cancelled(middle.run_id)
+    assert store.runs.find(middle.run_id).status is RunStatus.CANCELLED
+
+
+def test_a_child_that_failed_is_queued_again_once(store: Store) -> None:
+    child = asked(store, leased(store))
+    assert not store.children.try_again(child.id, tries=2), "it has not failed"
+    store.children.fail(child.id, reason="its notebook is gone")
+    store.children.note_told(child.id)
+    assert store.children.try_again(child.id, tries=2)
+    assert not store.children.try_again(child.id, tries=3)
+    row = store.children.of_run(child.id)
+    assert row is not None and (row.tries, row.told_at) == (2, None)
+    assert store.runs.find(child.id).status is RunStatus.QUEUED
+
+
+def test_one_process_of_those_that_look_starts_a_child(store: Store) -> None:
+    child = asked(store, leased(store))
+    assert store.children.note_hosted(child.id, again_after=60)
+    assert not store.children.note_hosted(child.id, again_after=60)
+    assert store.children.note_hosted(child.id, again_after=0)
+    assert store.children.hosted(within=60) == {child.id}
+
+
+def test_large_values_stay_where_they_are_reached(tmp_path: Path, store_url: str) -> None:
+    with open_workspace(Settings(store_url, tmp_path / "key")) as workspace:
+        store = workspace.store
+        lease = leased(store, asked(store, leased(store)))
+        for number in (1, 2):
+            content = bytes([number]) * 50_000 + new_id().encode() * 20_000
+            _put(store, lease, "rows", content)
+        collect(workspace, KeepRules(), grace=0)
+        (returned,) = store.results.of_run(lease.run_id)
+        assert not isinstance(returned.value, bytes)
+        assert bytes(join(returned.value, store.chunks)) == content
+        assert store.results.get(lease.run_id, "row") is None
+
+
+def _put(store: Store, lease: Lease, name: str, content: bytes) -> None:
+    value: Any
+    chunks: Supply
+    value, chunks = split(content)
+    store.results.put(lease, Returned(lease.run_id, name, value, b"m" * 32, system_clock()), chunks)
