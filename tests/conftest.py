@@ -224,7 +224,7 @@ def new_kernel(tmp_path: Path, store_url: str) -> Iterator[Callable[..., Kernel]
 
     def start(*, load: bool = True, name: str = "python3", **environ: str) -> Kernel:
         variables = {"EVERCELL_STORE": store_url, "EVERCELL_NOTEBOOK": str(tmp_path / "nb.ipynb"), **environ}
-        kernel = Kernel(cwd=tmp_path, environ=variables, name=name)
+        kernel = Kernel(cwd=tmp_path, environ=variables, name=name, is_forked=load)
         started.append(kernel)
         if load:
             kernel.run("%load_ext evercell")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from evercell.store import open_store
+from tests.commands import run_program
 from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone
 
@@ -112,12 +112,12 @@ def test_a_signal_from_the_command_line_wakes_a_waiting_cell(
         "go",
         '{"n": 5}',
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = run_program(command, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "sent go to nb-1", done.stderr
-    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    again = run_program(command, capture_output=True, text=True, timeout=60)
     assert "was sent before" in again.stdout
     assert kernel.value("got") == {"n": 5}
-    wrong = subprocess.run([*command[:-1], "{"], capture_output=True, text=True, timeout=60)
+    wrong = run_program([*command[:-1], "{"], capture_output=True, text=True, timeout=60)
     assert wrong.returncode == 2 and "not JSON" in wrong.stderr
 
 

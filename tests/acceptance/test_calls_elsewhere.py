@@ -18,7 +18,9 @@ from sqlalchemy.engine import make_url
 
 import evercell
 from evercell.testing import Durable
+from tests.commands import run_program
 from tests.conftest import Counter, postgres_database
+from tests.forked import Forked
 from tests.kernels import Kernel
 
 NewKernel = Callable[..., Kernel]
@@ -126,7 +128,7 @@ def test_cancel_with_undo_from_the_command_line(
         "nb-1",
         "--undo",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = run_program(command, capture_output=True, text=True, timeout=120)
     assert "undone: book#1 of step a" in done.stdout, done.stderr
     assert counter.words() == ["book1", "book2", "undo2", "undo1"]
     shown = kernel.run("%%step b\nx = 1")
@@ -149,11 +151,11 @@ def test_undoing_without_a_kernel_says_so_and_leaves_the_run_as_it_was(
         "nb-1",
         "--undo",
     ]
-    failed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    failed = run_program(command, capture_output=True, text=True, timeout=120, check=False)
     assert failed.returncode == 1
     assert "No kernel to undo run nb-1 in" in failed.stderr and "Try again" in failed.stderr
     (startup / "00-no-kernel.py").unlink()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = run_program(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -181,7 +183,7 @@ def test_a_cancellation_reaches_the_call_under_way(
                 "cancel",
                 "nb-1",
             ]
-            cancelling.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            cancelling.append(Forked(command, stdout=subprocess.PIPE, text=True))
 
     header = "" if variant == "plain" else "%%step long\n"
     shown = kernel.run(f"{header}{'await ' * (variant == 'async')}act()", on_message=cancel)

@@ -13,6 +13,7 @@ from evercell.engine.holder import is_gone
 from evercell.store import open_store
 from tests.acceptance.test_headless import BIN, write
 from tests.conftest import Counter
+from tests.forked import Forked
 from tests.kernels import Kernel
 
 pytestmark = pytest.mark.kernel
@@ -36,7 +37,7 @@ def start(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> It
     def run(*words: str) -> subprocess.Popen[str]:
         command = [str(BIN / words[0]), *words[1:]]
         pipe = subprocess.PIPE
-        started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path))
+        started.append(Forked(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path))
         return started[-1]
 
     yield run

@@ -14,6 +14,7 @@ import nbformat
 import pytest
 import sqlalchemy as sa
 
+from tests.commands import run_program
 from tests.conftest import Counter
 from tests.database import open_database
 
@@ -28,7 +29,7 @@ def command(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         program = str(BIN / words[0])
-        return subprocess.run(
+        return run_program(
             [program, *words[1:]], capture_output=True, text=True, cwd=tmp_path, check=False, timeout=120
         )
 

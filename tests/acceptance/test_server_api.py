@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import requests
 from evercell.engine.approvals.deciding import waiting_for
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import open_workspace
+from tests.commands import run_program
 from tests.conftest import isolated_home
 from tests.servers import TOKEN, jupyter_server
 
@@ -92,7 +92,7 @@ def run_until_it_waits(folder: Path) -> None:
     """Headless: no kernel is there while it waits."""
     environ = {**os.environ, **isolated_home(folder / "home")}
     command = [str(Path(sys.executable).with_name("evercell")), "run", "nb.ipynb", "--wait-grace", "0"]
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
+    done = run_program(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
     assert "approval" in done.stdout + done.stderr, done
 
 
