@@ -46,7 +46,7 @@ def view(name: str, **more: Any) -> dict[str, Any]:
 
 def post(address: str, what: str, sent: object, *, token: str | None = TOKEN) -> requests.Response:
     headers = {"Authorization": f"token {token}"} if token else {}
-    return requests.post(f"{address}/evercell/api/{what}", data=json.dumps(sent), headers=headers, timeout=20)
+    return requests.post(f"{address}/evercell/api/{what}", data=json.dumps(sent), headers=headers, timeout=60)
 
 
 @pytest.mark.kernel

@@ -15,7 +15,7 @@ from evercell.core.records import NewRun
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
-from tests.browser import chromium, photograph
+from tests.browser import SECONDS, chromium, photograph
 from tests.conftest import isolated_home
 from tests.long_runs import CALLS, EVIL
 from tests.servers import TOKEN, jupyter_server
@@ -91,7 +91,7 @@ class Looker:
     def __init__(self, browser: Any, address: str, **options: Any) -> None:
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(SECONDS)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
@@ -207,6 +207,6 @@ def test_a_page_says_when_the_server_cannot_be_reached_and_goes_on_when_it_can(
     page.unroute("**/evercell**")
     notebook.step("load", "x = 1")
     name = notebook.session.require_run().name
-    page.locator("table.runs a", has_text=name).wait_for(timeout=40_000)
+    page.locator("table.runs a", has_text=name).wait_for()
     page.locator("#connection").wait_for(state="hidden")
     looker.context.close()
