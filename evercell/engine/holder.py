@@ -47,6 +47,11 @@ def is_here(holder: Holder) -> bool:
     return holder.boot == _pid_space()
 
 
+def is_of_this_machine(holder: Holder) -> bool:
+    """Whether the holder's process id means something here."""
+    return holder.boot == _pid_space()
+
+
 def is_gone(holder: Holder) -> bool:
     """Whether the holder surely died. Where nobody here can know, it may live: only its lease's expiry tells.
 
