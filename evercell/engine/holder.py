@@ -68,6 +68,15 @@ def is_gone(holder: Holder) -> bool:
     return started is not None and not _is_same(started, holder.started)
 
 
+def is_at_work(holder: Holder) -> bool:
+    """Whether the holder surely lives, on this machine, and is not stopped (SIGSTOP, a debugger)."""
+    if not is_of_this_machine(holder) or is_gone(holder):
+        return False
+    with suppress(psutil.Error):
+        return psutil.Process(holder.pid).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    return False
+
+
 def _is_same(started: float | None, recorded: float) -> bool:
     return started is not None and abs(started - recorded) <= _TOLERANCE
 

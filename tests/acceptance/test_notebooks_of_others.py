@@ -25,14 +25,17 @@ OURS = Path(__file__).parent.parent / "notebooks" / "others"
 PAPERMILLS = Path(papermill.__file__).parent / "tests" / "notebooks"
 SHORT = [
     OURS / "factorials.ipynb",
-    OURS / "inline_image.ipynb",
     OURS / "svg.ipynb",
-    PAPERMILLS / "complex_parameters.ipynb",
+    PAPERMILLS / "report_mode_test.ipynb",
     PAPERMILLS / "simple_execute.ipynb",
+    PAPERMILLS / "test_autosave.ipynb",
 ]
 LONG = [OURS / "tools_pandas.ipynb", OURS / "math_linear_algebra.ipynb"]
 RANDOM = re.compile(r"\b[0-9a-f]{32}\b|\bkernel-[\w-]{36}|0x[0-9a-f]{6,}")
-PARAMETERS = {"simple_execute.ipynb": {"msg": "ünï <b>"}}
+PARAMETERS: dict[str, Any] = {
+    "simple_execute.ipynb": {"msg": "ünï <b>"},
+    "report_mode_test.ipynb": {"a": 2.5},
+}
 
 
 class Killer(NoDisplay):
