@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import papermill
 from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
+from papermill.execute import remove_error_markers
 
 from evercell.core.errors import (
     EvercellError,
     LeaseHeld,
+    NotebookError,
+    NotebookNotFound,
     RunPaused,
     UsageError,
 )
@@ -29,7 +33,7 @@ from evercell.engine.workspace import Workspace
 from evercell.headless.endings import ExitCode, RunCancelled, RunEnded, RunWaiting
 from evercell.headless.kernels import is_foreign, kernel_of, require_kernel
 from evercell.headless.living_kernel import claim_or_adopt
-from evercell.headless.notebook_file import check_output, read_notebook
+from evercell.headless.notebook_file import check_output, read_notebook, write_whole
 from evercell.headless.papermill import MAX_RESTARTS, exit_code_of
 from evercell.headless.progress import RunDisplay
 from evercell.headless.run_selection import claim_keyed
@@ -161,7 +165,11 @@ def _refuse_paused(workspace: Workspace, run: Run) -> None:
 def check_to_resume(workspace: Workspace, run: Run, kernel_name: str | None = None) -> None:
     """Raise for what would keep a run from being executed: `NotebookError`, `KernelNotFound`."""
     notebook = _notebook_of(run)
-    _check(notebook, _output_of(run, notebook), kernel_name or workspace.store.runs.chosen_kernel(run))
+    try:
+        _check(notebook, _output_of(run, notebook), kernel_name or workspace.store.runs.chosen_kernel(run))
+    except NotebookNotFound as error:
+        hint = f"Put it back there; or make one of what ran: evercell export {run.name} {notebook.name}. {error.hint}"
+        raise NotebookNotFound(error.what, hint=hint) from error
 
 
 def check_to_execute(run: Run, outputs: Sequence[Path | None], kernel: str | None = None) -> None:
@@ -230,6 +238,9 @@ def execute_run(
     finally:
         claim.give_back()
     run = workspace.store.runs.find(run.id)
+    if run.status is RunStatus.COMPLETED and outcome.get("code") is ExitCode.FAILED:
+        _remove_error_markers(Path(output))  # tagged raises-exception: papermill alone minds
+        outcome = {}
     return RunReport(run, list_steps(workspace, run), **outcome)
 
 
@@ -250,6 +261,11 @@ def _execute_notebook(*paths: str, **options: Any) -> dict[str, Any]:
     except EvercellError as failure:
         return {"error": failure.what, "hint": failure.hint, "code": exit_code_of(failure)}
     return {}
+
+
+def _remove_error_markers(output: Path) -> None:
+    with suppress(NotebookError):
+        write_whole(remove_error_markers(read_notebook(output)), output)
 
 
 def _output_of(run: Run, notebook: Path) -> Path:
