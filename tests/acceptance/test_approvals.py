@@ -23,7 +23,7 @@ from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import open_workspace
 from evercell.headless.demo import shipped_notebook
-from evercell.headless.run_waiting import RunWaiting
+from evercell.headless.endings import RunWaiting
 from tests.commands import run_program
 from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone, Shown

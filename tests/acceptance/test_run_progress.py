@@ -85,7 +85,7 @@ def test_a_kernel_that_dies_is_told_of_and_the_steps_that_it_completed_are_repla
     ]
     nbformat.write(made, notebook)
     dead = run_command("run", str(notebook), "--max-restarts", "1")
-    assert dead.returncode == 1
+    assert dead.returncode == 138
     said = [line.partition(" · ")[0] for line in dead.stderr.splitlines()]
     assert said[:2] == ["cell 1 of 2, one: completed", "the kernel died; a new one goes on"], said
     assert said[2:4] == ["cell 1 of 2, one: replayed", "the kernel died (so far 2 times)"], said
