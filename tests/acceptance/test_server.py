@@ -330,3 +330,61 @@ def test_a_long_journal_has_pages(address: str, notebook: Notebook, person: requ
     (link,) = re.findall(r'href="(\?before=\d+)">\d+ earlier entries', newest)
     assert "step s269 completed" in newest and "the run was made" not in newest
     assert "the run was made" in page_of(person, url + link)
+
+
+def test_a_branch_and_a_reset_are_made_on_a_steps_page_and_only_from_there(
+    address: str, notebook: Notebook, person: requests.Session
+) -> None:
+    notebook.step("load", "rows = [1, 2]")
+    notebook.step("fit", "model = sum(rows)")
+    workspace = notebook.session.workspace
+    run = notebook.session.require_run()
+    known = {one.id for one in workspace.store.runs.all()}
+    page = f"{address}/evercell/runs/{run.id}/steps/fit"
+    form = page_of(person, page)
+    token = re.search(r'name="_xsrf" value="([^"]+)"', form)
+    assert token and f"%checkout {run.id}@fit" in form, (
+        "a name that would need quotation marks is no name to type"
+    )
+    for kind in ("branch", "reset"):
+        assert person.post(f"{page}/{kind}", data={"name": "forged"}, timeout=20).status_code == 403
+        stranger = requests.post(
+            f"{page}/{kind}", data={"_xsrf": token[1]}, timeout=20, allow_redirects=False
+        )
+        assert stranger.status_code in (302, 403)
+    assert {one.id for one in workspace.store.runs.all()} == known
+    taken = f"what if {run.id}"
+    branched = person.post(f"{page}/branch", data={"_xsrf": token[1], "name": taken}, timeout=60)
+    assert branched.status_code == 200 and "Nobody executes it yet" in branched.text
+    child = workspace.store.runs.find(taken)
+    assert branched.url.endswith(child.id) and (child.parent, str(child.status)) == (run.id, "queued")
+    assert child.created_by == "ann" and child.branch_point == workspace.store.runs.find(run.id).head
+    again = person.post(f"{page}/branch", data={"_xsrf": token[1], "name": taken}, timeout=60)
+    assert again.status_code == 409 and "<script>" not in again.text
+    for name in (EVIL, "a@b", "x" * 300):
+        refused = person.post(f"{page}/branch", data={"_xsrf": token[1], "name": name}, timeout=60)
+        assert refused.status_code == 400 and "<script>" not in refused.text
+    before = person.post(f"{page}/reset", data={"_xsrf": token[1]}, timeout=60)
+    reset = workspace.store.runs.find(before.url.rpartition("/")[2])
+    assert reset.branch_point != child.branch_point and reset.parent == run.id
+    first = person.post(f"{page[:-4]}/load/reset", data={"_xsrf": token[1]}, timeout=60)
+    assert workspace.store.runs.find(first.url.rpartition("/")[2]).branch_point is None
+    assert person.post(f"{page[:-4]}/none/reset", data={"_xsrf": token[1]}, timeout=60).status_code == 404
+
+
+def test_runs_are_compared_on_a_page_beside_the_server(
+    address: str, notebook: Notebook, person: requests.Session
+) -> None:
+    notebook.step("load", f"rows = [1, 2]\nprint({EVIL!r})")
+    notebook.step("load", "rows = [1, 2, 3]", rerun=True)
+    run = notebook.session.require_run()
+    compare = f"{address}/evercell/compare"
+    found = page_of(person, f"{compare}?run={run.id}@load@1&run={run.id}")
+    assert "code of load differs" in found and "[1, 2, 3]" in found
+    assert "no signing key" in found, "what was in memory is for whoever has the key"
+    for wrong in ("", f"?run={run.id}", "?run=no-such-run&run=nor-this", f"?run=--help&run={run.id}"):
+        refused = person.get(f"{compare}{wrong}", timeout=60)
+        assert refused.status_code == 400 and "That did not work" in refused.text
+    assert requests.get(f"{compare}?run={run.id}&run={run.id}", timeout=20, allow_redirects=False).status_code in (
+        302, 403,
+    )  # fmt: skip

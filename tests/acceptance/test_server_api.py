@@ -86,6 +86,23 @@ def test_a_page_without_a_kernel_sees_its_run_and_answers_its_question(
     assert post(address, "requests/unpause", view("nb.ipynb")).json()["ok"]
     refused = post(address, "requests/branch", view("nb.ipynb")).json()
     assert not refused["ok"] and "%load_ext evercell" in refused["text"]
+    busy = post(address, "requests/checkout", view("nb.ipynb", busy=True, step="load")).json()
+    assert not busy["ok"] and "A cell runs" in busy["text"]
+    own = said["side_bar"]["id"]
+    looked = {
+        name: post(address, f"requests/{name}", view("nb.ipynb", run=own, step="load")).json()
+        for name in ("inspect", "source", "steps", "compare")
+    }
+    assert "rows" in looked["inspect"]["html"] and "rows" in looked["source"]["html"]
+    assert [mark["step"] for mark in looked["steps"]["steps"]] == ["load", "ask"]
+    assert looked["compare"]["ok"] and "variables" in looked["compare"]["html"], looked["compare"]
+    assert post(address, "requests/compare", view("nb.ipynb")).json()["ok"], (
+        "all branches: it is the only one"
+    )
+    changed = view("nb.ipynb")
+    changed["cells"][0]["source"] += "  # and more\nrows = []"
+    put = post(address, "requests/sources", changed).json()
+    assert put["cells"] == {"c0": CELLS[0]} and "undo" in put["text"]
 
 
 def run_until_it_waits(folder: Path) -> None:
