@@ -13,66 +13,40 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 
 import psutil
 
-from evercell.core.errors import EvercellError, LeaseHeld, RunPaused, StoreError
-from evercell.core.records import Holder, Run
-from evercell.core.statuses import RunStatus
+from evercell.core.errors import EvercellError, StoreError
+from evercell.core.records import Holder
 from evercell.engine.holder import is_here
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
+from evercell.headless.admitted import execute_here
 from evercell.headless.fleet_task import Answer
-from evercell.headless.runner import claim_to_resume, execute_run
 
 log = logging.getLogger("evercell.fleet")
 
 GRACE = 15.0
 """Seconds between a request to end and the end of the processes."""
 
-_DONE = {RunStatus.COMPLETED, RunStatus.CANCELLED}
 
-
-def main() -> int:
+def main() -> None:
     """Execute the run that the command line names; answer in JSON on what was standard output."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
     answer_to = os.dup(1)
     os.dup2(2, 1)  # whatever else is printed, by this process and by the kernel, is the worker's log
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_worker, name="evercell-worker-watch", daemon=True).start()
+    run_id = sys.argv[1]
     try:
-        answer = take_and_execute(sys.argv[1])
+        with _ends_when_taken_over(run_id):
+            answer = Answer(execute_here(run_id))
     except KeyboardInterrupt:
-        return 128 + signal.SIGTERM
-    os.write(answer_to, json.dumps({"word": answer.word, "why": answer.why}).encode())
-    return 0
-
-
-def take_and_execute(run_id: str) -> Answer:
-    """Execute a run where nobody else does: one that was delivered twice, or has ended, is left alone."""
-    try:
-        with open_workspace(resolve_settings(), create=False) as workspace:
-            return _execute(workspace, run_id)
-    except LeaseHeld as error:
-        return Answer("held", error.what)
-    except RunPaused as error:
-        return Answer(str(RunStatus.PAUSED), error.what)
+        answer = Answer("suspended")
     except EvercellError as error:
-        log.warning("run %s: %s", run_id, error.what)
-        return Answer("refused", f"{error.what} {error.hint}".strip())
-
-
-def _execute(workspace: Workspace, run_id: str) -> Answer:
-    run = workspace.store.runs.find(run_id)
-    if run.status in _DONE:
-        return Answer(str(run.status))
-    claim = claim_to_resume(workspace, run)
-    if claim.run.status in _DONE:  # by the time that it was ours
-        claim.give_back()
-        return Answer(str(claim.run.status))
-    with _ends_when_taken_over(workspace, claim.run):
-        report = execute_run(workspace, claim)
-    return Answer(str(report.run.status), report.error or "")
+        answer = Answer("refused", f"{error.what} {error.hint}".strip())
+    os.write(answer_to, json.dumps(asdict(answer)).encode())
 
 
 # -- what ends it --------------------------------------------------------------------------------
@@ -108,29 +82,43 @@ def _kill_all() -> None:
 
 
 @contextmanager
-def _ends_when_taken_over(workspace: Workspace, run: Run) -> Iterator[None]:
-    """Within, look now and then whether the run's lease is still of this process or of a kernel that it started.
+def _ends_when_taken_over(run_id: str) -> Iterator[None]:
+    """Within, look now and then whether the run's lease is still of this process or of its kernel.
 
     (What the kernel commits is refused then. But a cell that computes for hours would go on until it commits.)
     """
     is_over = threading.Event()
-
-    def watch() -> None:
-        with workspace.store.outages.nobody_waits():
-            while not is_over.wait(workspace.lease_ttl.total_seconds() / 3):
-                with suppress(StoreError):  # out of reach for now
-                    lease = workspace.store.leases.get(run.id)
-                    if lease is not None and not _is_ours(lease.holder):
-                        log.warning("run %s was taken over by %s: this process ends", run.id, lease.holder)
-                        _kill_all()
-
-    watcher = threading.Thread(target=watch, name="evercell-lease-watch", daemon=True)
+    watcher = threading.Thread(
+        target=_watch, args=(run_id, is_over), name="evercell-lease-watch", daemon=True
+    )
     watcher.start()
     try:
         yield
     finally:
         is_over.set()
         watcher.join()
+
+
+def _watch(run_id: str, is_over: threading.Event) -> None:
+    with (
+        suppress(StoreError),
+        open_workspace(resolve_settings(), create=False) as workspace,
+        workspace.store.outages.nobody_waits(),
+    ):
+        first = _token(workspace, run_id)  # a kernel that lost its runner is taken over with its lease
+        while not is_over.wait(workspace.lease_ttl.total_seconds() / 3):
+            with suppress(StoreError):  # out of reach for now
+                lease = workspace.store.leases.get(run_id)
+                if lease is not None and lease.token != first and not _is_ours(lease.holder):
+                    log.warning("run %s was taken over by %s: this process ends", run_id, lease.holder)
+                    _kill_all()
+
+
+def _token(workspace: Workspace, run_id: str) -> int | None:
+    with suppress(StoreError):
+        lease = workspace.store.leases.get(run_id)
+        return lease.token if lease is not None else None
+    return None
 
 
 def _is_ours(holder: Holder) -> bool:
@@ -144,4 +132,4 @@ def _is_ours(holder: Holder) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

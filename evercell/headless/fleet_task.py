@@ -31,7 +31,7 @@ class Answer:
     """What became of a run that was handed to a worker."""
 
     word: str
-    """The run's status; or ``held`` by a session elsewhere, ``refused`` here, ``died`` with its process."""
+    """What `execute_admitted` says; or ``suspended``, ``refused`` here, ``died`` with its process."""
     why: str = ""
     """Of a refusal or a failure, in words."""
 
@@ -46,7 +46,7 @@ def execute_on_worker(run_id: str, store_url: str) -> dict[str, str]:
     worker = get_worker()
     # stdin is how the runner knows that this worker lives, stdout is where it answers
     runner = subprocess.Popen(  # noqa: S603  our own program, and an id
-        [sys.executable, "-m", _MODULE, run_id],
+        [sys.executable, "-P", "-m", _MODULE, run_id],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={"EVERCELL_STORE": store_url, **os.environ, THIS_CLUSTER: str(worker.scheduler.address)},
