@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 import evercell
+import evercell.aio
 from evercell.testing import Durable
 from tests.commands import run_program
 from tests.conftest import Counter, postgres_database
@@ -65,6 +67,27 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_call_costs_one_retry(
     assert words.count("3") == 2 and set(words) == {str(n) for n in range(8)}
     assert durable.step("work", work) == [n * n for n in range(8)]
     assert Counter(Path(path)).words() == words, "nothing is called again"
+
+
+def square(n: int) -> int:
+    return n * n
+
+
+async def _squares(named: str) -> list[int]:
+    return await evercell.aio.map(square, [3, 4], executor=named, progress=False)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_calls_are_mapped_over_the_cluster_of_an_address(
+    durable: Durable, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = cluster.scheduler.address.replace("tcp://", "dask://")
+    assert durable.step("named", lambda: evercell.map(square, [1, 2], executor=address, progress=False)) == [
+        1,
+        4,
+    ]
+    monkeypatch.setenv("EVERCELL_CLUSTER", cluster.scheduler.address)
+    assert asyncio.run(_squares("dask")) == [9, 16], "that of the worker which executes the run"
 
 
 @pytest.mark.postgres
