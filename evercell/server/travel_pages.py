@@ -13,7 +13,7 @@ from evercell.core.errors import EvercellError, RunNameTaken, UsageError
 from evercell.core.names import require_name
 from evercell.core.records import Run
 from evercell.engine.branching import branch_of, create_at
-from evercell.engine.moving import version_of
+from evercell.engine.places import version_of
 from evercell.engine.resetting import plan_reset
 from evercell.server.comparing import MOST_COMPARED, comparison_html
 from evercell.server.page import Page
