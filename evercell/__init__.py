@@ -56,6 +56,13 @@ __all__ = [
     "source",
     "diff",
     "why",
+    "reset",
+    "tag",
+    "rename",
+    "archive",
+    "delete",
+    "stats",
+    "gc",
     # what they return
     "Decision",
     "Outcome",
@@ -159,6 +166,7 @@ if TYPE_CHECKING:
         inspect,
         new_run,
         pause,
+        reset,
         resume,
         runs,
         source,
@@ -169,6 +177,7 @@ if TYPE_CHECKING:
         unpause,
         why,
     )
+    from evercell.magics.keeping import archive, delete, gc, rename, stats, tag
     from evercell.state.proxies.lazy_proxy import resource
     from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
     from evercell.transactions import transaction
@@ -197,9 +206,10 @@ _HOMES = {
     "evercell.engine.children.verbs": "run_notebook start_notebook",
     "evercell.engine.metrics": "log_metric",
     "evercell.magics.commands": (
-        "Outcome abandon attach branch checkout compare config diff history inspect new_run pause resume runs "
-        "source status steps take_over timeline unpause why"
+        "Outcome abandon attach branch checkout compare config diff history inspect new_run pause reset resume "
+        "runs source status steps take_over timeline unpause why"
     ),
+    "evercell.magics.keeping": "archive delete gc rename stats tag",
     "evercell.state.proxies.lazy_proxy": "resource",
     "evercell.state.typerules.rebuilding": "CannotRebuild rebuilds",
     "evercell.transactions": "transaction",

@@ -64,7 +64,7 @@ async def wait_for(signal: str, timeout: float | None = None) -> Any:
 @_twin_of(mapping.map)
 async def map(
     function: Callable[..., Any], items: Iterable[Any], *, max_concurrency: int | None = None,
-    return_exceptions: bool = False, executor: Executor | None = None, policy: CallPolicy | None = None,
+    return_exceptions: bool = False, executor: Executor | str | None = None, policy: CallPolicy | None = None,
     progress: bool = True,
 ) -> list[Any]:  # fmt: skip
     job = mapping.job_of(function, items, max_concurrency, return_exceptions, policy)

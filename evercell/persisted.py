@@ -21,7 +21,7 @@ _PUBLIC = (
     "step call map sleep sleep_until wait_for send approve inbox now random uuid record transport transaction "
     "idempotency_key heartbeat last_heartbeat resource rebuilds CannotRebuild resume checkout branch new_run "
     "attach take_over pause unpause abandon status runs steps inspect timeline config log_metric "
-    "compare history source diff why run_notebook start_notebook returns"
+    "compare history source diff why run_notebook start_notebook returns reset tag rename archive delete stats gc"
 )
 """Of the package's face: what ``from evercell import …`` puts into a notebook's variables."""
 
@@ -81,7 +81,7 @@ _HOMES: dict[str, str] = {
     "evercell.aio": "gather",
     "evercell.testing": "Died Durable SetClock",
     "evercell.magics.commands": "Outcome",
-    "evercell.views.table": "Table",
+    "evercell.views.table": "Table Tables",
     "evercell.views.picture": "Picture",
     "evercell.widgets.live_picture": "LivePicture",
     "evercell.rebuilders.databases": "create_engine create_async_engine",

@@ -70,9 +70,8 @@ _SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 """The notebook in front: JupyterLab keeps others in hidden tabs."""
 
 
-def _is_in(*states: str) -> str:
-    """The selector of a kernel, of the notebook in front, that is in one of these states."""
-    return ", ".join(f'{_SHOWN} {_STATUS}[data-status="{state}"]' for state in states)
+def _is_written(answer: Any) -> bool:
+    return answer.request.method == "PUT" and "/api/contents/" in answer.url and answer.ok
 
 
 class FrontEnd:
@@ -101,7 +100,22 @@ class FrontEnd:
         kernel has answered, as Notebook 7's list of files may close its own, is counted off without being counted.
         """
         self.page.wait_for_selector(f"{_SHOWN} .jp-CodeCell")
-        self.page.wait_for_selector(_is_in("idle", "busy"))
+        for _ in range(SECONDS // 100):
+            if self._is_connected():
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError("the page did not connect to its kernel")
+
+    def _is_connected(self) -> bool:
+        shown = self.page.locator(f"{_SHOWN} {_STATUS}")
+        state = shown.get_attribute("data-status") if shown.count() == 1 else ""
+        return state in ("idle", "busy") or (state == "unknown" and self._is_at_work())
+
+    def _is_at_work(self) -> bool:
+        """A kernel that is in a cell tells a page that comes to it no state until the cell ends."""
+        answer = self.page.request.get(f"{self._server.url}/api/sessions?token={TOKEN}")
+        here = [session["kernel"] for session in answer.json() if session["path"] == self.notebook]
+        return any(kernel["execution_state"] == "busy" for kernel in here)
 
     def menu(self, *labels: str) -> None:
         """Choose an entry of the menus."""
@@ -201,11 +215,12 @@ class FrontEnd:
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def save(self) -> None:
-        self.page.keyboard.press("Control+s")
-        self.page.wait_for_timeout(500)
+        """Save the notebook, and wait until the server has written it."""
+        with self.page.expect_response(_is_written):
+            self.page.keyboard.press("Control+s")
 
     def wait_until_idle(self) -> None:
-        self.page.wait_for_selector(_is_in("idle"), state="attached")
+        self.page.wait_for_selector(f"{_SHOWN} {_STATUS}[data-status=idle]", state="attached")
 
     def another(self, cells: list[str]) -> FrontEnd:
         """Another notebook beside this one, on a page of its own."""

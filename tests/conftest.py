@@ -51,6 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="what tests draw at random begins with it; printed by each run")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Three for two cores: most of the time a test waits for another process, which waits for it."""
+    return max(2, (os.cpu_count() or 2) * 3 // 2)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Another seed in each run, the same in all its processes."""
@@ -224,7 +229,7 @@ def new_kernel(tmp_path: Path, store_url: str) -> Iterator[Callable[..., Kernel]
 
     def start(*, load: bool = True, name: str = "python3", **environ: str) -> Kernel:
         variables = {"EVERCELL_STORE": store_url, "EVERCELL_NOTEBOOK": str(tmp_path / "nb.ipynb"), **environ}
-        kernel = Kernel(cwd=tmp_path, environ=variables, name=name)
+        kernel = Kernel(cwd=tmp_path, environ=variables, name=name, is_forked=load)
         started.append(kernel)
         if load:
             kernel.run("%load_ext evercell")

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
 from typing import Any
+from unittest import mock
 
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 from evercell.headless.kernels import reach_through_sockets
+from tests.forked import Forked
 
 CELL_TIMEOUT = 60
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -79,15 +83,23 @@ class Shown:
 
 
 class Kernel:
-    """A kernel process and a client on it."""
+    """A kernel process and a client on it. ``is_forked``: it has imported evercell before it is asked to."""
 
-    def __init__(self, *, cwd: Path, environ: dict[str, str], name: str = "python3") -> None:
+    def __init__(
+        self, *, cwd: Path, environ: dict[str, str], name: str = "python3", is_forked: bool = True
+    ) -> None:
         # not through ports: many kernels start at once here, and of two that pick the same port one dies
         self._manager = reach_through_sockets(KernelManager(kernel_name=name))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        self._popen = Forked if is_forked else subprocess.Popen
+        with self._starting():
             self._manager.start_kernel(cwd=str(cwd), env={**os.environ, **environ})
         self._connect()
+
+    @contextmanager
+    def _starting(self) -> Iterator[None]:
+        with warnings.catch_warnings(), mock.patch("jupyter_client.launcher.Popen", self._popen):
+            warnings.simplefilter("ignore")
+            yield
 
     def _connect(self) -> None:
         self._client: BlockingKernelClient = self._manager.client()
@@ -214,8 +226,7 @@ class Kernel:
     def restart(self, *, now: bool) -> None:
         """As *Restart* in a front end does it, or (``now``) as a server does after a crash."""
         self._client.stop_channels()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with self._starting():
             self._manager.restart_kernel(now=now)
         self._connect()
 

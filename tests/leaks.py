@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evercell.store import open_store
+from tests.forked import FORKERS
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds that something has to be gone in, once it was told to go."""
 
 SHARED_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
@@ -57,7 +58,7 @@ def _children() -> Iterator[int]:
     for children in Path("/proc/self/task").glob("*/children"):
         for pid in map(int, _read(children).split()):
             command = _command(pid)
-            if command and not any(shared in command for shared in SHARED_PROCESSES):
+            if command and pid not in FORKERS and not any(shared in command for shared in SHARED_PROCESSES):
                 yield pid
 
 

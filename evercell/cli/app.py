@@ -14,6 +14,7 @@ from evercell.cli.cancel import cancel
 from evercell.cli.compare import compare
 from evercell.cli.config import config
 from evercell.cli.demo import demo
+from evercell.cli.doctor import doctor
 from evercell.cli.export import export
 from evercell.cli.gc import gc
 from evercell.cli.history import diff, history, source
@@ -95,6 +96,7 @@ for command in (
     serve,
     queue,
     limit,
+    doctor,
     kernel,
     config,
     demo,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import click
 
 from evercell.cli.common import json_option, workspace_of
 from evercell.cli.terminal import print_json, say, show_progress
-from evercell.core.text import one_line
-from evercell.engine.collecting import Collection, collect
+from evercell.engine.collecting import collect
 from evercell.engine.reachability import KeepRules
 from evercell.engine.spec import parse_duration
-from evercell.views.quantities import size_text
+from evercell.views.keeping import collection_in_words
 
 
 def _age(context: click.Context, parameter: click.Parameter, text: str | None) -> timedelta | None:  # noqa: ARG001
@@ -55,27 +53,5 @@ def gc(
     if as_json:
         print_json(done.as_json())
         return
-    for text in _lines(done):
+    for text in collection_in_words(done):
         say(text)
-
-
-def _lines(done: Collection) -> Iterator[str]:
-    swept = done.swept
-    verb = "would be freed" if done.dry_run else "freed"
-    if not (done.runs or done.checkpoints or swept.chunks or swept.stray_files or swept.packs):
-        yield "nothing to collect: all that is stored is reached"
-    else:
-        yield (
-            f"{size_text(done.size) or '0 B'} {verb}: {_count(done.runs, 'deleted run')}, "
-            f"{_count(done.checkpoints, 'checkpoint')}, {_count(swept.chunks, 'chunk')}, {_count(swept.packs, 'pack')}"
-        )
-    if swept.stray_files:
-        what = "that no commit names"
-        yield f"  of it {_count(swept.stray_files, 'file')} {what} ({size_text(swept.stray_size) or '0 B'})"
-    if done.held:
-        names = ", ".join(one_line(name) for name in done.held[:8]) + (", …" if len(done.held) > 8 else "")
-        yield f"  kept with all that they see, since a kernel is on them, or may be: {names}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -9,7 +9,6 @@ from evercell.cli.terminal import print_json, print_table, say, warn_of_damage
 from evercell.core.errors import UsageError
 from evercell.core.text import one_line
 from evercell.engine.naming import (
-    Deletion,
     archive_run,
     delete_run,
     foresee_deletion,
@@ -17,6 +16,7 @@ from evercell.engine.naming import (
     rename_run,
     tag_place,
 )
+from evercell.views.keeping import deletion_in_words
 from evercell.views.listings import tags_view
 
 
@@ -92,7 +92,7 @@ def delete(context: click.Context, runs: tuple[str, ...], yes: bool, with_tags: 
     with workspace_of(context, create=False) as workspace:
         found = {deletion.run.id: deletion for deletion in (foresee_deletion(workspace, ref) for ref in runs)}
         for deletion in found.values():
-            say(_foreseen(deletion))
+            say(deletion_in_words(deletion))
         if not yes and not click.confirm(
             "Delete?" if len(found) == 1 else f"Delete these {len(found)} runs?"
         ):
@@ -101,14 +101,3 @@ def delete(context: click.Context, runs: tuple[str, ...], yes: bool, with_tags: 
         for deletion in found.values():
             delete_run(workspace, deletion.run, with_tags=with_tags)
             say(f"run {one_line(deletion.run.name)} is deleted; evercell gc frees its space")
-
-
-def _foreseen(deletion: Deletion) -> str:
-    steps = f"{deletion.steps} completed step" + "s" * (deletion.steps != 1)
-    text = f"run {one_line(deletion.run.name)} ({deletion.run.id}): {steps} of its own"
-    if deletion.tags:
-        text += f", tags {', '.join(map(one_line, deletion.tags))}"
-    if not deletion.branches:
-        return text
-    names = ", ".join(map(one_line, deletion.branches[:5])) + (", …" if len(deletion.branches) > 5 else "")
-    return f"{text}; its branches ({names}) keep all that they see"

@@ -60,8 +60,11 @@ class PlainProgress:
         if fate:
             warn(f"{_place(cell)}: {_ended(fate, seconds, self._last)}")
 
-    def kernel_died(self, deaths: int, *, goes_on: bool) -> None:
-        warn(_died(deaths, goes_on))
+    def kernel_died(self, deaths: int, *, goes_on: bool, why: str = "") -> None:
+        warn(_died(deaths, goes_on, why))
+
+    def told(self, text: str) -> None:
+        warn(f"evercell: {text}")
 
 
 class LiveProgress:
@@ -96,8 +99,11 @@ class LiveProgress:
                 _COLOURS.get(fate, ""),
             )
 
-    def kernel_died(self, deaths: int, *, goes_on: bool) -> None:
-        self._print(f"✗ {_died(deaths, goes_on)}", "red")
+    def kernel_died(self, deaths: int, *, goes_on: bool, why: str = "") -> None:
+        self._print(f"✗ {_died(deaths, goes_on, why)}", "red")
+
+    def told(self, text: str) -> None:
+        self._print(f"evercell: {text}", "yellow")
 
     def _print(self, text: str, colour: str) -> None:
         shown = Text(one_line(text), style=colour, no_wrap=True, overflow="ellipsis")
@@ -130,9 +136,10 @@ def _ended(fate: str, seconds: float, last: Snapshot | None) -> str:
     return " · ".join(filter(None, [fate, calls, taken]))
 
 
-def _died(deaths: int, goes_on: bool) -> str:
+def _died(deaths: int, goes_on: bool, why: str) -> str:
     often = f" (so far {deaths} times)" if deaths > 1 else ""
-    return f"the kernel died{often}{'; a new one goes on' if goes_on else ''}"
+    told = f" · {one_line(why)}" if why else ""
+    return f"the kernel died{often}{'; a new one goes on' if goes_on else ''}{told}"
 
 
 def _is_waiting(snapshot: Snapshot | None) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +19,9 @@ from evercell.cli.common import (
     workspace_of,
 )
 from evercell.cli.queue import QueueOptions, queue_known, queue_new, queue_options
-from evercell.cli.terminal import print_json, say, warn
+from evercell.cli.terminal import print_json, say, warn, warn_of_error
+from evercell.core.errors import UnderWay
+from evercell.core.records import Run
 from evercell.engine.claiming import Claim
 from evercell.engine.listing import run_row
 from evercell.engine.workspace import Workspace
@@ -40,6 +43,14 @@ _quiet_option = click.option("-q", "--quiet", is_flag=True, help="Do not say how
 @click.argument("output", type=click.Path(path_type=Path), required=False)
 @parameters_option
 @click.option("--name", help="Name of the run.")
+@click.option(
+    "--run-key",
+    metavar="KEY",
+    help="Start it once: a second start with this key follows the first one, resumes it, or tells what came of it.",
+)
+@click.option(
+    "--no-follow", is_flag=True, help="With --run-key: where it runs already, say so and end with 75."
+)
 @_kernel_option
 @restarts_option
 @grace_option
@@ -53,6 +64,8 @@ def run(
     output: Path | None,
     parameters: tuple[tuple[str, str], ...],
     name: str | None,
+    run_key: str | None,
+    no_follow: bool,
     kernel_name: str | None,
     max_restarts: int,
     wait_grace: float | None,
@@ -64,24 +77,28 @@ def run(
 
     The executed notebook goes to OUTPUT (by default NOTEBOOK with .out.ipynb).
     """
-    from evercell.headless.runner import claim_notebook, new_run
+    from evercell.headless.runner import claim_notebook, claim_started, new_run, report_of
 
     queueing.require_queue()
+    given: dict[str, Any] = {"params": parse_parameters(parameters), "name": name, "kernel_name": kernel_name}
     with workspace_of(context, notebook=notebook) as workspace:
         if queueing.is_asked:
-            new = new_run(
-                notebook, output, params=parse_parameters(parameters), name=name, kernel_name=kernel_name
-            )
+            new = new_run(notebook, output, run_key=run_key, **given)
             queue_new(workspace, new, queueing, as_json=as_json, has_output=output is not None)
             return
-        claim = claim_notebook(
-            workspace,
-            notebook,
-            output,
-            params=parse_parameters(parameters),
-            name=name,
-            kernel_name=kernel_name,
-        )
+        if run_key is None:
+            claim = claim_notebook(workspace, notebook, output, **given)
+        else:
+            found = _join(
+                workspace,
+                lambda: claim_started(workspace, notebook, output, run_key=run_key, **given),
+                follows=not no_follow,
+                quiet=quiet,
+            )
+            if isinstance(found, Run):
+                _end_as(workspace, report_of(workspace, found), as_json=as_json)
+                return
+            claim = found
         finish(
             workspace, claim, max_restarts=max_restarts, as_json=as_json, wait_grace=wait_grace, quiet=quiet
         )
@@ -131,9 +148,8 @@ def finish(
     wait_grace: float | None = None,
     quiet: bool = False,
 ) -> None:
-    """Execute a run, say what came of it, and end with exit code 1 if it did not complete, 75 if it waits."""
+    """Execute a run, say what came of it, and end with the exit code that tells it."""
     from evercell.cli.progress import shown_progress
-    from evercell.headless.run_waiting import EX_TEMPFAIL
     from evercell.headless.runner import execute_run
 
     quiet_libraries()
@@ -141,17 +157,43 @@ def finish(
         report = execute_run(
             workspace, claim, max_restarts=max_restarts, display=display, wait_grace=wait_grace
         )
+    _end_as(workspace, report, as_json=as_json)
+
+
+def _end_as(workspace: Workspace, report: RunReport, *, as_json: bool) -> None:
+    """Say what came of a run, and end with its exit code."""
+    from evercell.headless.endings import ExitCode
+
     _print_report(workspace, report, as_json=as_json)
-    if report.waiting:
-        for text in f"evercell: {report.waiting}".split("\n"):
+    for told in filter(None, (report.waiting, report.stopped)):
+        for text in f"evercell: {told}".split("\n"):
             warn(text)
-        sys.exit(EX_TEMPFAIL)
     if report.error:
         warn(f"evercell: {report.error}")
         if report.hint:
             warn(f"  → {report.hint}")
-        warn(f"  → after mending it: evercell resume {report.run.name}")
-        sys.exit(1)
+        if report.code is not ExitCode.OUTPUT_UNWRITTEN:
+            warn(f"  → after mending it: evercell resume {report.run.name}")
+    if report.code is not ExitCode.COMPLETED:
+        sys.exit(int(report.code))
+
+
+def _join(
+    workspace: Workspace, claim: Callable[[], Claim | Run], *, follows: bool, quiet: bool
+) -> Claim | Run:
+    """The run of a key, claimed; or as it is when somebody else has executed it, who is followed."""
+    from evercell.headless.endings import ExitCode
+    from evercell.headless.following import Follower
+
+    follower = Follower(workspace, lambda text: None if quiet else warn(text))
+    try:
+        return follower.claim(claim, follows=follows)
+    except UnderWay as error:
+        warn_of_error(error)
+        sys.exit(int(ExitCode.WAITS))
+    except KeyboardInterrupt:
+        warn("evercell: not followed any more; the run goes on")
+        sys.exit(int(ExitCode.INTERRUPTED))
 
 
 def _print_report(workspace: Workspace, report: RunReport, *, as_json: bool) -> None:
@@ -160,6 +202,12 @@ def _print_report(workspace: Workspace, report: RunReport, *, as_json: bool) -> 
         done = sum(row.is_completed for row in report.steps)
         say(f"run {run.name} {run.status}: {done} steps completed → {run.output}")
         return
-    more = {"output": run.output, "error": report.error, "waiting": report.waiting}
+    more: dict[str, Any] = {
+        "output": run.output,
+        "error": report.error,
+        "waiting": report.waiting,
+        "stopped": report.stopped,
+    }
+    more["exit_code"] = int(report.code)
     steps = [row.as_json() for row in report.steps]
     print_json({**run_row(workspace, run).as_json(), **more, "steps": steps})

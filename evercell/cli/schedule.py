@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from evercell.cli.common import json_option, parameters_option, parse_parameters, workspace_of
+from evercell.cli.queue import set_limits
 from evercell.cli.terminal import print_json, print_table, say, warn_of_damage
 from evercell.core.schedules import CatchUp, Overlap, Schedule
 from evercell.core.text import one_line
@@ -57,7 +58,10 @@ def schedule() -> None:
     "[default: skip; queue with --catch-up all]",
 )
 @click.option("--priority", type=int, default=0, help="Runs of a higher one are started first.")
-@click.option("--limit", "limits", multiple=True, metavar="KEY", help="A limit that its runs count for.")
+@click.option(
+    "--limit", "limits", multiple=True, metavar="KEY",
+    help="Its runs hold a slot of this limit; KEY=4 or KEY=10/min sets it, too.",
+)  # fmt: skip
 @click.option("--kernel", "kernel_name", help="Kernel to use instead of the notebook's.")
 @json_option
 @click.pass_context
@@ -92,10 +96,12 @@ def add(
     new = NewSchedule(
         cron, notebook, name=name, timezone=local_zone() if tz is None else tz, output=output,
         params=params | parse_parameters(parameters), kernel=kernel_name, catch_up=CatchUp(catch_up),
-        overlap=Overlap(overlap) if overlap else None, priority=priority, limits=limits,
+        overlap=Overlap(overlap) if overlap else None, priority=priority,
+        limits=tuple(text.partition("=")[0] for text in limits),
     )  # fmt: skip
     with workspace_of(context, notebook=notebook) as workspace:
         made = schedule_notebook(workspace, new)
+        set_limits(workspace, [text for text in limits if "=" in text])
         if as_json:
             print_json(schedule_row(workspace, made).as_json())
             return

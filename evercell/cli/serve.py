@@ -16,7 +16,7 @@ from evercell.cli.common import workspace_of
 from evercell.cli.queue import set_limits
 from evercell.cli.terminal import print_output, warn
 from evercell.core.clock import clock_text, system_clock
-from evercell.core.errors import UsageError
+from evercell.engine.clusters import parse_cluster
 from evercell.engine.settings import without_passwords
 from evercell.engine.workspace import Workspace
 
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Execute so many runs at a time.  [default: the number of cores]",
 )
-@click.option("--on", "runs_on", metavar="ADDRESS", help="Hand runs to a cluster: dask://HOST:8786.")
+@click.option(
+    "--on",
+    "runs_on",
+    metavar="ADDRESS",
+    help="Hand runs to a Dask cluster: dask://HOST:8786; local:4 makes one here.",
+)
 @click.option(
     "--limit",
     "limits",
@@ -88,7 +93,9 @@ def _starter(workspace: Workspace, runs_on: str | None) -> Starter:
     from evercell.headless.starting import ProcessStarter
 
     if runs_on is not None:
-        raise UsageError(f"evercell knows of no cluster at {runs_on!r}.", hint="evercell serve --jobs 4")
+        from evercell.headless.fleet import Fleet
+
+        return Fleet(parse_cluster(runs_on), workspace.settings.store_url)
     return ProcessStarter(workspace.settings.store_url, workspace.settings.key_path.parent / "logs")
 
 

@@ -54,6 +54,7 @@ EvercellError
  │   ├─ NotANotebook (ValueError)
  │   ├─ NotebookUnreadable (OSError)
  │   └─ NotebookUnwritable (OSError)
+ ├─ FleetAway                 the scheduler of a cluster does not answer
  ├─ KernelNotFound (LookupError)  the kernel that a run is to be executed in is not there
  ├─ IncompatibleLibrary (ImportError)  a library is newer than this evercell knows
  └─ KernelDied                more kernels died than --max-restarts allows
@@ -349,6 +350,10 @@ class NotebookUnwritable(NotebookError, OSError):
 
 class KernelNotFound(EvercellError, LookupError):
     """No kernel of this name is installed, or it cannot be started, or it has no evercell."""
+
+
+class FleetAway(EvercellError):
+    """The cluster that runs are handed to does not answer."""
 
 
 class IncompatibleLibrary(EvercellError, ImportError):

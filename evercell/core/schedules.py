@@ -77,7 +77,7 @@ class OpenRun:
     is_held: bool
     """It waits until those before it have ended, and is in no queue yet."""
     is_attended: bool
-    """A session is on it, which has to end it."""
+    """A session is on it, or a server starts one: that has to end it."""
     is_asked_to_end: bool
 
 

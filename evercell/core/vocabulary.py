@@ -46,6 +46,7 @@ class NameKind(StrEnum):
     """``RUN``, ``RUN@STEP``, ``RUN@STEP@1``, ``@STEP`` or a tag."""
     CHECKPOINT = "checkpoint"
     """``STEP`` or a place."""
+    TAG = "tag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +329,90 @@ MAGICS = (
         (
             Argument(
                 "step", "STEP, STEP@1, RUN@STEP or a tag (where this kernel stands)", names=NameKind.CHECKPOINT
+            ),
+        ),
+        harmless=True,
+    ),
+    Magic(
+        "reset",
+        Kind.COMMAND,
+        "Go on from before a step, in a new run with the state of there; what was stays. (%reset without --to is "
+        "IPython's.)",
+        (
+            Argument(
+                "step", "the step; STEP@2: its version 2; a step that only failed; a tag", flag="--to", metavar="STEP",
+                required=True, names=NameKind.STEP,
+            ),
+            _run_argument(),
+            Argument("name", "name of the new run", flag="--name", metavar="NAME"),
+        ),
+    ),
+    Magic(
+        "tag",
+        Kind.COMMAND,
+        "Give a place a name that stays, and that can be typed wherever a place can. Without arguments: list the tags.",
+        (
+            Argument("place", "STEP, RUN@STEP or RUN as it stands", names=NameKind.CHECKPOINT),
+            Argument("name", "the tag"),
+            Argument("move", "take the name from the checkpoint that has it", flag="--move", value=None),
+            Argument(
+                "delete", "remove a tag; what it named stays", flag="--delete", metavar="NAME", names=NameKind.TAG
+            ),
+        ),
+        harmless=True,
+    ),
+    Magic(
+        "rename",
+        Kind.COMMAND,
+        "Call a run otherwise. Its notebook, steps and branches stay its own.",
+        (
+            Argument("run", "name or id of a run", required=True, names=NameKind.RUN),
+            Argument("name", "its new name", required=True),
+        ),
+        harmless=True,
+    ),
+    Magic(
+        "archive",
+        Kind.COMMAND,
+        "Leave a run out of lists. All else works with it as before.",
+        (
+            Argument("run", "name or id of a run", required=True, names=NameKind.RUN),
+            Argument("undo", "show it in lists again", flag="--undo", value=None),
+        ),
+        harmless=True,
+    ),
+    Magic(
+        "delete",
+        Kind.COMMAND,
+        "Delete a run. Branches of it keep all that they see. Without --yes: say what would go.",
+        (
+            Argument("run", "name or id of a run", required=True, names=NameKind.RUN),
+            Argument("yes", "delete it", flag="--yes", value=None),
+            Argument("with_tags", "its tags, too", flag="--with-tags", value=None),
+        ),
+        harmless=True,
+    ),
+    Magic(
+        "stats",
+        Kind.COMMAND,
+        "Say what takes space, by run, step and variable, which steps take long, and what fails how often.",
+        (Argument("run", "name or id of a run (all runs)", names=NameKind.RUN),),
+        harmless=True,
+    ),
+    Magic(
+        "gc",
+        Kind.COMMAND,
+        "Free the space of what nothing reaches: deleted runs as far as no branch sees them, and, if so asked, old "
+        "versions of steps.",
+        (
+            Argument("dry_run", "only say what would go", flag="--dry-run", value=None),
+            Argument(
+                "keep_last", "of each step keep the N newest versions", flag="--keep-last", value=Value.NUMBER,
+                metavar="N",
+            ),
+            Argument(
+                "keep_younger", "keep versions made within this time: 10m, 2h, 30d", flag="--keep-younger",
+                value=Value.DURATION, metavar="TIME",
             ),
         ),
         harmless=True,

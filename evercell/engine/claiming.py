@@ -5,6 +5,7 @@ A claim is a lease. A command takes it before its kernel starts, and hands it ov
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from evercell.core.errors import ParametersDiffer, RunKeyTaken, UnderWay, UsageE
 from evercell.core.ids import new_id
 from evercell.core.records import Lease, NewRun, Run
 from evercell.core.statuses import RunStatus
+from evercell.engine.expiry import MayBeRenewed, require_silence
 from evercell.engine.holder import this_holder
 from evercell.engine.leasing import HeldLease, OnCancel, is_live, lease_held_error
 from evercell.engine.workspace import Workspace
@@ -23,6 +25,8 @@ from evercell.store import Candidate
 
 _DONE = (RunStatus.COMPLETED, RunStatus.CANCELLED)
 _LONGEST_VALUE = 80
+_LOOK = 0.2
+"""Seconds between two looks at a lease that may be renewed."""
 LONGEST_KEY = 300
 
 
@@ -173,10 +177,15 @@ def _claim(
     choose: Callable[[Sequence[Candidate]], Run | None],
     on_cancel: OnCancel | None = None,
 ) -> Claim:
-    run, lease = workspace.store.claims.claim(
-        new, choose, session_id=new_id(), holder=this_holder(), ttl=workspace.lease_ttl
-    )
-    return Claim(run, HeldLease(workspace, lease, on_cancel))
+    while True:
+        try:
+            run, lease = workspace.store.claims.claim(
+                new, choose, session_id=new_id(), holder=this_holder(), ttl=workspace.lease_ttl
+            )
+        except MayBeRenewed:
+            time.sleep(_LOOK)
+        else:
+            return Claim(run, HeldLease(workspace, lease, on_cancel))
 
 
 def _choose_work(
@@ -207,7 +216,10 @@ def _same_params(run: Run, new: NewRun) -> bool:
 
 def _live(workspace: Workspace, candidate: Candidate) -> Lease | None:
     lease = candidate.lease
-    return lease if lease is not None and is_live(workspace, lease) else None
+    if lease is None or is_live(workspace, lease):
+        return lease
+    require_silence(workspace, lease)
+    return None
 
 
 def _being_executed(run: Run, lease: Lease) -> UnderWay:

@@ -47,6 +47,11 @@ def is_here(holder: Holder) -> bool:
     return holder.boot == _pid_space()
 
 
+def is_of_this_machine(holder: Holder) -> bool:
+    """Whether the holder's process id means something here."""
+    return holder.boot == _pid_space()
+
+
 def is_gone(holder: Holder) -> bool:
     """Whether the holder surely died. Where nobody here can know, it may live: only its lease's expiry tells.
 
@@ -61,6 +66,15 @@ def is_gone(holder: Holder) -> bool:
             return True
     started = _started(holder.pid)
     return started is not None and not _is_same(started, holder.started)
+
+
+def is_at_work(holder: Holder) -> bool:
+    """Whether the holder surely lives, on this machine, and is not stopped (SIGSTOP, a debugger)."""
+    if not is_of_this_machine(holder) or is_gone(holder):
+        return False
+    with suppress(psutil.Error):
+        return psutil.Process(holder.pid).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    return False
 
 
 def _is_same(started: float | None, recorded: float) -> bool:

@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator
 from evercell.core.errors import Damaged, RowDamaged
 from evercell.core.found import Found
 from evercell.core.records import Event, Run
-from evercell.core.statuses import RunStatus
+from evercell.core.statuses import ENDED
 from evercell.engine.leasing import has_live_session
 from evercell.engine.workspace import Workspace
 
 _PAGE = 500
 """Entries in one query."""
-
-_ENDED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
 def read_journal(workspace: Workspace, run: Run) -> Iterator[Event | Damaged]:
@@ -35,7 +33,7 @@ def follow_journal(workspace: Workspace, run: Run, pause: Callable[[], object]) 
 
 def _has_ended(workspace: Workspace, run: Run) -> bool:
     status = workspace.store.runs.find(run.id).status
-    return status in _ENDED and not has_live_session(workspace, run.id)
+    return status in ENDED and not has_live_session(workspace, run.id)
 
 
 class _Reader:

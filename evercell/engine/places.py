@@ -128,7 +128,23 @@ def version_of(workspace: Workspace, run: Run, ref: str) -> str:
             if _sees(workspace, run, found.id):
                 require_content(store, found)
                 return ref
-    return History(store, run, workspace.known_signer).version(*split_step_ref(ref))
+    step, number = split_step_ref(ref)
+    history = History(store, run, workspace.known_signer)
+    if history.count(step) == 0 and (error := _not_completed(workspace, run, step)) is not None:
+        raise error
+    return history.version(step, number)
+
+
+def _not_completed(workspace: Workspace, run: Run, step: str) -> StepNotFound | None:
+    """The error for a step that a run tried and never completed."""
+    attempts = workspace.store.steps.attempts(run.id, step=step)
+    if not attempts:
+        return None
+    return StepNotFound(
+        f"Step {one_line(step)} of run {run.name} did not complete ({attempts[-1].status}): there is no state of it.",
+        hint=f"Run its cell again, or go on from before it: %reset --to {one_line(step)} "
+        f"(evercell reset {run.name} --to {one_line(step)}).",
+    )
 
 
 def place_in(workspace: Workspace, run: Run, ref: str) -> str:
@@ -156,10 +172,17 @@ def _sees(workspace: Workspace, run: Run, checkpoint_id: str) -> bool:
     return found.run_id in cuts and found.seq <= (cuts[found.run_id] or found.seq)
 
 
-def _unknown(workspace: Workspace, session: Session | None, ref: str, error: RunNotFound) -> RunNotFound:
+def _unknown(
+    workspace: Workspace, session: Session | None, ref: str, error: RunNotFound
+) -> RunNotFound | StepNotFound:
     """With what is called nearly so: runs, tags, and steps of the notebook's own run."""
     name = re.split("[@~]", ref)[0]
     store = workspace.store
+    if session is not None and session.run is not None:
+        if (tried := _not_completed(workspace, session.run, name)) is not None:
+            return tried
+        if "There is no run" in error.what:
+            error.what = f"There is no step of this run, no run and no tag {one_line(name)[:80]!r}."
     known = [run.name for run in store.runs.all()] + [tag.name for tag in store.references.tags()]
     if session is not None and session.run is not None:
         known += session.history.steps

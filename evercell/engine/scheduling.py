@@ -19,6 +19,7 @@ from evercell.core.statuses import RunStatus
 from evercell.core.text import one_line
 from evercell.engine.firing_times import FiringTimes, read_expression, read_times, read_zone
 from evercell.engine.holder import this_user
+from evercell.engine.queueing import place_of
 from evercell.engine.workspace import Workspace
 
 ON_TIME = timedelta(minutes=1)
@@ -192,13 +193,14 @@ def add_schedule(workspace: Workspace, new: NewSchedule) -> Schedule:
             hint="Name it: --name",
         )
     times = FiringTimes(read_expression(new.cron), read_zone(new.timezone))
+    place = place_of(priority=new.priority, limits=new.limits)
     now = workspace.clock()
     waits = Overlap.QUEUE if new.catch_up is CatchUp.ALL else Overlap.SKIP
     return workspace.store.schedules.add(
         Schedule(
             name, times.expression, times.zone.key, str(new.notebook.absolute()),
             str(new.output.absolute()) if new.output else None, dict(new.params or {}), new.kernel,
-            new.catch_up, new.overlap or waits, new.priority, new.limits,
+            new.catch_up, new.overlap or waits, place.priority, place.limits,
             next_at=times.next_after(now), last_at=None, paused_at=None, created_at=now, created_by=this_user(),
         )
     )  # fmt: skip

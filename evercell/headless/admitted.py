@@ -126,16 +126,20 @@ def came_to_nothing(workspace: Workspace, entry: Queued, why: str) -> bool:
     return True
 
 
-def main() -> None:
-    """The process."""
-    logging.basicConfig(format="%(asctime)s %(message)s")
-    run_id = sys.argv[1]
+def execute_here(run_id: str) -> str:
+    """The same in the store that this process's settings, and the project of the run's notebook, name."""
     with (
         open_workspace(resolve_settings(folder=_folder_of(run_id)), create=False) as workspace,
         patient(workspace.store, Patience(workspace.settings.longest_outage, log.warning)),
-        suppress(KeyboardInterrupt),
     ):
-        execute_admitted(workspace, run_id)
+        return execute_admitted(workspace, run_id)
+
+
+def main() -> None:
+    """The process."""
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    with suppress(KeyboardInterrupt):
+        execute_here(sys.argv[1])
 
 
 def _folder_of(run_id: str) -> Path | None:

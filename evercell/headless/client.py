@@ -2,26 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty
+from typing import IO, Any
 
-from nbclient.exceptions import CellExecutionError, DeadKernelError
-from nbclient.util import run_sync
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.util import ensure_async, run_sync
 from papermill.clientwrap import PapermillNotebookClient
 
 from evercell.core.errors import EvercellError
 from evercell.core.statuses import RunStatus
 from evercell.engine.claiming import Claim
 from evercell.engine.watching import Snapshot
-from evercell.headless.kernels import reach_through_sockets, remote_call, unusable
+from evercell.headless.deaths import memory_kills, why_it_died
+from evercell.headless.kernels import mark_of, reach_through_sockets, remote_call, unusable
+from evercell.headless.living_kernel import LivingKernel, manager_of
+from evercell.headless.output import CellEnd
 from evercell.headless.progress import snapshot_in
+from evercell.headless.runner_mark import Place, RunnerMark
+from evercell.headless.stopping import Stop
 
 _SUSPENDED = "Suspended"
 """Name of the kernel's exception by which a step ends in the middle of a wait."""
 
+_LEAVE_TIMEOUT = 6.0
+"""Seconds that a cell has to end when it is interrupted; then its kernel is killed."""
+
+_ASK_AGAIN = 1.0
+"""Seconds after which a cell that heard of no interrupt is interrupted again."""
+
+_LAST_WORDS = 2000
+"""Characters of what a kernel's process wrote at its end, past all cells."""
+
+_FOR_EVER = 10**8
+
 
 class _RunSuspended(Exception):
     """No further cell is executed."""
+
+
+class StoppedByRequest(Exception):
+    """Somebody wants the execution to end."""
+
+
+def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Future[Any]) -> None:
+    """From any thread, or in a signal's handler."""
+    loop.call_soon_threadsafe(task.cancel)
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What the client tells of."""
+
+    cell_began: Callable[[int], Place]
+    """Returns where the run stands before that cell."""
+    cell_ended: Callable[[int], None]
+    progress: Callable[[int, Snapshot], None]
+    taken_over: Callable[[Place | None], int]
+    """A kernel was taken over, and is idle: returns the index of the cell to begin with."""
 
 
 class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
@@ -33,30 +78,54 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         *,
         claim: Claim,
         requests: list[dict[str, Any]],
-        on_cell_begin: Callable[[int], None],
-        on_cell_end: Callable[[int], None],
-        on_progress: Callable[[int, Snapshot], None],
+        callbacks: Callbacks,
+        stop: Stop,
+        living: LivingKernel | None = None,
         **options: Any,
     ) -> None:
+        """``living``: a kernel that is on the run already, instead of a new one."""
         super().__init__(nb_man, **options)
         self._claim = claim
         self._requests = requests
-        self._on_cell_begin = on_cell_begin
-        self._on_cell_end = on_cell_end
-        self._on_progress = on_progress
+        self._callbacks = callbacks
+        self._stop = stop
+        self._living = living
+        self._mark = living.mark if living else None
+        self._said: IO[bytes] | None = None
+        self._memory_kills = memory_kills()
         self._metadata: dict[str, Any] = {}
         self.failed = False
         self.waits_for: str | None = None
         """What the run waits for, where it was suspended."""
+        self.death = ""
+        """Why its kernel died, in words."""
+
+    # -- its kernel ------------------------------------------------------------------------------
 
     def create_kernel_manager(self) -> Any:
         """A manager whose kernel is reached through sockets of this user's, where the system has them."""
+        if self._living is not None:
+            self.startup_timeout = _FOR_EVER  # it answers when its cell has ended
+            self.km = manager_of(self._living, self.kernel_name)
+            return self.km
         return reach_through_sockets(super().create_kernel_manager())
 
-    def start_new_kernel(self, **kwargs: Any) -> None:
-        """Start a kernel. Raises `KernelNotFound` where the system does not start its program."""
+    def start_new_kernel(self, *, env: dict[str, str], **kwargs: Any) -> None:
+        """Start a kernel that outlives us, should we be killed. Raises `KernelNotFound` where it cannot be started.
+
+        What its process writes past all cells goes into a file of its own: a pipe of ours would end with us.
+        """
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the kernel
+        path = mark_of(self.km)
+        self._mark = RunnerMark.take(path, is_new=True) if path is not None else None
+        environ = {name: value for name, value in env.items() if name != "JPY_PARENT_PID"}
+        if self._mark is not None:
+            environ["EVERCELL_RUNNER_MARK"] = str(self._mark.path)
+            kwargs["independent"] = True
+            if self.km is not None and self.km.ipykernel:
+                self.extra_arguments += ["--ext=evercell.kernel_ext.runner_watch"]
         try:
-            super().start_new_kernel(**kwargs)
+            super().start_new_kernel(env=environ, stdout=self._said, stderr=self._said, **kwargs)
         except OSError as error:
             why = f"cannot be started: {error.strerror or error}"
             raise unusable(
@@ -68,27 +137,57 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
 
         (Where it has ports, somebody may have taken one of them before the kernel did.)
         """
+        self._stop.kernel_pid = getattr(getattr(self.km, "provisioner", None), "pid", None)
         try:
-            return super().start_new_kernel_client(**kwargs)
+            return self._until_stopped(lambda: self.async_start_new_kernel_client(**kwargs))
         except RuntimeError as error:
+            self.death = self._why_it_died() or str(error)
             raise DeadKernelError(str(error)) from error
+        except StoppedByRequest:
+            run_sync(self.km.shutdown_kernel)(now=self._living is None)
+            raise
+
+    def execute(self, **kwargs: Any) -> Any:
+        """Execute the notebook; the kernel ends with it, and what marks it as ours."""
+        try:
+            return super().execute(**kwargs)
+        finally:
+            self._stop.kernel_pid = None
+            if self._mark is not None:
+                self._mark.remove()
+            if self._said is not None:
+                self._said.close()
+
+    # -- its cells -------------------------------------------------------------------------------
 
     def papermill_execute_cells(self) -> None:
         """Attach the kernel, execute the cells up to one that fails, and leave the run's status behind.
 
-        Raises nbclient's `DeadKernelError` when the kernel goes away.
+        Raises nbclient's `DeadKernelError` when the kernel goes away, and `StoppedByRequest`.
         """
         self.kc.execute = self._execute
-        self._call_in_kernel("attach_run", self._claim.run.id, str(self._claim.token))
-        self._claim.handed_over()
+        try:
+            self._execute_as_run()
+        except DeadKernelError:
+            self.death = self._why_it_died()
+            raise
+
+    def _execute_as_run(self) -> None:
         status = RunStatus.PAUSED
         try:
-            super().papermill_execute_cells()
+            first = self._attach()
+            self._execute_from(first)
             self.failed = any(cell.metadata.papermill.get("exception") for cell in self.nb.cells)
             status = RunStatus.FAILED if self.failed else RunStatus.COMPLETED
         except _RunSuspended:
             status = RunStatus.WAITING
         except DeadKernelError:
+            raise
+        except StoppedByRequest:
+            self._leave_within(_LEAVE_TIMEOUT, status)
+            raise
+        except CellTimeoutError:
+            self._leave_within(_LEAVE_TIMEOUT, RunStatus.FAILED)
             raise
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):  # it works on, and would hear of nothing else
@@ -97,12 +196,42 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
             raise
         self._call_in_kernel("detach_run", str(status))
 
+    def _attach(self) -> int:
+        """Have the kernel hold the run's lease; returns the index of the first cell to execute."""
+        if self._living is not None:
+            return self._callbacks.taken_over(self._living.mark.place)
+        self._call_in_kernel("attach_run", self._claim.run.id, str(self._claim.token))
+        self._claim.handed_over()
+        return 0
+
+    def _execute_from(self, first: int) -> None:
+        """As papermill does, but that a cell which came to no end is not called completed."""
+        for index, cell in enumerate(self.nb.cells):
+            if index < first:
+                continue
+            self.nb_man.cell_start(cell, index)
+            end = CellEnd.PENDING
+            try:
+                self.execute_cell(cell, index)
+                end = CellEnd.COMPLETED
+            except CellExecutionError as error:
+                end = CellEnd.FAILED
+                self.nb_man.cell_exception(self.nb.cells[index], cell_index=index, exception=error)
+                break
+            except (DeadKernelError, CellTimeoutError):
+                end = CellEnd.FAILED
+                raise
+            finally:
+                self.nb_man.cell_came_to(end, self.nb.cells[index], index)
+
     def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
         """Execute a cell; its request carries the cell's id and what evercell makes of it."""
-        self._on_cell_begin(cell_index)
+        place = self._callbacks.cell_began(cell_index)
+        if self._mark is not None:
+            self._mark.note(place)
         self._metadata = {"cellId": cell.get("id"), "evercell": self._requests[cell_index]}
         try:
-            return super().execute_cell(cell, cell_index, *args, **kwargs)
+            return self._until_stopped(lambda: self.async_execute_cell(cell, cell_index, *args, **kwargs))
         except CellExecutionError as error:
             if error.ename != _SUSPENDED:
                 raise
@@ -110,17 +239,31 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
             raise _RunSuspended from None
         finally:
             self._metadata = {}
-            self._on_cell_end(cell_index)
+            self._callbacks.cell_ended(cell_index)
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """As nbclient does; beside it, whoever shows the run hears how far a step is."""
         snapshot = snapshot_in(msg)
         if snapshot is not None:
-            self._on_progress(cell_index, snapshot)
+            self._callbacks.progress(cell_index, snapshot)
         return super().process_message(msg, cell, cell_index)
 
+    def _until_stopped(self, make: Callable[[], Awaitable[Any]]) -> Any:
+        """What comes of waiting for the kernel. Raises `StoppedByRequest` when somebody wants the execution to end."""
+
+        async def wait() -> Any:
+            loop, task = asyncio.get_running_loop(), asyncio.ensure_future(make())
+            with self._stop.telling(partial(_cancel, loop, task)):
+                return await task
+
+        try:
+            return run_sync(wait)()
+        except (asyncio.CancelledError, DeadKernelError):  # nbclient takes any end of its waiting for a death
+            if self._stop.is_asked:
+                raise StoppedByRequest from None
+            raise
+
     def _execute(self, code: str, **options: Any) -> str:
-        """``KernelClient.execute``, with the metadata that its signature has no place for."""
         content = {
             "code": code,
             "silent": False,
@@ -134,6 +277,34 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         self.kc.shell_channel.send(message)
         msg_id: str = message["header"]["msg_id"]
         return msg_id
+
+    # -- leaving ---------------------------------------------------------------------------------
+
+    def _leave_within(self, seconds: float, status: RunStatus) -> None:
+        """Interrupt the cell that runs, and leave the run in a status; a kernel that hears of neither is killed."""
+        end = time.monotonic() + seconds
+        with suppress(DeadKernelError, OSError, RuntimeError):
+            while (left := end - time.monotonic()) > 0:
+                self._interrupt_kernel()
+                msg_id = self._execute(
+                    remote_call("detach_run", str(status)), silent=True, store_history=False
+                )
+                reply = run_sync(self._reply_to)(msg_id, min(left, _ASK_AGAIN))
+                if reply is not None and reply["content"]["status"] == "ok":
+                    return
+            self.shutdown_kernel = "immediate"
+
+    async def _reply_to(self, msg_id: str, seconds: float) -> dict[str, Any] | None:
+        """The answer to a request if it comes in time. Raises `DeadKernelError`."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            with suppress(Empty):
+                message: dict[str, Any] = await ensure_async(self.kc.shell_channel.get_msg(timeout=left))
+                if message["parent_header"].get("msg_id") == msg_id:
+                    return message
+        if not await ensure_async(self.kc.is_alive()):
+            raise DeadKernelError("Kernel died")
+        return None
 
     def _interrupt_kernel(self) -> None:
         run_sync(self.km.interrupt_kernel)()
@@ -153,3 +324,21 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
                 self.kernel_name, why, "pip install evercell there, or choose another one with --kernel."
             )
         raise EvercellError(f"The kernel could not join the run: {content.get('evalue') or content}")
+
+    # -- its death -------------------------------------------------------------------------------
+
+    def _why_it_died(self) -> str:
+        process = getattr(getattr(self.km, "provisioner", None), "process", None)
+        status = process.poll() if process is not None else None
+        said = self._last_words()
+        why = why_it_died(status, out_of_memory=memory_kills() > self._memory_kills)
+        return f"{why}; it said last: {said}" if said and why else why or said
+
+    def _last_words(self) -> str:
+        if self._said is None or self._said.closed:
+            return ""
+        size = self._said.seek(0, os.SEEK_END)
+        self._said.seek(max(0, size - _LAST_WORDS))
+        lines = [line.strip() for line in self._said.read().decode(errors="replace").splitlines()]
+        fatal = [line for line in lines if line.startswith("Fatal Python error")]
+        return (fatal or [""])[0]

@@ -19,6 +19,9 @@ from evercell.core.errors import KernelNotFound
 PYTHON = "python3"
 """The kernel of a notebook that names none."""
 
+LAUNCHER = "evercell.kernel_ext.launcher"
+"""The module that starts the kernel "Python 3 (evercell)"."""
+
 _LONGEST_FOLDER = 50
 """Characters; the path of a Unix socket may have about 100 in all."""
 
@@ -30,11 +33,23 @@ def reach_through_sockets(manager: Any) -> Any:
     start at once, one now and then finds its own taken.
     """
     folder = jupyter_runtime_dir()
-    if os.name == "posix" and len(folder) < _LONGEST_FOLDER and _is_ours(folder):
+    if os.name == "posix" and _is_ours(folder):
         # by itself a manager would name its sockets "kernel-ipc-1" and so on, in whatever folder it is in
         manager.connection_file = str(Path(folder, f"kernel-{uuid.uuid4()}.json"))
-        manager.transport = "ipc"
+        if len(folder) < _LONGEST_FOLDER:
+            manager.transport = "ipc"
     return manager
+
+
+def mark_of(manager: Any) -> Path | None:
+    """The file by which a kernel sees that its runner lives; None where it must end with its runner.
+
+    (It has to look after that from its first instant, by an extension that only IPython's kernel loads.)
+    """
+    is_ours = manager.ipykernel or LAUNCHER in (manager.kernel_spec.argv if manager.kernel_spec else ())
+    if os.name != "posix" or not manager.connection_file or not is_ours:
+        return None
+    return Path(manager.connection_file).with_suffix(".runner")
 
 
 def kernel_of(notebook: Any) -> tuple[str, str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from evercell.engine.watching import Snapshot, snapshot_from_json
+
+log = logging.getLogger("papermill")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,15 @@ class RunDisplay(Protocol):
     def cell_ended(self, cell: CellProgress, fate: str, seconds: float) -> None:
         """``fate``: ``completed``, ``replayed``, ``failed``, ``interrupted``; empty for a cell that is no step."""
 
-    def kernel_died(self, deaths: int, *, goes_on: bool) -> None:
-        """``goes_on``: a new kernel begins with the first cell."""
+    def kernel_died(self, deaths: int, *, goes_on: bool, why: str = "") -> None:
+        """``goes_on``: a new kernel begins with the first cell; ``why``: as far as it is known."""
+
+    def told(self, text: str) -> None:
+        """Something beside the cells: the store is away, the output cannot be written."""
 
 
 class NoDisplay:
-    """Nobody looks on."""
+    """Nobody looks on; what is beside the cells goes to papermill's log."""
 
     def cell_began(self, cell: CellProgress) -> None: ...
 
@@ -45,7 +51,10 @@ class NoDisplay:
 
     def cell_ended(self, cell: CellProgress, fate: str, seconds: float) -> None: ...
 
-    def kernel_died(self, deaths: int, *, goes_on: bool) -> None: ...
+    def kernel_died(self, deaths: int, *, goes_on: bool, why: str = "") -> None: ...
+
+    def told(self, text: str) -> None:
+        log.warning("evercell: %s", text)
 
 
 def snapshot_in(message: Mapping[str, Any]) -> Snapshot | None:

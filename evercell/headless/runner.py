@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import papermill
+from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
+from papermill.execute import remove_error_markers
 
 from evercell.core.errors import (
     EvercellError,
     LeaseHeld,
+    NotebookError,
+    NotebookNotFound,
     RunPaused,
     UsageError,
 )
 from evercell.core.ids import new_id
 from evercell.core.records import NewRun, Run
 from evercell.core.statuses import PAUSE, RunStatus
-from evercell.engine.claiming import Claim, claim_new, claim_run, claim_work
+from evercell.core.text import one_line
+from evercell.engine.claiming import Claim, claim_new, claim_work, require_key
 from evercell.engine.holder import this_user
 from evercell.engine.listing import StepRow, list_steps
 from evercell.engine.notebook_cells import notebook_content
 from evercell.engine.workspace import Workspace
+from evercell.headless.endings import ExitCode, RunCancelled, RunEnded, RunWaiting
 from evercell.headless.kernels import is_foreign, kernel_of, require_kernel
-from evercell.headless.notebook_file import check_output, read_notebook
-from evercell.headless.papermill import MAX_RESTARTS
+from evercell.headless.living_kernel import claim_or_adopt
+from evercell.headless.notebook_file import check_output, read_notebook, write_whole
+from evercell.headless.papermill import MAX_RESTARTS, exit_code_of
 from evercell.headless.progress import RunDisplay
-from evercell.headless.run_waiting import RunWaiting
+from evercell.headless.run_selection import claim_keyed
+from evercell.headless.stopping import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,24 @@ class RunReport:
     """What it waits for, and what to do about it."""
     hint: str = ""
     """What to do about the error."""
+    stopped: str | None = None
+    """How it was ended from outside, or by whom given up, and what to do about it."""
+    code: ExitCode = ExitCode.COMPLETED
+    """What its command ends with."""
+
+
+def report_of(workspace: Workspace, run: Run) -> RunReport:
+    """What became of a run that somebody else executed, as its own command would tell it."""
+    steps = list_steps(workspace, run)
+    match run.status:
+        case RunStatus.COMPLETED:
+            return RunReport(run, steps)
+        case RunStatus.CANCELLED:
+            return RunReport(run, steps, stopped=str(RunCancelled(run.name)), code=ExitCode.CANCELLED)
+        case RunStatus.FAILED:
+            return RunReport(run, steps, error=f"Run {run.name} failed.", code=ExitCode.FAILED)
+    waiting = f"run {run.name} is {run.status}; then: evercell resume {run.name}"
+    return RunReport(run, steps, waiting=waiting, code=ExitCode.WAITS)
 
 
 def claim_notebook(
@@ -61,6 +88,32 @@ def claim_notebook(
     return claim_new(workspace, new) if name else claim_work(workspace, new)
 
 
+def claim_started(
+    workspace: Workspace,
+    notebook: Path,
+    output: Path | None = None,
+    *,
+    run_key: str,
+    params: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    kernel_name: str | None = None,
+) -> Claim | Run:
+    """The run of a key, made now or resumed; without a claim where it is over.
+
+    Raises `UnderWay` where somebody executes it, `RunPaused`, `RunKeyTaken`, `ParametersDiffer`, and what
+    `claim_notebook` raises.
+    """
+    new = new_run(notebook, output, params=params, name=name, kernel_name=kernel_name, run_key=run_key)
+    found = claim_keyed(workspace, new)
+    if isinstance(found, Claim):
+        try:
+            _refuse_paused(workspace, found.run)
+        except RunPaused:
+            found.give_back()
+            raise
+    return found
+
+
 def new_run(
     notebook: Path,
     output: Path | None = None,
@@ -68,6 +121,7 @@ def new_run(
     params: Mapping[str, Any] | None = None,
     name: str | None = None,
     kernel_name: str | None = None,
+    run_key: str | None = None,
 ) -> NewRun:
     """What a new run of a notebook is made from. Raises `NotebookError`, `KernelNotFound`, before anything is made."""
     output = output or notebook.with_suffix(".out.ipynb")
@@ -81,31 +135,41 @@ def new_run(
         status=RunStatus.QUEUED,
         kernel=kernel_name or None,
         notebook_id=notebook_content(found).id or new_id(),
+        run_key=require_key(run_key) if run_key is not None else None,
     )
 
 
 def claim_to_resume(workspace: Workspace, run: Run, kernel_name: str | None = None) -> Claim:
     """A run that is there, claimed for this process; with ``kernel_name`` it is executed in that kernel from now on.
 
-    Raises `RunPaused`, `UnderWay` where a session is on it, `NotebookError`, `KernelNotFound`.
+    A kernel that is on it and whose runner has died is taken over as it is. Raises `RunPaused`, `UnderWay` where
+    somebody executes it, `NotebookError`, `KernelNotFound`.
     """
-    request = workspace.store.runs.request(run.id)
-    if request is not None and request.what == PAUSE:
-        raise RunPaused(
-            f"Run {run.name} was paused by {request.by}.", hint=f"To go on: evercell unpause {run.name}."
-        )
+    _refuse_paused(workspace, run)
     chosen = workspace.store.runs.chosen_kernel(run)
     check_to_resume(workspace, run, kernel_name)
-    claim = claim_run(workspace, run)
+    claim = claim_or_adopt(workspace, run)
     if kernel_name and kernel_name != chosen:
         workspace.store.runs.choose_kernel(run.id, kernel_name)
     return claim
 
 
+def _refuse_paused(workspace: Workspace, run: Run) -> None:
+    request = workspace.store.runs.request(run.id)
+    if request is not None and request.what == PAUSE:
+        raise RunPaused(
+            f"Run {run.name} was paused by {request.by}.", hint=f"To go on: evercell unpause {run.name}."
+        )
+
+
 def check_to_resume(workspace: Workspace, run: Run, kernel_name: str | None = None) -> None:
     """Raise for what would keep a run from being executed: `NotebookError`, `KernelNotFound`."""
     notebook = _notebook_of(run)
-    _check(notebook, _output_of(run, notebook), kernel_name or workspace.store.runs.chosen_kernel(run))
+    try:
+        _check(notebook, _output_of(run, notebook), kernel_name or workspace.store.runs.chosen_kernel(run))
+    except NotebookNotFound as error:
+        hint = f"Put it back there; or make one of what ran: evercell export {run.name} {notebook.name}. {error.hint}"
+        raise NotebookNotFound(error.what, hint=hint) from error
 
 
 def check_to_execute(run: Run, outputs: Sequence[Path | None], kernel: str | None = None) -> None:
@@ -140,10 +204,13 @@ def execute_run(
     max_restarts: int = MAX_RESTARTS,
     display: RunDisplay | None = None,
     wait_grace: float | None = None,
+    stop: Stop | None = None,
 ) -> RunReport:
     """Execute a run from its notebook: completed steps are replayed, the others executed. The claim is given back.
 
-    The kernel works in the notebook's folder, as under JupyterLab.
+    The kernel works in the notebook's folder, as under JupyterLab. Whatever becomes of the run is in the report:
+    nothing is raised for it but what concerns the store (`StoreError`) and the run's holder (`LeaseHeld`). In the main
+    thread of a process its polite signals end the run in good order; ``stop`` does so from any thread.
     """
     run = claim.run
     try:
@@ -152,7 +219,7 @@ def execute_run(
         output = str(_output_of(run, notebook))
         if run.output is None:
             workspace.store.runs.update(run.id, output=output)
-        error, waiting, hint = _execute_notebook(
+        outcome = _execute_notebook(
             str(notebook),
             output,
             parameters=dict(run.params),
@@ -164,28 +231,41 @@ def execute_run(
             cwd=str(notebook.parent),
             evercell_claim=claim,
             evercell_store=workspace.settings.store_url,
+            evercell_stop=stop,
             max_restarts=max_restarts,
             wait_grace=wait_grace,
         )
     finally:
         claim.give_back()
     run = workspace.store.runs.find(run.id)
-    return RunReport(run, list_steps(workspace, run), error, waiting, hint)
+    if run.status is RunStatus.COMPLETED and outcome.get("code") is ExitCode.FAILED:
+        _remove_error_markers(Path(output))  # tagged raises-exception: papermill alone minds
+        outcome = {}
+    return RunReport(run, list_steps(workspace, run), **outcome)
 
 
-def _execute_notebook(*paths: str, **options: Any) -> tuple[str | None, str | None, str]:
-    """Through papermill; returns the error that stopped it, what the run waits for, and what to do about the error."""
+def _execute_notebook(*paths: str, **options: Any) -> dict[str, Any]:
+    """Through papermill; returns what the report says of how it ended."""
     try:
         papermill.execute_notebook(*paths, **options)
     except RunWaiting as suspended:
-        return None, str(suspended), ""
+        return {"waiting": str(suspended), "code": ExitCode.WAITS}
+    except RunEnded as ended:
+        return {"stopped": str(ended), "code": ExitCode(ended.exit_code)}
     except PapermillExecutionError as failure:
-        return f"{failure.ename}: {failure.evalue}", None, ""
+        return {"error": f"{failure.ename}: {failure.evalue}", "code": ExitCode.FAILED}
+    except CellTimeoutError as failure:
+        return {"error": one_line(str(failure)), "code": ExitCode.FAILED}
     except LeaseHeld:
         raise
     except EvercellError as failure:
-        return failure.what, None, failure.hint
-    return None, None, ""
+        return {"error": failure.what, "hint": failure.hint, "code": exit_code_of(failure)}
+    return {}
+
+
+def _remove_error_markers(output: Path) -> None:
+    with suppress(NotebookError):
+        write_whole(remove_error_markers(read_notebook(output)), output)
 
 
 def _output_of(run: Run, notebook: Path) -> Path:

@@ -18,7 +18,7 @@ from typing import Any
 from evercell.core.records import Run
 from evercell.core.text import one_line
 from evercell.engine.workspace import Workspace
-from evercell.headless.run_waiting import EX_TEMPFAIL
+from evercell.headless.endings import EX_TEMPFAIL, ExitCode
 
 _CODE = "from evercell.headless.several import end_with; end_with({}); from evercell.cli import main; main()"
 _LOOK = 0.5
@@ -26,6 +26,8 @@ _LOOK = 0.5
 
 _END_TIMEOUT = 30.0
 """Seconds that a run has to leave its kernel in good order."""
+
+_ENDED_FROM_OUTSIDE = (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
 
 _ABORTED = "Aborted!"
 """What a command says that was interrupted."""
@@ -145,8 +147,9 @@ def _read(run: Run, process: subprocess.Popen[str], lines: list[str], said: Said
 def _ended(run: Run, code: int, told: str, lines: list[str], seconds: float) -> Ended:
     try:
         report = json.loads(told)
-        problem = report.get("error") or report.get("waiting") or ""
-        return Ended(run, str(report["status"]), code, seconds, one_line(str(problem)), report)
+        problem = report.get("error") or report.get("waiting") or report.get("stopped") or ""
+        status = "interrupted" if code in _ENDED_FROM_OUTSIDE else str(report["status"])
+        return Ended(run, status, code, seconds, one_line(str(problem)), report)
     except (ValueError, KeyError, AttributeError):
         ours = [line.removeprefix("evercell: ") for line in lines if line.startswith("evercell: ")]
         if _ABORTED in lines:

@@ -51,7 +51,7 @@ class Tending:
 
     def settle(self, picture: QueuePicture, held: Collection[str]) -> bool:
         """Commit what became of runs that were admitted; says whether anything changed."""
-        alive = self._starter.alive()
+        alive = set(self._starter.alive()) - self._left(picture, held)
         others = {server.id: server for server in picture.servers if server.id != self._id}
         gone = {id_ for id_, server in others.items() if not is_alive(server, picture.now)}
         changed = False
@@ -125,6 +125,14 @@ class Tending:
             if lease.expires_at > picture.now or is_here(lease.holder) or self._may_be_renewed(lease):
                 held.add(entry.run_id)
         return held
+
+    def _left(self, picture: QueuePicture, held: Collection[str]) -> set[str]:
+        """The runs whose lease on another machine has ended: it is gone, whatever a cluster still believes of it."""
+        return {
+            entry.run_id
+            for entry in picture.entries
+            if entry.lease is not None and entry.run_id not in held and not is_here(entry.lease.holder)
+        }
 
     def is_dead(self, run_id: str) -> bool:
         """Whether nobody is on a run whose lease has ended."""

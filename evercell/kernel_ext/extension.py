@@ -101,12 +101,16 @@ class Extension:
             return
         self.front_end.stop()
         self.session.namespace.stop_loading()
+        self.leave(RunStatus.PAUSED)
+        self.workspace.close()
+
+    def leave(self, status: RunStatus) -> None:
+        """Commit what no step saved, and leave the run in ``status``, as far as the store can be reached."""
         with self.workspace.store.outages.nobody_waits(busy=1):
             with suppress(EvercellError):  # lost to another session: its run is not ours to change
                 look_at_everything(self.session)
             with suppress(StoreError):  # out of reach: the lease ends by itself
-                self.session.detach()
-        self.workspace.close()
+                self.session.detach(status)
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -9,6 +9,7 @@ from ipykernel.kernelapp import IPKernelApp
 
 from evercell.core.errors import EvercellError
 from evercell.kernel_ext.extension import EXTENSION, Extension, attach
+from evercell.kernel_ext.runner_watch import load_ipython_extension
 from evercell.kernel_ext.self_resume import resume_by_itself
 
 RUNNER = "EVERCELL_RUNNER"
@@ -21,6 +22,8 @@ class EvercellKernelApp(IPKernelApp):
     def init_extensions(self) -> None:
         """At the end of the kernel's start."""
         super().init_extensions()  # type: ignore[no-untyped-call]
+        if RUNNER in os.environ:
+            load_ipython_extension(self.shell)
         if RUNNER not in os.environ and getattr(self.shell, EXTENSION, None) is None:
             load(self.shell)
 

@@ -81,7 +81,7 @@ def set_notebook(notebook: Notebook | None) -> None:
     _notebook = notebook
 
 
-def _notebook_for(command: str, *, moves: bool = False) -> Notebook:
+def notebook_for(command: str, *, moves: bool = False) -> Notebook:
     """The notebook. ``moves``: the command puts the kernel elsewhere, which nothing inside of a step may."""
     if _notebook is None:
         raise UsageError(
@@ -98,7 +98,7 @@ def _notebook_for(command: str, *, moves: bool = False) -> Notebook:
 
 def resume(run: str | None = None) -> Outcome:
     """Put back what the notebook's run (or ``run``) had in memory after its last step, and go on from there."""
-    notebook = _notebook_for("resume", moves=True)
+    notebook = notebook_for("resume", moves=True)
     arrival = resume_run(notebook.session, notebook.run_setup, run)
     stopped = stopped_steps(notebook.session.workspace, arrival.run)
     outcome = _arrived("resumed", arrival, tuple(map(str, stopped)))
@@ -108,36 +108,37 @@ def resume(run: str | None = None) -> Outcome:
 
 def checkout(ref: str) -> Outcome:
     """Put the state of ``RUN``, ``RUN@STEP``, ``RUN@STEP@2`` or ``@STEP`` into this kernel, and go on in that run."""
-    notebook = _notebook_for("checkout", moves=True)
+    notebook = notebook_for("checkout", moves=True)
     return _arrived("checked out", check_out(notebook.session, ref, notebook.run_setup))
 
 
 def branch(step: str | None = None, *, name: str | None = None) -> Outcome:
     """Start a new run whose history begins at ``step``, with its state; without one, here, memory as it is."""
-    notebook = _notebook_for("branch", moves=True)
+    notebook = notebook_for("branch", moves=True)
     return _arrived("branched off:", branch_off(notebook.session, notebook.run_setup, step=step, name=name))
 
 
 def reset(step: str, *, run: str | None = None, name: str | None = None) -> Outcome:
-    """Go on from before ``STEP`` (or ``STEP@2``) of this run or of ``run``, in a new one; what was stays."""
+    """Go on from before ``STEP`` (``STEP@2``, a tag) of this run or of ``run``, in a new one; what was stays."""
+    from evercell.engine.live_reset import origin_of_reset
     from evercell.engine.live_reset import reset as reset_to
 
-    notebook = _notebook_for("reset", moves=True)
+    notebook = notebook_for("reset", moves=True)
     session = notebook.session
-    found = session.store.runs.find(run) if run else session.require_run()
-    arrival = reset_to(session, notebook.run_setup, found, step, name=name)
+    found, ref = origin_of_reset(session, step, run)
+    arrival = reset_to(session, notebook.run_setup, found, ref, name=name)
     return _arrived(f"goes on from before {one_line(step)} in a new run:", arrival)
 
 
 def new_run() -> Outcome:
     """Leave the run: the next step starts a new one. What is in memory stays."""
-    _notebook_for("new_run", moves=True).session.start_afresh()
+    notebook_for("new_run", moves=True).session.start_afresh()
     return Outcome("the next %%step starts a new run; what is in memory stays")
 
 
 def attach(run: str | None = None) -> Outcome:
     """Go on with ``run`` in this notebook, whatever it was made by. What is in memory stays."""
-    session = _notebook_for("attach", moves=True).session
+    session = notebook_for("attach", moves=True).session
     if run is None:
         raise UsageError(
             "There is no run to attach to.", hint="Name it: %evercell attach RUN; %runs --all lists them."
@@ -149,7 +150,7 @@ def attach(run: str | None = None) -> Outcome:
 
 def take_over() -> Outcome:
     """Take the notebook's run from another session, whose next commit is refused."""
-    session = _notebook_for("take_over", moves=True).session
+    session = notebook_for("take_over", moves=True).session
     session.ensure_lease(take_over=True)
     run = session.require_run()
     return Outcome(f"run {one_line(run.name)} is yours; %resume puts back its state", run.name)
@@ -170,7 +171,7 @@ def _arrived(verb: str, arrival: Arrival, stopped: tuple[str, ...] = ()) -> Outc
         nothing = "no step completed yet, so nothing to put back" if stopped else "nothing to put back"
         return Outcome("\n  ".join([f"{verb} {one_line(run.name)}; {nothing}", *stopped]), run.name)
     plural = f"{len(restored.names)} variable{'s' if len(restored.names) != 1 else ''}"
-    session = _notebook_for("resume").session
+    session = notebook_for("resume").session
     store = session.store
     step = step_before(store, checkpoint.id)
     lines = [f"{verb} {one_line(run.name)}, as {place_in_words(store, checkpoint.id)}: {plural} put back"]
@@ -203,21 +204,21 @@ def _arrived(verb: str, arrival: Arrival, stopped: tuple[str, ...] = ()) -> Outc
 
 def pause(run: str | None = None) -> Outcome:
     """Let this run (or ``run``) begin no further step."""
-    session = _notebook_for("pause").session
+    session = notebook_for("pause").session
     paused = pause_run(session.workspace, run or session.require_run().id)
     return Outcome(f"run {one_line(paused.name)} begins no further step; %unpause lets it go on", paused.name)
 
 
 def unpause(run: str | None = None) -> Outcome:
     """Let this run (or ``run``) go on."""
-    session = _notebook_for("unpause").session
+    session = notebook_for("unpause").session
     paused = unpause_run(session.workspace, run or session.require_run().id)
     return Outcome(f"run {one_line(paused.name)} goes on", paused.name)
 
 
 def abandon(*, undo: bool = False) -> Outcome:
     """Give this notebook's run up: it is cancelled. With ``undo``, what its calls did is undone first, newest first."""
-    session = _notebook_for("abandon", moves=True).session
+    session = notebook_for("abandon", moves=True).session
     run = session.require_run()
     undone = tuple(abandon_run(session, undo=undo, note=_note))
     text = f"run {one_line(run.name)} is cancelled" + "".join(
@@ -235,17 +236,17 @@ def _note(text: str) -> None:
 
 def status() -> Table:
     """Where this notebook stands: its run, its steps, and what can be typed."""
-    return overview(_notebook_for("status").session)
+    return overview(notebook_for("status").session)
 
 
 def config() -> Table:
     """Each setting of this notebook's kernel, and where it comes from."""
-    return settings_view(list_settings(_notebook_for("config").session.workspace.settings))
+    return settings_view(list_settings(notebook_for("config").session.workspace.settings))
 
 
 def runs(*, all: bool = False, tree: bool = False, limit: int = 50) -> Table | LivePicture:
     """The runs of this notebook (or of all, archived ones, too) as a tree, the newest first; ``tree``: as a picture."""
-    session = _notebook_for("runs").session
+    session = notebook_for("runs").session
 
     def found() -> Found[RunRow]:
         notebook = None if all else session.notebook.path
@@ -266,7 +267,7 @@ def runs(*, all: bool = False, tree: bool = False, limit: int = 50) -> Table | L
 
 def steps(run: str | None = None, *, calls: bool = False) -> Table:
     """The steps of this run (or of ``run``): status, attempts, versions, time; ``calls``: their durable calls."""
-    session = _notebook_for("steps").session
+    session = notebook_for("steps").session
     found = session.store.runs.find(run) if run else session.require_run()
     if calls:
         from evercell.engine.timeline import read_timeline
@@ -282,7 +283,7 @@ def timeline(run: str | None = None) -> LivePicture:
     from evercell.views.timeline_picture import timeline_picture
     from evercell.widgets.live_picture import LivePicture
 
-    session = _notebook_for("timeline").session
+    session = notebook_for("timeline").session
     found = session.store.runs.find(run).id if run else session.require_run().id
 
     def draw() -> Picture:
@@ -296,7 +297,7 @@ def inspect(step: str | None = None) -> LivePicture:
     from evercell.views.state_picture import state_picture
     from evercell.widgets.live_picture import LivePicture
 
-    session = _notebook_for("inspect").session
+    session = notebook_for("inspect").session
     run, first = locate(session, step)
 
     def draw() -> Picture:
@@ -321,7 +322,7 @@ def compare(*runs: str, sort: str | None = None, reverse: bool = False) -> Pictu
     from evercell.engine.places import find_place
     from evercell.views.comparison import comparison_picture
 
-    session = _notebook_for("compare").session
+    session = notebook_for("compare").session
     places = [find_place(session.workspace, ref, session) for ref in runs]
     if len(places) == 1:
         places.insert(0, place_here(session))
@@ -334,7 +335,7 @@ def history(run: str | None = None, *, limit: int = 100) -> Table:
     from evercell.engine.run_history import read_history
     from evercell.views.history import history_view
 
-    session = _notebook_for("history").session
+    session = notebook_for("history").session
     session.settle()
     found = session.store.runs.find(run) if run else session.refresh() or session.require_run()
     is_own = session.run is not None and found.id == session.run.id
@@ -348,7 +349,7 @@ def source(step: str, *, put: bool = False) -> Picture:
     from evercell.engine.comparison.code import source_of
     from evercell.views.history import source_view
 
-    notebook = _notebook_for("source")
+    notebook = notebook_for("source")
     text = source_of(step_checkpoint(notebook.session, step))
     if put:
         notebook.put_cell(text)
@@ -360,7 +361,7 @@ def diff(step: str, other: str | None = None) -> Picture:
     from evercell.engine.comparison.cell_versions import diff_cells
     from evercell.views.history import diff_view
 
-    notebook = _notebook_for("diff")
+    notebook = notebook_for("diff")
     found = diff_cells(notebook.session, step, other, notebook.foresee)
     return diff_view(found.title, found.diff)
 
@@ -370,6 +371,6 @@ def why(step: str) -> Picture:
     from evercell.engine.comparison.explaining import explain
     from evercell.views.history import explanation_view
 
-    notebook = _notebook_for("why")
+    notebook = notebook_for("why")
     notebook.session.settle()
     return explanation_view(explain(notebook.session, step, notebook.foresee))

@@ -123,9 +123,14 @@ class NamesOf:
                 return self._places(fragment)
             case NameKind.CHECKPOINT:
                 return [*self._steps(fragment), *self._places(fragment)]
+            case NameKind.TAG:
+                return self._tags()
 
     def _runs(self) -> list[str]:
         return [run.name for run in self._session.store.runs.all(limit=_LISTED)]
+
+    def _tags(self) -> list[str]:
+        return [tag.name for tag in self._session.store.references.tags()]
 
     def _steps(self, fragment: str) -> list[str]:
         return _steps_like(self._session.history, fragment) if self._session.run else []
@@ -133,7 +138,7 @@ class NamesOf:
     def _places(self, fragment: str) -> list[str]:
         run, at, step = fragment.partition("@")
         if not at:
-            return [*self._runs(), *(tag.name for tag in self._session.store.references.tags())]
+            return [*self._runs(), *self._tags()]
         if not run:
             return [f"@{name}" for name in self._steps(step)]
         try:

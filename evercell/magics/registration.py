@@ -10,12 +10,12 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.magic import MagicAlias
 from IPython.display import display
 
+import evercell
 from evercell.core.errors import MisplacedStep, UsageError
 from evercell.core.vocabulary import MAGICS, Kind, Magic, Value
 from evercell.engine.comparison.present_cells import Foresee, as_plain_step
 from evercell.engine.magic_lines import HelpRequested, parse_line, parser_of
 from evercell.engine.session import Session
-from evercell.magics import commands
 from evercell.magics.commands import Notebook, set_notebook
 from evercell.magics.completion import NamesOf, complete
 
@@ -132,15 +132,21 @@ def _command(magic: Magic, before: Callable[[Magic], Any]) -> Callable[..., None
             name, arguments = dict(magic.verbs)[verb], _given(magic, verb, arguments)
         # (never printed: a line that the user's code began would go on with it)
         several = [arguments.pop(a.name) for a in magic.positionals if a.value is Value.SEVERAL]
-        display(getattr(commands, name)(*(word for words in several for word in words), **arguments))
+        display(_twin(name)(*(word for words in several for word in words), **arguments))
 
     return run
+
+
+def _twin(name: str) -> Callable[..., object]:
+    """The function of ``evercell`` that a command calls."""
+    found: Callable[..., object] = getattr(evercell, name)
+    return found
 
 
 def _given(magic: Magic, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """What was typed behind a verb; raises `UsageError` for what it does not take."""
     given = {name: value for name, value in arguments.items() if value is not None}
-    taken = signature(getattr(commands, dict(magic.verbs)[verb])).parameters
+    taken = signature(_twin(dict(magic.verbs)[verb])).parameters
     if left := given.keys() - taken.keys():
         raise UsageError(
             f"{magic.written} {verb} takes no {left.pop()}.",

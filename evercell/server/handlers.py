@@ -27,6 +27,7 @@ from evercell.server.run_pages import (
     TreeHandler,
     VariablesHandler,
 )
+from evercell.server.travel_pages import CompareHandler, NewRunHandler
 from evercell.views.approval_card import details_html
 from evercell.views.form_fields import fields_of
 
@@ -42,9 +43,11 @@ def routes(base_url: str) -> list[tuple[str, type[JupyterHandler]]]:
         (rf"{home}/static/({'|'.join(FILES)})".replace(".", r"\."), FileHandler),
         (rf"{home}/approvals/([a-z0-9]+)", ApprovalHandler),
         (rf"{home}/tree", TreeHandler),
+        (rf"{home}/compare", CompareHandler),
         (rf"{home}/runs/([^/]+)", RunHandler),
         (rf"{home}/runs/([^/]+)/journal", JournalHandler),
         (rf"{home}/runs/([^/]+)/steps/([^/]+)", StepHandler),
+        (rf"{home}/runs/([^/]+)/steps/([^/]+)/(branch|reset)", NewRunHandler),
         (rf"{home}/runs/([^/]+)/steps/([^/]+)/output", OutputHandler),
         (rf"{home}/runs/([^/]+)/steps/([^/]+)/variables", VariablesHandler),
     ]

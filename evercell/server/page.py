@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from evercell.core.clock import local_text
 from evercell.core.errors import EvercellError
+from evercell.core.records import Run
 from evercell.core.text import printable
 from evercell.engine.holder import this_user
 from evercell.engine.settings import resolve_settings
@@ -32,6 +33,7 @@ STATIC = Path(__file__).parent / "static"
 FILES = {"evercell.css": "text/css; charset=utf-8", "evercell.js": "text/javascript; charset=utf-8"}
 
 _WORKSPACE = "evercell_workspace"
+_TYPED_AS_IT_IS = re.compile(r"[\w.-]+")
 _ANONYMOUS = re.compile(r"[0-9a-f]{32}")
 _POLICY = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src data:; "
@@ -59,6 +61,12 @@ def _sign(state: str, word: str = "") -> Markup:
     )
 
 
+def place_as_typed(run: Run, step: str = "") -> str:
+    """``RUN@STEP`` as a magic takes it; a name that would need quotation marks is replaced by the id."""
+    name = run.name if _TYPED_AS_IT_IS.fullmatch(run.name) else run.id
+    return f"{name}@{step}" if step else name
+
+
 _pages = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=select_autoescape(default=True),
@@ -68,7 +76,8 @@ _pages = Environment(
 )
 _pages.globals.update(
     ago=ago_text, outcome=outcome_text, terms=terms_text, prefix=PREFIX, time=_time, sign=_sign, took=duration_text,
-    part=url_escape, version=sha256(b"".join((STATIC / name).read_bytes() for name in FILES)).hexdigest()[:12],
+    part=url_escape, typed=place_as_typed,
+    version=sha256(b"".join((STATIC / name).read_bytes() for name in FILES)).hexdigest()[:12],
 )  # fmt: skip
 
 

@@ -179,6 +179,7 @@ class StepHandler(Page):
             outputs=[Markup(output_html(output)) for output in outputs],  # noqa: S704  escaped, or shut in a frame
             checkpoint=checkpoint,
             note=note,
+            xsrf=Markup(self.xsrf_form_html()),  # noqa: S704  the server's own
         )
 
     def _look(
@@ -297,10 +298,14 @@ class TreeHandler(Page):
 
         def look() -> str:
             wanted = self.get_argument("run", "")
-            rows = list_runs(self.workspace, archived=bool(wanted))
-            chosen = family(rows, self.workspace.store.runs.find(wanted)) if wanted else list(rows)
+            run = self.workspace.store.runs.find(wanted) if wanted else None
+            rows = list_runs(self.workspace, archived=run is not None)
+            chosen = family(rows, run) if run is not None else list(rows)
             newest: Found[RunRow] = Found([*chosen[:MOST_BRANCHES], *rows.damaged])
-            return tree_picture(run_graph(self.workspace, newest), link=f"{self.home}/runs/").page
+            graph = run_graph(self.workspace, newest)
+            return tree_picture(
+                graph, link=f"{self.home}/runs/", choose="run", chosen=run.id if run else ""
+            ).page
 
         try:
             page = await self.work(look)

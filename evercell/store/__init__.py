@@ -13,6 +13,7 @@ from evercell.store.children import Children
 from evercell.store.chunks import Chunks
 from evercell.store.claims import Candidate, Claims
 from evercell.store.collection import Collections
+from evercell.store.condition import Condition
 from evercell.store.database import Database
 from evercell.store.journal import Journal
 from evercell.store.leases import Leases
@@ -59,6 +60,7 @@ class Store:
         self.children = Children(database, self.runs)
         self.results = Results(database, packs)
         self.audit = Audit(database)
+        self.condition = Condition(database)
         self.collections = Collections(database)
         self.sweeps = Sweeps(database)
         self.outages = database.outages

@@ -16,8 +16,9 @@ from evercell.core.faults import reach
 from evercell.core.found import Found
 from evercell.core.records import EventKind, NewRun, Run
 from evercell.core.schedules import RUN_NAME, CatchUp, Firing, OpenRun, Overlap, Plan, Schedule
-from evercell.core.statuses import CANCEL, RunStatus
+from evercell.core.statuses import CANCEL, ENDED, RunStatus
 from evercell.store.database import Database
+from evercell.store.limits import lock_admission
 from evercell.store.outages import asks_again, is_asked_again
 from evercell.store.prepared import insert_into
 from evercell.store.rows import raw, read_each, row_of
@@ -32,7 +33,6 @@ HELD_LOOK = timedelta(seconds=1)
 
 _RAW = raw(schedules)
 _RAW_RUN = raw(runs, [runs.c.id, runs.c.name, runs.c.status, runs.c.asked])
-_DONE = (RunStatus.COMPLETED, RunStatus.CANCELLED)
 _AT_ONCE = 500
 """Bound values of one query."""
 
@@ -107,6 +107,7 @@ class Schedules:
             schedule = _locked(connection, name)
             if schedule is None:
                 raise _not_found(connection, name)
+            lock_admission(connection)
             held = [run for run in self._open_runs(connection, schedule.unfinished) if run.is_held]
             for run in held:
                 self._end(connection, run.id, f"its schedule {name} was removed")
@@ -156,12 +157,13 @@ class Schedules:
         schedule = _locked(connection, name)
         if schedule is None:
             return []
+        lock_admission(connection)  # nobody starts a run that is cancelled here
         open_runs = self._open_runs(connection, schedule.unfinished)
         found = plan(schedule, open_runs)
         cancels = found.cancels if found is not None else ()
         left = [run for run in open_runs if not self._cancelled(connection, run, cancels)]
         made = [self._make(connection, firing) for firing in found.firings] if found is not None else []
-        left += [OpenRun(r.id, r.name, r.status, True, False, False) for r in made if not _is_done(r.status)]
+        left += [OpenRun(r.id, r.name, r.status, True, False, False) for r in made if r.status not in ENDED]
         if _next_held(left):
             self._enqueue(connection, left[0].id, schedule)
             reach("after_firing_queued")
@@ -184,6 +186,7 @@ class Schedules:
                     raise _not_found(connection, name)
                 if (made := self._runs.find_keyed(connection, new.run_key)) is not None:
                     return made.id  # committed before, and nobody was told
+                lock_admission(connection)
                 run = self._make(connection, Firing(self._database.clock(), new))
                 self._enqueue(connection, run.id, schedule)
                 open_runs = self._open_runs(connection, schedule.unfinished)
@@ -212,7 +215,7 @@ class Schedules:
     def _enqueue(self, connection: Connection, run_id: str, schedule: Schedule) -> None:
         now = self._database.clock()
         values = {"run_id": run_id, "priority": schedule.priority, "share": schedule.created_by[:200]}
-        values |= {"limits": list(schedule.limits), "enqueued_at": now, "ready_at": now, "starts": 0}
+        values |= {"limits": list(schedule.limits), "enqueued_at": now, "starts": 0}
         connection.execute(sa.insert(queue), values)
 
     # -- its runs --------------------------------------------------------------------------------
@@ -224,7 +227,9 @@ class Schedules:
         now = self._database.lease_now(connection)
         tables = runs.outerjoin(queue, queue.c.run_id == runs.c.id)
         tables = tables.outerjoin(leases, (leases.c.run_id == runs.c.id) & (leases.c.expires_at > now))
-        query = sa.select(*_RAW_RUN, queue.c.run_id.label("queued"), leases.c.run_id.label("held"))
+        columns = (queue.c.run_id, queue.c.admitted_by, leases.c.run_id)
+        labels = ("queued", "started", "held")
+        query = sa.select(*_RAW_RUN, *(c.label(name) for c, name in zip(columns, labels, strict=True)))
         found: dict[str, OpenRun] = {}
         for start in range(0, len(ids), _AT_ONCE):
             here = runs.c.id.in_(ids[start : start + _AT_ONCE]) & IS_THERE
@@ -255,18 +260,14 @@ class Schedules:
 @row_of(runs)
 def _open_run(row: Row[Any]) -> OpenRun | None:
     status, is_queued = RunStatus(row.status), row.queued is not None
-    if _is_done(status) and not (status is RunStatus.FAILED and is_queued):
+    if status in ENDED and not (status is RunStatus.FAILED and is_queued):
         return None
     return OpenRun(
         row.id, row.name, status,
         is_held=status is RunStatus.QUEUED and not is_queued,
-        is_attended=row.held is not None,
+        is_attended=row.held is not None or row.started is not None,
         is_asked_to_end=bool(row.asked) and row.asked["what"] == CANCEL,
     )  # fmt: skip
-
-
-def _is_done(status: RunStatus) -> bool:
-    return status in _DONE or status is RunStatus.FAILED
 
 
 def _is_over(run: OpenRun) -> bool:

@@ -44,6 +44,21 @@ class Table:
         return "".join(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Several tables, one below the other."""
+
+    tables: tuple[Table, ...]
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.tables))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return "".join(table._repr_html_() for table in self.tables)
+
+
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     cells = [[cell_text(text) for text in row] for row in rows]
     widths = [max(map(display_width, column)) for column in zip(*cells, strict=True)]

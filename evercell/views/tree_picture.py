@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evercell.core.found import Found
+from evercell.core.records import Run
 from evercell.core.text import one_line
 from evercell.engine.run_graph import Track
 from evercell.views.listings import damage_text, runs_view
@@ -21,10 +22,13 @@ _MOST_DOTS = 40
 _HEADS = (("steps", ""), ("run", "26%"), ("status", "11em"), ("branched after", "15%"), ("created", "7em"))
 
 
-def tree_picture(tracks: Found[Track], *, here: str | None = None, link: str = "") -> Picture:
+def tree_picture(
+    tracks: Found[Track], *, here: str | None = None, link: str = "", choose: str = "", chosen: str = ""
+) -> Picture:
     """The tree as HTML, and as text the table of runs.
 
-    ``here``: the run that this kernel is on; ``link``: what stands before a run's id in the address of its page.
+    ``here``: the run that this kernel is on; ``link``: what stands before a run's id in the address of its page;
+    ``choose``: the name of the form's field in which runs are chosen, ``chosen``: id of the one that is chosen already.
     """
     rows = [track.row for track in tracks]
     text = runs_view(Found([*rows, *tracks.damaged]), here=here)
@@ -35,7 +39,10 @@ def tree_picture(tracks: Found[Track], *, here: str | None = None, link: str = "
     body = table_of(
         _HEADS,
         (
-            row_of(_cells(track, here, link), before=_line(track, longest, pipes[number]))
+            row_of(
+                _cells(track, here, link, _box_to_choose(track.row.run, choose, chosen)),
+                before=_line(track, longest, pipes[number]),
+            )
             for number, track in enumerate(tracks)
         ),
     )
@@ -47,7 +54,15 @@ def tree_picture(tracks: Found[Track], *, here: str | None = None, link: str = "
     return Picture(text, framed(title, one_line(facts), legend, body, damage))
 
 
-def _cells(track: Track, here: str | None, link: str) -> list[str]:
+def _box_to_choose(run: Run, field: str, chosen: str) -> str:
+    if not field:
+        return ""
+    checked = " checked" if run.id == chosen else ""
+    label = escaped(f"choose {one_line(run.name)}")
+    return f'<input type="checkbox" name="{field}" value="{escaped(run.id)}" aria-label="{label}"{checked}> '
+
+
+def _cells(track: Track, here: str | None, link: str, before: str) -> list[str]:
     run = track.row.run
     is_here = run.id == here
     name = f"<strong>{escaped(one_line(run.name))}</strong> ★" if is_here else escaped(one_line(run.name))
@@ -55,7 +70,7 @@ def _cells(track: Track, here: str | None, link: str) -> list[str]:
         name = f'<a href="{escaped(link + run.id)}">{name}</a>'
     told = f"{run.name} ({run.id}): {track.row.standing}, {track.own} steps of its own"
     return [
-        f'<span title="{escaped(one_line(told))}">{name}</span>',
+        f'{before}<span title="{escaped(one_line(told))}">{name}</span>',
         signed(look_of(track.row.standing.word)),
         f'<span style="{DIM}">{escaped(one_line(track.branch_step))}</span>',
         f'<span style="{DIM}">{escaped(ago_text(run.created_at))}</span>',

@@ -23,7 +23,8 @@ from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import open_workspace
 from evercell.headless.demo import shipped_notebook
-from evercell.headless.run_waiting import RunWaiting
+from evercell.headless.endings import RunWaiting
+from tests.commands import run_program
 from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone, Shown
 
@@ -40,7 +41,7 @@ def command(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("EVERCELL_STORE", store_url)
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return run_program(
             [EVERCELL, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
         )
 
@@ -241,7 +242,7 @@ def test_under_papermill_too(tmp_path: Path, store_url: str, command: Command, c
     cut = agent(counter)
     cut[2] = cut[2].replace("Send", "Send again")
     write(tmp_path / "agent.ipynb", cut)
-    done = subprocess.run(
+    done = run_program(
         [*line, "agent.ipynb", "other.ipynb"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
         env={**os.environ, "EVERCELL_WAIT_GRACE": "10ms"}, check=False,
     )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from evercell.store import open_store
+from tests.commands import run_program
 from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone
 
@@ -112,12 +112,12 @@ def test_a_signal_from_the_command_line_wakes_a_waiting_cell(
         "go",
         '{"n": 5}',
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = run_program(command, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "sent go to nb-1", done.stderr
-    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    again = run_program(command, capture_output=True, text=True, timeout=60)
     assert "was sent before" in again.stdout
     assert kernel.value("got") == {"n": 5}
-    wrong = subprocess.run([*command[:-1], "{"], capture_output=True, text=True, timeout=60)
+    wrong = run_program([*command[:-1], "{"], capture_output=True, text=True, timeout=60)
     assert wrong.returncode == 2 and "not JSON" in wrong.stderr
 
 
@@ -185,6 +185,6 @@ def test_a_steps_time_limit_ends_its_calls_and_none_is_tried_again(
         f"{'async ' * is_async}def hangs():\n    {counter.cell('tried')}\n"
         f"    {'await asyncio' if is_async else 'time'}.sleep(60)"
     )
-    shown = kernel.run(f"%%step a --timeout 500ms\n{'await ' * is_async}hangs()", timeout=20)
+    shown = kernel.run(f"%%step a --timeout 500ms\n{'await ' * is_async}hangs()")
     assert "StepTimeout" in shown.error and "Step a ran longer than its --timeout of 0.5 s" in shown.error
     assert counter.times("tried") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -17,8 +18,11 @@ import pytest
 from sqlalchemy.engine import make_url
 
 import evercell
+import evercell.aio
 from evercell.testing import Durable
+from tests.commands import run_program
 from tests.conftest import Counter, postgres_database
+from tests.forked import Forked
 from tests.kernels import Kernel
 
 NewKernel = Callable[..., Kernel]
@@ -63,6 +67,27 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_call_costs_one_retry(
     assert words.count("3") == 2 and set(words) == {str(n) for n in range(8)}
     assert durable.step("work", work) == [n * n for n in range(8)]
     assert Counter(Path(path)).words() == words, "nothing is called again"
+
+
+def square(n: int) -> int:
+    return n * n
+
+
+async def _squares(named: str) -> list[int]:
+    return await evercell.aio.map(square, [3, 4], executor=named, progress=False)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_calls_are_mapped_over_the_cluster_of_an_address(
+    durable: Durable, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = cluster.scheduler.address.replace("tcp://", "dask://")
+    assert durable.step("named", lambda: evercell.map(square, [1, 2], executor=address, progress=False)) == [
+        1,
+        4,
+    ]
+    monkeypatch.setenv("EVERCELL_CLUSTER", cluster.scheduler.address)
+    assert asyncio.run(_squares("dask")) == [9, 16], "that of the worker which executes the run"
 
 
 @pytest.mark.postgres
@@ -126,7 +151,7 @@ def test_cancel_with_undo_from_the_command_line(
         "nb-1",
         "--undo",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = run_program(command, capture_output=True, text=True, timeout=120)
     assert "undone: book#1 of step a" in done.stdout, done.stderr
     assert counter.words() == ["book1", "book2", "undo2", "undo1"]
     shown = kernel.run("%%step b\nx = 1")
@@ -149,11 +174,11 @@ def test_undoing_without_a_kernel_says_so_and_leaves_the_run_as_it_was(
         "nb-1",
         "--undo",
     ]
-    failed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    failed = run_program(command, capture_output=True, text=True, timeout=120, check=False)
     assert failed.returncode == 1
     assert "No kernel to undo run nb-1 in" in failed.stderr and "Try again" in failed.stderr
     (startup / "00-no-kernel.py").unlink()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = run_program(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -181,7 +206,7 @@ def test_a_cancellation_reaches_the_call_under_way(
                 "cancel",
                 "nb-1",
             ]
-            cancelling.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            cancelling.append(Forked(command, stdout=subprocess.PIPE, text=True))
 
     header = "" if variant == "plain" else "%%step long\n"
     shown = kernel.run(f"{header}{'await ' * (variant == 'async')}act()", on_message=cancel)

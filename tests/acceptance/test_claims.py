@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,9 @@ from evercell.engine.holder import is_gone
 from evercell.store import open_store
 from tests.acceptance.test_headless import BIN, write
 from tests.conftest import Counter
+from tests.forked import Forked
 from tests.kernels import Kernel
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 
@@ -36,7 +40,7 @@ def start(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> It
     def run(*words: str) -> subprocess.Popen[str]:
         command = [str(BIN / words[0]), *words[1:]]
         pipe = subprocess.PIPE
-        started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path))
+        started.append(Forked(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path))
         return started[-1]
 
     yield run
@@ -135,9 +139,8 @@ def test_a_run_is_resumed_once_by_two_that_try_at_once(
     with open_store(store_url) as store:
         lease = store.leases.get(store.runs.find("r").id)
         assert lease is not None
-        while not is_gone(lease.holder) and time.monotonic() < end:
-            time.sleep(0.05)  # a kernel looks after its parent now and then
-        assert is_gone(lease.holder), "its kernel has gone with it"
+        os.kill(lease.holder.pid, signal.SIGKILL)  # (alive, it would be taken over as it is)
+        wait_until(lambda: is_gone(lease.holder), "the end of its kernel")
     said = meet([start("evercell", "resume", "r") for _ in range(2)], gate)
     assert "Run r is executed by" in said and "evercell cancel r" in said
     assert counter.words() == ["one", "two", "two"]

@@ -126,6 +126,13 @@ def test_past_and_present_of_a_notebook_are_read(
     assert "%load_ext" in kernel.run("%hist 1").text, "IPython's own is there"
     assert "%load_ext" in kernel.run("%history -n 1").text
     assert "%why fit" in kernel.complete("%why f") or "%why load" in kernel.complete("%why l")
+    assert "goes on from before load" in kernel.run("%reset --to load").text
+    assert "names step load" in kernel.run("%tag nb-1@load start").text
+    assert "start" in kernel.run("%tag").text
+    assert "kept with all that they see" in kernel.run("%gc --dry-run").text
+    kernel.run("leftover = 1")
+    kernel.run("%reset -f")
+    assert kernel.run("leftover").status == "error", "%reset without --to is IPython's"
     kernel.run("%unload_ext evercell")
     assert "%load_ext" in kernel.run("%history 1").text
     shown = run_command("--store", store_url, "history", "nb-1")

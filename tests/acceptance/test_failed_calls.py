@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.commands import run_program
 from tests.conftest import Counter
 from tests.kernels import Kernel
 
@@ -231,7 +231,7 @@ def test_a_run_that_waits_without_a_kernel_speaks_of_no_kept_calls(tmp_path: Pat
     notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     (tmp_path / "nb.ipynb").write_text(json.dumps(notebook))
     command = [str(Path(sys.executable).with_name("evercell")), "--store", store_url, "run", "nb.ipynb"]
-    done = subprocess.run(
+    done = run_program(
         [*command, "--wait-grace", "0"],
         cwd=tmp_path,
         capture_output=True,

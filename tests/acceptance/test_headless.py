@@ -14,6 +14,7 @@ import nbformat
 import pytest
 import sqlalchemy as sa
 
+from tests.commands import run_program
 from tests.conftest import Counter
 from tests.database import open_database
 
@@ -28,7 +29,7 @@ def command(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         program = str(BIN / words[0])
-        return subprocess.run(
+        return run_program(
             [program, *words[1:]], capture_output=True, text=True, cwd=tmp_path, check=False, timeout=120
         )
 
@@ -174,8 +175,8 @@ def test_a_kernel_that_keeps_dying_ends_the_run_and_resume_goes_on_after_a_fix(
 ) -> None:
     write(tmp_path / "in.ipynb", four(counter, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"))
     dead = command("evercell", "run", "in.ipynb", "--max-restarts", "1")
-    assert dead.returncode == 1
-    assert "died 2 times" in dead.stderr
+    assert dead.returncode == 138, "told apart from an error of a cell"
+    assert all(w in dead.stderr for w in ("died 2 times", "at cell-3", "killed (SIGKILL)", "No cell raised"))
     assert "evercell resume in-1" in dead.stderr
     write(tmp_path / "in.ipynb", four(counter, "pass"))
     done = command("evercell", "resume", "in-1")
@@ -461,6 +462,34 @@ def test_a_notebook_that_is_gone_is_said_by_resume(command: Callable[..., Any], 
     assert (
         done.returncode == 1 and "There is no notebook at" in done.stderr and "Traceback" not in done.stderr
     )
+    assert "evercell export r in.ipynb" in done.stderr
+
+
+def test_a_cell_that_may_raise_and_one_that_is_skipped_are_what_papermill_takes_them_for(
+    command: Callable[..., Any], counter: Counter, tmp_path: Path
+) -> None:
+    cells = [
+        "raise ValueError('as told')",
+        f"{counter.cell('skipped')}",
+        f"{counter.cell('last')}\nprint('last')",
+    ]
+    write(tmp_path / "in.ipynb", cells, {0: "raises-exception", 1: "skip-execution"})
+    done = command("evercell", "run", "in.ipynb")
+    assert done.returncode == 0, done.stderr
+    assert counter.words() == ["last"]
+    made = nbformat.read(tmp_path / "in.out.ipynb", as_version=4)
+    assert len(made.cells) == 3 and made.cells[0].outputs[0].ename == "ValueError"
+    assert [c.metadata.papermill.status for c in made.cells] == ["completed"] * 3
+    plain = command("papermill", "in.ipynb", "plain.ipynb")
+    durable = command("papermill", "in.ipynb", "out.ipynb", "--engine", "evercell")
+    assert plain.returncode == durable.returncode == 1, "papermill itself calls it an error in the end"
+    slow = ["import time\nx = 1", "time.sleep(600)", "y = 2"]
+    write(tmp_path / "slow.ipynb", slow)
+    words = ("papermill", "slow.ipynb", "slow.out.ipynb", "--engine", "evercell", "--execution-timeout", "3")
+    assert command(*words).returncode == 1
+    made = nbformat.read(tmp_path / "slow.out.ipynb", as_version=4)
+    assert [c.metadata.papermill.status for c in made.cells] == ["completed", "failed", "pending"]
+    assert made.metadata.evercell.status == "failed" and made.metadata.papermill.exception is True
 
 
 def test_a_run_whose_journal_is_broken_is_not_resumed_and_goes_on_in_a_branch(

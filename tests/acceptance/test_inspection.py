@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.commands import run_program
 from tests.kernels import Kernel
 
 NewKernel = Callable[..., Kernel]
@@ -42,7 +42,7 @@ def test_inspect_in_a_terminal(new_kernel: NewKernel, store_url: str) -> None:
     kernel = new_kernel()
     kernel.run(CELL)
     command = [str(Path(sys.executable).with_name("evercell")), "--store", store_url, "inspect"]
-    done = subprocess.run(
+    done = run_program(
         [*command, "nb-1@make", "--json"],
         capture_output=True,
         text=True,
@@ -52,11 +52,11 @@ def test_inspect_in_a_terminal(new_kernel: NewKernel, store_url: str) -> None:
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert rows["big"]["shape"] == "300 x 400" and rows["big"]["shares_with"] == ["row", "rows"]
     assert rows["lock"]["kept"] == "rebuilt (lock)"
-    table = subprocess.run(
+    table = run_program(
         [*command, "nb-1"], capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "200"}
     )
     assert "numpy.ndarray" in table.stdout
-    missing = subprocess.run(
+    missing = run_program(
         [*command, "nb-9"], capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "200"}
     )
     assert missing.returncode == 1 and "nb-1" in missing.stderr

@@ -289,7 +289,7 @@ def test_a_page_that_lost_its_connection_catches_up(notebooks: Notebooks) -> Non
         socket.close()
     for n in (1, 2):
         (notebooks.folder / f"go-s{n}").touch()
-    for _ in range(200):  # until the kernel is through, of which this page hears nothing
+    for _ in range(600):  # until the kernel is through, of which this page hears nothing
         if (notebooks.folder / "go-on").exists():
             break
         front.page.wait_for_timeout(100)

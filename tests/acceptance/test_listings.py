@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.commands import run_program
 from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone
 
@@ -27,7 +27,7 @@ def evercell(store_url: str, tmp_path: Path) -> Evercell:
 
     def run(*words: str) -> str:
         command = [str(Path(sys.executable).with_name("evercell")), "--store", store_url, *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60)
+        done = run_program(command, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60)
         return done.stdout
 
     return run

@@ -247,7 +247,7 @@ def test_an_error_of_ours_leaves_what_the_cell_showed(new_kernel: NewKernel) -> 
             assert "is yours" in second.run("%evercell takeover").text
             second.run("import pathlib; pathlib.Path('gate').touch()")
 
-    wait = "for _ in range(2000):\n    if pathlib.Path('gate').exists(): break\n    time.sleep(0.01)"
+    wait = "for _ in range(6000):\n    if pathlib.Path('gate').exists(): break\n    time.sleep(0.01)"
     cell = f"%%step two\n{SHOW}import pathlib, time\nprint('result', flush=True)\n{wait}\nclear_output(wait=True)"
     shown = first.run(cell, on_message=take_over)
     assert "LeaseLost" in shown.error

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from evercell.cli.app import app
 from tests.commands import run_command
 from tests.conftest import Counter
+from tests.forked import Forked
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
@@ -125,7 +126,7 @@ def test_a_batch_that_was_killed_is_gone_on_with_and_done_once(
         ("r1", "load", "changed"), ("r2", "load", "changed"),
     ]  # fmt: skip
     program = str(Path(sys.executable).with_name("evercell"))
-    with subprocess.Popen(
+    with Forked(
         [program, "reset", *where, "-q"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as killed:
         wait_until(lambda: counter.times("fit") == 3, "the second branch")

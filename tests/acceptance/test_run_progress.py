@@ -6,14 +6,14 @@ import json
 import os
 import pty
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from tests.commands import SECONDS, run_command
+from tests.commands import SECONDS, run_command, run_program
+from tests.forked import Forked
 
 pytestmark = pytest.mark.kernel
 EVERCELL = str(Path(sys.executable).with_name("evercell"))
@@ -40,7 +40,7 @@ def in_terminal(*words: str) -> str:
     """All that a command writes to a terminal of its own."""
     ours, theirs = pty.openpty()
     environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
-    process = subprocess.Popen([EVERCELL, *words], stdout=theirs, stderr=theirs, stdin=theirs, env=environ)
+    process = Forked([EVERCELL, *words], stdout=theirs, stderr=theirs, stdin=theirs, env=environ)
     os.close(theirs)
     written = b""
     try:
@@ -85,7 +85,7 @@ def test_a_kernel_that_dies_is_told_of_and_the_steps_that_it_completed_are_repla
     ]
     nbformat.write(made, notebook)
     dead = run_command("run", str(notebook), "--max-restarts", "1")
-    assert dead.returncode == 1
+    assert dead.returncode == 138
     said = [line.partition(" · ")[0] for line in dead.stderr.splitlines()]
     assert said[:2] == ["cell 1 of 2, one: completed", "the kernel died; a new one goes on"], said
     assert said[2:4] == ["cell 1 of 2, one: replayed", "the kernel died (so far 2 times)"], said
@@ -98,7 +98,7 @@ def test_the_notebook_that_is_made_keeps_one_quiet_line_of_a_long_step(notebook:
     assert [o.data["text/plain"].partition(" · ")[0] for o in ours] == ["evercell: saved"]
     assert "16 calls" in ours[0].data["text/html"]
     to_html = [sys.executable, "-m", "nbconvert", "--to", "html", str(notebook.with_suffix(".out.ipynb"))]
-    subprocess.run(to_html, check=True, capture_output=True, timeout=SECONDS)
+    run_program(to_html, check=True, capture_output=True, timeout=SECONDS)
     page = notebook.with_suffix(".out.html").read_text()
     assert "saved · 16 calls" in page and "running ask" not in page
 

@@ -12,6 +12,7 @@ import nbformat
 import papermill
 import pytest
 
+from tests.commands import run_program
 from tests.conftest import Counter, isolated_home
 from tests.kernels import Kernel, KernelGone
 
@@ -155,7 +156,7 @@ def test_papermill_executes_a_notebook_of_this_kernel(
 def test_the_kernel_is_installed_where_it_is_told(tmp_path: Path) -> None:
     def install(*options: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name("evercell")), "kernel", "install", *options]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return run_program(command, capture_output=True, text=True, timeout=60)
 
     done = install("--prefix", str(tmp_path), "--name", "mine", "--display-name", "Mine")
     assert done.returncode == 0, done.stderr

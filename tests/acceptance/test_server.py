@@ -64,26 +64,26 @@ def ask(durable: Durable, title: str = "Send?", **options: Any) -> Approval:
 def person(address: str) -> Iterator[requests.Session]:
     """Somebody who logged in."""
     with requests.Session() as session:
-        session.get(f"{address}/evercell?token={TOKEN}", timeout=20).raise_for_status()
+        session.get(f"{address}/evercell?token={TOKEN}", timeout=60).raise_for_status()
         yield session
 
 
 def send(person: requests.Session, url: str, **fields: str) -> requests.Response:
-    page = person.get(url, timeout=20)
+    page = person.get(url, timeout=60)
     token = re.search(r'name="_xsrf" value="([^"]+)"', page.text)
     assert token, page.text
-    return person.post(url, data={"_xsrf": token[1], **fields}, timeout=20)
+    return person.post(url, data={"_xsrf": token[1], **fields}, timeout=60)
 
 
 def test_a_stranger_sees_nothing_and_decides_nothing(address: str, durable: Durable) -> None:
     asked = ask(durable)
     for path in ("/evercell", f"/evercell/approvals/{asked.id}", f"/evercell/runs/{durable.run.name}"):
-        page = requests.get(address + path, timeout=20, allow_redirects=False)
+        page = requests.get(address + path, timeout=60, allow_redirects=False)
         assert page.status_code in (302, 403) and "Send?" not in page.text
     forged = requests.post(
         f"{address}/evercell/approvals/{asked.id}",
         data={"choice": "Approve"},
-        timeout=20,
+        timeout=60,
         allow_redirects=False,
     )
     assert forged.status_code == 403
@@ -95,7 +95,7 @@ def test_a_form_from_another_site_decides_nothing(
 ) -> None:
     """The browser would send the cookies along; what it does not have is the page's XSRF token."""
     asked = ask(durable)
-    forged = person.post(f"{address}/evercell/approvals/{asked.id}", data={"choice": "Approve"}, timeout=20)
+    forged = person.post(f"{address}/evercell/approvals/{asked.id}", data={"choice": "Approve"}, timeout=60)
     assert forged.status_code == 403
     assert durable.workspace.store.approvals.find(asked.id).decision is None
 
@@ -106,7 +106,7 @@ def test_an_approval_is_answered_once_with_its_form_and_comment(
     asked = ask(
         durable, "Send 3 mails?", details=Html(), form={"subject": "Results", "copies": 1, "now": True}
     )
-    inbox = person.get(f"{address}/evercell", timeout=20).text
+    inbox = person.get(f"{address}/evercell", timeout=60).text
     assert "Send 3 mails?" in inbox and durable.run.name in inbox
     url = f"{address}/evercell/approvals/{asked.id}"
     wrong = send(person, url, choice="Approve", **{"field.copies": "many"}, comment="so far <b>so good</b>")
@@ -120,7 +120,7 @@ def test_an_approval_is_answered_once_with_its_form_and_comment(
     assert decision is not None
     assert (decision.by, decision.via, decision.comment) == ("ann", "web page", "go")
     assert decision.values == {"subject": "Héllo", "copies": 2, "now": False}
-    later = person.post(url, data={"_xsrf": person.cookies.get("_xsrf"), "choice": "Reject"}, timeout=20)
+    later = person.post(url, data={"_xsrf": person.cookies.get("_xsrf"), "choice": "Reject"}, timeout=60)
     assert later.status_code == 409 and "was decided already: Approve, by ann" in later.text
     assert durable.workspace.store.approvals.find(asked.id).decision == decision
 
@@ -130,14 +130,14 @@ def test_a_page_shows_the_form_in_its_order_and_in_the_end_what_was_decided(
 ) -> None:
     asked = ask(durable, form={"subject": "proposed", "copies": 1, "urgent": False})
     url = f"{address}/evercell/approvals/{asked.id}"
-    names = re.findall(r'name="field\.(\w+)"', person.get(url, timeout=20).text)
+    names = re.findall(r'name="field\.(\w+)"', person.get(url, timeout=60).text)
     assert names == ["subject", "copies", "urgent"]
     wrong = send(person, url, choice="Approve", **{"field.subject": "typed", "field.copies": "many"})
     assert 'value="typed"' in wrong.text, "what was typed is not lost"
     answer(
         durable.workspace, asked.id, "Approve", by="bob", via="command line", values={"subject": "decided"}
     )
-    shown = person.get(url, timeout=20).text
+    shown = person.get(url, timeout=60).text
     assert re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", shown) == [
         ("subject", "decided"),
         ("copies", "1"),
@@ -149,7 +149,7 @@ def test_a_page_shows_the_form_in_its_order_and_in_the_end_what_was_decided(
 def test_what_is_shown_cannot_run(address: str, durable: Durable, person: requests.Session) -> None:
     asked = ask(durable, f"Send? {EVIL}"[:400], details=Html())
     for path in ("/evercell", f"/evercell/approvals/{asked.id}", f"/evercell/runs/{durable.run.name}"):
-        page = person.get(address + path, timeout=20)
+        page = person.get(address + path, timeout=60)
         assert "<script>" not in page.text and 'onerror="' not in page.text
         scripts = re.findall(r"<script[^>]*>[^<]*</script>", page.text)
         assert scripts == re.findall(
@@ -157,16 +157,16 @@ def test_what_is_shown_cannot_run(address: str, durable: Durable, person: reques
         )
         policy = page.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy and "script-src 'self';" in policy
-    assert 'sandbox=""' in person.get(f"{address}/evercell/approvals/{asked.id}", timeout=20).text
+    assert 'sandbox=""' in person.get(f"{address}/evercell/approvals/{asked.id}", timeout=60).text
 
 
 def test_who_may_not_decide_is_told_who_may(address: str, durable: Durable, person: requests.Session) -> None:
     asked = ask(durable, approvers=["bob"])
     url = f"{address}/evercell/approvals/{asked.id}"
-    page = person.get(url, timeout=20)
+    page = person.get(url, timeout=60)
     assert "ann may not decide this" in page.text and "<form" not in page.text
     token = person.cookies.get("_xsrf")
-    forced = person.post(url, data={"_xsrf": token, "choice": "Approve"}, timeout=20)
+    forced = person.post(url, data={"_xsrf": token, "choice": "Approve"}, timeout=60)
     assert forced.status_code == 400 and "ann may not decide" in forced.text
     assert durable.workspace.store.approvals.find(asked.id).decision is None
 
@@ -180,7 +180,7 @@ def test_what_does_not_exist_and_what_is_too_long(
         f"/evercell/approvals/{asked.id[:6]}",
         "/evercell/runs/nowhere",
     ):
-        page = person.get(address + path, timeout=20)
+        page = person.get(address + path, timeout=60)
         assert page.status_code == 404 and "Traceback" not in page.text
     url = f"{address}/evercell/approvals/{asked.id}"
     long = send(person, url, choice="Approve", comment="x" * 10_000_000)
@@ -195,7 +195,7 @@ def test_a_runs_journal_tells_in_words_what_happened(
 ) -> None:
     asked = ask(durable)
     answer(durable.workspace, asked.id, "Reject", by="ann", via="command line", comment="no")
-    page = person.get(f"{address}/evercell/runs/{durable.run.name}/journal", timeout=20).text
+    page = person.get(f"{address}/evercell/runs/{durable.run.name}/journal", timeout=60).text
     assert re.search(r"step s\d+ asked: Send\?", page) and "ann answered Reject (command line): no" in page
     before, _, _ = page.partition("<details>")
     assert asked.digest.hex() in page and asked.digest.hex() not in before, "behind a detail"
@@ -206,7 +206,7 @@ def test_two_hundred_pending_approvals_are_one_page(
 ) -> None:
     for _ in range(200):
         ask(durable)
-    page = person.get(f"{address}/evercell", timeout=20)
+    page = person.get(f"{address}/evercell", timeout=60)
     assert page.text.count(f">{durable.run.name}</a>, step") == 200
 
 
@@ -262,11 +262,11 @@ def test_a_page_that_did_not_change_is_not_sent_again(
 ) -> None:
     notebook.step("load", "x = 1")
     for url in (f"{address}/evercell", f"{address}/evercell/runs/{notebook.session.require_run().id}"):
-        first = person.get(url, timeout=20)
-        again = person.get(url, headers={"If-None-Match": first.headers["Etag"]}, timeout=20)
+        first = person.get(url, timeout=60)
+        again = person.get(url, headers={"If-None-Match": first.headers["Etag"]}, timeout=60)
         assert (again.status_code, again.content) == (304, b"")
         notebook.step(f"more-{len(url)}", "y = 2")
-        changed = person.get(url, headers={"If-None-Match": first.headers["Etag"]}, timeout=20)
+        changed = person.get(url, headers={"If-None-Match": first.headers["Etag"]}, timeout=60)
         assert changed.status_code == 200 and changed.text != first.text
 
 
@@ -282,7 +282,7 @@ def test_a_steps_page_shows_what_it_showed_its_calls_and_its_source(
     for part in ("red &lt;script&gt;", "ask(1)", "OSError: gone", "failed"):
         assert part in page, part
     assert "\x1b" not in page and "[31m" not in page
-    missing = person.get(f"{base}/nothing", timeout=20)
+    missing = person.get(f"{base}/nothing", timeout=60)
     assert missing.status_code == 404 and "no step" in missing.text
 
 
@@ -317,7 +317,7 @@ def test_variables_after_a_step_need_the_servers_key_and_make_none(
 ) -> None:
     notebook.step("load", "x = 1")
     run = notebook.session.require_run().id
-    page = person.get(f"{address}/evercell/runs/{run}/steps/load/variables", timeout=20)
+    page = person.get(f"{address}/evercell/runs/{run}/steps/load/variables", timeout=60)
     assert page.status_code == 500 and "this server has none" in page.text
     assert not list((settings.key_path.parent / "home").rglob("evercell/key"))
 
@@ -330,3 +330,61 @@ def test_a_long_journal_has_pages(address: str, notebook: Notebook, person: requ
     (link,) = re.findall(r'href="(\?before=\d+)">\d+ earlier entries', newest)
     assert "step s269 completed" in newest and "the run was made" not in newest
     assert "the run was made" in page_of(person, url + link)
+
+
+def test_a_branch_and_a_reset_are_made_on_a_steps_page_and_only_from_there(
+    address: str, notebook: Notebook, person: requests.Session
+) -> None:
+    notebook.step("load", "rows = [1, 2]")
+    notebook.step("fit", "model = sum(rows)")
+    workspace = notebook.session.workspace
+    run = notebook.session.require_run()
+    known = {one.id for one in workspace.store.runs.all()}
+    page = f"{address}/evercell/runs/{run.id}/steps/fit"
+    form = page_of(person, page)
+    token = re.search(r'name="_xsrf" value="([^"]+)"', form)
+    assert token and f"%checkout {run.id}@fit" in form, (
+        "a name that would need quotation marks is no name to type"
+    )
+    for kind in ("branch", "reset"):
+        assert person.post(f"{page}/{kind}", data={"name": "forged"}, timeout=20).status_code == 403
+        stranger = requests.post(
+            f"{page}/{kind}", data={"_xsrf": token[1]}, timeout=20, allow_redirects=False
+        )
+        assert stranger.status_code in (302, 403)
+    assert {one.id for one in workspace.store.runs.all()} == known
+    taken = f"what if {run.id}"
+    branched = person.post(f"{page}/branch", data={"_xsrf": token[1], "name": taken}, timeout=60)
+    assert branched.status_code == 200 and "Nobody executes it yet" in branched.text
+    child = workspace.store.runs.find(taken)
+    assert branched.url.endswith(child.id) and (child.parent, str(child.status)) == (run.id, "queued")
+    assert child.created_by == "ann" and child.branch_point == workspace.store.runs.find(run.id).head
+    again = person.post(f"{page}/branch", data={"_xsrf": token[1], "name": taken}, timeout=60)
+    assert again.status_code == 409 and "<script>" not in again.text
+    for name in (EVIL, "a@b", "x" * 300):
+        refused = person.post(f"{page}/branch", data={"_xsrf": token[1], "name": name}, timeout=60)
+        assert refused.status_code == 400 and "<script>" not in refused.text
+    before = person.post(f"{page}/reset", data={"_xsrf": token[1]}, timeout=60)
+    reset = workspace.store.runs.find(before.url.rpartition("/")[2])
+    assert reset.branch_point != child.branch_point and reset.parent == run.id
+    first = person.post(f"{page[:-4]}/load/reset", data={"_xsrf": token[1]}, timeout=60)
+    assert workspace.store.runs.find(first.url.rpartition("/")[2]).branch_point is None
+    assert person.post(f"{page[:-4]}/none/reset", data={"_xsrf": token[1]}, timeout=60).status_code == 404
+
+
+def test_runs_are_compared_on_a_page_beside_the_server(
+    address: str, notebook: Notebook, person: requests.Session
+) -> None:
+    notebook.step("load", f"rows = [1, 2]\nprint({EVIL!r})")
+    notebook.step("load", "rows = [1, 2, 3]", rerun=True)
+    run = notebook.session.require_run()
+    compare = f"{address}/evercell/compare"
+    found = page_of(person, f"{compare}?run={run.id}@load@1&run={run.id}")
+    assert "code of load differs" in found and "[1, 2, 3]" in found
+    assert "no signing key" in found, "what was in memory is for whoever has the key"
+    for wrong in ("", f"?run={run.id}", "?run=no-such-run&run=nor-this", f"?run=--help&run={run.id}"):
+        refused = person.get(f"{compare}{wrong}", timeout=60)
+        assert refused.status_code == 400 and "That did not work" in refused.text
+    assert requests.get(f"{compare}?run={run.id}&run={run.id}", timeout=20, allow_redirects=False).status_code in (
+        302, 403,
+    )  # fmt: skip

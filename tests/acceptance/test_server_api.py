@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import requests
 from evercell.engine.approvals.deciding import waiting_for
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import open_workspace
+from tests.commands import run_program
 from tests.conftest import isolated_home
 from tests.servers import TOKEN, jupyter_server
 
@@ -46,7 +46,7 @@ def view(name: str, **more: Any) -> dict[str, Any]:
 
 def post(address: str, what: str, sent: object, *, token: str | None = TOKEN) -> requests.Response:
     headers = {"Authorization": f"token {token}"} if token else {}
-    return requests.post(f"{address}/evercell/api/{what}", data=json.dumps(sent), headers=headers, timeout=20)
+    return requests.post(f"{address}/evercell/api/{what}", data=json.dumps(sent), headers=headers, timeout=60)
 
 
 @pytest.mark.kernel
@@ -86,13 +86,30 @@ def test_a_page_without_a_kernel_sees_its_run_and_answers_its_question(
     assert post(address, "requests/unpause", view("nb.ipynb")).json()["ok"]
     refused = post(address, "requests/branch", view("nb.ipynb")).json()
     assert not refused["ok"] and "%load_ext evercell" in refused["text"]
+    busy = post(address, "requests/checkout", view("nb.ipynb", busy=True, step="load")).json()
+    assert not busy["ok"] and "A cell runs" in busy["text"]
+    own = said["side_bar"]["id"]
+    looked = {
+        name: post(address, f"requests/{name}", view("nb.ipynb", run=own, step="load")).json()
+        for name in ("inspect", "source", "steps", "compare")
+    }
+    assert "rows" in looked["inspect"]["html"] and "rows" in looked["source"]["html"]
+    assert [mark["step"] for mark in looked["steps"]["steps"]] == ["load", "ask"]
+    assert looked["compare"]["ok"] and "variables" in looked["compare"]["html"], looked["compare"]
+    assert post(address, "requests/compare", view("nb.ipynb")).json()["ok"], (
+        "all branches: it is the only one"
+    )
+    changed = view("nb.ipynb")
+    changed["cells"][0]["source"] += "  # and more\nrows = []"
+    put = post(address, "requests/sources", changed).json()
+    assert put["cells"] == {"c0": CELLS[0]} and "undo" in put["text"]
 
 
 def run_until_it_waits(folder: Path) -> None:
     """Headless: no kernel is there while it waits."""
     environ = {**os.environ, **isolated_home(folder / "home")}
     command = [str(Path(sys.executable).with_name("evercell")), "run", "nb.ipynb", "--wait-grace", "0"]
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
+    done = run_program(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
     assert "approval" in done.stdout + done.stderr, done
 
 

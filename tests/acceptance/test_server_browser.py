@@ -15,7 +15,7 @@ from evercell.core.records import NewRun
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
-from tests.browser import chromium, photograph
+from tests.browser import SECONDS, chromium, photograph
 from tests.conftest import isolated_home
 from tests.long_runs import CALLS, EVIL
 from tests.servers import TOKEN, jupyter_server
@@ -91,7 +91,7 @@ class Looker:
     def __init__(self, browser: Any, address: str, **options: Any) -> None:
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(SECONDS)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
@@ -170,6 +170,47 @@ def test_pages_have_no_serious_fault_for_eyes_readers_and_keyboards_and_fit_a_ph
         looker.context.close()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_runs_are_chosen_in_the_tree_and_compared_and_a_step_is_branched_from_without_a_notebook(
+    browser: Any, address: str, notebook: Notebook, scheme: str
+) -> None:
+    notebook.step("load", f"rows = [1, 2, 3]\nprint({EVIL!r})")
+    notebook.step("fit", "model = sum(rows)  # " + "wide " * 60 + "\nprint(model)")
+    workspace = notebook.session.workspace
+    trunk = notebook.session.require_run()
+    looker = Looker(browser, address, color_scheme=scheme, viewport={"width": 1200, "height": 844})
+    page = looker.open(f"/evercell/runs/{trunk.id}")
+    page.locator("summary", has_text="fit").click()
+    part = page.locator(".part", has=page.get_by_role("button", name="Branch from here"))
+    part.get_by_label("Name of the new run").fill(f"what-if-{scheme}")
+    assert faults(page) == []
+    photograph(page, f"page-from-here-{scheme}")
+    part.get_by_role("button", name="Branch from here").click()
+    page.get_by_text("Nobody executes it yet").wait_for()
+    assert page.get_by_role("heading", level=1).inner_text() == f"what-if-{scheme}"
+    child = workspace.store.runs.find(f"what-if-{scheme}")
+    assert (child.parent, str(child.status)) == (trunk.id, "queued")
+    branch = Apart(workspace, child.id)
+    branch.resume()
+    branch.step("fit", "model = max(rows)\nprint(model)", rerun=True)
+    branch.session.detach()
+    page = looker.open("/evercell/tree")
+    for run in (trunk, child):
+        page.get_by_label(f"choose {run.name}", exact=True).check()
+    assert faults(page) == []
+    photograph(page, f"page-choose-{scheme}")
+    page.get_by_role("button", name="Compare the chosen runs").click()
+    page.get_by_text("model = max(rows)").first.wait_for(timeout=60_000)
+    said = page.locator("main").inner_text()
+    assert "variables: 1 differs" in said and "code of fit differs" in said
+    assert faults(page) == []
+    photograph(page, f"page-compared-{scheme}")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert looker.errors == []
+    looker.context.close()
+
+
 def test_the_first_picture_of_two_thousand_steps_comes_within_a_second(
     browser: Any, address: str, workspace: Workspace, figure: Callable[[str], None]
 ) -> None:
@@ -207,6 +248,6 @@ def test_a_page_says_when_the_server_cannot_be_reached_and_goes_on_when_it_can(
     page.unroute("**/evercell**")
     notebook.step("load", "x = 1")
     name = notebook.session.require_run().name
-    page.locator("table.runs a", has_text=name).wait_for(timeout=40_000)
+    page.locator("table.runs a", has_text=name).wait_for()
     page.locator("#connection").wait_for(state="hidden")
     looker.context.close()

@@ -24,6 +24,8 @@ from evercell.engine.calls.suspension import Suspended
 from evercell.engine.scheduling import NewSchedule, add_schedule
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
+from tests.commands import run_program
+from tests.forked import Forked
 from tests.unit.sessions import Notebook
 from tests.unit.test_views import COMMANDS, has_command
 
@@ -79,7 +81,7 @@ def schedule_all(workspace: Workspace, folder: Path) -> None:
 @pytest.fixture
 def command(workspace: Workspace, tmp_path: Path) -> Command:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return run_program(
             [EVERCELL, *words], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
         )
 
@@ -103,7 +105,7 @@ def test_no_command_prints_what_a_terminal_obeys(command: Command, run: Run, wor
         ("schedule", "list", "--json"),
         ("schedule", "add", "0 2 * * *", "nb.ipynb", "--tz", COMMANDS), ("schedule", "next", "s"),
         ("schedule", "next", COMMANDS), ("schedule", "pause", COMMANDS), ("schedule", "remove", COMMANDS),
-        ("schedule", "run", "s"), ("show", COMMANDS), ("show", f"{run.id}@{COMMANDS}"), ("run", f"{COMMANDS}.ipynb"),
+        ("schedule", "run", "s"), ("doctor",), ("doctor", "--json"), ("show", COMMANDS), ("show", f"{run.id}@{COMMANDS}"), ("run", f"{COMMANDS}.ipynb"),
     ]:  # fmt: skip
         said[words] = command(*words)
     for words, done in said.items():
@@ -123,7 +125,7 @@ def in_a_terminal(*words: str, columns: int = 120) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     with os.fdopen(ours, "rb", buffering=0) as reading:
-        process = subprocess.Popen([EVERCELL, *words], stdout=theirs, stderr=theirs, stdin=theirs)
+        process = Forked([EVERCELL, *words], stdout=theirs, stderr=theirs, stdin=theirs)
         os.close(theirs)
         written = b""
         while part := _read(reading):

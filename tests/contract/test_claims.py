@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ from evercell.core.records import NewRun, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.branching import create_branch
 from evercell.engine.claiming import Claim, claim_by_key, claim_run, claim_work
+from evercell.engine.holder import this_holder
 from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.leasing import take_lease
 from evercell.engine.naming import delete_run
@@ -27,6 +33,12 @@ from evercell.state.namespace import Namespace
 from tests.unit.sessions import Notebook
 
 PAIRS = 50
+
+
+def started_of(pid: int) -> float:
+    """When a process began, as a holder's record has it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture
@@ -256,3 +268,41 @@ def test_the_key_of_a_deleted_run_is_free(two: list[Workspace]) -> None:
     again = claim_by_key(two[0], nightly(1))
     assert isinstance(again, Claim) and again.run.id != claim.run.id
     again.give_back()
+
+
+# -- a clock that jumps --------------------------------------------------------------------------
+
+
+@contextmanager
+def other_process() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("holder", ["works on", "is stopped", "is stuck"])
+def test_a_clock_that_jumps_takes_no_run_from_a_holder_at_work(
+    store_url: str, tmp_path: Path, holder: str
+) -> None:
+    """Its lease has expired at once; its heartbeat, which knows nothing of that, renews it."""
+    settings, ttl = (
+        Settings(store_url, tmp_path / "key", lease_ttl=timedelta(seconds=3)),
+        timedelta(seconds=3),
+    )
+    with other_process() as process, open_workspace(settings) as workspace:
+        leases = workspace.store.leases
+        run = workspace.store.runs.create(work(1))
+        of_other = replace(this_holder(), pid=process.pid, started=started_of(process.pid))
+        before = leases.acquire(run.id, session_id="other", holder=of_other, ttl=-timedelta(hours=1))
+        if holder == "is stopped":
+            process.send_signal(signal.SIGSTOP)
+        if holder == "works on":
+            heartbeat = threading.Timer(0.5, leases.renew, (before,), {"ttl": ttl})
+            heartbeat.start()
+            with pytest.raises(UnderWay):
+                claim_run(workspace, run)
+            heartbeat.join()
+            return
+        claim = claim_run(workspace, run)
+        assert claim.token > before.token
+        claim.give_back()

@@ -97,6 +97,11 @@ def end(workspace: Workspace, run: Run, status: RunStatus = RunStatus.COMPLETED)
         connection.execute(sa.text("DELETE FROM queue WHERE run_id = :run"), {"run": run.id})
 
 
+def is_asked_to_end(workspace: Workspace, run: Run) -> bool:
+    request = workspace.store.runs.request(run.id)
+    return request is not None and request.what == "cancel"
+
+
 def words(workspace: Workspace, run: Run) -> str:
     return str([event.data for event in workspace.store.journal.of_kinds(run.id, [EventKind.RUN_STATUS])])
 
@@ -262,13 +267,17 @@ def test_the_former_is_cancelled_where_it_has_not_begun_and_asked_to_end_where_i
     workspace.store.leases.renew(claim.held.lease, ttl=workspace.lease_ttl)
     fire_due(workspace, clock.now)
     third = runs_of(workspace)[2]
-    request = workspace.store.runs.request(second.id)
-    assert request is not None and request.what == "cancel"
+    assert is_asked_to_end(workspace, second)
     assert set(queued(workspace)) == {second.id}, "the new one begins when that one has ended"
     claim.give_back()
     fire_due(workspace, clock.now)
     assert workspace.store.runs.find(second.id).status is RunStatus.CANCELLED
     assert set(queued(workspace)) == {third.id}
+    workspace.store.queue.admit("server", lambda picture: picture.entries)
+    clock.now += HOUR
+    fire_due(workspace, clock.now)
+    assert workspace.store.runs.find(third.id).status is RunStatus.QUEUED, "a server starts it just now"
+    assert is_asked_to_end(workspace, third)
     for run in (first, second, third):
         workspace.store.journal.verify(run.id)
 

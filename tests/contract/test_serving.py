@@ -209,6 +209,23 @@ def test_a_clock_that_jumps_by_an_hour_starts_nothing_twice(
     assert {entry.name: entry.admitted_by for entry in store.queue.look().entries}["here"] == server.id
 
 
+def test_a_machine_that_vanished_is_believed_gone_when_its_lease_has_ended_whatever_the_cluster_says(
+    store: Store, workspace: Workspace, desk: Desk, clock: SetClock
+) -> None:
+    workspace.settings = replace(
+        workspace.settings, lease_ttl=timedelta(0)
+    )  # a jump of clocks is soon ruled out
+    server = Server(workspace, desk, jobs=2, runs_on="dask://head:8786")
+    run = put(store, "a")
+    server.tick()
+    begin(store, run, ELSEWHERE)
+    server.tick()
+    assert names(store, desk) == ["a"]
+    clock.now += timedelta(seconds=31)
+    assert run.id in desk.living, "the cluster waits for five minutes before it gives a worker up"
+    wait_until(lambda: bool(server.tick()) and names(store, desk) == ["a", "a"], "another start")
+
+
 def test_the_runs_of_a_server_that_was_killed_are_looked_after_by_the_next_one(
     workspace: Workspace, store: Store, desk: Desk, gone: Holder
 ) -> None:

@@ -317,12 +317,13 @@ def test_aio_map_takes_coroutine_functions_and_plain_ones(durable: Durable) -> N
         async def tick() -> None:
             while True:
                 ticks.append(1)
+                if len(ticks) > 5:
+                    held.set()
                 await asyncio.sleep(0.001)
 
-        task = asyncio.create_task(tick())
         held = threading.Event()
-        asyncio.get_running_loop().call_later(0.1, held.set)
-        waited = await aio.map(lambda _: held.wait(20), [1, 2], max_concurrency=2, progress=False)
+        task = asyncio.create_task(tick())
+        waited = await aio.map(lambda _: held.wait(60), [1, 2], max_concurrency=2, progress=False)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

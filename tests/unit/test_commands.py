@@ -13,7 +13,7 @@ from evercell.core.errors import RunNotFound, UsageError
 from evercell.core.vocabulary import COMMANDS, HEADERS, MAGICS, Magic, NameKind, Value
 from evercell.engine.magic_lines import parse_line
 from evercell.engine.workspace import Workspace
-from evercell.magics import commands
+from evercell.magics import commands, keeping
 from evercell.magics.completion import NamesOf, complete, magic_at
 from evercell.views.table import Table
 from tests.unit.sessions import Notebook, workspace_in
@@ -60,7 +60,7 @@ def test_every_command_has_a_python_twin_with_the_same_arguments(magic: Magic) -
         return
     parameters = inspect.signature(twins[0]).parameters
     assert list(parameters) == [argument.name for argument in magic.arguments]
-    typed = vars(parse_line(magic, " ".join("x" for a in magic.arguments if a.required)))
+    typed = vars(parse_line(magic, " ".join(f"{a.flag} x".strip() for a in magic.arguments if a.required)))
     for argument in magic.arguments:
         is_several = argument.value is Value.SEVERAL
         expected = inspect.Parameter.empty if argument.required or is_several else typed[argument.name]
@@ -69,15 +69,25 @@ def test_every_command_has_a_python_twin_with_the_same_arguments(magic: Magic) -
 
 def test_there_is_no_function_in_the_module_without_a_magic() -> None:
     functions = {
-        n for n, f in vars(commands).items() if inspect.isfunction(f) and f.__module__ == commands.__name__
+        n
+        for module in (commands, keeping)
+        for n, f in vars(module).items()
+        if inspect.isfunction(f) and f.__module__ == module.__name__
     }
     twins = {twin for magic in COMMANDS.values() for twin in magic.twins}
-    assert {name for name in functions if not name.startswith("_")} - {"set_notebook"} == twins
+    assert {name for name in functions if not name.startswith("_")} - {
+        "set_notebook",
+        "notebook_for",
+    } == twins
 
 
 @pytest.mark.parametrize("name", [twin for magic in COMMANDS.values() for twin in magic.twins])
 def test_without_a_notebook_a_command_says_how_to_have_one(name: str) -> None:
-    arguments = ["x"] if name in ("checkout", "source", "diff", "why") else []
+    arguments = [
+        "x"
+        for parameter in inspect.signature(getattr(evercell, name)).parameters.values()
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
+    ]
     with pytest.raises(UsageError, match="%load_ext evercell") as caught:
         getattr(evercell, name)(*arguments)
     assert f"evercell.{name}()" in str(caught.value)
@@ -171,9 +181,8 @@ def test_what_a_command_returned_can_be_kept(notebook: Notebook, workspace: Work
     notebook.session.detach()
     again = Notebook(workspace, notebook.session.require_run().id)
     again.resume()
-    assert [str(again[name]).partition("\n")[0] for name in ("tree", "state")] == [
-        text.partition("\n")[0] for text in (before[0], before[2])
-    ]
+    first_words = [str(again[name]).partition("\n")[0].split() for name in ("tree", "state")]
+    assert first_words == [text.partition("\n")[0].split() for text in (before[0], before[2])]
     assert "two" not in str(again["timeline"]) and "<table" in again["timeline"]._repr_html_()
     assert again["outcome"] == notebook["outcome"]
     assert str(again["table"]) == str(notebook["table"])
@@ -193,6 +202,7 @@ class Known:
             NameKind.STEP: ["load", "plan"],
             NameKind.PLACE: ["nb-1", "nb-2", "@load"],
             NameKind.CHECKPOINT: ["load", "plan", "nb-1"],
+            NameKind.TAG: ["best"],
         }[kind]
 
 

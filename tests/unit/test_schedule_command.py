@@ -54,13 +54,14 @@ def typed(workspace: Workspace) -> Type:
 
 def test_a_schedule_from_its_making_to_its_removal(workspace: Workspace, typed: Type) -> None:
     Path("p.yaml").write_text("topic: gold\nn: 3\n")
-    words = ("-f", "p.yaml", "-p", "topic", "fusion", "--tz", "Europe/Berlin", "--limit", "openai")
+    words = ("-f", "p.yaml", "-p", "topic", "fusion", "--tz", "Europe/Berlin", "--limit", "openai=4")
     made = typed("add", "0 2 * * *", "nb.ipynb", *words, "--priority", "5")
     assert "schedule nb: At 02:00 every day (Europe/Berlin)" in made and " 02:00 CE" in made
     (listed,) = json.loads(typed("list", "--json"))
     assert listed["params"] == {"topic": "fusion", "n": 3} and listed["limits"] == ["openai"]
     assert (listed["catch_up"], listed["overlap"], listed["priority"]) == ("last", "skip", 5)
     assert Path(listed["notebook"]).is_absolute()
+    assert workspace.store.limits.all()["openai"].at_once == 4
     table = typed("list")
     assert "0 2 * * * (Europe/Berlin)" in table and ", in " in table
     assert len(typed("next", "nb", "-n", "3").splitlines()) == 5
@@ -111,6 +112,8 @@ def test_a_listing_tells_what_was_skipped(workspace: Workspace, typed: Type) -> 
         (("0 2 * * *", "nb.ipynb", "no/out.ipynb"), "has no folder", 1),
         (("0 2 * * *", "nb.ipynb", "--kernel", "cobol"), "no kernel 'cobol'", 1),
         (("0 2 * * *", "nb.ipynb", "--name", "a@b"), "cannot be the name", 2),
+        (("0 2 * * *", "nb.ipynb", "--priority", "1000"), "is no priority", 2),
+        (("0 2 * * *", "nb.ipynb", "--limit", " "), "cannot be the key", 2),
         (("0 2 * * *", "nb.ipynb", "--overlap", "often"), "is not one of", 2),
     ],
 )

@@ -126,23 +126,22 @@ def test_so_does_a_try_in_another_kernel(durable: Durable) -> None:
 def test_a_call_that_gives_no_sign_of_life_is_tried_again(durable: Durable, is_async: bool) -> None:
     tries: list[str] = []
 
-    @evercell.step(retries=1, backoff=0, heartbeat_timeout=0.5)
+    # the call's work: longer than the time limit in all, and never without a sign of life
+    @evercell.step(retries=1, backoff=0, heartbeat_timeout=1.0)
     def hangs_once() -> int:
         tries.append("sync")
         for _ in range(12 if len(tries) > 1 else 1):
-            time.sleep(
-                0.05
-            )  # the call's work: longer than the time limit in all, never without a sign of life
+            time.sleep(0.1)
             evercell.heartbeat()
         if len(tries) == 1:
             time.sleep(30)
         return len(tries)
 
-    @evercell.step(retries=1, backoff=0, heartbeat_timeout=0.5)
+    @evercell.step(retries=1, backoff=0, heartbeat_timeout=1.0)
     async def ahangs_once() -> int:
         tries.append("async")
         for _ in range(12 if len(tries) > 1 else 1):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
             evercell.heartbeat()
         if len(tries) == 1:
             await asyncio.sleep(30)

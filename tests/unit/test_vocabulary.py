@@ -244,7 +244,7 @@ def test_options_are_the_words_that_the_engine_knows() -> None:
 def test_a_command_touches_what_the_table_says(magic: Magic) -> None:
     code = analyse(as_run(f"%{magic.name}\nx = 1"))
     assert code.dynamic is not magic.harmless
-    moves = {"resume", "checkout", "branch", "abandon"}
+    moves = {"resume", "checkout", "branch", "reset", "abandon"}
     assert magic.harmless is (magic.name not in moves), "state is put back, or code of the user runs"
 
 

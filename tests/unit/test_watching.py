@@ -47,7 +47,7 @@ def test_a_step_under_way_is_told_of_though_its_thread_is_busy() -> None:
     watchers.add(lambda snapshot: told.set() if snapshot.calls == ("ask",) else None)
     with progress.under_way():
         progress.call_began("ask")
-        assert told.wait(10)
+        assert told.wait(60)
 
 
 def test_a_step_that_raises_is_under_way_no_more() -> None:

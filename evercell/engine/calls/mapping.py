@@ -19,6 +19,7 @@ from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.progress import Progress, silent
 from evercell.engine.calls.tracebacks import passes_on
+from evercell.engine.clusters import executor_of
 
 Function = Callable[..., Any]
 
@@ -27,7 +28,7 @@ _MOST_THREADS = 32
 
 def map(
     function: Function, items: Iterable[Any], *, max_concurrency: int | None = None,
-    return_exceptions: bool = False, executor: Executor | None = None, policy: CallPolicy | None = None,
+    return_exceptions: bool = False, executor: Executor | str | None = None, policy: CallPolicy | None = None,
     progress: bool = True,
 ) -> list[Any]:  # fmt: skip
     """Call ``function`` with each item, durably, several at once; returns the results in the items' order.
@@ -35,8 +36,8 @@ def map(
     A function that is no ``@step`` becomes one for this, tried as ``policy`` says. The first error stops what
     has not begun and is raised; with ``return_exceptions`` every item is tried, and errors stand among the results.
 
-    ``executor`` runs the bodies elsewhere: any ``concurrent.futures.Executor``, a Dask or Ray cluster's too
-    (the function and the items must be picklable for it).
+    ``executor`` runs the bodies elsewhere: any ``concurrent.futures.Executor``, or the address of a Dask cluster,
+    ``"dask://HOST:8786"``; ``"dask"`` is the one that executes this run. The function and the items must be picklable.
     """
     refuse_in_coroutine("evercell.map")
     job = job_of(function, items, max_concurrency, return_exceptions, policy)
@@ -44,8 +45,8 @@ def map(
         raise UsageError(
             f"{job.name} is a coroutine function.", hint=f"Type: await evercell.aio.map({job.name}, ...)"
         )
-    with _shown(job, progress) as shown:
-        return _map_in_threads(job, executor, shown)
+    with executor_of(executor) as elsewhere, _shown(job, progress) as shown:
+        return _map_in_threads(job, elsewhere, shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def _elsewhere(executor: Executor, function: Function, item: Any) -> Any:
 # -- in coroutines -------------------------------------------------------------------------------
 
 
-async def map_async(job: Job, executor: Executor | None, progress: bool) -> list[Any]:
+async def map_async(job: Job, executor: Executor | str | None, progress: bool) -> list[Any]:
     """The same while the loop goes on with other tasks; plain functions run in threads."""
     if job.is_async:
         if executor is not None:
@@ -150,7 +151,11 @@ async def map_async(job: Job, executor: Executor | None, progress: bool) -> list
             )
         return await _map_in_loop(job, None, progress)
     if executor is not None:
-        return await _map_in_loop(job, partial(_beside_the_loop, executor, job.durable.function), progress)
+        with executor_of(executor) as elsewhere:
+            assert elsewhere is not None
+            return await _map_in_loop(
+                job, partial(_beside_the_loop, elsewhere, job.durable.function), progress
+            )
     pool = ThreadPoolExecutor(job.threads, thread_name_prefix="evercell-map")
     try:
         return await _map_in_loop(job, partial(_beside_the_loop, pool, job.durable.function), progress)
