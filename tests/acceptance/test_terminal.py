@@ -106,7 +106,7 @@ def test_no_command_prints_what_a_terminal_obeys(command: Command, run: Run, wor
         ("schedule", "add", "0 2 * * *", "nb.ipynb", "--tz", COMMANDS), ("schedule", "next", "s"),
         ("schedule", "next", COMMANDS), ("schedule", "pause", COMMANDS), ("schedule", "remove", COMMANDS),
         ("schedule", "run", "s"), ("doctor",), ("doctor", "--json"), ("show", COMMANDS),
-       , ("show", f"{run.id}@{COMMANDS}"), ("run", f"{COMMANDS}.ipynb"),
+        ("show", f"{run.id}@{COMMANDS}"), ("run", f"{COMMANDS}.ipynb"),
     ]:  # fmt: skip
         said[words] = command(*words)
     for words, done in said.items():
