@@ -149,6 +149,10 @@ MAGICS = (
                 value=None,
             ),
             Argument(
+                "limit", "hold a slot of this limit, which all runs of the store share", flag="--limit",
+                metavar="KEY",
+            ),
+            Argument(
                 "on_change",
                 "where it goes on after a kill and calls otherwise than it did: stop (fail), forget the recorded "
                 "calls from there on (rerun), or take their results (keep)",

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -150,9 +151,49 @@ class _Line:
         return entry
 
 
-def next_in_line(waiting: Sequence[Slot], slots: Sequence[Slot]) -> Slot | None:
-    """Whose turn a limit's next slot is: of the share that holds fewest, and there who came first."""
-    held: dict[str, int] = {}
-    for slot in slots:
-        held[slot.share] = held.get(slot.share, 0) + slot.is_held
-    return min(waiting, key=lambda slot: (held.get(slot.share, 0), slot.wanted_at, slot.id), default=None)
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Whether somebody gets the slot that they wait for."""
+
+    why_not: str = ""
+    """What keeps them from it; empty: nothing does."""
+    borrows: bool = False
+    """They use the slot of whatever is around them, which counts already."""
+
+
+def grant(limit: Limit, slots: Sequence[Slot], mine: Slot, now: datetime) -> Grant:
+    """Whether a wanted slot of a limit is given now. ``slots``: those wanted, held, and taken lately.
+
+    Of free slots each goes to the share that holds fewest, and there to who came first. What is inside of something
+    that holds a slot uses that one, one at a time: so nobody waits for themselves.
+    """
+    use = limits_in_use({limit.key: limit}, slots)[limit.key]
+    if mine.lent_by is not None and _is_lendable(mine.lent_by, slots):
+        return Grant(use.full(now, borrowed=True), borrows=True)
+    if why := use.full(now):
+        return Grant(why)
+    waiting = [slot for slot in slots if slot.is_wanted]
+    room = min(
+        len(waiting),
+        len(waiting) if limit.at_once is None else limit.at_once - use.held,
+        len(waiting) if limit.rate is None else limit.rate - use.begun_lately(now),
+    )
+    held = Counter(slot.share for slot in slots if slot.is_held)
+    for _ in range(room):
+        first = min(waiting, key=lambda slot: (held[slot.share], slot.wanted_at, slot.id))
+        if first.id == mine.id:
+            return Grant()
+        waiting.remove(first)
+        held[first.share] += 1
+    return Grant(f"limit {limit.key}: others are first")
+
+
+def _is_lendable(lender: str, slots: Sequence[Slot]) -> bool:
+    """Whether a slot is held, and nobody inside of its holder uses it."""
+    there = any(
+        slot.id == lender and slot.is_live and slot.taken_at and not slot.given_back_at for slot in slots
+    )
+    used = any(
+        slot.lent_by == lender and slot.is_live and slot.taken_at and not slot.given_back_at for slot in slots
+    )
+    return there and not used

@@ -107,6 +107,7 @@ def _context(
         key=_calls_key(session, spec, plan),
         note=executor.note,
         gate=ApprovalGate(spec.approval),
+        limit=spec.limit,
         page=executor.page,
         limits=session.limits,
         progress=progress,

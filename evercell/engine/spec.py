@@ -32,6 +32,8 @@ class StepSpec:
     """Never tried again by itself after an attempt that was interrupted."""
     on_change: OnChange = OnChange.FAIL
     """What happens where it goes on after a kill and calls otherwise than it did."""
+    limit: str | None = None
+    """Key of the limit of which each attempt holds a slot."""
     approval: ApprovalRequest | None = None
     """What must be approved before the cell is executed."""
     slot: str = ""

@@ -13,6 +13,7 @@ from evercell.core.errors import UsageError
 from evercell.core.records import ErrorRecord, Output
 from evercell.core.text import printable
 from evercell.engine.approvals.gate import decide_cell_approval
+from evercell.engine.calls.slots import take_cell_slot, take_cell_slot_async
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.executor import BodyResult
 from evercell.kernel_ext.interrupts import LateInterrupt
@@ -75,11 +76,14 @@ class KernelExecutor:
             self._shell.execution_count += step_back
 
     async def _run_approved(self, again: dict[str, Any], timeout: float | None) -> Any:
-        if self._is_async:
-            try:
+        try:
+            if self._is_async:
                 await decide_cell_approval()
-            except BaseException:  # noqa: BLE001  the cell ends with it, as if it had been raised inside
-                return await self._run_cell(**again, preprocessing_exc_tuple=sys.exc_info())
+                await take_cell_slot_async()
+            else:
+                take_cell_slot()
+        except BaseException:  # noqa: BLE001  the cell ends with it, as if it had been raised inside
+            return await self._run_cell(**again, preprocessing_exc_tuple=sys.exc_info())
         return await self._run_limited(again, timeout)
 
     async def _run_limited(self, again: dict[str, Any], timeout: float | None) -> Any:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from evercell.core.errors import LimitNotFound
-from evercell.core.ids import new_id
 from evercell.core.queueing import Limit, Slot
 from evercell.core.records import Lease
 from evercell.store.database import Database
@@ -22,8 +21,21 @@ from evercell.store.schema import leases, limits, queue, slots
 _ADMISSION_LOCK = 0x65766171
 """PostgreSQL advisory lock: one decides at a time who may begin."""
 
-Rule = Callable[[Limit, list[Slot], Slot, datetime], str]
-"""Why a slot of a limit, of which these are wanted or counted, is not given to one of them now; empty: it is."""
+
+class Granted(Protocol):
+    """What a rule says of a wanted slot."""
+
+    @property
+    def why_not(self) -> str:
+        """Empty: it is given."""
+
+    @property
+    def borrows(self) -> bool:
+        """It is that of whatever is around its holder, and counts already."""
+
+
+Rule = Callable[[Limit, list[Slot], Slot, datetime], Granted]
+"""Whether a slot of a limit is given now, of which these are wanted, held, or were taken lately."""
 
 
 def lock_admission(connection: Connection) -> None:
@@ -78,15 +90,17 @@ class Limits:
 
     # -- slots of steps and calls ----------------------------------------------------------------
 
-    def want(self, lease: Lease, key: str, *, holder: str, lent_by: str | None) -> str | None:
-        """Commit that a step or call waits for a slot; returns its id, or None where nobody has set this limit.
+    def want(self, lease: Lease, key: str, *, slot_id: str, holder: str, lent_by: str | None) -> bool:
+        """Commit that a step or call waits for a slot; False where nobody has set this limit.
 
         ``lent_by``: the slot of whatever is around it. Without one, that of the run as a whole, where it has one.
         """
         with self._database.writing() as connection:
             lock_admission(connection)
             if connection.execute(sa.select(limits.c.key).where(limits.c.key == key)).first() is None:
-                return None
+                return False
+            if connection.execute(sa.select(slots.c.id).where(slots.c.id == slot_id)).first() is not None:
+                return True  # committed before, and nobody was told
             now = self._database.lease_now(connection)
             self._forget(connection, key, now)
             of_run = sa.select(slots.c.id).where(
@@ -97,38 +111,41 @@ class Limits:
             share = connection.execute(
                 sa.select(queue.c.share).where(queue.c.run_id == lease.run_id)
             ).scalar()
-            slot_id = new_id()
             connection.execute(
                 sa.insert(slots).values(
                     id=slot_id, limit_key=key, run_id=lease.run_id, holder=holder, token=lease.token,
                     share=share or lease.holder.user[:200], lent_by=lent_by, wanted_at=now,
                 )
             )  # fmt: skip
-            return slot_id
+            return True
 
     def take(self, slot_id: str, rule: Rule) -> str:
         """Commit that a wanted slot is taken, where ``rule`` lets it be; returns why not, or nothing."""
         with self._database.reading() as connection:  # most looks find that it is too early
-            why = self._why_not(connection, slot_id, rule)
-        if why:
-            return why
+            granted = self._ask(connection, slot_id, rule)
+        if granted is None or granted.why_not:
+            return granted.why_not if granted is not None else ""
         with self._database.writing() as connection:
             lock_admission(connection)
-            why = self._why_not(connection, slot_id, rule)
-            if not why:
-                now = self._database.lease_now(connection)
-                connection.execute(sa.update(slots).where(slots.c.id == slot_id).values(taken_at=now))
-            return why
+            granted = self._ask(connection, slot_id, rule)
+            if granted is None or granted.why_not:
+                return granted.why_not if granted is not None else ""
+            values: dict[str, Any] = {"taken_at": self._database.lease_now(connection)}
+            if not granted.borrows:
+                values["lent_by"] = None
+            connection.execute(sa.update(slots).where(slots.c.id == slot_id).values(values))
+        return ""
 
-    def _why_not(self, connection: Connection, slot_id: str, rule: Rule) -> str:
+    def _ask(self, connection: Connection, slot_id: str, rule: Rule) -> Granted | None:
+        """What the rule says; None where there is nothing to ask: somebody removed the limit, or it is taken."""
         key = connection.execute(sa.select(slots.c.limit_key).where(slots.c.id == slot_id)).scalar()
         limit = read_limits(connection).get(key) if key is not None else None
         if limit is None:
-            return ""  # somebody removed the limit
+            return None
         now = self._database.lease_now(connection)
         known = read_slots(connection, now, key)
         mine = next((slot for slot in known if slot.id == slot_id), None)
-        return rule(limit, known, mine, now) if mine is not None and mine.taken_at is None else ""
+        return rule(limit, known, mine, now) if mine is not None and mine.taken_at is None else None
 
     def give_back(self, slot_id: str) -> None:
         """Commit that a slot is free again, or not wanted any more."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from evercell.core.queueing import Limit, Place, Queued, QueuePicture, Slot
 from evercell.core.records import Holder, Lease
 from evercell.core.statuses import CANCEL, PAUSE, RunStatus
-from evercell.engine.admission import RISE, choose, limits_in_use, next_in_line, obstacle, rate_in_words
+from evercell.engine.admission import RISE, Grant, choose, grant, limits_in_use, obstacle, rate_in_words
 from evercell.engine.queue_states import Fate, Obstacles, fate, pause_before
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -206,13 +206,74 @@ def test_rates_are_written_as_they_were_given() -> None:
 # -- slots of steps ------------------------------------------------------------------------------
 
 
+def slot(
+    name: str, share: str = "ana", *, at: int = 0, taken: bool = False, lent_by: str | None = None
+) -> Slot:
+    moment = NOON + timedelta(seconds=at)
+    return Slot(name, "k", name, "s", share, lent_by, moment, moment if taken else None)
+
+
 def test_a_slot_goes_to_the_share_that_holds_fewest_and_there_to_who_came_first() -> None:
-    later = NOON + timedelta(seconds=1)
-    held = [Slot("h", "k", "r", "s", "ana", None, NOON, NOON)]
-    a, b = Slot("a", "k", "r1", "s", "ana", None, NOON), Slot("b", "k", "r2", "s", "bo", None, later)
-    assert next_in_line([a, b], [*held, a, b]) == b
-    assert next_in_line([a, b], [a, b]) == a
-    assert next_in_line([], held) is None
+    one, later = Limit("k", at_once=2), NOON + timedelta(seconds=9)
+    held, a, b = slot("h", taken=True), slot("a", at=1), slot("b", "bo", at=2)
+    assert grant(one, [held, a, b], b, later) == Grant()
+    assert grant(one, [held, a, b], a, later) == Grant("limit k: others are first")
+    assert grant(one, [a, b], a, later) == grant(one, [a, b], b, later) == Grant()
+    c = slot("c", at=3)
+    assert grant(one, [a, b, c], c, later).why_not == "limit k: others are first"
+    full = [held, slot("i", taken=True), a]
+    assert grant(one, full, a, later).why_not == "limit k: 2 of 2 in use"
+
+
+def test_what_is_inside_of_a_holder_uses_its_slot_one_at_a_time_so_nobody_waits_for_themselves() -> None:
+    limit = Limit("k", at_once=1)
+    around, first, second = slot("o", taken=True), slot("a", lent_by="o"), slot("b", lent_by="o")
+    assert grant(limit, [around, first, second], first, NOON) == Grant(borrows=True)
+    first = replace(first, taken_at=NOON)
+    assert grant(limit, [around, first, second], second, NOON).why_not == "limit k: 1 of 1 in use"
+    first = replace(first, given_back_at=NOON)
+    assert grant(limit, [around, first, second], second, NOON) == Grant(borrows=True)
+    around = replace(around, given_back_at=NOON)
+    assert grant(limit, [around, second], second, NOON) == Grant()  # it counts by itself
+    paced = Limit("k", at_once=1, rate=1, period=60)
+    assert "1/min" in grant(paced, [slot("o", taken=True), second], second, NOON).why_not
+
+
+def test_the_slot_of_a_dead_holder_is_void() -> None:
+    held, wanted = slot("h", taken=True), slot("a")
+    limit = Limit("k", at_once=1)
+    assert (
+        grant(
+            limit,
+            [replace(held, is_live=False), replace(wanted, id="d", is_live=False), wanted],
+            wanted,
+            NOON,
+        )
+        == Grant()
+    )
+    assert grant(limit, [held, wanted], wanted, NOON).why_not
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["ana", "bo"]), st.integers(1, 3)), min_size=1, max_size=12),
+    st.integers(1, 3),
+)
+def test_slots_are_never_more_than_the_limit_and_everybody_gets_one(
+    wanted: list[tuple[str, int]], at_once: int
+) -> None:
+    limit = Limit("k", at_once=at_once)
+    slots = {f"s{n}": slot(f"s{n}", share, at=n) for n, (share, _) in enumerate(wanted)}
+    left = {f"s{n}": length for n, (_, length) in enumerate(wanted)}
+    for _ in range(100):
+        for name, one in slots.items():
+            if one.is_wanted and not grant(limit, [*slots.values()], one, NOON).why_not:
+                slots[name] = replace(one, taken_at=NOON)
+            assert sum(each.is_held for each in slots.values()) <= at_once
+        for name, one in slots.items():
+            left[name] -= one.is_held
+            if one.is_held and not left[name]:
+                slots[name] = replace(one, given_back_at=NOON)
+    assert all(one.given_back_at for one in slots.values())
 
 
 # -- what becomes of an entry --------------------------------------------------------------------

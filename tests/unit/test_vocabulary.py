@@ -127,6 +127,7 @@ TEXTS = {
     Value.NUMBER: st.just("1"),
     Value.DURATION: st.sampled_from(["90s", "10m", "1.5h", "200ms", "3"]),
     Value.NAMES: st.lists(NAMES, min_size=1, max_size=3).map(",".join),
+    Value.TEXT: NAMES,
 }
 
 

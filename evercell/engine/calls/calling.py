@@ -42,7 +42,7 @@ def call_sync(
         for pause in tries:
             if pause:
                 time.sleep(pause)
-            with tries.noted():
+            with _slot(call, policy), tries.noted():
                 with limited(call):
                     value = function(*args, **kwargs)
                 break
@@ -75,10 +75,11 @@ async def call_async(
         for pause in tries:
             if pause:
                 await _rest(pause)
-            with tries.noted():
-                async with limited_async(call):
-                    value = await function(*args, **kwargs)
-                break
+            async with _slot_async(call, policy):
+                with tries.noted():
+                    async with limited_async(call):
+                        value = await function(*args, **kwargs)
+                    break
         else:
             return _fail(call, tries)
     undoing = None if undo is None else (undo, value, args, kwargs)
@@ -102,7 +103,8 @@ def _fail(call: RunningCall, tries: Tries) -> Any:
 def inside_call(owner: Owner, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
     """While inside, the present code is that of this call."""
     metrics = LoggedMetrics(owner.metrics)
-    call = RunningCall(owner.scope, identity, policy.timeout, policy.heartbeat_timeout, metrics)
+    around = owner.scope.slots if owner.call is None else owner.call.slots
+    call = RunningCall(owner.scope, identity, policy.timeout, policy.heartbeat_timeout, metrics, around)
     progress = owner.scope.step.progress
     progress.call_began(identity.name)
     token = enter_call(call)
@@ -111,6 +113,22 @@ def inside_call(owner: Owner, identity: CallIdentity, policy: CallPolicy) -> Ite
     finally:
         leave_call(token)
         progress.call_left(identity.name)
+
+
+def _slot(call: RunningCall, policy: CallPolicy) -> AbstractContextManager[None]:
+    if policy.limit is None:
+        return nullcontext()
+    from evercell.engine.calls.slots import slot_of_call
+
+    return slot_of_call(call, policy.limit)
+
+
+def _slot_async(call: RunningCall, policy: CallPolicy) -> AbstractAsyncContextManager[None]:
+    if policy.limit is None:
+        return nullcontext()
+    from evercell.engine.calls.slots import slot_of_call_async
+
+    return slot_of_call_async(call, policy.limit)
 
 
 def limited(call: RunningCall) -> AbstractContextManager[None]:

@@ -31,6 +31,8 @@ class StepContext:
     """Tells the user one thing."""
     gate: Gate
     """Asks before calls that need approval."""
+    limit: str | None = None
+    """Key of the limit of which the step holds a slot."""
     page: Page | None = None
     """Where questions are shown; None: nobody looks on."""
     on_change: OnChange = OnChange.FAIL

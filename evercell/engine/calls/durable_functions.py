@@ -23,7 +23,7 @@ def step(
     retries: int = 0, backoff: float = 1.0, longest_backoff: float = 60.0, jitter: float = 0.1,
     timeout: float | None = None, total_timeout: float | None = None, heartbeat_timeout: float | None = None,
     retry_on: Errors | Callable[[BaseException], bool] = Exception, give_up_on: Errors = (),
-    undo: Callable[..., Any] | None = None, approve: bool = False,
+    undo: Callable[..., Any] | None = None, approve: bool = False, limit: str | None = None,
 ) -> Callable[[F], F]: ...  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def step(
     retries: int = 0, backoff: float = 1.0, longest_backoff: float = 60.0, jitter: float = 0.1,
     timeout: float | None = None, total_timeout: float | None = None, heartbeat_timeout: float | None = None,
     retry_on: Errors | Callable[[BaseException], bool] = Exception, give_up_on: Errors = (),
-    undo: Callable[..., Any] | None = None, approve: bool = False,
+    undo: Callable[..., Any] | None = None, approve: bool = False, limit: str | None = None,
 ) -> Any:  # fmt: skip
     """Make a function's calls durable: inside a ``%%step`` cell each is recorded once and replayed by value.
 
@@ -43,7 +43,8 @@ def step(
     ``heartbeat_timeout`` (seconds), ``retry_on`` and ``give_up_on`` say how it is tried. ``undo`` is called
     with the result and the arguments, newest call first, when the run is abandoned with ``%abandon --undo``.
     ``approve=True``: a call with arguments that are new to its step asks a person first, and raises
-    `Rejected` unless they approve.
+    `Rejected` unless they approve. ``limit``: the key of a limit that all runs of the store share (``evercell
+    limit set KEY --at-once 4``); each try holds a slot of it, and waits until it has one.
     """
     policy = CallPolicy(
         retries,
@@ -55,6 +56,7 @@ def step(
         heartbeat_timeout,
         retry_on,
         give_up_on,
+        limit,
     )
     options = {"name": name, "key": key, "undo": undo, "approve": approve, **policy.options()}
 

@@ -102,6 +102,8 @@ def calls_of(step: StepContext) -> Iterator[CallScope]:
     finally:
         scope.has_ended = True
         _owner.reset(token)
+        if scope.slots:
+            scope.give_slots_back()
 
 
 def enter_call(call: RunningCall) -> Token[Owner | None]:

@@ -44,6 +44,8 @@ class CallPolicy:
     """How long a try may go without a sign of life (`evercell.heartbeat`)."""
     retry_on: Errors | Callable[[BaseException], bool] = Exception
     give_up_on: Errors = ()
+    limit: str | None = None
+    """Key of a limit that all runs of the store share: each try holds a slot of it."""
 
     def __post_init__(self) -> None:
         if self.retries < 0 or self.backoff < 0 or not 0 <= self.jitter <= 1:

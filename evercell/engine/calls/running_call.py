@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,8 @@ class RunningCall:
     heartbeat_timeout: float | None = None
     """Seconds without a sign of life after which a try counts as hung."""
     metrics: LoggedMetrics = field(default_factory=LoggedMetrics)
+    slots: Mapping[str, str] = field(default_factory=dict)
+    """By the key of a limit, the slot that this call, or one around it, holds."""
     _began: float = field(default_factory=time.monotonic)
     _last: float = field(default_factory=time.monotonic)
     _written: float = 0.0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
+from evercell.core.errors import StoreError
 from evercell.core.metrics import METRICS, metrics_to_json
 from evercell.core.records import Awaited
 from evercell.engine.calls.context import StepContext
@@ -34,6 +36,10 @@ class CallScope:
         self.waits: list[Awaited] = []
         """What its calls wait for now."""
         self._waits_left: set[Awaited] = set()
+        self.unknown_limits: set[str] = set()
+        """Keys that its calls named, and of which nobody has set a limit."""
+        self.slots: dict[str, str] = {}
+        """By the key of a limit, the slot that the step as a whole holds."""
 
     @property
     def executed(self) -> int:
@@ -74,6 +80,13 @@ class CallScope:
     def _record_left_over(self) -> None:
         while self.left_over:
             self.left_over.pop(0)()
+
+    def give_slots_back(self) -> None:
+        """The step as a whole holds no slot any more."""
+        for slot_id in [*self.slots.values()]:
+            with suppress(StoreError), self.step.deferred_interrupts():  # it ends with our lease
+                self.step.workspace.store.limits.give_back(slot_id)
+        self.slots.clear()
 
     def summary(self) -> Mapping[str, Any]:
         """What the journal says of the attempt when it ends: its calls, its metrics."""
