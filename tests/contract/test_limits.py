@@ -4,7 +4,7 @@ in threads.
 
 from __future__ import annotations
 
-import _thread
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -151,7 +151,7 @@ def test_a_call_that_waits_says_so_and_is_given_up_when_it_is_interrupted(worksp
     def interrupt() -> None:
         wait_until(lambda: any(slot.is_wanted for slot in store.limits.slots()), "the wish for a slot")
         seen.extend(list_limits(workspace))
-        _thread.interrupt_main()
+        os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
