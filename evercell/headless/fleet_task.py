@@ -18,6 +18,12 @@ from evercell.engine.clusters import THIS_CLUSTER
 
 _MODULE = "evercell.headless.fleet_runner"
 
+_RUNNERS = 2
+"""How many processes are tried here: one that was killed has left a kernel that only this host can take over."""
+
+_ORPHAN_SECONDS = "10"
+"""How long a kernel waits for that, idle and without a runner, before it ends."""
+
 _LOOK_SECONDS = 1.0
 """Between two looks at whether the worker is about to close."""
 
@@ -44,23 +50,29 @@ def execute_on_worker(run_id: str, store_url: str) -> dict[str, str]:
     from distributed import get_worker
 
     worker = get_worker()
-    # stdin is how the runner knows that this worker lives, stdout is where it answers
-    runner = subprocess.Popen(  # noqa: S603  our own program, and an id
-        [sys.executable, "-P", "-m", _MODULE, run_id],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={"EVERCELL_STORE": store_url, **os.environ, THIS_CLUSTER: str(worker.scheduler.address)},
-        start_new_session=True,
-    )
-    with runner:
-        said = _answer(runner, worker)
-    if said:
-        answered: dict[str, str] = json.loads(said)
-        return answered
-    return {
-        "word": "died",
-        "why": f"its process ended with {_ending(runner.wait())} on {os.uname().nodename}",
+    environ = {
+        "EVERCELL_STORE": store_url,
+        "EVERCELL_ORPHAN_SECONDS": _ORPHAN_SECONDS,
+        **os.environ,
+        THIS_CLUSTER: str(worker.scheduler.address),
     }
+    code = 0
+    for _ in range(_RUNNERS):
+        # stdin is how the runner knows that this worker lives, stdout is where it answers
+        runner = subprocess.Popen(  # noqa: S603  our own program, and an id
+            [sys.executable, "-P", "-m", _MODULE, run_id],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environ,
+            start_new_session=True,
+        )
+        with runner:
+            said = _answer(runner, worker)
+        if said:
+            answered: dict[str, str] = json.loads(said)
+            return answered
+        code = runner.wait()
+    return {"word": "died", "why": f"its process ended with {_ending(code)} on {os.uname().nodename}"}
 
 
 def _answer(runner: subprocess.Popen[bytes], worker: Any) -> bytes:
