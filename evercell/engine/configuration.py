@@ -102,6 +102,10 @@ SETTINGS = (
     Setting("max_queued", "how many runs may wait in the queue to be started", _number),
     Setting("every_cell", "every cell is a step, named or not", _yes_no),
     Setting("progress", "a line below a step with durable calls says how far it is", _yes_no),
+    Setting(
+        "telemetry", "spans and metrics for OpenTelemetry; unset: where OTEL_… or the notebook sets it up", _yes_no
+    ),
+    Setting("telemetry_content", "arguments, results and messages of errors in these spans", _yes_no),
     Setting("marks", "a line at a cell says that it was replayed, or saved where it shows nothing", _yes_no),
 )  # fmt: skip
 """In the order in which they are listed."""

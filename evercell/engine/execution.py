@@ -23,6 +23,7 @@ from evercell.engine.outcome import Ending, StepOutcome
 from evercell.engine.outputs import encode_outputs, merge_streams
 from evercell.engine.session import Session, UnfinishedStep
 from evercell.engine.spec import CellPlace, StepSpec
+from evercell.engine.telemetry.reporting import report_attempt
 from evercell.engine.watching import StepProgress, StepState
 from evercell.state import CellPlan, summarise
 
@@ -73,8 +74,11 @@ async def _attempt_until_done(
                     session, spec, plan, executor, attempt, seconds, calls, result.value, progress
                 )
                 progress.enter(StepState.COMPLETED)
+                report_attempt(session.workspace, session.require_run(), attempt, AttemptStatus.COMPLETED)
                 return outcome
             _record_failure(session, executor, attempt, result, calls)
+            ended = AttemptStatus.INTERRUPTED if result.interrupted else AttemptStatus.FAILED
+            report_attempt(session.workspace, session.require_run(), attempt, ended, result.error)
             if is_last or result.interrupted:
                 session.namespace.observe(plan, label=spec.name, completed=False)
                 session.unfinished[spec.name] = UnfinishedStep(plan.source_hash, plan.inputs, calls.step.key)

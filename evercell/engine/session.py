@@ -15,7 +15,7 @@ from evercell.core.errors import (
     StoreFull,
     UsageError,
 )
-from evercell.core.records import Checkpoint, Run, RunRequest
+from evercell.core.records import Awaited, AwaitedKind, Checkpoint, Run, RunRequest
 from evercell.core.statuses import RunStatus
 from evercell.engine.approvals import notifications
 from evercell.engine.aside import Aside
@@ -30,6 +30,7 @@ from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, 
 from evercell.engine.patience import Patience, patient
 from evercell.engine.step_names import StepPlaces
 from evercell.engine.taking_up import explain_aside, put_aside, take_up, take_up_left
+from evercell.engine.telemetry.reporting import report_run
 from evercell.engine.transfers import Readings
 from evercell.engine.watching import Watchers
 from evercell.engine.workspace import Workspace
@@ -284,10 +285,12 @@ class Session:
         try:
             if self.run is not None:
                 current = self.store.runs.find(self.run.id).status
-                if status is RunStatus.COMPLETED and self.store.children.to_wait_for(self.run.id):
+                if status is RunStatus.COMPLETED and (left := self.store.children.to_wait_for(self.run.id)):
+                    self.store.waits.put(lease.lease, [Awaited(AwaitedKind.RUN, child) for child in left])
                     status = RunStatus.WAITING
                 if current is RunStatus.RUNNING and status is not current:
                     self.run = self.store.runs.set_status(lease.lease, self.run.id, status)
+                    report_run(self.workspace, self.run)
         except EvercellError:
             pass  # lost meanwhile: the run is its new holder's to describe
         with suppress(StoreFull):  # it ends by itself

@@ -63,6 +63,10 @@ class Settings:
     """A line at the cell says that it was replayed, or, where it shows nothing, that it was saved."""
     max_queued: int = MAX_QUEUED
     """So many runs may wait to be started."""
+    telemetry: bool | None = None
+    """Spans and metrics go to OpenTelemetry; None: where somebody has set it up."""
+    telemetry_content: bool = False
+    """Arguments, results and messages of errors are in these spans."""
     every_cell: bool = False
     """Every cell is a step, named or not."""
     resolved: tuple[Resolved, ...] = ()
@@ -111,6 +115,8 @@ def resolve_settings(
         server_url=written.get("server_url"),
         longest_outage=outage,
         max_queued=written.get("max_queued", MAX_QUEUED),
+        telemetry=written.get("telemetry", None),
+        telemetry_content=written.get("telemetry_content", False),
         every_cell=written.get("every_cell", False),
         progress=written.get("progress", not is_dashboard),
         marks=written.get("marks", not is_dashboard),

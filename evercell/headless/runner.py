@@ -25,6 +25,7 @@ from evercell.core.ids import new_id
 from evercell.core.records import NewRun, Run
 from evercell.core.statuses import PAUSE, RunStatus
 from evercell.core.text import one_line
+from evercell.engine.children.hosting import attend
 from evercell.engine.claiming import Claim, claim_new, claim_work, require_key
 from evercell.engine.holder import this_user
 from evercell.engine.listing import StepRow, list_steps
@@ -241,6 +242,7 @@ def execute_run(
     if run.status is RunStatus.COMPLETED and outcome.get("code") is ExitCode.FAILED:
         _remove_error_markers(Path(output))  # tagged raises-exception: papermill alone minds
         outcome = {}
+    attend(workspace, run.id)  # whoever waited for this run, or what this one waits for by now
     return RunReport(run, list_steps(workspace, run), **outcome)
 
 

@@ -37,6 +37,12 @@ class Evercell(Configurable):
     progress = Bool(**_OPTIONAL, help="A line below a step with durable calls says how far it is.").tag(
         config=True
     )
+    telemetry = Bool(
+        **_OPTIONAL, help="Spans and metrics for OpenTelemetry (where OTEL_… or the notebook sets it up)."
+    ).tag(config=True)
+    telemetry_content = Bool(
+        **_OPTIONAL, help="Arguments, results and messages of errors in these spans."
+    ).tag(config=True)
     marks = Bool(
         **_OPTIONAL, help="A line at a cell says that it was replayed, or saved where it shows nothing."
     ).tag(config=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,13 +17,11 @@ from evercell.core.statuses import CANCEL, ENDED, RunStatus
 from evercell.store.database import Database
 from evercell.store.descendants import ask_to_end, cancel_below, cancel_child, unfinished_children
 from evercell.store.outages import asks_again
+from evercell.store.queue import own_output
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_transaction import RunTransaction, begin_on_run
 from evercell.store.runs import RUN_COLUMNS, Runs, change_status, read_run, request_of, until_named
-from evercell.store.schema import children, leases, queue, runs, servers
-
-_SERVER_GONE = 30.0
-"""Seconds after which a server that was not heard of counts as gone."""
+from evercell.store.schema import children, leases, queue, runs
 
 Allow = Callable[[Sequence[Run]], None]
 """Raises where a child may not be started below these runs: its parent, whoever started that, and so on."""
@@ -64,7 +61,7 @@ class Children:
         connection, parent_id = transaction.connection, transaction.row.id
         run = self._runs.insert(connection, new)
         if new.output is None and new.notebook is not None:
-            output = str(output_of(Path(new.notebook), run.name))
+            output = own_output(new.notebook, run.name)
             connection.execute(sa.update(runs).where(runs.c.id == run.id).values(output=output))
         row = {
             "parent_id": parent_id, "step": call.step, "step_key": call.step_key, "key": call.key,
@@ -116,21 +113,6 @@ class Children:
                     sa.select(children.c.run_id).where(children.c.hosted_at >= since)
                 ).scalars()
             )
-
-    def is_served(self) -> bool:
-        """Whether somebody starts what is queued."""
-        with self._database.reading() as connection:
-            since = self._database.lease_now(connection) - timedelta(seconds=_SERVER_GONE)
-            query = sa.select(servers.c.id).where(servers.c.seen_at >= since).limit(1)
-            return connection.execute(query).first() is not None
-
-    def is_due(self, run_id: str) -> bool:
-        """Whether a child of a run has ended."""
-        query = sa.select(runs.c.id).join(children, children.c.run_id == runs.c.id)
-        ended = runs.c.status.in_([str(status) for status in ENDED])
-        with self._database.reading() as connection:
-            found = connection.execute(query.where(children.c.parent_id == run_id, ended).limit(1)).first()
-        return found is not None
 
     def to_wait_for(self, run_id: str) -> list[str]:
         """The children that a run does not complete before."""
@@ -221,11 +203,6 @@ class Children:
             cancel_below(transaction, change_status, by=by, reason=f"cancelled by {by}")
 
 
-def output_of(notebook: Path, run_name: str) -> Path:
-    """The output notebook of a run whose name says whose it is: beside its notebook."""
-    return notebook.with_name(f"{notebook.stem}.{run_name}.ipynb")
-
-
 def _of_call(connection: Connection, parent_id: str, call: ChildCall) -> Child | None:
     query = sa.select(*raw(children)).where(
         children.c.parent_id == parent_id,
@@ -286,7 +263,6 @@ def _enqueue(transaction: RunTransaction[Connection], run_id: str, *, share: str
         "share": of_parent.share if of_parent else share,
         "limits": of_parent.limits if of_parent else [],
         "enqueued_at": transaction.now,
-        "ready_at": transaction.now,
         "starts": 0,
     }
     connection.execute(sa.insert(queue), values)

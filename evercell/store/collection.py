@@ -38,9 +38,11 @@ from evercell.store.schema import (
     results,
     runs,
     signals,
+    slots,
     steps,
     tags,
     votes,
+    waits,
 )
 from evercell.store.sweeping import lock_content, mark_collection
 
@@ -211,7 +213,7 @@ class Collections:
             connection.execute(sa.delete(votes).where(votes.c.approval_id.in_(asked)))
         for table in (
             approvals, calls, signals, heartbeats, leases, tags, collected, events, attempts, steps, checkpoints,
-            results, queue, children,
+            results, queue, slots, waits, children,
         ):  # fmt: skip
             _delete(connection, table, table.c.run_id, run_ids)
         _delete(connection, children, children.c.parent_id, run_ids)

@@ -13,7 +13,8 @@ from evercell.core.chunks import Supply
 from evercell.core.clock import system_clock
 from evercell.core.errors import IllegalTransition, LeaseLost
 from evercell.core.ids import new_id
-from evercell.core.records import ChildCall, Lease, NewRun, Returned, Run
+from evercell.core.queueing import Place
+from evercell.core.records import Awaited, AwaitedKind, ChildCall, Lease, NewRun, Returned, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.collecting import collect
 from evercell.engine.holder import this_holder
@@ -22,6 +23,7 @@ from evercell.engine.settings import Settings
 from evercell.engine.workspace import open_workspace
 from evercell.state import join, split
 from evercell.store import Store, open_store
+from tests.contract.test_queue import rule
 
 NEW = NewRun("/nb/child.ipynb", params={"day": 1}, status=RunStatus.QUEUED)
 
@@ -142,3 +144,38 @@ def _put(store: Store, lease: Lease, name: str, content: bytes) -> None:
     chunks: Supply
     value, chunks = split(content)
     store.results.put(lease, Returned(lease.run_id, name, value, b"m" * 32, system_clock()), chunks)
+
+
+def test_six_parents_that_wait_and_two_places_come_to_an_end(store: Store) -> None:
+    """Who waits for a child holds no place: a pool of parents does not lock itself up."""
+    for number in range(6):
+        new = NewRun(f"/nb/parent-{number}.ipynb", status=RunStatus.QUEUED)
+        store.queue.put_new(new, Place("me"), at_most=100)
+    most, starts = 0, 0
+    while (entries := store.queue.look().entries) and starts < 100:
+        chosen = store.queue.admit("server", rule(2))
+        most, starts = max(most, len(chosen)), starts + len(chosen)
+        assert chosen, [(entry.name, entry.status) for entry in entries]
+        for entry in chosen:
+            _execute(store, store.runs.find(entry.run_id))
+    assert most == 2
+    assert {run.status for run in store.runs.all()} == {RunStatus.COMPLETED}
+    assert len(store.runs.all()) == 18
+
+
+def _execute(store: Store, run: Run) -> None:
+    """As a runner would: a parent starts two children and waits, a child completes."""
+    lease = leased(store, run)
+    store.runs.set_status(lease, run.id, RunStatus.RUNNING)
+    status = RunStatus.COMPLETED
+    if run.notebook is not None and "parent" in run.notebook:
+        made = [asked(store, lease, str(n)) for n in range(2)]
+        left = [child for child in made if child.status is not RunStatus.COMPLETED]
+        if left:
+            store.waits.put(lease, [Awaited(AwaitedKind.RUN, child.id) for child in left])
+            status = RunStatus.WAITING
+    store.runs.set_status(lease, run.id, status)
+    store.leases.release(lease)
+    entry = store.queue.find(run.id)
+    assert entry is not None
+    assert store.queue.give_back(entry) if status is RunStatus.WAITING else store.queue.drop(entry)

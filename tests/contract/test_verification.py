@@ -85,7 +85,7 @@ NOT_COVERED = {
 }
 """Columns that tell of a run, but hold nothing of what it saved: a change is not always named."""
 
-OF_WORK = {"queue", "limits", "slots", "servers", "schedules"}
+OF_WORK = {"queue", "shares", "waits", "limits", "slots", "servers", "schedules"}
 """Tables of what is to be done: they hold nothing of what was saved."""
 
 NO_VALUE = {

@@ -19,6 +19,7 @@ from evercell.core.errors import StoreError
 from evercell.core.records import Lease, Run
 from evercell.core.statuses import CANCEL, ENDED, RunStatus
 from evercell.engine.leasing import is_live
+from evercell.engine.queue_states import is_alive
 from evercell.engine.workspace import Workspace
 
 BETWEEN_LOOKS = 1.0
@@ -61,7 +62,7 @@ _hosts = _Hosts()
 def attend(workspace: Workspace, run_id: str) -> None:
     """Start what is to be executed now of the tree of runs that a run belongs to, unless somebody serves the store."""
     store = workspace.store
-    if store.children.is_served():
+    if is_served(workspace):
         return
     top = store.children.line(run_id)[-1]
     below = store.children.below(top.id)
@@ -70,6 +71,12 @@ def attend(workspace: Workspace, run_id: str) -> None:
     leases = {id_: lease for id_, lease in store.leases.all().items() if is_live(workspace, lease)}
     with _hosts.lock:
         _start_some(workspace, top, below, leases)
+
+
+def is_served(workspace: Workspace) -> bool:
+    """Whether somebody starts what is queued."""
+    servers = workspace.store.servers.all()
+    return bool(servers) and any(is_alive(server, workspace.store.leases.now()) for server in servers)
 
 
 def _start_some(workspace: Workspace, top: Run, below: list[Run], leases: Mapping[str, Lease]) -> None:
@@ -89,8 +96,8 @@ def _start_some(workspace: Workspace, top: Run, below: list[Run], leases: Mappin
 
 
 def _ready(workspace: Workspace, top: Run) -> Iterator[Run]:
-    """The run at the top, where it waits for a child that has ended."""
-    if top.status is RunStatus.WAITING and workspace.store.children.is_due(top.id):
+    """The run at the top, where what it waits for is there."""
+    if top.status is RunStatus.WAITING and top.id in workspace.store.waits.due():
         yield top
 
 

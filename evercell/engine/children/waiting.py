@@ -22,7 +22,7 @@ def wait_for_run(workspace: Workspace, run: Run, *, retries: int = 0) -> Run:
     Raises `ChildFailed`, and `Suspended` headless, when it takes long.
     """
     wait = _Wait(workspace, run, retries)
-    with wait.shown():
+    with wait.shown:
         while (ended := wait.look()) is None:
             pause(POLL, left=POLL)
     return wait.completed(ended)
@@ -31,7 +31,7 @@ def wait_for_run(workspace: Workspace, run: Run, *, retries: int = 0) -> Run:
 async def wait_for_run_async(workspace: Workspace, run: Run, *, retries: int = 0) -> Run:
     """The same while the loop goes on with other tasks."""
     wait = _Wait(workspace, run, retries)
-    with wait.shown():
+    with wait.shown:
         while (ended := wait.look()) is None:
             await pause_async(POLL, left=POLL)
     return wait.completed(ended)
@@ -46,13 +46,11 @@ class _Wait:
         self._retries = retries
         self._scope: CallScope | None = current_scope()
         self._attendant = Attendant(workspace, run.id)
-        self._what = f"run {run.name}"
-        awaited = Awaited(AwaitedKind.RUN, run.id)
-        self._grace = GracePeriod(self._scope, self._what, awaited) if self._scope is not None else None
-
-    def shown(self) -> AbstractContextManager[object]:
+        self._grace: GracePeriod | None = None
+        if self._scope is not None:
+            self._grace = GracePeriod(self._scope, f"run {run.name}", Awaited(AwaitedKind.RUN, run.id))
+        self.shown: AbstractContextManager[object] = self._grace or nullcontext()
         """While inside, whoever shows the step says what it waits for."""
-        return nullcontext() if self._grace is None else self._grace
 
     def look(self) -> Run | None:
         """The run if it has ended by now."""
