@@ -109,13 +109,13 @@ class FrontEnd:
     def _is_connected(self) -> bool:
         shown = self.page.locator(f"{_SHOWN} {_STATUS}")
         state = shown.get_attribute("data-status") if shown.count() == 1 else ""
-        return state in ("idle", "busy") or (state == "unknown" and self._is_at_work())
+        return state in ("idle", "busy") or (state == "unknown" and self._has_kernel())
 
-    def _is_at_work(self) -> bool:
+    def _has_kernel(self) -> bool:
         """A kernel that is in a cell tells a page that comes to it no state until the cell ends."""
         answer = self.page.request.get(f"{self._server.url}/api/sessions?token={TOKEN}")
         here = [session["kernel"] for session in answer.json() if session["path"] == self.notebook]
-        return any(kernel["execution_state"] == "busy" for kernel in here)
+        return any(kernel["execution_state"] in ("idle", "busy") for kernel in here)
 
     def menu(self, *labels: str) -> None:
         """Choose an entry of the menus."""
@@ -231,7 +231,10 @@ class FrontEnd:
         return FrontEnd(self._browser, self._server, self.app, name)
 
     def close(self) -> None:
+        """Close the page, on which our extension has raised nothing."""
+        raised = [str(error.stack) for error in self.page.page_errors()]
         self.page.close()
+        assert not [stack for stack in raised if "extensions/evercell/" in stack], raised
 
 
 def photograph(page: Any, name: str, timeout: int = SECONDS) -> None:
