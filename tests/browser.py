@@ -195,6 +195,15 @@ class FrontEnd:
         """Choose one of our commands in the menu."""
         self.menu("Evercell", label)
 
+    def choose(self, node: Any, entry: str) -> None:
+        """Open the menu of a step, a run or a cell's mark by the keyboard, and take an entry of it."""
+        node.locator(".evercell-more").press("Enter")
+        self.page.locator(".lm-Menu-item", has_text=entry).first.click()
+
+    def panel(self, number: int = 0) -> Any:
+        """What was asked for, in a frame below the notebook."""
+        return self.page.frame_locator(f".evercell-page iframe >> nth={number}")
+
     def what_was_said(self, text: str) -> None:
         """Wait for what a command says came of it, and close it."""
         self.page.locator(".jp-Dialog, .Toastify__toast", has_text=text).first.wait_for()

@@ -10,7 +10,6 @@ from markupsafe import Markup
 from tornado import web
 
 from evercell.core.errors import EvercellError, RunNameTaken, UsageError
-from evercell.core.names import require_name
 from evercell.core.records import Run
 from evercell.engine.branching import branch_of, create_at
 from evercell.engine.places import version_of
@@ -59,8 +58,6 @@ class NewRunHandler(Page):
         self.redirect(url_path_join(self.home, "runs", made.id), status=303)
 
     def _make(self, ref: str, step: str, kind: str, name: str | None) -> Run:
-        if name is not None:
-            require_name(name, "run")
         run = self.workspace.store.runs.find(ref)
         reset = plan_reset(self.workspace, run, step) if kind == "reset" else None
         point = reset.point if reset else version_of(self.workspace, run, step)

@@ -50,8 +50,10 @@ def tree_picture(
     notebooks = {row.run.notebook for row in rows}
     facts = Path(only).name if len(notebooks) == 1 and (only := next(iter(notebooks))) else ""
     legend = legend_of(look_of(track.row.standing.word) for track in tracks)
-    damage = [damage_text(tracks)] if tracks.damaged else []
-    return Picture(text, framed(title, one_line(facts), legend, body, damage))
+    notes = [damage_text(tracks)] if tracks.damaged else []
+    if here is not None and len(rows) > 1:
+        notes.append("%checkout RUN goes on in one of them, %compare RUN shows what differs from here")
+    return Picture(text, framed(title, one_line(facts), legend, body, notes))
 
 
 def _box_to_choose(run: Run, field: str, chosen: str) -> str:

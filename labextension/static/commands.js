@@ -1,7 +1,7 @@
 // What may be done with a run or a step: each entry of a menu that Python sent asks the kernel, and shows what came of it.
 import { element, frame } from './dom.js';
 
-// What menus of the whole page call it; all else is said by Python's menu of the active cell's step, or of the run.
+// What menus of the whole page call it: for the active cell's step, or for the run.
 const OF_STEP = { checkout: 'Check Out to This Cell', branch: 'Branch from This Cell…', reset: 'Reset to Before This Cell…' };
 const OF_RUN = {
 	resume: 'Resume the Run',
@@ -78,7 +78,7 @@ export function addCommands(lib, app, palette, mainMenu, current, showSideBar) {
 		if (OF_RUN[name]) add(name, options);
 		else add(name, { ...options, isEnabled: () => Boolean(action()) }, '.jp-Notebook .jp-CodeCell');
 	}
-	add('show', { label: 'Steps and Runs', caption: 'Show the side bar of evercell', execute: showSideBar });
+	add('show', { label: 'Steps and Runs', execute: showSideBar });
 	menu.title.label = 'Evercell';
 	mainMenu?.addMenu(menu, false, { rank: 55 });
 	app.commands.addCommand('evercell:menu', {

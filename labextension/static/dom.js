@@ -13,11 +13,14 @@ export function element(tag, name, { data, aria, ...properties } = {}, ...childr
 
 export const text = (name, said) => element('span', name, { textContent: said });
 
+const CLOCK = { hour: '2-digit', minute: '2-digit' };
+const today = new Intl.DateTimeFormat([], CLOCK);
+const before = new Intl.DateTimeFormat([], { day: 'numeric', month: 'short', ...CLOCK });
+
 // A moment in the reader's own zone and language; the day only where it is not today.
-export function localTime(iso) {
+function localTime(iso) {
 	const moment = new Date(iso);
-	const isToday = moment.toDateString() === new Date().toDateString();
-	return moment.toLocaleString([], { ...(!isToday && { day: 'numeric', month: 'short' }), hour: '2-digit', minute: '2-digit' });
+	return (moment.toDateString() === new Date().toDateString() ? today : before).format(moment);
 }
 
 function elapsed(since) {
@@ -29,7 +32,7 @@ function elapsed(since) {
 
 export const wordsOf = mark => mark.text.replace('{at}', mark.at ? localTime(mark.at) : '');
 
-export const sign = state => element('span', 'sign', { textContent: SIGNS[state], aria: { 'aria-hidden': true } });
+const sign = state => element('span', 'sign', { textContent: SIGNS[state], aria: { 'aria-hidden': true } });
 
 // How a step stands: its sign, its name, its words and, while it goes on, since when.
 export function stateLine(mark, name) {

@@ -10,8 +10,7 @@ export class SideBar {
 		this.root = element('div', 'side', { onkeydown: event => this.walk(event) });
 		this.widget = new lib.lumino.Widget({ node: this.root });
 		this.widget.id = 'evercell-side-bar';
-		this.widget.title.caption = 'evercell: steps and runs of this notebook';
-		this.widget.title.icon = lib.icon;
+		Object.assign(this.widget.title, { caption: 'evercell: steps and runs of this notebook', icon: lib.icon });
 		this.show(null);
 	}
 
@@ -37,7 +36,7 @@ export class SideBar {
 
 	run({ run, id, standing, damaged, waiting, steps, runs }) {
 		const href = `${this.home}/runs/${encodeURIComponent(run)}`;
-		const link = element('a', '', { href, target: '_blank', rel: 'noopener', title: 'its timeline, on a page of its own', textContent: run });
+		const link = element('a', '', { href, target: '_blank', rel: 'noopener', title: 'its page', textContent: run });
 		const own = { id, label: run };
 		const go = ({ step }) => this.reveal(step);
 		return [

@@ -124,6 +124,8 @@ def test_each_cell_says_how_its_step_stands_while_it_runs_and_after(notebooks: N
         "loop",
         "boom",
     ]
+    front.choose(front.page.locator('.evercell-mark[aria-label^="step load"]'), "Inspect")
+    front.panel().get_by_text("rows").first.wait_for()
     notebooks.photograph(front, "marks")
 
 

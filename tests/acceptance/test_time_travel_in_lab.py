@@ -41,12 +41,6 @@ def notebooks(lab: tuple[Any, JupyterServer], request: pytest.FixtureRequest) ->
         front.close()
 
 
-def choose(front: FrontEnd, node: Any, entry: str) -> None:
-    """Open the menu of a node by the keyboard, and take an entry of it."""
-    node.locator(".evercell-more").press("Enter")
-    front.page.locator(".lm-Menu-item", has_text=entry).first.click()
-
-
 def run_last(front: FrontEnd, expected: str) -> None:
     """Run the cell that prints, and wait until it says so."""
     front.go_to(3)
@@ -67,7 +61,7 @@ def test_who_clicks_in_the_tree_goes_back_sees_which_cells_differ_and_compares(n
     steps = side.locator("section", has_text="Steps").locator("li")
     runs = side.locator("section", has_text="Runs").locator("li")
     # a branch from a step, named
-    choose(front, steps.filter(has_text="load"), "Branch from Here…")
+    front.choose(steps.filter(has_text="load"), "Branch from Here…")
     page.locator(".jp-Dialog input").fill("largest <b>")
     page.locator(".jp-Dialog .jp-mod-accept").click()
     front.what_was_said("branched off: largest <b>")
@@ -85,7 +79,7 @@ def test_who_clicks_in_the_tree_goes_back_sees_which_cells_differ_and_compares(n
     fit = runs.filter(has_text="fit")
     fit.wait_for()
     notebooks.photograph(front, "tree-unfolded")
-    choose(front, fit, "Check Out")
+    front.choose(fit, "Check Out")
     dialog = page.locator(".jp-Dialog", has_text="other code in the notebook than in this run: fit")
     dialog.wait_for()
     front.photograph("lab-checked-out")
@@ -105,19 +99,19 @@ def test_who_clicks_in_the_tree_goes_back_sees_which_cells_differ_and_compares(n
     front.wait_for_mark("fit", "stale")
     mark = page.locator('.evercell-mark[aria-label^="step fit"]')
     notebooks.photograph(front, "stale")
-    choose(front, mark, "Put Back Its Source")
+    front.choose(mark, "Put Back Its Source")
     front.what_was_said("executed: fit")
     front.wait_for_mark("fit", "saved")
     # with the branch, side by side, in a frame below the notebook, dark where the page is
     front.choose_theme("JupyterLab Dark")
-    choose(front, runs.filter(has_text="largest <b>"), "Compare with This Notebook's Run")
-    frame = page.frame_locator(".evercell-page iframe")
+    front.choose(runs.filter(has_text="largest <b>"), "Compare with This Notebook's Run")
+    frame = front.panel()
     frame.get_by_text("max(rows)").first.wait_for()
     assert "model" in frame.locator("body").inner_text() and "<b>" in frame.locator("body").inner_text()
     front.photograph("lab-compared-dark")
     page.locator("#jp-down-stack .lm-TabBar-tabCloseIcon").first.click()
     # from before a step, in a new run
-    choose(front, mark, "Reset to Before It…")
+    front.choose(mark, "Reset to Before It…")
     page.locator(".jp-Dialog input").fill("again")
     page.locator(".jp-Dialog .jp-mod-accept").click()
     front.what_was_said("in a new run: again")
@@ -137,15 +131,15 @@ def test_a_kernel_at_work_or_none_says_what_to_do_and_holds_nothing_up(notebooks
     page.keyboard.press("Control+Enter")
     side = front.side_bar()
     load = side.locator("section", has_text="Steps").locator("li", has_text="load")
-    choose(front, load, "Check Out")
+    front.choose(load, "Check Out")
     front.what_was_said("A cell runs")
-    choose(front, load, "Inspect")
-    page.frame_locator(".evercell-page iframe").get_by_text("rows").first.wait_for()
+    front.choose(load, "Inspect")
+    front.panel().get_by_text("rows").first.wait_for()
     go.touch()
     front.wait_for_text("it ended")
     front.menu("Kernel", "Shut Down Kernel")
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=unknown]", state="attached")
-    choose(front, load, "Check Out")
+    front.choose(load, "Check Out")
     front.what_was_said("%load_ext evercell")
-    choose(front, load, "Show Its Source")  # the server knows it
-    page.frame_locator(".evercell-page iframe >> nth=1").get_by_text("rows = [1, 2, 3]").wait_for()
+    front.choose(load, "Show Its Source")  # the server knows it
+    front.panel(1).get_by_text("rows = [1, 2, 3]").wait_for()
