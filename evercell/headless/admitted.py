@@ -13,7 +13,7 @@ from pathlib import Path
 
 from evercell.core.errors import EvercellError, LeaseHeld, RunNotFound, RunPaused, StoreError
 from evercell.core.queueing import Queued
-from evercell.core.statuses import ENDED, RunStatus
+from evercell.core.statuses import ENDED, PAUSE, RunStatus
 from evercell.core.text import one_line
 from evercell.engine.claiming import Claim
 from evercell.engine.holder import this_holder
@@ -86,7 +86,7 @@ def _settle(workspace: Workspace, entry: Queued, error: str | None) -> None:
     queue = workspace.store.queue
     if entry.status in ENDED:
         queue.drop(entry)
-    elif error and entry.status is not RunStatus.PAUSED:
+    elif error and entry.asked != PAUSE:
         queue.drop(entry, status=RunStatus.FAILED, reason=one_line(error))
     elif entry.status is RunStatus.WAITING and not workspace.store.waits.of_run(entry.run_id):
         queue.give_back(entry, ready_at=workspace.store.leases.now() + _UNKNOWN_PAUSE)

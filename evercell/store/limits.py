@@ -102,7 +102,7 @@ class Limits:
             if connection.execute(sa.select(slots.c.id).where(slots.c.id == slot_id)).first() is not None:
                 return True  # committed before, and nobody was told
             now = self._database.lease_now(connection)
-            self._forget(connection, key, now)
+            forget_slots(connection, key, now)
             of_run = sa.select(slots.c.id).where(
                 slots.c.limit_key == key, slots.c.run_id == lease.run_id, slots.c.token.is_(None),
                 slots.c.given_back_at.is_(None),
@@ -154,15 +154,6 @@ class Limits:
             connection.execute(sa.delete(slots).where(slots.c.id == slot_id, slots.c.taken_at.is_(None)))
             connection.execute(sa.update(slots).where(slots.c.id == slot_id).values(given_back_at=now))
 
-    def _forget(self, connection: Connection, key: str, now: datetime) -> None:
-        """What nothing counts any more. A clock that was set back does not keep what it had taken for long."""
-        period = connection.execute(sa.select(limits.c.period).where(limits.c.key == key)).scalar() or 0.0
-        of_key = slots.c.limit_key == key
-        connection.execute(sa.update(slots).where(of_key, slots.c.taken_at > now).values(taken_at=now))
-        is_void = sa.or_(slots.c.given_back_at.is_not(None), ~_is_live(now))
-        is_old = sa.or_(slots.c.taken_at.is_(None), slots.c.taken_at <= now - timedelta(seconds=period))
-        connection.execute(sa.delete(slots).where(of_key, is_void, is_old))
-
 
 def _is_live(now: datetime) -> sa.ColumnElement[bool]:
     """Whether a slot's holder may be there still."""
@@ -175,6 +166,19 @@ def _is_live(now: datetime) -> sa.ColumnElement[bool]:
             leases.c.run_id == slots.c.run_id, leases.c.token == slots.c.token, leases.c.expires_at > now
         ),
     )
+
+
+def forget_slots(connection: Connection, key: str, now: datetime) -> None:
+    """Within a transaction: remove the slots of a limit that nothing counts any more.
+
+    A clock that was set back does not keep what it had taken for longer than a period.
+    """
+    period = connection.execute(sa.select(limits.c.period).where(limits.c.key == key)).scalar() or 0.0
+    of_key = slots.c.limit_key == key
+    connection.execute(sa.update(slots).where(of_key, slots.c.taken_at > now).values(taken_at=now))
+    is_void = sa.or_(slots.c.given_back_at.is_not(None), ~_is_live(now))
+    is_old = sa.or_(slots.c.taken_at.is_(None), slots.c.taken_at <= now - timedelta(seconds=period))
+    connection.execute(sa.delete(slots).where(of_key, is_void, is_old))
 
 
 def read_limits(connection: Connection) -> dict[str, Limit]:

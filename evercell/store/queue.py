@@ -19,7 +19,7 @@ from evercell.core.records import Holder, Lease, NewRun, Run
 from evercell.core.statuses import RunStatus
 from evercell.store.database import Database
 from evercell.store.leases import read_lease
-from evercell.store.limits import lock_admission, read_limits, read_slots
+from evercell.store.limits import forget_slots, lock_admission, read_limits, read_slots
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_transaction import begin_on_run
@@ -192,6 +192,9 @@ class Queue:
         """
         with self._database.writing() as connection:
             lock_admission(connection)
+            now = self._database.lease_now(connection)
+            for key in read_limits(connection):
+                forget_slots(connection, key, now)
             picture = self._picture(connection)
             chosen = list(choose(picture))
             turn = picture.turn

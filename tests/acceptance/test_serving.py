@@ -15,8 +15,12 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
+from evercell.core.queueing import Limit
+from evercell.store import Store
 from tests.commands import run_command
+from tests.contract.test_limits import hold
 from tests.database import open_database
+from tests.kernels import Kernel
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
@@ -123,3 +127,30 @@ def kill_executing(name: str) -> None:
                 os.kill(each.pid, signal.SIGKILL)
             return
     raise AssertionError(f"nobody executes {name}")
+
+
+def test_a_step_waits_for_its_limit_holds_a_slot_while_its_cell_runs_and_can_be_interrupted(
+    folder: Path, store: Store, new_kernel: Callable[..., Kernel]
+) -> None:
+    store.limits.set(Limit("gpu", at_once=1), by="ana")
+    lease, slot_id = hold(store, "gpu")
+    kernel = new_kernel()
+    kernel.run("%load_ext evercell")
+    kernel.send("%%step train --limit gpu\n" + effect(folder, "trained"))
+    wait_until(lambda: any(slot.is_wanted for slot in store.limits.slots()), "the wish for a slot")
+    kernel.interrupt()
+    wait_until(lambda: not any(slot.is_wanted for slot in store.limits.slots()), "the end of the wish")
+    assert effects(folder) == []
+    store.limits.give_back(slot_id)
+    store.leases.release(lease)
+    gate = folder / "go"
+    kernel.send(
+        "%%step train --limit gpu\nimport pathlib, time\n"
+        f"while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.05)"
+    )
+    wait_until(lambda: [s.holder for s in store.limits.slots() if s.is_held] == ["train"], "the slot")
+    gate.touch()
+    wait_until(lambda: not any(slot.is_held for slot in store.limits.slots()), "the slot's return")
+    shown = kernel.run("%%step await_it --limit gpu\nimport asyncio\nawait asyncio.sleep(0)\n6 * 7")
+    assert "42" in shown.text
+    assert "elsewhere" in kernel.run("%%step other --limit elsewhere\n1").notes

@@ -236,6 +236,23 @@ def test_a_rate_counts_starts_whenever_they_ended(store: Store, clock: SetClock)
     assert admit(store) == ["b"]
 
 
+def test_slots_that_nothing_counts_any_more_are_forgotten_and_a_clock_set_back_holds_nothing_up(
+    store: Store, clock: SetClock
+) -> None:
+    store.limits.set(Limit("api", rate=1, period=60), by="ana")
+    for n in range(3):
+        run = put(store, f"r{n}", Place("ana", limits=("api",)))
+        clock.now += timedelta(seconds=61)
+        assert admit(store) == [f"r{n}"]
+        store.queue.drop(entry_of(store, run), status=RunStatus.CANCELLED)
+    assert len(store.limits.slots()) == 1
+    clock.now -= timedelta(hours=1)
+    put(store, "next", Place("ana", limits=("api",)))
+    assert admit(store) == []
+    clock.now += timedelta(seconds=61)
+    assert admit(store) == ["next"]
+
+
 def test_a_limit_is_set_anew_and_removed(store: Store) -> None:
     store.limits.set(Limit("openai", at_once=4), by="ana")
     store.limits.set(Limit("openai", rate=10, period=60), by="bo")
