@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from evercell.core.clock import utc_text
 from evercell.core.schedules import Schedule
+from evercell.core.text import one_line
 from evercell.engine.firing_times import FiringTimes
 from evercell.engine.scheduling import ScheduleRow
 from evercell.views.listings import damage_text
@@ -65,4 +66,4 @@ def _remark(row: ScheduleRow) -> str:
     if not found.remark:
         return ""
     so_far = f" ({found.left_out:,} left out so far)" if found.left_out else ""
-    return f"{found.name}: {found.remark}{so_far}"
+    return f"{one_line(found.name)}: {one_line(found.remark)}{so_far}"

@@ -20,6 +20,7 @@ from evercell.core.records import NewRun
 from evercell.core.text import HIDDEN
 from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.calls.suspension import Suspended
+from evercell.engine.scheduling import NewSchedule, add_schedule
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
 from tests.unit.sessions import Notebook
@@ -41,6 +42,8 @@ def store_of(text: str) -> Iterator[tuple[Workspace, str]]:
         patch.setenv("EVERCELL_STORE", f"sqlite:///{path / 'store.db'}")
         patch.setenv("EVERCELL_USER", f"eve {text}")
         patch.setenv("JUPYTER_DATA_DIR", str(path))
+        # an older evercell took any name
+        patch.setattr("evercell.store.runs.require_name", lambda name, what: name)
         where = Settings(f"sqlite:///{path / 'store.db'}", path / "evercell" / "key", wait_grace=0.001)
         with open_workspace(where) as workspace:
             new = NewRun(notebook=f"/w/{text}.ipynb", name=f"r {text}", params={text: text}, created_by=text)
@@ -54,6 +57,9 @@ def store_of(text: str) -> Iterator[tuple[Workspace, str]]:
                 with pytest.raises(Suspended):
                     notebook.step(f"ask-{number}", f"evercell.approve({f'{number}{text}'!r}, form={form!r})")
             notebook.session.detach()
+            schedule = NewSchedule("0 2 * * *", path / "nb.ipynb", name="s", params={text: text}, kernel=text)
+            add_schedule(workspace, schedule)
+            workspace.store.schedules.note("s", text, workspace.clock())
             first = waiting_for(workspace)[0]
             answer(workspace, first.id, "Reject", by=text, via="web page", comment=text)
             yield workspace, run.id
@@ -82,6 +88,10 @@ def test_no_command_prints_what_a_terminal_obeys_or_lets_a_text_make_lines(text:
             (("approve", pending.id, "--comment", text), 1), (("approve", pending.id), 2),
             (("branch", run, "--from", "speak", "--name", f"b {text}"), 2), (("pause", run), 1),
             (("resume", run), 2), (("unpause", run), 1), (("resume", run), None), (("cancel", run), 1),
+            (("log", run), None), (("log", text, "--follow"), None), (("schedule", "list"), None),
+            (("schedule", "next", "s"), 7), (("schedule", "next", text), None), (("schedule", "run", text), None),
+            (("schedule", "add", text, "nb.ipynb"), None), (("schedule", "pause", text), None),
+            (("schedule", "add", "0 2 * * *", f"{text}.ipynb"), None), (("doctor",), None),
             (("cancel", run), None), (("show", f"{run}@{text}"), None), (("run", f"{text}.ipynb"), 2),
         ]  # fmt: skip
         for words, count in commands:
