@@ -253,3 +253,34 @@ def test_what_a_tree_did_is_undone_in_reverse_and_others_read_what_it_returned(
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "undone.txt").read_text().split() == ["taxi", "hotel", "train"]
     assert {str(run.status) for run in workspace.store.runs.all()} == {"cancelled"}
+
+
+def test_a_server_executes_a_tree_and_its_parent_completes_after_the_children_that_it_is_to_wait_for(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    """One place for three runs: the parent holds none while it waits. The server is killed in the middle."""
+    effects = tmp_path / "effects.txt"
+    write(tmp_path / "leaf.ipynb", "n = 0", f"open({str(effects)!r}, 'a').write(f'leaf{{n}} ')\nprint(n)")
+    write(
+        tmp_path / "top.ipynb",
+        "import evercell",
+        "waited = evercell.start_notebook('leaf.ipynb', {'n': 1}, on_close='wait')\n"
+        "gone = evercell.start_notebook('leaf.ipynb', {'n': 2}, on_close='cancel')\n"
+        "gone.cancel()\n"
+        f"open({str(effects)!r}, 'a').write('top ')",
+    )
+    queued = run_command("run", "top.ipynb", "--queue")
+    assert queued.returncode == 0, queued.stderr
+    first = start("serve", "--jobs", "1")
+    wait_until(lambda: "top" in _text(effects), "the parent's effect")
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait(60)
+    served = run_command("serve", "--jobs", "1", "--until-idle")
+    assert served.returncode == 0, served.stderr
+    status = {run.name: str(run.status) for run in workspace.store.runs.all()}
+    assert status == {"top-1": "completed", "leaf-1": "completed", "leaf-2": "cancelled"}
+    assert sorted(_text(effects).split()) == ["leaf1", "top"]
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
