@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,17 +168,17 @@ class Scene:
         """The kernels of this soak, known by where their connection files are."""
         return _processes(os.environ["JUPYTER_RUNTIME_DIR"])
 
-    def victims(self) -> dict[str, list[psutil.Process]]:
-        """What can be killed now."""
-        living = {name: p for name, p in self.cluster.processes.items() if p.poll() is None}
-        found = {
-            "kernel": self.kernels(),
-            "runner": self.runners(),
-            "worker": [psutil.Process(p.pid) for name, p in living.items() if name != "scheduler"],
-            "scheduler": [psutil.Process(p.pid) for name, p in living.items() if name == "scheduler"],
-            "serve": [psutil.Process(p.pid) for p in self.servers.values() if p.poll() is None],
+    def victims(self) -> dict[str, list[Callable[[], None]]]:
+        """What can be killed now, and how."""
+        dask = dict(self.cluster.processes)
+        found: dict[str, list[Callable[[], None]]] = {
+            "kernel": [process.kill for process in self.kernels()],
+            "runner": [process.kill for process in self.runners()],
+            "worker": [p.kill for name, p in dask.items() if name != "scheduler" and p.poll() is None],
+            "scheduler": [p.kill for name, p in dask.items() if name == "scheduler" and p.poll() is None],
+            "serve": [p.kill for p in list(self.servers.values()) if p.poll() is None],
         }
-        return {name: processes for name, processes in found.items() if processes}
+        return {name: kills for name, kills in found.items() if kills}
 
     def last_words(self) -> list[str]:
         """Of the logs, for whoever looks for the reason."""
@@ -236,7 +235,7 @@ def _kill_one(
         store.faults()["server restarted"](chance, over)
     else:
         with suppress(psutil.Error):
-            chance.choice(victims[name]).send_signal(signal.SIGKILL)
+            chance.choice(victims[name])()
     report.killed[name] += 1
 
 

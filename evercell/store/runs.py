@@ -107,6 +107,13 @@ class Runs:
 
         return self.find(until_named(new, commit))
 
+    def find_by_key(self, run_key: str) -> Run | None:
+        """The run of a key, if one was started with it."""
+        query = sa.select(*_RAW_RUN).where(runs.c.run_key == run_key, IS_THERE)
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        return read_run(row) if row else None
+
     def find_keyed(self, connection: Connection, run_key: str | None) -> Run | None:
         """Within a transaction: the run of a key. Until it ends nobody else makes one; a deleted run's key is free."""
         if run_key is None:
