@@ -84,6 +84,7 @@ __all__ = [
     "CodeOfOtherRun",
     "RunPaused",
     "QueueFull",
+    "FleetAway",
     "LimitNotFound",
     "RunNotFound",
     "StepNotFound",
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
         CodeOfOtherRun,
         Damaged,
         EvercellError,
+        FleetAway,
         ForkedProcess,
         LeaseHeld,
         LeaseLost,
@@ -187,7 +189,7 @@ _HOMES = {
     "evercell.core.errors": (
         "EvercellError UsageError NonDeterminism CallFailed ChildFailed ResultNotFound NotebookError StepTimeout "
         "SignalTimeout ApprovalTimeout "
-        "Rejected AlreadyDecided NotAnApprover AttemptUnknown RunPaused QueueFull LimitNotFound "
+        "Rejected AlreadyDecided NotAnApprover AttemptUnknown RunPaused QueueFull LimitNotFound FleetAway "
         "RunNotFound StepNotFound RunNameTaken "
         "CodeOfOtherRun "
         "LeaseHeld LeaseLost ForkedProcess StoreError StoreUnavailable StateError NotKept Damaged Tampered"

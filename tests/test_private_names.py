@@ -42,9 +42,12 @@ CONVENTIONS = frozenset(
         "_replace",
         "_fields",
         "_mapping",
+        "_exit",
     }
 )
-"""Documented, underscore or not: IPython's display methods, a named tuple's, SQLAlchemy's ``Row._mapping``."""
+"""Documented, underscore or not: IPython's display methods, a named tuple's, SQLAlchemy's ``Row._mapping``,
+``os._exit``.
+"""
 
 KNOWN_INTERNALS = frozenset(
     {
