@@ -17,6 +17,7 @@ from evercell.core.records import (
     Attempt,
     Call,
     Checkpoint,
+    Child,
     Collected,
     Event,
     Lease,
@@ -89,6 +90,8 @@ class RunSnapshot:
     tags: list[Tag]
     collected: list[Collected]
     """Checkpoints that were removed."""
+    children: list[Child]
+    """By what it started other runs."""
     deleted_at: datetime | None
     lease: Lease | None
     damaged: list[Damaged]
@@ -129,8 +132,9 @@ class Audit:
             )
             damaged.extend(cast.damaged)
             held = found(leases, read_lease)
+            started = read_each(_rows(connection, children, children.c.parent_id == run_id), read_child)
+            damaged.extend(started.damaged)
             found(heartbeats, read_heartbeat)
-            found(children, read_child)
             return RunSnapshot(
                 run=run,
                 fence=fence,
@@ -144,6 +148,7 @@ class Audit:
                 votes=cast,
                 tags=found(tags, read_tag),
                 collected=found(collected, read_collected),
+                children=started,
                 deleted_at=deleted_at,
                 lease=held[0] if held else None,
                 damaged=damaged,

@@ -69,7 +69,9 @@ class Children:
         }  # fmt: skip
         connection.execute(sa.insert(children), row)
         _enqueue(transaction, run.id, share=new.created_by)
-        started = {"child": run.id, "name": run.name, "step": call.step, "call": call.key}
+        started = {
+            "child": run.id, "name": run.name, "step": call.step, "call": call.key, "on_close": call.on_close,
+        }  # fmt: skip
         transaction.append_event(EventKind.CHILD_STARTED, started)
         return run
 

@@ -69,18 +69,7 @@ NOT_COVERED = {
     "calls": {"tries", "ended_at"},
     "signals": {"sent_at", "sent_by"},
     "leases": {"session_id", "host", "boot", "pid", "started", "owner", "acquired_at", "expires_at"},
-    "children": {
-        "parent_id",
-        "step",
-        "step_key",
-        "key",
-        "run_id",
-        "on_close",
-        "asked_at",
-        "tries",
-        "told_at",
-        "hosted_at",
-    },
+    "children": {"step_key", "asked_at", "tries", "told_at", "hosted_at"},
     "results": {"returned_at"},
 }
 """Columns that tell of a run, but hold nothing of what it saved: a change is not always named."""

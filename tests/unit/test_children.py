@@ -32,6 +32,7 @@ from evercell.engine.children.outcomes import NotebookResult
 from evercell.engine.children.returning import returns
 from evercell.engine.leasing import take_lease
 from evercell.engine.verification import verify_store
+from evercell.headless.hosting import execute_hosted
 from evercell.store.schema import children, queue, results, servers
 from evercell.testing import Durable
 from tests.database import open_database
@@ -247,6 +248,29 @@ def test_a_value_that_was_altered_is_refused(durable: Durable, notebook: Path) -
     assert [problem.where for run in report.runs for problem in run.problems] == ["returned value 'value'"]
 
 
+@pytest.mark.parametrize(
+    "altered",
+    [{"step": "other"}, {"key": "key x"}, {"on_close": "keep"}, {"parent_id": "child"}, {"run_id": "other"}],
+)
+def test_a_child_that_was_altered_behind_the_journals_back_is_named(
+    durable: Durable, altered: dict[str, str]
+) -> None:
+    serve(durable)
+    child, other = (
+        start(durable, "cancel", "one"),
+        durable.workspace.store.runs.create(NewRun(None, name="other")),
+    )
+    ids = {"child": child.id, "other": other.id}
+    values = {
+        name: ids.get(value, value) if name.endswith("id") else value for name, value in altered.items()
+    }
+    assert verify_store(durable.workspace).is_whole
+    with open_database(durable.workspace.store.url) as connection:
+        connection.execute(sa.update(children).values(values))
+    problems = [problem for run in verify_store(durable.workspace).runs for problem in run.problems]
+    assert [problem.where.partition(" ")[0] for problem in problems] == ["child"]
+
+
 def test_returns_says_what_cannot_be_kept_and_where_it_belongs(durable: Durable) -> None:
     with pytest.raises(UsageError, match="belongs into a step"):
         evercell.returns(1)
@@ -356,6 +380,22 @@ def execute_beside(durable: Durable, body: Body) -> None:
     beside.workspace, beside.clock, beside.notes, beside.calls = durable.workspace, durable.clock, [], None
     beside.run = durable.run
     execute_queued(beside, body)
+
+
+def test_a_child_whose_notebook_vanished_before_it_began_has_failed(durable: Durable, notebook: Path) -> None:
+    """As the process finds it that is to execute the child."""
+    started: list[str] = []
+
+    def cell() -> None:
+        h = evercell.start_notebook(notebook)
+        started.append(h.run_id)
+        notebook.unlink(missing_ok=True)
+        execute_hosted(durable.workspace, h.run_id)
+        h.result()
+
+    with pytest.raises(ChildFailed, match=r"child-1 \(child.ipynb\) failed: There is no notebook at"):
+        durable.step("agent", cell)
+    assert durable.workspace.store.runs.find(started[0]).status is RunStatus.FAILED
 
 
 def test_a_child_cancelled_by_hand_says_so(durable: Durable, notebook: Path) -> None:

@@ -45,7 +45,7 @@ def test_whatever_a_command_or_call_raises_can_be_caught_by_a_public_name() -> N
     others = {e.__name__ for e in kinds if not any(issubclass(e, p) for p in public)}
     assert others - {"EvercellError"} <= {
         "IllegalTransition", "ApprovalNotFound", "TagNotFound", "CannotCollect", "KernelNotFound",
-        "IncompatibleLibrary", "KernelDied", "ScheduleNotFound", "ScheduleNameTaken",
+        "IncompatibleLibrary", "KernelDied", "ScheduleNotFound", "FleetAway", "ScheduleNameTaken",
     }  # fmt: skip
 
 

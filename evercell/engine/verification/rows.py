@@ -34,6 +34,7 @@ def check_rows(found: RunSnapshot) -> Iterator[Problem]:
     yield from _check_attempts(found)
     yield from _check_checkpoints(found)
     yield from _check_approvals(found)
+    yield from _check_children(found)
 
 
 def _differs(where: str, what: str, works: str = _NOT_READ) -> Problem:
@@ -275,3 +276,20 @@ def _altered_approval(row: Approval, asked: Event, decided: Event | None) -> str
     decision = vote_to_json(row.decision) if row.decision is not None else None
     entry = {name: decided.data[name] for name in _DECIDED} if decided is not None else None
     return "decision" if decision != entry else ""
+
+
+# -- children ------------------------------------------------------------------------------------
+
+
+def _check_children(found: RunSnapshot) -> Iterator[Problem]:
+    """A row that is gone may be that of a child that was deleted."""
+    started = {
+        event.data["child"]: event.data for event in found.events if event.kind is EventKind.CHILD_STARTED
+    }
+    for child in found.children:
+        said, call = started.get(child.run_id), child.call
+        where = f"child {child.run_id} of step {call.step}"
+        if said is None:
+            yield _differs(where, "its journal does not say that it started this run", "Both runs.")
+        elif (said["step"], said["call"], said["on_close"]) != (call.step, call.key, call.on_close):
+            yield _differs(where, "its journal says otherwise by what it was started", "Both runs.")
