@@ -65,15 +65,12 @@ class Server:
         for; that is said once. ``until_idle``: only while something is executed, or could be.
         """
         with self._store.outages.nobody_waits():
-            try:
-                while not stop.is_set():
-                    pause = self._look()
-                    if until_idle and self._is_idle:
-                        break
-                    stop.wait(pause)
-            finally:
-                self._leave()
-        return len(self._starter.alive())
+            while not stop.is_set():
+                pause = self._look()
+                if until_idle and self._is_idle:
+                    break
+                stop.wait(pause)
+            return self._leave()
 
     def _look(self) -> float:
         """One look; returns the seconds until the next one."""
@@ -95,11 +92,15 @@ class Server:
             self._say(f"the store is away; what runs goes on, and this server waits for it: {error.what}")
         return min(_LONGEST_PAUSE, max(LOOK, (now - self._away_since) / 4))
 
-    def _leave(self) -> None:
+    def _leave(self) -> int:
         """Others see that this process is gone. Its row tells them whose the runs were that it had just started."""
-        with suppress(StoreError):
-            if not any(entry.admitted_by == self.id for entry in self._store.queue.look().entries):
+        try:
+            left = sum(entry.admitted_by == self.id for entry in self._store.queue.look().entries)
+            if not left:
                 self._store.servers.remove(self.id)
+        except StoreError:
+            return len(self._starter.alive())
+        return left
 
     def tick(self) -> float:
         """Do what is due now; returns the seconds until it is time to look again."""
