@@ -27,6 +27,15 @@ parameters_option = click.option(
     help="Set a parameter; numbers, true, false and none are read as such.",
 )
 
+parameters_file_option = click.option(
+    "-f",
+    "--parameters-file",
+    "parameters_files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Parameters from a YAML file; -p counts more.",
+)
+
 restarts_option = click.option(
     "--max-restarts",
     type=click.IntRange(min=0),
@@ -63,6 +72,16 @@ def workspace_of(context: click.Context, *, create: bool = True, notebook: Path 
 def parse_parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Values from the command line: Python literals as such, all else as text."""
     return {name: _value(text) for name, text in pairs}
+
+
+def read_all_parameters(files: Iterable[Path], pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The parameters of files and of the command line, which counts more. Raises `UsageError`."""
+    from evercell.headless.parameters import read_parameters
+
+    found: dict[str, Any] = {}
+    for path in files:
+        found |= read_parameters(path)
+    return found | parse_parameters(pairs)
 
 
 def _value(text: str) -> Any:

@@ -12,9 +12,10 @@ import click
 from evercell.cli.common import (
     grace_option,
     json_option,
+    parameters_file_option,
     parameters_option,
-    parse_parameters,
     quiet_libraries,
+    read_all_parameters,
     restarts_option,
     workspace_of,
 )
@@ -42,6 +43,7 @@ _quiet_option = click.option("-q", "--quiet", is_flag=True, help="Do not say how
 @click.argument("notebook", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path), required=False)
 @parameters_option
+@parameters_file_option
 @click.option("--name", help="Name of the run.")
 @click.option(
     "--run-key",
@@ -63,6 +65,7 @@ def run(
     notebook: Path,
     output: Path | None,
     parameters: tuple[tuple[str, str], ...],
+    parameters_files: tuple[Path, ...],
     name: str | None,
     run_key: str | None,
     no_follow: bool,
@@ -80,7 +83,8 @@ def run(
     from evercell.headless.runner import claim_notebook, claim_started, new_run, report_of
 
     queueing.require_queue()
-    given: dict[str, Any] = {"params": parse_parameters(parameters), "name": name, "kernel_name": kernel_name}
+    params = read_all_parameters(parameters_files, parameters)
+    given: dict[str, Any] = {"params": params, "name": name, "kernel_name": kernel_name}
     with workspace_of(context, notebook=notebook) as workspace:
         if queueing.is_asked:
             new = new_run(notebook, output, run_key=run_key, **given)

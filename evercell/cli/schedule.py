@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from evercell.cli.common import json_option, parameters_option, parse_parameters, workspace_of
+from evercell.cli.common import (
+    json_option,
+    parameters_file_option,
+    parameters_option,
+    read_all_parameters,
+    workspace_of,
+)
 from evercell.cli.queue import set_limits
 from evercell.cli.terminal import print_json, print_table, say, warn_of_damage
 from evercell.core.schedules import CatchUp, Overlap, Schedule
@@ -35,13 +40,7 @@ def schedule() -> None:
 @click.argument("notebook", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path), required=False)
 @parameters_option
-@click.option(
-    "-f",
-    "--parameters-file",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Parameters from a YAML file; -p counts more.",
-)
+@parameters_file_option
 @click.option("--name", help="Name of the schedule.  [default: the notebook's]")
 @click.option("--tz", metavar="ZONE", help="Time zone, such as Europe/Berlin.  [default: this machine's]")
 @click.option(
@@ -71,7 +70,7 @@ def add(
     notebook: Path,
     output: Path | None,
     parameters: tuple[tuple[str, str], ...],
-    parameters_file: tuple[Path, ...],
+    parameters_files: tuple[Path, ...],
     name: str | None,
     tz: str | None,
     catch_up: str,
@@ -87,15 +86,11 @@ def add(
 
     Each run has its own output beside NOTEBOOK, named after the run; or OUTPUT, in which {run} stands for that name.
     """
-    from evercell.headless.parameters import read_parameters
     from evercell.headless.scheduled import schedule_notebook
 
-    params: dict[str, Any] = {}
-    for path in parameters_file:
-        params |= read_parameters(path)
     new = NewSchedule(
         cron, notebook, name=name, timezone=local_zone() if tz is None else tz, output=output,
-        params=params | parse_parameters(parameters), kernel=kernel_name, catch_up=CatchUp(catch_up),
+        params=read_all_parameters(parameters_files, parameters), kernel=kernel_name, catch_up=CatchUp(catch_up),
         overlap=Overlap(overlap) if overlap else None, priority=priority,
         limits=tuple(text.partition("=")[0] for text in limits),
     )  # fmt: skip

@@ -127,6 +127,15 @@ def test_what_could_not_run_is_refused_before_anything_is_made(
     assert json.loads(typed("list", "--json")) == []
 
 
+def test_a_run_takes_the_same_files_of_parameters(workspace: Workspace) -> None:
+    Path("p.yaml").write_text("topic: gold\nn: 3\n")
+    words = ["run", "nb.ipynb", "--queue", "-f", "p.yaml", "-p", "topic", "fusion"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    (run,) = workspace.store.runs.all()
+    assert run.params == {"topic": "fusion", "n": 3}
+    assert CliRunner().invoke(app, [*words, "-f", "no.yaml"]).exit_code == 2
+
+
 def test_a_notebook_without_a_parameters_cell_takes_any(typed: Type) -> None:
     typed("add", "@daily", "plain.ipynb", "-p", "whatever", "1")
     write(Path("magic.ipynb"), "%matplotlib inline\nx = 1")
