@@ -38,7 +38,11 @@ def test_a_replay_shows_what_the_cell_showed(new_kernel: NewKernel, name: str) -
     kernel.kill()
     again = new_kernel().run(cell)
     assert again.picture() == first.picture()
-    assert all(meta.get("evercell", {}).get("replayed") for _, _, meta in again.messages)
+    shown = [
+        meta for _, content, meta in again.messages
+        if not content.get("metadata", {}).get("evercell", {}).get("note")  # of a slow restore
+    ]  # fmt: skip
+    assert shown and all(meta.get("evercell", {}).get("replayed") for meta in shown)
 
 
 HOLD = """
