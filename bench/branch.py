@@ -5,7 +5,8 @@
 Branches are made of a small and of a large state in the same store, in turn with bare ``INSERT`` + ``COMMIT`` on the
 same disk, so that all meet the same moments of the machine. A checkout back over a difference of 1 MB inside of the
 large state is set beside a full restore of it: a new kernel, ``%resume``, and every array touched. Targets: a branch at
-most 10 bare commits at either size; the checkout at least 20 times as fast as the restore.
+most 10 bare commits at either size; the checkout at least 20 times as fast as the restore. `bench/kishu_checkout.py`
+has the same checkout in Kishu, which is installed beside (its pins are others than ours).
 """
 
 from __future__ import annotations

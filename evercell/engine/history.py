@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import cached_property
 
 from evercell.core.errors import Damaged, StepNotFound
 from evercell.core.records import Checkpoint, Run
@@ -31,8 +32,12 @@ class History:
                 self._add_damaged(checkpoint)
             else:
                 self.add(checkpoint)
-        self.path: set[str] = set(store.checkpoints.ancestors(run.head)) if run.head else set()
+        self._head = run.head
+
+    @cached_property
+    def path(self) -> set[str]:
         """Ids on the way from the first checkpoint to the run's head."""
+        return set(self._store.checkpoints.ancestors(self._head)) if self._head else set()
 
     def add(self, checkpoint: Checkpoint) -> None:
         """A checkpoint that was committed just now. One that carries a replay is no version of its step."""

@@ -35,6 +35,35 @@ _AT_ONCE = 500
 """Bound values of one query."""
 
 
+# (put together once: to do so takes as long as to execute them)
+_OF_RUN = (
+    sa.select(*raw(checkpoints, _LISTED))
+    .where(checkpoints.c.run_id == sa.bindparam("run"))
+    .order_by(checkpoints.c.seq)
+)
+_OF_RUN_UNTIL = _OF_RUN.where(checkpoints.c.seq <= sa.bindparam("cut"))
+_DONE = sa.select(
+    *raw(
+        attempts,
+        [attempts.c[name] for name in ("id", "run_id", "step", "number", "status", "key", "ended_at")],
+    )
+).where(attempts.c.run_id == sa.bindparam("run"), attempts.c.status == str(AttemptStatus.COMPLETED))
+_MADE_BY = sa.select(*raw(checkpoints, [checkpoints.c.attempt_id])).where(
+    checkpoints.c.run_id == sa.bindparam("run")
+)
+
+
+def _ancestors() -> sa.Select[Any]:
+    start = sa.select(checkpoints.c.id, checkpoints.c.parent, sa.literal(0).label("age"))
+    path = start.where(checkpoints.c.id == sa.bindparam("id")).cte("path", recursive=True)
+    further = sa.select(checkpoints.c.id, checkpoints.c.parent, path.c.age + 1)
+    path = path.union_all(further.join(path, checkpoints.c.id == path.c.parent))
+    return sa.select(path.c.id).order_by(path.c.age)
+
+
+_ANCESTORS = _ancestors()
+
+
 @asks_again
 class Checkpoints:
     """The checkpoints of a store."""
@@ -58,24 +87,17 @@ class Checkpoints:
         rows: list[Row[Any]] = []
         with self._database.reading() as connection:
             for run_id, cut in reversed(lineage.cuts):
-                query = sa.select(*raw(checkpoints, _LISTED)).where(checkpoints.c.run_id == run_id)
-                if cut is not None:
-                    query = query.where(checkpoints.c.seq <= cut)
-                rows += connection.execute(query.order_by(checkpoints.c.seq)).all()
+                if cut is None:
+                    rows += connection.execute(_OF_RUN, {"run": run_id}).all()
+                else:
+                    rows += connection.execute(_OF_RUN_UNTIL, {"run": run_id, "cut": cut}).all()
         return read_each(rows, read_listed_checkpoint)
 
     def missing(self, run_id: str) -> list[RowDamaged]:
         """Attempts that completed, and whose checkpoints are not among those of the run."""
-        columns = [
-            attempts.c[name] for name in ("id", "run_id", "step", "number", "status", "key", "ended_at")
-        ]
-        done = sa.select(*raw(attempts, columns)).where(
-            attempts.c.run_id == run_id, attempts.c.status == str(AttemptStatus.COMPLETED)
-        )
-        there = sa.select(*raw(checkpoints, [checkpoints.c.attempt_id])).where(checkpoints.c.run_id == run_id)
         with self._database.reading() as connection:
-            known = set(connection.execute(there).scalars())
-            rows = [row for row in connection.execute(done).all() if row.id not in known]
+            known = set(connection.execute(_MADE_BY, {"run": run_id}).scalars())
+            rows = [row for row in connection.execute(_DONE, {"run": run_id}).all() if row.id not in known]
         return [_checkpoint_missing(row) for row in rows]
 
     def newest(self, run_id: str) -> Checkpoint | None:
@@ -156,12 +178,8 @@ class Checkpoints:
 
     def ancestors(self, checkpoint_id: str) -> list[str]:
         """The checkpoint's id and those of its parents, newest first."""
-        start = sa.select(checkpoints.c.id, checkpoints.c.parent, sa.literal(0).label("age"))
-        path = start.where(checkpoints.c.id == checkpoint_id).cte("path", recursive=True)
-        further = sa.select(checkpoints.c.id, checkpoints.c.parent, path.c.age + 1)
-        path = path.union_all(further.join(path, checkpoints.c.id == path.c.parent))
         with self._database.reading() as connection:
-            return list(connection.execute(sa.select(path.c.id).order_by(path.c.age)).scalars())
+            return list(connection.execute(_ANCESTORS, {"id": checkpoint_id}).scalars())
 
 
 def _as_text(value: Any) -> str:

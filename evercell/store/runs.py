@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -46,6 +47,23 @@ _RAW_RUN = raw(runs, RUN_COLUMNS)
 
 
 IS_THERE = runs.c.deleted_at.is_(None)
+
+# (put together once: to do so takes as long as to execute them)
+_NAMES_LIKE = sa.union_all(
+    *(
+        sa.select(table.c.name).where(table.c.name.like(sa.bindparam("pattern"), escape="/"))
+        for table in (runs, tags)
+    )
+)
+_WHOLE_POINT = sa.select(checkpoints.c.run_id, checkpoints.c.seq).where(
+    checkpoints.c.id == sa.bindparam("id"),
+    ~sa.exists().where(collected.c.checkpoint_id == checkpoints.c.id),
+)
+_ORIGIN = (
+    sa.select(runs.c.parent, runs.c.branch_point, runs.c.branch_seq, checkpoints.c.run_id.label("at"))
+    .select_from(runs.outerjoin(checkpoints, checkpoints.c.id == runs.c.branch_point))
+    .where(runs.c.id == sa.bindparam("run"))
+)
 
 _NAMES_LOCK = 0x65766E61
 """PostgreSQL advisory lock: a name is unique among two tables, those of runs and of tags."""
@@ -168,14 +186,8 @@ class Runs:
 
     def _free_name(self, connection: Connection, notebook: str | None) -> str:
         stem = PurePath(notebook).stem if notebook else "kernel"
-        taken = connection.execute(
-            sa.union_all(
-                *(
-                    sa.select(table.c.name).where(table.c.name.startswith(f"{stem}-", autoescape=True))
-                    for table in (runs, tags)
-                )
-            )
-        ).scalars()
+        pattern = re.sub(r"[/%_]", r"/\g<0>", stem) + "-%"
+        taken = connection.execute(_NAMES_LIKE, {"pattern": pattern}).scalars()
         tails = [name[len(stem) + 1 :] for name in taken]
         return f"{stem}-{max((int(t) for t in tails if t.isdigit()), default=0) + 1}"
 
@@ -183,9 +195,7 @@ class Runs:
         if new.parent is None or new.branch_point is None:
             return 0
         share_content(connection)
-        is_whole = ~sa.exists().where(collected.c.checkpoint_id == checkpoints.c.id)
-        query = sa.select(checkpoints.c.run_id, checkpoints.c.seq)
-        point = connection.execute(query.where(checkpoints.c.id == new.branch_point, is_whole)).first()
+        point = connection.execute(_WHOLE_POINT, {"id": new.branch_point}).first()
         cuts = dict(self._lineage(connection, new.parent).cuts)
         if point is None or point.run_id not in cuts or point.seq > (cuts[point.run_id] or point.seq):
             raise StepNotFound(
@@ -293,14 +303,10 @@ class Runs:
     def _lineage(self, connection: Connection, run_id: str) -> Lineage:
         """Up through the parents. A branch point may lie in a grand-parent: the runs between add nothing."""
         cuts: list[tuple[str, int | None]] = [(run_id, None)]
-        query = sa.select(
-            runs.c.parent, runs.c.branch_point, runs.c.branch_seq, checkpoints.c.run_id.label("at")
-        )
-        query = query.select_from(runs.outerjoin(checkpoints, checkpoints.c.id == runs.c.branch_point))
-        row = connection.execute(query.where(runs.c.id == run_id)).first()
+        row = connection.execute(_ORIGIN, {"run": run_id}).first()
         while row is not None and row.at is not None:
             cuts.append((row.at, row.branch_seq))
-            row = connection.execute(query.where(runs.c.id == row.at)).first()
+            row = connection.execute(_ORIGIN, {"run": row.at}).first()
         return Lineage(tuple(cuts))
 
     # -- changing --------------------------------------------------------------------------------
