@@ -62,7 +62,7 @@ def test_an_old_version_of_an_edited_step_can_be_checked_out(new_kernel: NewKern
         ("%checkout nb-2", ["RunNotFound", "Did you mean 'nb-1'"]),
         ("%checkout nb-1@plam", ["StepNotFound", "Did you mean 'plan'"]),
         ("%checkout nb-1@plan@7", ["StepNotFound", "version 7", "1 to 1"]),
-        ("%branch --from plam", ["StepNotFound", "Did you mean 'plan'"]),
+        ("%branch --from plam", ["no step of this run", "Did you mean 'plan'"]),
         ("%branch --from plan --name nb-1", ["RunNameTaken"]),
         ("%branch --form plan", ["UsageError", "Did you mean --from"]),
         ("%steps nowhere", ["RunNotFound"]),

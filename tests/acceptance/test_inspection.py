@@ -34,7 +34,7 @@ def test_inspect_tells_type_size_sharing_origin_and_what_is_not_saved(new_kernel
     assert "rebuilt (lock)" in lines["lock"] and " make " in lines["lock"]
     assert "not saved" in lines["gen"] and "suspended code" in lines["gen"] and "keep a list" in lines["gen"]
     assert " make " in kernel.run("%inspect make").text.splitlines()[2]
-    assert "no completed step 'mak'" in kernel.run("%inspect mak").error
+    assert "no step of this run, no run and no tag 'mak'" in kernel.run("%inspect mak").error
     assert "Did you mean 'make'?" in kernel.run("%inspect mak").error
 
 
