@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -131,4 +132,5 @@ def joined(outputs: Any) -> list[Any]:
 
 
 def output_of(output: dict[str, Any]) -> str:
-    return RANDOM.sub("#", str({name: output[name] for name in sorted(output) if name != "metadata"}))
+    shown = {name: value for name, value in output.items() if name != "metadata"}
+    return RANDOM.sub("#", json.dumps(shown, sort_keys=True))
