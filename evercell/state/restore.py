@@ -20,6 +20,7 @@ from evercell.state.code.definitions import is_definition_node
 from evercell.state.content.manifest import VerifiedManifest
 from evercell.state.pickling.loader import Loader
 from evercell.state.proxies.placeholder import Missing, Placeholder, summarise
+from evercell.state.same_content import same_content
 from evercell.state.typerules.packages import all_made_otherwise
 
 
@@ -103,6 +104,10 @@ class Restorer:
         for name in [n for n in values if self._stays(n, values[n], manifest, binds)]:
             del values[name]
             live.origins[name] = self._origin(name, manifest)
+        for name in list(
+            same_content(live, values, manifest)
+        ):  # a copy would untie it from what later cells made
+            del values[name]
         gone = {n for n in manifest.deleted if n in live.origins}
         for name in gone:
             live.variables.pop(name, None)

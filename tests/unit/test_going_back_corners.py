@@ -11,6 +11,7 @@ from evercell.core.errors import VersionCollected
 from evercell.engine import moving
 from evercell.engine.collecting import collect
 from evercell.engine.identity import KnownNotebook, NotebookIdentity
+from evercell.engine.outcome import Ending
 from evercell.engine.reachability import KeepRules
 from evercell.engine.resetting import begin_reset, plan_reset
 from tests.unit.histories import stored
@@ -106,3 +107,22 @@ def test_checkpoint_that_a_branch_does_not_see_is_no_place_in_it(notebook: Noteb
     moving.branch(notebook.session, no_setup, step="load", name="what-if")
     with pytest.raises(LookupError, match=str(head)):
         moving.checkout(notebook.session, f"what-if@{head}", no_setup)
+
+
+@pytest.mark.parametrize("early", ["gone = rows; del gone", "total = sum(rows)"], ids=["named", "read"])
+def test_what_a_later_cell_tied_stays_tied_when_an_earlier_step_replays(tmp_path: Path, early: str) -> None:
+    workspace = workspace_in(tmp_path)
+    cells = [("load", "rows = [1]"), ("early", early), ("tie", "pair = (rows, [rows])")]
+    first = Notebook(workspace)
+    for name, source in cells:
+        first.step(name, source)
+    run = first.session.require_run().id
+    first.session.detach()
+    second = Notebook(workspace, run)
+    second.resume()
+    for name, source in [*cells[1:2], *cells]:
+        assert second.step(name, source)[0].ending is Ending.REPLAYED
+        memory = second.variables
+        assert memory["pair"][0] is memory["rows"] and memory["pair"][1][0] is memory["rows"], name
+    second.session.detach()
+    workspace.close()

@@ -226,6 +226,10 @@ class Groups:
         """Whether a node's own content is what it was in a group, with whatever it may be tied by now."""
         return self._group[node].id == group_id or group_id in self._contents.get(node, ())
 
+    def note_content(self, node: str, group_id: str) -> None:
+        """A node's own content is what it is in a stored group."""
+        self._contents.setdefault(node, set()).add(group_id)
+
     def move(self, group: LiveGroup, changed: Set[str]) -> None:
         """A group of their own from here on; those that are not among ``changed`` are what they were."""
         for node in group.nodes:
