@@ -70,8 +70,19 @@ _SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 """The notebook in front: JupyterLab keeps others in hidden tabs."""
 
 
-def _is_written(answer: Any) -> bool:
-    return answer.request.method == "PUT" and "/api/contents/" in answer.url and answer.ok
+_PANEL = """
+    const widgets = window.jupyterapp ? [...window.jupyterapp.shell.widgets('main')] : [];
+    const panel = widgets.find(widget => widget.isVisible && widget.sessionContext);
+"""
+"""The notebook in front, as the page's application has it."""
+
+_IS_SAVED = f"() => {{ {_PANEL} return panel?.context.model.dirty === false; }}"
+
+_IS_CONNECTED = f"""() => {{ {_PANEL}
+    const context = panel?.sessionContext;
+    return context?.isReady === true && context.session?.kernel?.connectionStatus === 'connected';
+}}"""
+"""Whether the notebook in front can run a cell: whatever is run before that is forgotten, or asked about."""
 
 
 class FrontEnd:
@@ -97,25 +108,11 @@ class FrontEnd:
 
     def wait_until_connected(self) -> None:
         """As the page has it. The server's count of connections is no witness: a websocket that is closed before its
-        kernel has answered, as Notebook 7's list of files may close its own, is counted off without being counted.
+        kernel has answered, as Notebook 7's list of files may close its own, is counted off without being counted. Nor
+        is what the page shows: it shows a kernel as idle before it has one.
         """
         self.page.wait_for_selector(f"{_SHOWN} .jp-CodeCell")
-        for _ in range(SECONDS // 100):
-            if self._is_connected():
-                return
-            self.page.wait_for_timeout(100)
-        raise AssertionError("the page did not connect to its kernel")
-
-    def _is_connected(self) -> bool:
-        shown = self.page.locator(f"{_SHOWN} {_STATUS}")
-        state = shown.get_attribute("data-status") if shown.count() == 1 else ""
-        return state in ("idle", "busy") or (state == "unknown" and self._has_kernel())
-
-    def _has_kernel(self) -> bool:
-        """A kernel that is in a cell tells a page that comes to it no state until the cell ends."""
-        answer = self.page.request.get(f"{self._server.url}/api/sessions?token={TOKEN}")
-        here = [session["kernel"] for session in answer.json() if session["path"] == self.notebook]
-        return any(kernel["execution_state"] in ("idle", "busy") for kernel in here)
+        self.page.wait_for_function(_IS_CONNECTED)
 
     def menu(self, *labels: str) -> None:
         """Choose an entry of the menus."""
@@ -224,9 +221,15 @@ class FrontEnd:
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def save(self) -> None:
-        """Save the notebook, and wait until the server has written it."""
-        with self.page.expect_response(_is_written):
-            self.page.keyboard.press("Control+s")
+        """Save the notebook, and wait until the page has nothing left to write. (Notebook 7 may ask about a file that it
+        renamed itself.)
+        """
+        self.page.keyboard.press("Control+s")
+        self.page.wait_for_function(f"() => document.querySelector('.jp-Dialog') || ({_IS_SAVED})()")
+        overwrite = self.page.locator(".jp-Dialog button", has_text="Overwrite")
+        if overwrite.count():
+            overwrite.click()
+        self.page.wait_for_function(_IS_SAVED)
 
     def wait_until_idle(self) -> None:
         self.page.wait_for_selector(f"{_SHOWN} {_STATUS}[data-status=idle]", state="attached")

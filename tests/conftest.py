@@ -60,7 +60,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Another seed in each run, the same in all its processes."""
     if config.option.seed is None:
-        config.option.seed = getattr(config, "workerinput", {}).get("seed", secrets.randbelow(10**6))
+        drawn = int(os.environ.get("EVERCELL_TEST_SEED", secrets.randbelow(10**6)))
+        config.option.seed = getattr(config, "workerinput", {}).get("seed", drawn)
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(config.option.seed)
 

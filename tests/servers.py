@@ -72,6 +72,8 @@ def jupyter_server(folder: Path, *, app: str = "server", **environ: str) -> Iter
         "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--port-retries=0", f"--IdentityProvider.token={TOKEN}",
         f"--ServerApp.root_dir={folder}", "--allow-root", "--ServerApp.log_level=INFO",
     ]  # fmt: skip
+    if app in ("lab", "notebook"):
+        options.append("--expose-app-in-browser")  # tests ask the page itself whether it has its kernel
     with _running(
         folder, ["jupyter", app, *options], f"http://127.0.0.1:{port}", f"/api?token={TOKEN}", environ
     ) as server:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -44,7 +44,7 @@ class CallPolicy:
     """How long a try may go without a sign of life (`evercell.heartbeat`)."""
     retry_on: Errors | Callable[[BaseException], bool] = Exception
     give_up_on: Errors = ()
-    limit: str | None = None
+    limit: str | None = field(default=None, repr=False)
     """Key of a limit that all runs of the store share: each try holds a slot of it."""
 
     def __post_init__(self) -> None:
@@ -53,6 +53,11 @@ class CallPolicy:
                 "A step's retries and backoff cannot be negative, and its jitter is between 0 and 1.",
                 hint="@step(retries=3, backoff=1.0, jitter=0.1)",
             )
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """One that an older evercell saved has what came since as it is by itself. (New fields come last.)"""
+        for number, known in enumerate(fields(self)):
+            object.__setattr__(self, known.name, state[number] if number < len(state) else known.default)
 
     def options(self) -> dict[str, Any]:
         """Those of its fields that somebody chose: what makes it again, with the defaults of then."""
