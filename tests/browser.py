@@ -221,8 +221,8 @@ class FrontEnd:
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def save(self) -> None:
-        """Save the notebook, and wait until the page has nothing left to write. (Notebook 7 may ask about a file that it
-        renamed itself.)
+        """Save the notebook, and wait until the page has nothing left to write. (Notebook 7 may ask about a file that
+        it renamed itself.)
         """
         self.page.keyboard.press("Control+s")
         self.page.wait_for_function(f"() => document.querySelector('.jp-Dialog') || ({_IS_SAVED})()")
