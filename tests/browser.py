@@ -220,6 +220,10 @@ class FrontEnd:
         self.page.wait_for_selector(f'body[data-jp-theme-light="{is_light}"]', state="attached")
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
+    def wait_until_named(self, name: str) -> None:
+        """A save before the page knows its notebook by its new name would ask for one, or about a file that changed."""
+        self.page.wait_for_function(f"name => {{ {_PANEL} return panel?.context.path === name; }}", arg=name)
+
     def save(self) -> None:
         """Save the notebook, and wait until the page has nothing left to write. (Notebook 7 may ask about a file that
         it renamed itself.)

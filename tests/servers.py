@@ -74,10 +74,18 @@ def jupyter_server(folder: Path, *, app: str = "server", **environ: str) -> Iter
     ]  # fmt: skip
     if app in ("lab", "notebook"):
         options.append("--expose-app-in-browser")  # tests ask the page itself whether it has its kernel
+        _leave_out_scheduler(Path(environ.get("JUPYTER_CONFIG_DIR", folder / ".config")))
     with _running(
         folder, ["jupyter", app, *options], f"http://127.0.0.1:{port}", f"/api?token={TOKEN}", environ
     ) as server:
         yield server
+
+
+def _leave_out_scheduler(config: Path) -> None:
+    """The front end of jupyter-scheduler, which one test needs, is in all pages, and Notebook 7 cannot load it."""
+    settings = config / "labconfig" / "page_config.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text('{"disabledExtensions": {"@jupyterlab/scheduler": true}}')
 
 
 @contextmanager

@@ -79,12 +79,10 @@ def test_a_comparison_shows_pictures_side_by_side_and_reads_the_page(tmp_path: P
         front.page.locator("details td img").first.scroll_into_view_if_needed()
         front.photograph("lab-compare")
         run(front, 6)
-        for _ in range(10):
-            front.save()
-            saved = json.loads((tmp_path / "cmp.ipynb").read_text())
-            written = ["".join(cell["source"]) for cell in saved["cells"]]
-            if len(written) > len(CELLS):
-                break
+        front.page.locator(".jp-CodeCell").nth(len(CELLS)).wait_for()
+        front.save()
+        saved = json.loads((tmp_path / "cmp.ipynb").read_text())
+        written = ["".join(cell["source"]) for cell in saved["cells"]]
         assert written.count(FIT.format(score=1)) == 1, "the code of the other branch stands in a new cell"
         note = {"cell_type": "markdown", "id": "note", "source": "from elsewhere", "metadata": {}}
         write(tmp_path / "untrusted.ipynb", [note, *saved["cells"]])

@@ -52,6 +52,7 @@ class NewNotebook(FrontEnd):
         field.fill(name)
         self.page.locator(".jp-Dialog button.jp-mod-accept").click()
         self.page.wait_for_selector(".jp-Dialog", state="detached")
+        self.wait_until_named(name)
         self.notebook = name
 
 
