@@ -45,6 +45,7 @@ def transaction(
     retries: int = 0, backoff: float = 1.0, longest_backoff: float = 60.0, jitter: float = 0.1,
     timeout: float | None = None, total_timeout: float | None = None, heartbeat_timeout: float | None = None,
     retry_on: Errors | Callable[[BaseException], bool] = Exception, give_up_on: Errors = (),
+    limit: str | None = None,
 ) -> Callable[[F], F]:  # fmt: skip
     """Make a function's calls durable transactions on ``engine``; its first argument is the connection.
 
@@ -66,6 +67,7 @@ def transaction(
         heartbeat_timeout,
         retry_on,
         give_up_on,
+        limit,
     )
 
     def decorate(function: F) -> F:

@@ -86,7 +86,7 @@ _EARLY = {**_read_early(os.environ), "PYTHONHASHSEED": "0"}  # as in `isolated_h
 def _forker(modules: tuple[str, ...]) -> socket.socket:
     """A process that forks programs with these imports; it ends with this one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-P", str(FORKING), str(theirs.fileno()), *modules]
+    command = [sys.executable, str(FORKING), str(theirs.fileno()), *modules]
     env = {
         **os.environ,
         **_EARLY,

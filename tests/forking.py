@@ -1,6 +1,6 @@
 """A process that has its imports done and forks others, which begin as kernels or commands (`tests/forked.py`).
 
-``python -P tests/forking.py SOCKET MODULE...`` imports the modules, and forks for each request that comes by the
+``python tests/forking.py SOCKET MODULE...`` imports the modules, and forks for each request that comes by the
 socket. The child goes on as the program that was asked for, and ends as any Python process ends.
 """
 
@@ -80,6 +80,7 @@ def run(arguments: list[str]) -> None:
 
 def main() -> None:
     number, *modules = sys.argv[1:]
+    sys.path.pop(0)  # the tests' own folder (with -P IPython would leave out that of a notebook, too)
     for module in modules:
         importlib.import_module(module)
     gc.freeze()  # what was imported is no garbage: a program's end looks through it for long

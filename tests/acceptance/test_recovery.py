@@ -49,6 +49,9 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         if process.poll() is None:
             process.kill()
             process.communicate(timeout=SECONDS)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
     for holder in holders:
         if not is_gone(holder):
             os.kill(holder.pid, signal.SIGKILL)

@@ -125,7 +125,7 @@ def test_source_is_the_code_as_it_is_typed_and_can_be_put_into_a_cell(
     shown = evercell.source("fit", put=True)
     assert pages.put == ["%%step fit\nget_ipython = None\nx = '<b>'"]
     assert "<b>" not in shown._repr_html_()
-    with pytest.raises(StepNotFound, match="Did you mean 'fit'"):
+    with pytest.raises(RunNotFound, match="no step of this run, no run and no tag 'fti'"):
         evercell.source("fti")
 
 
@@ -171,7 +171,7 @@ def test_diff_of_a_cell_that_is_not_there_says_what_to_do(notebook: Notebook, pa
     with pytest.raises(StepNotFound, match="no cell of step fit") as caught:
         evercell.diff("fit")
     assert "%source fit --put" in caught.value.hint
-    with pytest.raises(StepNotFound):
+    with pytest.raises(RunNotFound):
         evercell.diff("nothing")
 
 

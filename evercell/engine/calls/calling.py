@@ -42,7 +42,7 @@ def call_sync(
         for pause in tries:
             if pause:
                 time.sleep(pause)
-            with _slot(call, policy), tries.noted():
+            with slot(call, policy), tries.noted():
                 with limited(call):
                     value = function(*args, **kwargs)
                 break
@@ -75,7 +75,7 @@ async def call_async(
         for pause in tries:
             if pause:
                 await _rest(pause)
-            async with _slot_async(call, policy):
+            async with slot_async(call, policy):
                 with tries.noted():
                     async with limited_async(call):
                         value = await function(*args, **kwargs)
@@ -115,7 +115,8 @@ def inside_call(owner: Owner, identity: CallIdentity, policy: CallPolicy) -> Ite
         progress.call_left(identity.name)
 
 
-def _slot(call: RunningCall, policy: CallPolicy) -> AbstractContextManager[None]:
+def slot(call: RunningCall, policy: CallPolicy) -> AbstractContextManager[None]:
+    """A slot of the policy's limit, held by one try at the call."""
     if policy.limit is None:
         return nullcontext()
     from evercell.engine.calls.slots import slot_of_call
@@ -123,7 +124,8 @@ def _slot(call: RunningCall, policy: CallPolicy) -> AbstractContextManager[None]
     return slot_of_call(call, policy.limit)
 
 
-def _slot_async(call: RunningCall, policy: CallPolicy) -> AbstractAsyncContextManager[None]:
+def slot_async(call: RunningCall, policy: CallPolicy) -> AbstractAsyncContextManager[None]:
+    """The same for a coroutine function."""
     if policy.limit is None:
         return nullcontext()
     from evercell.engine.calls.slots import slot_of_call_async

@@ -36,6 +36,7 @@ def record(
     retries: int = 0, backoff: float = 1.0, longest_backoff: float = 60.0, jitter: float = 0.1,
     timeout: float | None = None, total_timeout: float | None = None,
     retry_on: Errors | Callable[[BaseException], bool] = Exception, give_up_on: Errors = (),
+    limit: str | None = None,
 ) -> Any:  # fmt: skip
     """The same client, whose requests are durable calls inside a step, and plain ones outside of any.
 
@@ -49,7 +50,7 @@ def record(
     there is nothing to record.
     """
     policy = CallPolicy(
-        retries, backoff, longest_backoff, jitter, timeout, total_timeout, None, retry_on, give_up_on
+        retries, backoff, longest_backoff, jitter, timeout, total_timeout, None, retry_on, give_up_on, limit
     )
     if paths is None:
         if record_clients(client, partial(wrap_transport, policy=policy, prices=prices or {})):
@@ -65,13 +66,14 @@ def transport(
     longest_backoff: float = 60.0, jitter: float = 0.1, timeout: float | None = None,
     total_timeout: float | None = None,
     retry_on: Errors | Callable[[BaseException], bool] = Exception, give_up_on: Errors = (),
+    limit: str | None = None,
 ) -> RecordingTransport:  # fmt: skip
     """A transport for whoever takes an httpx or httpx2 client: ``httpx.Client(transport=evercell.transport())``.
 
     Around ``inner``, or the library's own. The options are those of `record`.
     """
     policy = CallPolicy(
-        retries, backoff, longest_backoff, jitter, timeout, total_timeout, None, retry_on, give_up_on
+        retries, backoff, longest_backoff, jitter, timeout, total_timeout, None, retry_on, give_up_on, limit
     )
     return RecordingTransport(inner, policy=policy, prices=prices)
 

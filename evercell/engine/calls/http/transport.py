@@ -8,7 +8,7 @@ import time
 from types import ModuleType
 from typing import Any
 
-from evercell.engine.calls.calling import inside_call, limited, limited_async
+from evercell.engine.calls.calling import inside_call, limited, limited_async, slot, slot_async
 from evercell.engine.calls.exchange import ask
 from evercell.engine.calls.http.request_call import RequestCall
 from evercell.engine.calls.http.usage import Prices
@@ -43,7 +43,7 @@ class RecordingTransport:
                 time.sleep(pause)
                 live = None
                 call.begin_try()
-                with call.tries.noted(), limited(running):
+                with slot(running, self.policy), call.tries.noted(), limited(running):
                     live = inner.handle_request(request)
                     live.request = request
                     if call.is_stream(live):
@@ -73,14 +73,14 @@ class RecordingTransport:
                 await _rest(pause)
                 live = None
                 call.begin_try()
-                with call.tries.noted():
-                    async with limited_async(running):
-                        live = await inner.handle_async_request(request)
-                        live.request = request
-                        if call.is_stream(live):
-                            break
-                        await live.aread()
-                        call.take(live)
+                async with slot_async(running, self.policy):
+                    with call.tries.noted():
+                        async with limited_async(running):
+                            live = await inner.handle_async_request(request)
+                            live.request = request
+                            if not call.is_stream(live):
+                                await live.aread()
+                                call.take(live)
                         break
         if live is not None and call.is_stream(live):
             return call.stream(live)
