@@ -52,8 +52,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Three for two cores: most of the time a test waits for another process, which waits for it."""
-    return max(2, (os.cpu_count() or 2) * 3 // 2)
+    """One for each core: with more, pages and kernels wait for each other for so long that bounds are met."""
+    return max(2, os.cpu_count() or 2)
 
 
 @pytest.hookimpl(tryfirst=True)
