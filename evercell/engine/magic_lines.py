@@ -13,7 +13,8 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from evercell.core.errors import UsageError
-from evercell.core.vocabulary import HEADERS, Argument, Magic, Value
+from evercell.core.magic_grammar import Argument, Magic, Value
+from evercell.core.vocabulary import HEADERS
 from evercell.engine.spec import check_step_name, parse_duration
 
 _WORD = re.compile(

@@ -18,7 +18,7 @@ from evercell.core.records import Checkpoint, Collected, EventKind, Run
 from evercell.engine.facts import altered_columns, is_sealed, is_tomb, row_altered
 from evercell.state import Signer, read_own
 from evercell.store import Store
-from evercell.store.schema import microseconds
+from evercell.store.column_types import microseconds
 
 _COMMITTED = (EventKind.STEP_COMPLETED, EventKind.STATE_CHANGED, EventKind.STEP_REPLAYED)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from evercell.core.errors import EvercellError, RunNotFound
+from evercell.core.magic_grammar import Argument, Magic, NameKind, Value
 from evercell.core.text import one_line
-from evercell.core.vocabulary import COMMANDS, HEADERS, Argument, Magic, NameKind, Value
+from evercell.core.vocabulary import COMMANDS, HEADERS
 from evercell.engine.history import History
 from evercell.engine.session import Session
 

@@ -12,7 +12,8 @@ from IPython.display import display
 
 import evercell
 from evercell.core.errors import MisplacedStep, UsageError
-from evercell.core.vocabulary import MAGICS, Kind, Magic, Value
+from evercell.core.magic_grammar import Kind, Magic, Value
+from evercell.core.vocabulary import MAGICS
 from evercell.engine.comparison.present_cells import Foresee, as_plain_step
 from evercell.engine.magic_lines import HelpRequested, parse_line, parser_of
 from evercell.engine.session import Session

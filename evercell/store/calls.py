@@ -15,12 +15,13 @@ from evercell.core.errors import LeaseLost, UsageError
 from evercell.core.faults import reach
 from evercell.core.found import Found
 from evercell.core.records import Call, Lease
+from evercell.store.column_types import JsonText, Moment
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.packs import PackWriter
 from evercell.store.prepared import Prepared, insert_into
 from evercell.store.rows import raw, read_each, row_of
-from evercell.store.schema import JsonText, Moment, calls, heartbeats, leases
+from evercell.store.schema import calls, heartbeats, leases
 
 _KEY = (calls.c.run_id, calls.c.step, calls.c.step_key, calls.c.key)
 

@@ -19,8 +19,9 @@ from evercell.store.descendants import ask_to_end, cancel_below, cancel_child, u
 from evercell.store.outages import asks_again
 from evercell.store.queue import own_output
 from evercell.store.rows import raw, read_each, row_of
+from evercell.store.run_names import until_named
 from evercell.store.run_transaction import RunTransaction, begin_on_run
-from evercell.store.runs import RUN_COLUMNS, Runs, change_status, read_run, request_of, until_named
+from evercell.store.runs import RUN_COLUMNS, Runs, change_status, read_run, request_of
 from evercell.store.schema import children, leases, queue, runs
 
 Allow = Callable[[Sequence[Run]], None]

@@ -12,9 +12,11 @@ from sqlalchemy.engine import Connection
 from evercell.core.records import Holder, Lease, NewRun, Run
 from evercell.store.database import Database
 from evercell.store.leases import Leases, read_lease
+from evercell.store.locks import lock_text
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each
-from evercell.store.runs import IS_THERE, RUN_COLUMNS, Runs, lock_text, read_run, until_named
+from evercell.store.run_names import until_named
+from evercell.store.runs import IS_THERE, RUN_COLUMNS, Runs, read_run
 from evercell.store.schema import leases, runs
 
 

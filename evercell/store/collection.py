@@ -21,6 +21,7 @@ from evercell.core.found import Found
 from evercell.core.records import Collected, EventKind
 from evercell.store.content_names import content_of_attempts, content_of_calls, content_of_results
 from evercell.store.database import Database
+from evercell.store.locks import lock_content
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_transaction import begin_on_run
@@ -44,7 +45,7 @@ from evercell.store.schema import (
     votes,
     waits,
 )
-from evercell.store.sweeping import lock_content, mark_collection
+from evercell.store.sweeping import mark_collection
 
 _AT_ONCE = 500
 """Bound values of one query."""

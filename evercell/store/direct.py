@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 from sqlalchemy.engine import Engine
 
+from evercell.store.locks import CONTENT
 from evercell.store.opening import driver_error_types, driver_errors
 from evercell.store.prepared import Direct
-from evercell.store.schema import CONTENT_LOCK
 
-_BEGIN_SHARING = f"BEGIN; SELECT pg_advisory_xact_lock_shared({CONTENT_LOCK})"
+_BEGIN_SHARING = f"BEGIN; SELECT pg_advisory_xact_lock_shared({CONTENT})"
 """No content is removed until the transaction ends. In one go with its beginning: it costs no way to the server."""
 
 

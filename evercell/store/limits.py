@@ -14,12 +14,10 @@ from evercell.core.errors import LimitNotFound
 from evercell.core.queueing import Limit, Slot
 from evercell.core.records import Lease
 from evercell.store.database import Database
+from evercell.store.locks import lock_admission
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.schema import leases, limits, queue, slots
-
-_ADMISSION_LOCK = 0x65766171
-"""PostgreSQL advisory lock: one decides at a time who may begin."""
 
 
 class Granted(Protocol):
@@ -36,12 +34,6 @@ class Granted(Protocol):
 
 Rule = Callable[[Limit, list[Slot], Slot, datetime], Granted]
 """Whether a slot of a limit is given now, of which these are wanted, held, or were taken lately."""
-
-
-def lock_admission(connection: Connection) -> None:
-    """Let nobody else give out starts or slots until this transaction ends. (SQLite has one writer anyway.)"""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADMISSION_LOCK)))
 
 
 @asks_again

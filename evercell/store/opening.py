@@ -37,6 +37,7 @@ from evercell.core.faults import reach
 from evercell.core.ids import new_id
 from evercell.store import schema
 from evercell.store.disk_room import has_no_room, is_full, no_room, opens_only_unchanged, path_of
+from evercell.store.locks import lock_schema
 
 OLDEST_SQLITE = (3, 40, 0)
 OPENING_SECONDS = 30
@@ -45,8 +46,6 @@ OPENING_SECONDS = 30
 WAIT_SECONDS = 1
 """How long a driver waits for a lock by itself. Until it returns, nobody can interrupt it or be told anything."""
 
-_SCHEMA_LOCK = 0x65766572
-"""PostgreSQL advisory lock that guards the making and changing of the tables."""
 
 _A_REVISION = re.compile(r"(?!0000)[0-9]{4}")
 
@@ -279,7 +278,7 @@ def _upgrade(engine: Engine) -> None:
     from evercell.store.migrations import upgrade
 
     with writing(engine).begin() as connection:
-        _lock_schema(connection)
+        lock_schema(connection)
         upgrade(connection)
         reach("after_upgrade_before_commit")
 
@@ -292,16 +291,10 @@ def _revision(engine: Engine) -> str | None:
         return str(row[0]) if row else None
 
 
-def _lock_schema(connection: Connection) -> None:
-    """Let nobody else make or change the tables until this transaction ends. (SQLite has one writer anyway.)"""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
-
-
 def _create(engine: Engine) -> None:
     """Make all tables in one transaction; whoever comes second at the same instant finds them made."""
     with writing(engine).begin() as connection:
-        _lock_schema(connection)
+        lock_schema(connection)
         if sa.inspect(connection).has_table("alembic_version"):
             return
         schema.metadata.create_all(connection)

@@ -19,11 +19,13 @@ from evercell.core.records import Holder, Lease, NewRun, Run
 from evercell.core.statuses import RunStatus
 from evercell.store.database import Database
 from evercell.store.leases import read_lease
-from evercell.store.limits import forget_slots, lock_admission, read_limits, read_slots
+from evercell.store.limits import forget_slots, read_limits, read_slots
+from evercell.store.locks import lock_admission
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
+from evercell.store.run_names import until_named
 from evercell.store.run_transaction import begin_on_run
-from evercell.store.runs import IS_THERE, Runs, change_status, read_request, until_named
+from evercell.store.runs import IS_THERE, Runs, change_status, read_request
 from evercell.store.schema import leases, queue, runs, shares, slots
 from evercell.store.servers import read_servers
 from evercell.store.waits import due_runs

@@ -15,10 +15,12 @@ from evercell.core.names import DELETED, require_name
 from evercell.core.records import EventKind, Run, Tag
 from evercell.store.checkpoints import IS_WHOLE
 from evercell.store.database import Database
+from evercell.store.locks import lock_names, share_content
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
+from evercell.store.run_names import require_free_name
 from evercell.store.run_transaction import RunTransaction
-from evercell.store.runs import Runs, lock_names, require_free_name, share_content
+from evercell.store.runs import Runs
 from evercell.store.schema import checkpoints, leases, runs, tags
 
 

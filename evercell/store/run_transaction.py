@@ -15,9 +15,10 @@ from evercell.core.canonical import canonical_json
 from evercell.core.clock import Clock, local_text
 from evercell.core.errors import LeaseLost, RowDamaged, RunNotFound
 from evercell.core.records import EventKind, Lease
+from evercell.store.column_types import microseconds
 from evercell.store.prepared import Direct, Prepared
 from evercell.store.rows import decoded, raw
-from evercell.store.schema import LAST_COLLECTION, events, leases, meta, microseconds, runs
+from evercell.store.schema import LAST_COLLECTION, events, leases, meta, runs
 
 GENESIS = bytes(32)
 """What the first entry of a journal has for the digest before it."""

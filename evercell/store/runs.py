@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from hashlib import sha256
-from pathlib import PurePath
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
-from evercell.core.errors import IllegalTransition, LeaseHeld, RunNameTaken, RunNotFound, StepNotFound
+from evercell.core.errors import IllegalTransition, LeaseHeld, RunNotFound, StepNotFound
 from evercell.core.found import Found
 from evercell.core.ids import ID_LENGTH, new_id
 from evercell.core.names import require_name
@@ -24,14 +20,15 @@ from evercell.core.records import EventKind, Lease, NewRun, Run, RunRequest
 from evercell.core.statuses import RUN_TRANSITIONS, RunStatus
 from evercell.store.database import Database
 from evercell.store.descendants import end_children, ends_children
+from evercell.store.locks import lock_names, lock_text, share_content
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
+from evercell.store.run_names import NameRace, free_name, require_free_name, until_named
 from evercell.store.run_transaction import GENESIS, RunTransaction, begin_on_run, run_deleted
-from evercell.store.schema import CONTENT_LOCK, checkpoints, collected, events, leases, runs, steps, tags
+from evercell.store.schema import checkpoints, collected, events, leases, runs, steps, tags
 
 R = TypeVar("R")
 
-_NAME_TRIES = 20
 _AT_ONCE = 500
 """Bound values of one query."""
 
@@ -49,12 +46,6 @@ _RAW_RUN = raw(runs, RUN_COLUMNS)
 IS_THERE = runs.c.deleted_at.is_(None)
 
 # (put together once: to do so takes as long as to execute them)
-_NAMES_LIKE = sa.union_all(
-    *(
-        sa.select(table.c.name).where(table.c.name.like(sa.bindparam("pattern"), escape="/"))
-        for table in (runs, tags)
-    )
-)
 _WHOLE_POINT = sa.select(checkpoints.c.run_id, checkpoints.c.seq).where(
     checkpoints.c.id == sa.bindparam("id"),
     ~sa.exists().where(collected.c.checkpoint_id == checkpoints.c.id),
@@ -64,35 +55,6 @@ _ORIGIN = (
     .select_from(runs.outerjoin(checkpoints, checkpoints.c.id == runs.c.branch_point))
     .where(runs.c.id == sa.bindparam("run"))
 )
-
-_NAMES_LOCK = 0x65766E61
-"""PostgreSQL advisory lock: a name is unique among two tables, those of runs and of tags."""
-
-
-def lock_names(connection: Connection) -> None:
-    """Let nobody else give a name until this transaction ends. (SQLite has one writer anyway.)"""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
-
-
-def lock_text(connection: Connection, text: str) -> None:
-    """Let nobody else have this lock until this transaction ends. (SQLite has one writer anyway.)"""
-    if connection.dialect.name == "postgresql":
-        number = int.from_bytes(sha256(text.encode(errors="surrogatepass")).digest()[:8], signed=True)
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
-
-
-def share_content(connection: Connection) -> None:
-    """Let no content be removed until this transaction ends. (SQLite has one writer anyway.)"""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(CONTENT_LOCK)))
-
-
-def require_free_name(connection: Connection, name: str) -> None:
-    """Raise `RunNameTaken` where a run or a tag has this name."""
-    for table, what in ((runs, "run"), (tags, "tag")):
-        if connection.execute(sa.select(table.c.name).where(table.c.name == name)).first():
-            raise RunNameTaken(f"A {what} named {name!r} exists already.", hint="Choose another name.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +110,7 @@ class Runs:
             require_name(new.name, "run")
             lock_names(connection)
             require_free_name(connection, new.name)
-        name = new.name if new.name is not None else self._free_name(connection, new.notebook)
+        name = new.name if new.name is not None else free_name(connection, new.notebook)
         seq, now = self._branch_seq(connection, new), self._database.clock()
         run = Run(
             id=new_id(), name=name, notebook=new.notebook, output=new.output, status=new.status,
@@ -161,7 +123,7 @@ class Runs:
         try:
             connection.execute(sa.insert(runs), values)
         except IntegrityError as error:
-            raise _NameRace from error
+            raise NameRace from error
         created: dict[str, Any] = {"name": name, "notebook": new.notebook}
         if new.parent:
             created |= {"parent": new.parent, "checkpoint": new.branch_point, "seq": seq}
@@ -183,13 +145,6 @@ class Runs:
         transaction = begin_on_run(connection, run_id, self._database.clock)
         transaction.append_event(kind, data)
         transaction.finish()
-
-    def _free_name(self, connection: Connection, notebook: str | None) -> str:
-        stem = PurePath(notebook).stem if notebook else "kernel"
-        pattern = re.sub(r"[/%_]", r"/\g<0>", stem) + "-%"
-        taken = connection.execute(_NAMES_LIKE, {"pattern": pattern}).scalars()
-        tails = [name[len(stem) + 1 :] for name in taken]
-        return f"{stem}-{max((int(t) for t in tails if t.isdigit()), default=0) + 1}"
 
     def _branch_seq(self, connection: Connection, new: NewRun) -> int:
         if new.parent is None or new.branch_point is None:
@@ -379,18 +334,6 @@ class Runs:
             query = sa.select(*raw(runs, [runs.c.id, runs.c.asked])).where(runs.c.id == run_id)
             row = connection.execute(query).first()
             return read_request(row) if row else None
-
-
-class _NameRace(Exception):
-    """Another process made a run of the same name at the same instant."""
-
-
-def until_named(new: NewRun, commit: Callable[[], R]) -> R:
-    """Try again what makes a run while others take its name at the same instant. Raises `RunNameTaken`."""
-    for _ in range(_NAME_TRIES):
-        with suppress(_NameRace):
-            return commit()
-    raise RunNameTaken(f"No free name was found for a run of {new.notebook}.", hint="Name it yourself.")
 
 
 def change_status(transaction: RunTransaction[Any], status: RunStatus, *, reason: str = "") -> None:

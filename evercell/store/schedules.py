@@ -18,11 +18,12 @@ from evercell.core.records import EventKind, NewRun, Run
 from evercell.core.schedules import RUN_NAME, CatchUp, Firing, OpenRun, Overlap, Plan, Schedule
 from evercell.core.statuses import CANCEL, ENDED, RunStatus
 from evercell.store.database import Database
-from evercell.store.limits import lock_admission
+from evercell.store.locks import lock_admission, lock_names
 from evercell.store.outages import asks_again, is_asked_again
 from evercell.store.prepared import insert_into
 from evercell.store.rows import raw, read_each, row_of
-from evercell.store.runs import IS_THERE, Runs, change_status, lock_names, until_named
+from evercell.store.run_names import until_named
+from evercell.store.runs import IS_THERE, Runs, change_status
 from evercell.store.schema import leases, queue, runs, schedules, tags
 
 Planner = Callable[[Schedule, Sequence[OpenRun]], Plan | None]

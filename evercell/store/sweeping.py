@@ -23,10 +23,11 @@ from evercell.core.ids import new_id
 from evercell.store.content_names import content_of_attempts, content_of_calls, content_of_results
 from evercell.store.database import Database
 from evercell.store.holes import punch
+from evercell.store.locks import lock_content
 from evercell.store.outages import asks_again
 from evercell.store.packs import pack_folder
 from evercell.store.prepared import insert_into
-from evercell.store.schema import CONTENT_LOCK, LAST_COLLECTION, checkpoints, chunks, meta, packs
+from evercell.store.schema import LAST_COLLECTION, checkpoints, chunks, meta, packs
 
 _AT_ONCE = 500
 """Bound values of one query."""
@@ -40,12 +41,6 @@ _WORTH = 0.25
 
 _HOLE_EDGES = 2 * 4096
 """Bytes beside a part that is kept, at most, which no hole can have."""
-
-
-def lock_content(connection: Connection) -> None:
-    """Let no commit bring or use content until this transaction ends."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CONTENT_LOCK)))
 
 
 def mark_collection(connection: Connection) -> None:

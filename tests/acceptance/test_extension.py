@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import evercell
-from evercell.core.vocabulary import MAGICS, Kind, Magic
+from evercell.core.magic_grammar import Kind, Magic
+from evercell.core.vocabulary import MAGICS
 from evercell.store import open_store
 from tests.conftest import Counter, isolated_home
 from tests.kernels import Kernel

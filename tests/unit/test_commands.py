@@ -10,7 +10,8 @@ import pytest
 
 import evercell
 from evercell.core.errors import RunNotFound, UsageError
-from evercell.core.vocabulary import COMMANDS, HEADERS, MAGICS, Magic, NameKind, Value
+from evercell.core.magic_grammar import Magic, NameKind, Value
+from evercell.core.vocabulary import COMMANDS, HEADERS, MAGICS
 from evercell.engine.magic_lines import parse_line
 from evercell.engine.workspace import Workspace
 from evercell.magics import commands, keeping

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from evercell.cli.app import app
 from evercell.core.errors import EvercellError, RunNotFound
+from evercell.core.magic_grammar import NameKind
 from evercell.core.records import Run
-from evercell.core.vocabulary import NameKind
 from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.naming import delete_run, tag_place
 from evercell.engine.places import find_place

@@ -17,7 +17,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 import evercell
 from evercell.core.errors import UsageError
-from evercell.core.vocabulary import COMMANDS, HEADERS, MAGICS, Argument, Kind, Magic, Value
+from evercell.core.magic_grammar import Argument, Kind, Magic, Value
+from evercell.core.vocabulary import COMMANDS, HEADERS, MAGICS
 from evercell.engine.approvals.request import OnTimeout
 from evercell.engine.calls.policy import OnChange
 from evercell.engine.magic_lines import HelpRequested, header_of, parse_line, parser_of, split_words
