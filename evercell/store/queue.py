@@ -80,7 +80,9 @@ class Queue:
                 reach("before_enqueue_commit")
                 return run.id
 
-        return self._runs.find(until_named(new, commit))
+        run_id = until_named(new, commit)
+        reach("after_enqueue_commit")
+        return self._runs.find(run_id)
 
     def put(self, run_id: str, place: Place, *, at_most: int) -> None:
         """Commit that a run is to be gone on with; one that is in the queue has this place from now on.
@@ -209,6 +211,7 @@ class Queue:
                 )
                 picture.turns[entry.place.share] = turn
             reach("before_admission_commit")
+        reach("after_admission_commit")
         return chosen
 
     def _admit(self, connection: Connection, server_id: str, entry: Queued, picture: QueuePicture) -> None:
