@@ -67,8 +67,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of PyTorch and of agent frameworks have to be asked for. They are counted as deselected."""
-    unasked = [name for name in ("torch", "agents") if not config.getoption(name)]
+    """Tests of PyTorch, of agent frameworks and those that take long have to be asked for. They are counted as
+    deselected.
+    """
+    unasked = [name for name in ("torch", "agents", "long") if not config.getoption(name)]
     others = [item for item in items if any(map(item.get_closest_marker, unasked))]
     if others:
         config.hook.pytest_deselected(items=others)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import secrets
 import socket
@@ -85,7 +86,9 @@ def _leave_out_scheduler(config: Path) -> None:
     """The front end of jupyter-scheduler, which one test needs, is in all pages, and Notebook 7 cannot load it."""
     settings = config / "labconfig" / "page_config.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text('{"disabledExtensions": {"@jupyterlab/scheduler": true}}')
+    page = json.loads(settings.read_text()) if settings.exists() else {}
+    page.setdefault("disabledExtensions", {})["@jupyterlab/scheduler"] = True
+    settings.write_text(json.dumps(page))
 
 
 @contextmanager

@@ -9,13 +9,11 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from playwright.sync_api import TimeoutError
 
 from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.settings import Settings
@@ -155,22 +153,10 @@ def test_a_click_after_a_restart_of_the_kernel(open_notebook: Any, how: str, set
         "() => ![...document.querySelectorAll('.evercell-approval')].some("
         "e => e.classList.contains('jupyter-widgets-disconnected'))"
     )
-    _click_until(front, "the rest ran")
+    front.approval().get_by_role("button", name="Approve").click()
+    front.wait_for_text("the rest ran")
     with open_workspace(settings) as workspace:
         assert workspace.store.approvals.find(before.id).approved and waiting_for(workspace) == []
-
-
-def _click_until(front: FrontEnd, text: str) -> None:
-    """A person clicks again where nothing came of it: the first click on a page whose kernel has just been restarted
-    was seen to reach no kernel, once, on a machine with much to do.
-    """
-    shown = front.page.locator(".jp-OutputArea-output", has_text=text).first
-    for _ in range(3):
-        front.approval().get_by_role("button", name="Approve").click()
-        with suppress(TimeoutError):
-            shown.wait_for(timeout=20_000)
-            return
-    raise AssertionError(f"three clicks led to no {text!r}")
 
 
 def test_resume_shows_live_buttons_for_what_is_open(open_notebook: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     environ = {"EVERCELL_STORE": f"sqlite:///{folder / 'store.db'}", "EVERCELL_USER": "ann"}
     with jupyter_server(folder, app=request.param, **environ, **isolated_home(folder / "home")) as started:
         yield request.param, started
+
+
+@contextmanager
+def lab_in_browser(folder: Path) -> Iterator[tuple[Any, JupyterServer]]:
+    """A browser, and a JupyterLab on a folder, with a store of its own, whose user is ann."""
+    without_news(folder / "home")
+    environ = {"EVERCELL_STORE": f"sqlite:///{folder / 'store.db'}", "EVERCELL_USER": "ann"}
+    with (
+        chromium() as browser,
+        jupyter_server(folder, app="lab", **environ, **isolated_home(folder / "home")) as server,
+    ):
+        yield browser, server
 
 
 def without_news(home: Path) -> None:

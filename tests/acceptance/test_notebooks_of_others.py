@@ -64,12 +64,9 @@ def test_a_notebook_of_others_is_executed_as_by_plain_papermill_though_its_kerne
     compare(path, tmp_path, chance)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", LONG, ids=lambda path: path.stem)
-def test_the_same_for_long_ones(
-    path: Path, tmp_path: Path, chance: random.Random, request: pytest.FixtureRequest
-) -> None:
-    if not request.config.getoption("--long"):
-        pytest.skip("two of 140 cells each: --long")
+def test_the_same_for_long_ones(path: Path, tmp_path: Path, chance: random.Random) -> None:
     compare(path, tmp_path, chance)
 
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_lab_extension import LOAD, WAIT, Notebooks, without_news
-from tests.browser import FrontEnd, chromium
-from tests.conftest import isolated_home
-from tests.servers import JupyterServer, jupyter_server
+from tests.acceptance.test_lab_extension import LOAD, WAIT, Notebooks, lab_in_browser
+from tests.browser import FrontEnd
+from tests.servers import JupyterServer
 
 pytestmark = pytest.mark.browser
 
@@ -21,14 +20,8 @@ SHOW = "print('in memory', globals().get('model'))"
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, JupyterServer]]:
-    folder = tmp_path_factory.mktemp("lab")
-    without_news(folder / "home")
-    environ = {"EVERCELL_STORE": f"sqlite:///{folder / 'store.db'}", "EVERCELL_USER": "ann"}
-    with (
-        chromium() as browser,
-        jupyter_server(folder, app="lab", **environ, **isolated_home(folder / "home")) as server,
-    ):
-        yield browser, server
+    with lab_in_browser(tmp_path_factory.mktemp("lab")) as opened:
+        yield opened
 
 
 @pytest.fixture
