@@ -17,6 +17,7 @@ import pytest
 
 import evercell
 from evercell.core.errors import NonDeterminism, UsageError
+from evercell.core.queueing import Limit
 from evercell.core.records import Blob
 from evercell.testing import Died, Durable
 from tests.model_server import ModelServer, model_server
@@ -338,3 +339,44 @@ def test_clients_that_an_agent_makes_anew_are_recorded(durable: Durable, server:
     with durable.dies_at("after_call_commit", 2):
         durable.step("agent", agent)
     assert durable.step("agent", agent) == "fed cba" and len(server.requests) == 1
+
+
+def _held(durable: Durable) -> int:
+    """How many slots are taken, and not given back."""
+    return sum(slot.given_back_at is None for slot in durable.workspace.store.limits.slots())
+
+
+def test_a_recorded_request_holds_a_slot_of_its_limit_and_gives_it_back(
+    durable: Durable, server: ModelServer
+) -> None:
+    held: list[int] = []
+
+    class Noting(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            held.append(_held(durable))
+            return super().handle_request(request)
+
+    def agent() -> str:
+        with httpx.Client(transport=evercell.transport(Noting(), limit="model")) as client:
+            answer = client.post(f"{server.url}/chat/completions", json={**CHAT, "stream": True})
+            return str(
+                client.post(f"{server.url}/chat/completions", json=CHAT).status_code + answer.status_code
+            )
+
+    durable.workspace.store.limits.set(Limit("model", at_once=1), by="ann")
+    assert durable.step("agent", agent) == "400"
+    assert held == [1, 1] and _held(durable) == 0
+
+
+def test_a_stream_of_a_named_method_holds_a_slot_of_its_limit(durable: Durable) -> None:
+    durable.workspace.store.limits.set(Limit("model", at_once=1), by="ann")
+    held: list[int] = []
+
+    class Client:
+        def ask(self, stream: bool = False) -> Iterator[str]:
+            held.append(_held(durable))
+            return iter(["a", "b"])
+
+    client = evercell.record(Client(), paths=["ask"], limit="model")
+    assert durable.step("agent", lambda: "".join(client.ask(stream=True))) == "ab"
+    assert held == [1] and _held(durable) == 0

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from evercell.core.errors import UsageError
-from evercell.engine.calls.calling import call_async, call_sync, is_async
+from evercell.engine.calls.calling import call_async, call_sync, inside_call, is_async, slot, slot_async
 from evercell.engine.calls.http.clients import record_clients
 from evercell.engine.calls.http.transport import RecordingTransport, wrap_transport
 from evercell.engine.calls.http.usage import Prices, usage_record
@@ -156,10 +156,11 @@ def _stream(
         return iter(known.get())
     words = arguments_in_words(method, args, kwargs)
     tries = Tries(policy, words)
-    for pause in tries:  # what fails before its first part is tried again
-        time.sleep(pause)
-        with tries.noted():
-            return _live(scope, identity, method(*args, **kwargs), words)
+    with inside_call(owner, identity, policy) as call:
+        for pause in tries:  # what fails before its first part is tried again
+            time.sleep(pause)
+            with slot(call, policy), tries.noted():
+                return _live(scope, identity, method(*args, **kwargs), words)
     raise tries.last_error
 
 
@@ -183,10 +184,12 @@ async def _astream(
         return _again(known.get())
     words = arguments_in_words(method, args, kwargs)
     tries = Tries(policy, words)
-    for pause in tries:
-        await asyncio.sleep(pause)
-        with tries.noted():
-            return _alive(scope, identity, await method(*args, **kwargs), words)
+    with inside_call(owner, identity, policy) as call:
+        for pause in tries:
+            await asyncio.sleep(pause)
+            async with slot_async(call, policy):
+                with tries.noted():
+                    return _alive(scope, identity, await method(*args, **kwargs), words)
     raise tries.last_error
 
 
