@@ -31,7 +31,7 @@ from bench.faults.run import Answerer
 from bench.faults.stores import FaultyStore, postgres_store
 from evercell.core.errors import EvercellError
 from evercell.core.queueing import Place
-from evercell.core.records import NewRun
+from evercell.core.records import NewRun, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.queueing import parse_limit
 from evercell.engine.settings import resolve_settings
@@ -213,8 +213,8 @@ def _kill_until_done(
         with suppress(EvercellError), open_workspace(settings) as workspace:
             with workspace.store.outages.nobody_waits():
                 left = _left(workspace)
-            if not left:
-                return []
+            if not left or any(line.endswith(RunStatus.FAILED) for line in left):  # that does not change
+                return left
         if time.monotonic() >= next_kill and report.killed.total() < kills:
             _kill_one(scene, store, report, chance, over)
             next_kill = time.monotonic() + chance.uniform(0.5, 1.5) * every
@@ -276,6 +276,12 @@ def _effects(store: FaultyStore) -> Iterator[str]:
     yield own.render_as_string(hide_password=False)
 
 
+def _story(workspace: Workspace, run: Run) -> list[str]:
+    """The last of what a run's journal says."""
+    events = [*workspace.store.journal.events(run.id)][-12:]
+    return [f"{run.name}: {event.seq} {event.kind} {event.data}" for event in events]
+
+
 def _judge(store: FaultyStore, effects: str, report: SoakReport) -> None:
     with open_workspace(resolve_settings(store.url)) as workspace:
         completed = [r for r in workspace.store.runs.all() if r.status is RunStatus.COMPLETED]
@@ -284,6 +290,9 @@ def _judge(store: FaultyStore, effects: str, report: SoakReport) -> None:
         report.entries = sum(found.checked.entries for found in verified.runs)
         report.problems += [f"{p.where}: {p.what}" for found in verified.runs for p in found.problems]
         report.problems += [f"{p.where}: {p.what}" for p in verified.problems]
+        for run in workspace.store.runs.all():
+            if run.status is RunStatus.FAILED:
+                report.problems += _story(workspace, run)
     own = make_url(effects).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(own) as connection:
         happened = Counter(connection.execute("SELECT run, what FROM effects").fetchall())

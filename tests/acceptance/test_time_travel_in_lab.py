@@ -73,8 +73,8 @@ def test_who_clicks_in_the_tree_goes_back_sees_which_cells_differ_and_compares(n
     fit.wait_for()
     notebooks.photograph(front, "tree-unfolded")
     front.choose(fit, "Check Out")
-    dialog = page.locator(".jp-Dialog", has_text="other code in the notebook than in this run: fit")
-    dialog.wait_for()
+    said = page.locator(".jp-Dialog").inner_text()
+    assert "other code in the notebook than in this run: fit" in said
     front.photograph("lab-checked-out")
     # the sources of there: into the cell, where undo brings back what was typed
     page.get_by_role("button", name="Put Back the Source of 1 Cell").click()
@@ -109,7 +109,7 @@ def test_who_clicks_in_the_tree_goes_back_sees_which_cells_differ_and_compares(n
     page.locator(".jp-Dialog .jp-mod-accept").click()
     front.what_was_said("in a new run: again")
     run_last(front, "in memory None")
-    assert "again" in side.locator("h2").inner_text()
+    side.locator("h2", has_text="again").wait_for()
 
 
 def test_a_kernel_at_work_or_none_says_what_to_do_and_holds_nothing_up(notebooks: Notebooks) -> None:

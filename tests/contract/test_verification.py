@@ -324,10 +324,12 @@ def test_any_flipped_bit_in_any_column_is_named_or_harmless(
     assert problems(report_of(settings)) == []
 
 
-def test_any_flipped_bit_in_a_pack_is_named(tmp_path: Path) -> None:
+def test_any_damage_of_a_pack_is_named_or_harmless(tmp_path: Path) -> None:
+    """Some bits of a compressed frame mean nothing: with them flipped it gives the same bytes."""
     settings = Settings(f"sqlite:///{tmp_path}/store.db", tmp_path / "key")
     with open_workspace(settings) as workspace:
         fill(workspace)
+    before = content_of(settings)
     chance = random.Random(seed := random.randrange(10**6))
     files = sorted((tmp_path / "store.db.packs").iterdir())
     assert files
@@ -339,7 +341,8 @@ def test_any_flipped_bit_in_a_pack_is_named(tmp_path: Path) -> None:
             else:
                 path.write_bytes(flipped(content, chance) if harm == "flip" else content[:-1])
             found = problems(report_of(settings))
-            assert any("chunks cannot be used" in text for text in found), (path.name, harm, seed)
+            if not any("chunks cannot be used" in text for text in found):
+                assert harm == "flip" and content_of(settings) == before, (path.name, harm, seed, found)
             path.write_bytes(content)
     assert problems(report_of(settings)) == []
 

@@ -47,6 +47,8 @@ class ExactPickler(NotebookPickler):
     """Refers to such objects, in place of their content."""
 
     setup: SetupParts
+    refers = False
+    """Whether there was one."""
 
     def persistent_id(self, value: Any) -> Any:
         """What `Exact.find` makes of it; None for an object that is kept as usual."""
@@ -55,22 +57,28 @@ class ExactPickler(NotebookPickler):
             return None if value == value else self._nan(value)
         if kind is str:
             place = self._texts.get(id(value))
-            return None if place is None else ["text", *place, value.encode()]
+            return None if place is None else self._refer("text", *place, value.encode())
         if kind is tuple:
             place = sentinels.place_of_value(value)
-            return None if place is None else ["tuple", *place, *value]
+            return None if place is None else self._refer("tuple", *place, *value)
         if kind is dict and value is builtins.__dict__:
-            return ["builtins"]
+            return self._refer("builtins")
         place_in_setup = self.setup.place(value)
-        return None if place_in_setup is None else ["setup", *place_in_setup]
+        return None if place_in_setup is None else self._refer("setup", *place_in_setup)
+
+    def _refer(self, *reference: Any) -> list[Any]:
+        self.refers = True
+        return list(reference)
 
     def _nan(self, value: float) -> Any:
         place = sentinels.place_of_value(value)
         if place is not None:
-            return ["nan", struct.pack(">d", value), *place]
+            return self._refer("nan", struct.pack(">d", value), *place)
         if getrefcount(value) > _references_to_one():
             self.notes.identities.add(id(value))
-        return ["nan", struct.pack(">d", value), self._numbers.setdefault(id(value), len(self._numbers))]
+        return self._refer(
+            "nan", struct.pack(">d", value), self._numbers.setdefault(id(value), len(self._numbers))
+        )
 
     @cached_property
     def _texts(self) -> dict[int, sentinels.Place]:

@@ -106,7 +106,7 @@ class Serialiser:
             return self._without_value(name, value, error)
         if waiting := finalizers_of_users():
             self._note_finalizers(pickler, waiting, name)
-        mark = MARK if isinstance(pickler, ExactPickler) else b""
+        mark = MARK if isinstance(pickler, ExactPickler) and pickler.refers else b""
         stream = without_frames(pickler.stream.getvalue()) + mark
         bare = self._bare_fingerprint(value, inside, name) if pickler.notes.has_caches else b""
         new = Pickled(stream, pickler.buffers, pickler.notes, bare=bare, root=id(value), pickler=pickler)
@@ -186,7 +186,9 @@ class Serialiser:
             # it may refer to what cannot be taken apart
             return self._with(ExactPickler, value, inside, name, thoroughly=thoroughly)
         if needs_exactness(pickler, pickler.stream.getvalue(), self.setup):
-            return self._with(ExactPickler, value, inside, name, thoroughly=thoroughly)
+            exact = self._with(ExactPickler, value, inside, name, thoroughly=thoroughly)
+            if isinstance(exact, ExactPickler) and exact.refers:  # else an id was that of an object long gone: the same value, the same stream
+                return exact
         return pickler
 
     def _with(
