@@ -22,7 +22,12 @@ FORKING = Path(__file__).with_name("forking.py")
 EVERCELL, PAPERMILL = (str(Path(sys.executable).with_name(name)) for name in ("evercell", "papermill"))
 
 KERNEL = ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "evercell.kernel_ext.extension")
-COMMAND = ("papermill.execute", "evercell.cli.app", "evercell.headless.papermill", "evercell.headless.runner")
+COMMAND = (
+    "papermill.execute",
+    "evercell.cli.app",
+    "evercell.headless.papermill_engine",
+    "evercell.headless.runner",
+)
 """What is imported beforehand: what a kernel with evercell, and what a command that executes a notebook, imports."""
 
 _ADOPTS = 36

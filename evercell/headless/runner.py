@@ -35,7 +35,7 @@ from evercell.headless.endings import ExitCode, RunCancelled, RunEnded, RunWaiti
 from evercell.headless.kernels import is_foreign, kernel_of, require_kernel
 from evercell.headless.living_kernel import claim_or_adopt
 from evercell.headless.notebook_file import check_output, read_notebook, write_whole
-from evercell.headless.papermill import MAX_RESTARTS, exit_code_of
+from evercell.headless.papermill_engine import MAX_RESTARTS, exit_code_of
 from evercell.headless.progress import RunDisplay
 from evercell.headless.run_selection import claim_keyed
 from evercell.headless.stopping import Stop
