@@ -80,6 +80,7 @@ _HOMES: dict[str, str] = {
     "evercell.transactions": "commit_once",
     "evercell.aio": "gather",
     "evercell.testing": "Died Durable SetClock",
+    "evercell.langgraph.remade": "make_saver",
     "evercell.magics.commands": "Outcome",
     "evercell.views.table": "Table Tables",
     "evercell.views.picture": "Picture",

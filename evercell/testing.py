@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from evercell.core import faults
+from evercell.core.ids import new_id
 from evercell.core.records import NewRun
 from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.context import StepContext
@@ -76,6 +77,8 @@ class Durable:
         self.clock = clock
         self.run = workspace.store.runs.create(NewRun(notebook=None, created_by="test"))
         self.notes: list[str] = []
+        self._completed: dict[str, str] = {}
+        """Attempts that returned, with their steps."""
         self.calls: CallScope | None = None
         """The calls of the step that ran last: ``calls.executed``, ``calls.replayed``."""
 
@@ -85,6 +88,7 @@ class Durable:
         A step that died, or raised, goes on the next time where it was. Returns what the function returns.
         """
         held = take_lease(self.workspace, self.run.id)
+        attempt = new_id()
         step = StepContext(
             workspace=self.workspace,
             lease=lambda: held.lease,
@@ -94,6 +98,8 @@ class Durable:
             key=sha256(name.encode()).digest(),
             note=self.notes.append,
             gate=ApprovalGate(),
+            attempt=attempt,
+            attempts_behind=lambda: {done for done, step in self._completed.items() if step != name},
             limits=LIMITS,
             deferred_interrupts=deferred_interrupts,
             on_change=OnChange(on_change),
@@ -101,9 +107,12 @@ class Durable:
         watch_requests()
         try:
             if inspect.iscoroutinefunction(function):
-                return asyncio.run(self._run_async(step, function))
-            with calls_of(step) as self.calls:
-                return function()
+                result = asyncio.run(self._run_async(step, function))
+            else:
+                with calls_of(step) as self.calls:
+                    result = function()
+            self._completed[attempt] = name
+            return result
         finally:
             held.release()
 

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     # top-level files are rooms of one file
     "persisted": set(),
     "aio": {"engine"},
+    "langgraph": {"core", "state", "store", "engine"},
     "transactions": {"core", "engine"},
     "testing": {"core", "state", "engine", "kernel_ext"},
     "pytest_plugin": {"testing"},
@@ -58,6 +59,7 @@ FORBIDDEN = {
     "notifiers": {"IPython", "ipywidgets", "sqlalchemy"},
     "server": {"IPython", "ipywidgets", "sqlalchemy", "papermill"},
     "cli": {"IPython", "ipywidgets", "sqlalchemy"},
+    "langgraph": {"IPython", "ipywidgets", "sqlalchemy"},
     "testing": {"IPython", "ipykernel", "sqlalchemy"},
     "pytest_plugin": {"IPython", "ipykernel", "sqlalchemy"},
 }

@@ -250,7 +250,7 @@ class _Content:
             progress(f"checkpoint {number:,} of {len(checkpoints):,}")
             found.update(self._of_checkpoint(checkpoint, among=checkpoints))
         without = self._removal.runs | self._removal.hidden
-        for blob in self._store.collections.content_beside(without):
+        for blob in self._store.collections.content_beside(without, purged=self._removal.runs):
             found.update(self._digests(blob))
         return found
 

@@ -62,7 +62,7 @@ async def _attempt_until_done(
         began = perf_counter()
         with (
             session.executing_step(spec.name),
-            calls_of(_context(session, spec, plan, executor, progress)) as calls,
+            calls_of(_context(session, spec, plan, executor, attempt, progress)) as calls,
         ):
             what_follows = None if is_last else _after_failure(spec, number)
             result = await executor.run_body(timeout=spec.timeout, after_failure=what_follows)
@@ -99,7 +99,12 @@ def _end_state(result: BodyResult) -> StepState:
 
 
 def _context(
-    session: Session, spec: StepSpec, plan: CellPlan, executor: Executor, progress: StepProgress
+    session: Session,
+    spec: StepSpec,
+    plan: CellPlan,
+    executor: Executor,
+    attempt: Attempt,
+    progress: StepProgress,
 ) -> StepContext:
     """What the step's durable calls need: those of its killed attempts come back, unless --rerun is given."""
     return StepContext(
@@ -111,6 +116,8 @@ def _context(
         key=_calls_key(session, spec, plan),
         note=executor.note,
         gate=ApprovalGate(spec.approval),
+        attempt=attempt.id,
+        attempts_behind=session.attempts_behind,
         limit=spec.limit,
         page=executor.page,
         limits=session.limits,

@@ -106,6 +106,10 @@ class Session:
         )
         return patient(self.store, patience)
 
+    def attempts_behind(self) -> set[str]:
+        """The attempts whose checkpoints the live namespace goes on from."""
+        return self.store.threads.attempts_behind(self.position) if self.position is not None else set()
+
     # -- the run ---------------------------------------------------------------------------------
 
     @property

@@ -26,7 +26,7 @@ from evercell.state.code.analysis import source_digest
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.code.provenance import CellPlan, cell_key
 from evercell.state.content.chunk_reader import content_digests, index_digests, join, read_content
-from evercell.state.content.chunking import split
+from evercell.state.content.chunking import split, split_stream
 from evercell.state.content.manifest import (
     Group,
     OwnContent,
@@ -72,6 +72,7 @@ __all__ = [
     "read_own",
     "source_digest",
     "split",
+    "split_stream",
     "summarise",
     "verify",
 ]

@@ -28,6 +28,7 @@ from evercell.store.servers import Servers
 from evercell.store.signals import Signals
 from evercell.store.steps import Steps
 from evercell.store.sweeping import Sweeps
+from evercell.store.threads import Threads
 from evercell.store.waits import Waits
 
 __all__ = ["Candidate", "Lineage", "Store", "open_store"]
@@ -59,6 +60,7 @@ class Store:
         self.servers = Servers(database)
         self.children = Children(database, self.runs)
         self.results = Results(database, packs)
+        self.threads = Threads(database, packs)
         self.audit = Audit(database)
         self.condition = Condition(database)
         self.collections = Collections(database)

@@ -61,7 +61,8 @@ def _ancestors() -> sa.Select[Any]:
     return sa.select(path.c.id).order_by(path.c.age)
 
 
-_ANCESTORS = _ancestors()
+ANCESTORS = _ancestors()
+"""The id of a checkpoint and those of its parents."""
 
 
 @asks_again
@@ -179,7 +180,7 @@ class Checkpoints:
     def ancestors(self, checkpoint_id: str) -> list[str]:
         """The checkpoint's id and those of its parents, newest first."""
         with self._database.reading() as connection:
-            return list(connection.execute(_ANCESTORS, {"id": checkpoint_id}).scalars())
+            return list(connection.execute(ANCESTORS, {"id": checkpoint_id}).scalars())
 
 
 def _as_text(value: Any) -> str:

@@ -19,7 +19,12 @@ from evercell.core.errors import RowDamaged
 from evercell.core.faults import reach
 from evercell.core.found import Found
 from evercell.core.records import Collected, EventKind
-from evercell.store.content_names import content_of_attempts, content_of_calls, content_of_results
+from evercell.store.content_names import (
+    content_of_attempts,
+    content_of_calls,
+    content_of_results,
+    content_of_threads,
+)
 from evercell.store.database import Database
 from evercell.store.locks import lock_content
 from evercell.store.outages import asks_again
@@ -42,6 +47,9 @@ from evercell.store.schema import (
     slots,
     steps,
     tags,
+    thread_checkpoints,
+    thread_writes,
+    threads,
     votes,
     waits,
 )
@@ -136,12 +144,15 @@ class Collections:
             gone = connection.execute(sa.select(collected.c.checkpoint_id)).scalars()
             return Survey(found, made, frozenset(tagged), frozenset(gone))
 
-    def content_beside(self, without: Collection[str]) -> Iterator[Blob]:
-        """The content that attempts and calls name, but for those of the runs ``without``."""
+    def content_beside(self, without: Collection[str], *, purged: Collection[str]) -> Iterator[Blob]:
+        """The content that attempts and calls name, but for those of the runs ``without``; and what threads name, but
+        for what the ``purged`` runs made.
+        """
         with self._database.snapshot() as connection:
             yield from content_of_attempts(connection, without)
             yield from content_of_calls(connection, without)
             yield from content_of_results(connection, without)
+            yield from content_of_threads(connection, purged)
 
     def of_run(self, run_id: str) -> Found[Collected]:
         """The checkpoints of a run that were collected, by their number."""
@@ -214,10 +225,12 @@ class Collections:
             connection.execute(sa.delete(votes).where(votes.c.approval_id.in_(asked)))
         for table in (
             approvals, calls, signals, heartbeats, leases, tags, collected, events, attempts, steps, checkpoints,
-            results, queue, slots, waits, children,
+            results, queue, slots, waits, children, thread_writes, thread_checkpoints,
         ):  # fmt: skip
             _delete(connection, table, table.c.run_id, run_ids)
         _delete(connection, children, children.c.parent_id, run_ids)
+        if run_ids:
+            _delete_empty_threads(connection)
         for some in _some(run_ids):
             connection.execute(sa.update(runs).where(runs.c.id.in_(some)).values(parent=sa.null()))
         _delete(connection, runs, runs.c.id, run_ids)
@@ -247,6 +260,13 @@ def _delete(
 ) -> None:
     for some in _some(values):
         connection.execute(sa.delete(table).where(column.in_(some)))
+
+
+def _delete_empty_threads(connection: Connection) -> None:
+    used = [
+        sa.exists().where(table.c.thread == threads.c.key) for table in (thread_checkpoints, thread_writes)
+    ]
+    connection.execute(sa.delete(threads).where(~sa.or_(*used)))
 
 
 def _some(values: Collection[str]) -> Iterator[list[str]]:

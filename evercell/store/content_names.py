@@ -1,16 +1,19 @@
-"""Content that is named beside checkpoints: by attempts that did not complete, by calls, and by what runs returned."""
+"""Content that is named beside checkpoints: by attempts that did not complete, by calls, by what runs returned, and by
+threads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from evercell.core.chunks import Blob, blob_from_json
+from evercell.core.threads import ThreadContent
 from evercell.store.rows import raw, row_of
-from evercell.store.schema import attempts, calls, results
+from evercell.store.schema import attempts, calls, results, thread_checkpoints, thread_writes
 
 
 def content_of_attempts(connection: Connection, without: Collection[str]) -> Iterator[Blob]:
@@ -35,6 +38,26 @@ def content_of_results(connection: Connection, without: Collection[str]) -> Iter
     for row in connection.execute(sa.select(*raw(results, columns)).where(results.c.blob.is_not(None))):
         if row.run_id not in without:
             yield _read_result(row)
+
+
+def content_of_threads(connection: Connection, without: Collection[str]) -> Iterator[Blob]:
+    """Values of graphs' channels. Each block of a long one comes by itself, since checkpoints share them."""
+    for table, read in ((thread_checkpoints, _read_thread_checkpoint), (thread_writes, _read_thread_writes)):
+        columns = [*(c for c in table.c if c.primary_key), table.c.run_id, table.c.content]
+        for row in connection.execute(sa.select(*raw(table, columns))):
+            if row.run_id not in without:
+                for blob in read(row):
+                    yield from (Blob(0, (digest,), blob.levels) for digest in blob.digests)
+
+
+@row_of(thread_checkpoints)
+def _read_thread_checkpoint(row: Row[Any]) -> Sequence[Blob]:
+    return ThreadContent.from_bytes(row.content).blobs
+
+
+@row_of(thread_writes)
+def _read_thread_writes(row: Row[Any]) -> Sequence[Blob]:
+    return ThreadContent.from_bytes(row.content).blobs
 
 
 @row_of(results)

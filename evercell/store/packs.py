@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -19,7 +20,6 @@ from evercell.store.database import Database
 from evercell.store.disk_room import RESERVE, is_full, no_room, room_at
 from evercell.store.opening import driver_errors
 from evercell.store.prepared import Direct, Prepared, insert_into
-from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import chunks, packs
 from evercell.store.store_files import WatchedPath, packs_replaced
 
@@ -57,6 +57,18 @@ class Packed:
     rows: list[dict[str, Any]]
 
 
+class ContentTransaction(Protocol):
+    """A transaction that content may come with."""
+
+    connection: Direct
+    now: datetime
+    is_sent: bool
+
+    @property
+    def row(self) -> Any:
+        """Has the mark of the store's ``last_collection``."""
+
+
 class Packs:
     """Packs on their way into one transaction."""
 
@@ -64,9 +76,9 @@ class Packs:
         self.packs = packs
         self._new = new
         self._folder = folder
-        self._transaction: RunTransaction[Direct] | None = None
+        self._transaction: ContentTransaction | None = None
 
-    def insert(self, transaction: RunTransaction[Direct]) -> None:
+    def insert(self, transaction: ContentTransaction) -> None:
         """Write the rows of the packs and their chunks. Raises `ContentCollected` where what is there no more is
         needed.
         """
@@ -81,7 +93,7 @@ class Packs:
             )
             _insert_chunks(transaction.connection.dialect.name).run_many(transaction.connection, pack.rows)
 
-    def _require_relied_on(self, transaction: RunTransaction[Direct]) -> None:
+    def _require_relied_on(self, transaction: ContentTransaction) -> None:
         """The chunks that were not written, since the store had them: where some were removed since, are they there?"""
         new = self._new
         if new.as_of is None or new.as_of == (transaction.row.last_collection or ""):

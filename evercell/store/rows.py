@@ -55,6 +55,12 @@ _LOST = {
     "limits": ("the limit", "Nothing is limited by it. To set it anew: evercell limit set KEY --at-once N."),
     "slots": ("who holds a place of a limit", "All else works; whoever held it goes on."),
     "servers": ("that somebody serves the store", "All else works; a server that lives says so again."),
+    "threads": ("what a conversation of an agent is called", "Other threads, and all steps."),
+    "thread_checkpoints": (
+        "the state of an agent's graph, as of this checkpoint",
+        "Other checkpoints of the thread: pass one's checkpoint_id. Steps do not read it.",
+    ),
+    "thread_writes": ("what a task of an agent's graph wrote", "The graph's checkpoints; the task is executed anew."),
     "events": ("one entry of a journal", "State and outputs are not read from it."),
 }  # fmt: skip
 """Table → what is lost with a row of it, and what works without."""

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.store.column_types import JsonText, Moment
 
-REVISION = "0009"
+REVISION = "0010"
 """The migration that leads to this schema."""
 
 
@@ -458,4 +458,68 @@ results = Table(
     Column("blob", JsonText),
     Column("mac", LargeBinary, nullable=False),
     Column("returned_at", Moment, nullable=False),
+)
+
+threads = Table(
+    "threads",
+    metadata,
+    # conversations of agents' graphs. The key is made of the id and the namespace, which may be of any length
+    Column("key", LargeBinary, primary_key=True),
+    Column("thread_id", Text, nullable=False),
+    Column("ns", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+thread_checkpoints = Table(
+    "thread_checkpoints",
+    metadata,
+    # states of a graph, one after each of its supersteps
+    Column("thread", LargeBinary, ForeignKey("threads.key"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("parent", Text),
+    # the attempt at a step that made it, and the durable call around it. NULL and empty: made outside of steps
+    Column("run_id", String(12), ForeignKey("runs.id")),
+    Column("step", String(200)),
+    Column("attempt", String(12), nullable=False),
+    Column("call", Text, nullable=False),
+    # what the graph's own library calls the run
+    Column("graph_run", Text),
+    Column("content", LargeBinary, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Index(
+        "thread_checkpoints_by_graph_run",
+        "graph_run",
+        sqlite_where=text("graph_run IS NOT NULL"),
+        postgresql_where=text("graph_run IS NOT NULL"),
+    ),
+    Index(
+        "thread_checkpoints_by_run",
+        "run_id",
+        sqlite_where=text("run_id IS NOT NULL"),
+        postgresql_where=text("run_id IS NOT NULL"),
+    ),
+)
+
+thread_writes = Table(
+    "thread_writes",
+    metadata,
+    # what a task of a graph wrote after a checkpoint, and before the next one
+    Column("thread", LargeBinary, ForeignKey("threads.key"), primary_key=True),
+    Column("checkpoint_id", Text, primary_key=True),
+    Column("task", Text, primary_key=True),
+    Column("attempt", String(12), primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("run_id", String(12), ForeignKey("runs.id")),
+    Column("step", String(200)),
+    Column("call", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Index(
+        "thread_writes_by_run",
+        "run_id",
+        sqlite_where=text("run_id IS NOT NULL"),
+        postgresql_where=text("run_id IS NOT NULL"),
+    ),
 )

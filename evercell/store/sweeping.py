@@ -20,7 +20,12 @@ from sqlalchemy.engine import Connection
 from evercell.core.chunks import Blob
 from evercell.core.faults import reach
 from evercell.core.ids import new_id
-from evercell.store.content_names import content_of_attempts, content_of_calls, content_of_results
+from evercell.store.content_names import (
+    content_of_attempts,
+    content_of_calls,
+    content_of_results,
+    content_of_threads,
+)
 from evercell.store.database import Database
 from evercell.store.holes import punch
 from evercell.store.locks import lock_content
@@ -137,6 +142,7 @@ class Sweeps:
             *content_of_attempts(connection, ()),
             *content_of_calls(connection, ()),
             *content_of_results(connection, ()),
+            *content_of_threads(connection, ()),
         ]
 
     def _dead(self, connection: Connection, reached: set[bytes], swept: Swept) -> list[tuple[bytes, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -31,6 +31,10 @@ class StepContext:
     """Tells the user one thing."""
     gate: Gate
     """Asks before calls that need approval."""
+    attempt: str = ""
+    """Id of the attempt, empty where it has none."""
+    attempts_behind: Callable[[], Collection[str]] = frozenset
+    """The attempts whose work this one goes on from: what they left outside of variables is seen."""
     limit: str | None = None
     """Key of the limit of which the step holds a slot."""
     page: Page | None = None

@@ -57,6 +57,7 @@ class CallLog:
         self._step = step
         self.replayed = 0
         self.executed = 0
+        self.replayed_keys: set[str] = set()
         self._lock = threading.Lock()
         self._calls: dict[str, Call] | None = None
         self._by_position: dict[int, Call] = {}
@@ -131,6 +132,7 @@ class CallLog:
         if not call.ok and not self._was_survived(call):
             return None  # the failure that ended the attempt: try again
         self.replayed += 1
+        self.replayed_keys.add(call.key)
         self._step.progress.call_replayed(nested=identity.is_nested)
         value = self._load_value(call)
         return Result(value) if call.ok else Result(error=value)

@@ -56,6 +56,11 @@ def current_owner() -> Owner | None:
     return None if owner is None or owner.scope.has_ended or owner.scope.process != os.getpid() else owner
 
 
+def starting_owner() -> Owner | None:
+    """The owner of whoever started the present code, though its step may have ended by now."""
+    return _owner.get()
+
+
 def current_scope() -> CallScope | None:
     """The step that this code runs in, None outside of any."""
     owner = current_owner()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import zstandard
 from blake3 import blake3
 
-from evercell.core.chunks import Absent, Blob, Chunk, ChunkReader, Codec, Supply
+from evercell.core.chunks import Absent, Blob, Chunk, ChunkReader, Codec, StoredChunk, Supply
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -151,6 +151,20 @@ def split(content: Any) -> tuple[Blob, Supply]:
     parts = cut(view)
     chunks = [_encode(_Named(name(part), part)) for part in parts]
     return Blob(len(view), tuple(chunk.digest for chunk in chunks)), Supply.of(chunks)
+
+
+def split_stream(content: Any) -> tuple[Blob, Supply]:
+    """Cut a contiguous buffer where its content says, so that one which grew or changed a little shares the rest."""
+    packer = Packer(_NothingStored())
+    return packer.add_stream(view_of(content)), packer.supply()
+
+
+class _NothingStored:
+    def find(self, digests: Iterable[bytes]) -> dict[bytes, StoredChunk]:  # noqa: ARG002
+        return {}
+
+    def absent(self, digests: Iterable[bytes]) -> set[bytes]:
+        return set(digests)
 
 
 def name(part: memoryview | bytes | bytearray) -> bytes:
