@@ -79,6 +79,7 @@ _HOMES: dict[str, str] = {
     "evercell.engine.calls.ownership": "current_scope",
     "evercell.transactions": "commit_once",
     "evercell.aio": "gather",
+    "evercell.pydantic_ai": "Durability DurableCalls CallPolicies",
     "evercell.testing": "Died Durable SetClock",
     "evercell.langgraph.remade": "make_saver",
     "evercell.magics.commands": "Outcome",

@@ -36,6 +36,8 @@ MAY_IMPORT = {
     "transactions": {"core", "engine"},
     "testing": {"core", "state", "engine", "kernel_ext"},
     "pytest_plugin": {"testing"},
+    # what agents of a framework are made durable with: nothing else imports these, and they alone import the framework
+    "pydantic_ai": {"core", "engine", "aio"},
 }
 """Room → rooms whose modules it may import."""
 

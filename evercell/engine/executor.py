@@ -43,8 +43,8 @@ class Page(Protocol):
     def listen(self) -> None:
         """Called often while a question is open: hear answers that nothing else would deliver."""
 
-    def suspend(self) -> None:
-        """The step is about to end in the middle of a wait: that is no error to show."""
+    def suspend(self, what: str) -> None:
+        """The step is about to end in the middle of a wait for ``what``: that is no error to show."""
 
 
 Answer = Callable[[str, str, "dict[str, Any] | None"], Approval]

@@ -63,6 +63,7 @@ class KernelExecutor:
         with self._same_number(again):
             self.result = result = await self._run_approved(again, timeout)
         self._settle(unsent)
+        self._name_suspension(result)
         return self._body_result(result)
 
     @contextmanager
@@ -122,6 +123,12 @@ class KernelExecutor:
         if inline is not None and pyplot is not None and pyplot.get_fignums():
             inline.flush_figures()
         unsent.flush()
+
+    def _name_suspension(self, result: Any) -> None:
+        """A wait that was suspended ends the cell as itself: groups of tasks make a cancellation of it, or a group."""
+        error, what = result.error_in_exec, self.page.suspended_for
+        if what is not None and error is not None and not isinstance(error, Exception | Suspended):
+            result.error_in_exec = Suspended(what)
 
     def _body_result(self, result: Any) -> BodyResult:
         error = result.error_before_exec or result.error_in_exec

@@ -25,6 +25,8 @@ class KernelPage:
         self._recording = recording
         self._settings = settings
         self._comms: set[str] = set()
+        self.suspended_for: str | None = None
+        """What the cell waits for that ends for that."""
         self._publish = shell.display_pub.publish
         """The page's own: %%capture, which the cell may be under, must not swallow a question."""
 
@@ -63,9 +65,10 @@ class KernelPage:
         if self._comms:
             deliver_widget_messages(self._shell.kernel, self._comms)
 
-    def suspend(self) -> None:
+    def suspend(self, what: str) -> None:
         """The error by which the cell ends is ours, and none to the user."""
         self._recording.drop_errors = True
+        self.suspended_for = what
 
 
 def _mark(approval: Approval) -> dict[str, Any]:

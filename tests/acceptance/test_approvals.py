@@ -255,7 +255,7 @@ def test_timers_and_signals_that_last_hold_no_kernel_either(tmp_path: Path, comm
         [
             "import evercell",
             "x = evercell.wait_for('go')\nevercell.sleep(0.01)\nprint('got', x)",
-            "evercell.sleep(3600)",
+            "import asyncio\nasync with asyncio.TaskGroup() as group:\n    group.create_task(evercell.aio.sleep(3600))",
         ],
     )
     done = command("run", "nb.ipynb", "--wait-grace", "0")

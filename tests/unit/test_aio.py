@@ -332,6 +332,22 @@ def test_aio_map_takes_coroutine_functions_and_plain_ones(durable: Durable) -> N
     assert durable.step("a", agent) == [[2, 4], [True, True], True]
 
 
+def test_what_ends_a_step_comes_out_of_gather_as_it_was_raised(durable: Durable) -> None:
+    """A wait that is suspended, say, is no group of errors."""
+
+    class Ended(BaseException):
+        pass
+
+    async def end() -> None:
+        raise Ended
+
+    async def agent() -> None:
+        await aio.gather(aio.sleep(3600), end())
+
+    with pytest.raises(Ended):
+        durable.step("a", agent)
+
+
 def test_aio_map_collects_errors_where_asked(durable: Durable) -> None:
     def invert(n: int) -> float:
         return 1 / n

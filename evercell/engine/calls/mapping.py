@@ -192,7 +192,7 @@ async def gather(*calls: Awaitable[Any], return_exceptions: bool = False) -> lis
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_awaited(call)) for call in calls]
-    except* Exception as several:  # noqa: BLE001  raised again
+    except BaseExceptionGroup as several:
         raise several.exceptions[0] from None
     return [task.result() for task in tasks]
 

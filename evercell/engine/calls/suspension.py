@@ -51,5 +51,5 @@ class GracePeriod:
             with step.deferred_interrupts():
                 step.workspace.store.waits.put(step.lease(), self.scope.waits_left())
             if step.page is not None:
-                step.page.suspend()
+                step.page.suspend(self.what)
             raise Suspended(self.what)

@@ -105,7 +105,17 @@ def test_what_is_decorated_by_us_is_kept_without_our_code(cells: Cells) -> None:
     cells["connection"].close()
 
 
-@pytest.mark.parametrize("name", sorted(persisted.names()))
+OF_FRAMEWORKS = {"Durability", "DurableCalls", "CallPolicies"}
+"""Names that need a framework to be imported."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.agents if name in OF_FRAMEWORKS else ())
+        for name in sorted(persisted.names())
+    ],
+)
 def test_every_name_leads_to_what_has_it(name: str) -> None:
     found = persisted.load(name)
     assert persisted.is_ours(found) and persisted.name_of(found) == name

@@ -1,0 +1,107 @@
+"""P1 and P7 for agents of frameworks in real kernels: killed, asked, answered and gone on with by other processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.commands import run_program
+from tests.conftest import Counter
+
+pytestmark = [pytest.mark.agents, pytest.mark.kernel]
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+EVERCELL = str(Path(sys.executable).with_name("evercell"))
+
+PYDANTIC_AI = """
+from pydantic_ai import Agent
+from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models.function import FunctionModel
+from evercell.pydantic_ai import Durability
+
+def say(messages, info):
+    COUNT_ASKED
+    turns = [[ToolCallPart("look", {})], [ToolCallPart("pay", {"sum": 7})], [TextPart("paid")]]
+    return ModelResponse(parts=turns[sum(isinstance(message, ModelResponse) for message in messages)])
+
+agent = Agent(FunctionModel(say), name="clerk", capabilities=[Durability()])
+
+@agent.tool_plain
+def look() -> str:
+    COUNT_LOOKED
+    dies_the_first_time()
+    return "7 are due"
+
+@agent.tool_plain(requires_approval=True)
+def pay(sum: int) -> str:
+    COUNT_PAID
+    open("paid.txt", "a").write(f"{sum}\\n")
+    return "paid"
+
+async def work():
+    return (await agent.run("Pay what is due.")).output
+"""
+
+DYING = """
+import os, pathlib, signal
+def dies_the_first_time():
+    if not pathlib.Path("died.txt").exists():
+        pathlib.Path("died.txt").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs ``evercell WORDS`` on the test's store."""
+    monkeypatch.setenv("EVERCELL_STORE", store_url)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return run_program(
+            [EVERCELL, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    return run
+
+
+def write(path: Path, agent: str, counter: Counter, header: str) -> None:
+    """A notebook with an agent whose kernel dies in its first tool, and whose second one asks."""
+    for word in ("asked", "looked", "paid"):
+        agent = agent.replace(f"COUNT_{word.upper()}", counter.cell(word))
+    cells = [f"{header}{DYING}{agent}", "%%step pay\nsaid = await work()\nprint(said)"]
+    nodes = [nbformat.v4.new_code_cell(source, id=f"c{n}") for n, source in enumerate(cells)]
+    nbformat.write(nbformat.v4.new_notebook(cells=nodes), path)
+
+
+@pytest.mark.parametrize("framework", ["PYDANTIC_AI"])
+@pytest.mark.parametrize(
+    ("store_url", "header"),
+    [("sqlite", "%%setup"), pytest.param("postgres", "", marks=pytest.mark.postgres)],
+    indirect=["store_url"],
+)
+def test_an_agent_is_killed_asks_without_a_kernel_and_goes_on_in_a_new_one(
+    tmp_path: Path, command: Command, counter: Counter, framework: str, header: str
+) -> None:
+    write(tmp_path / "agent.ipynb", globals()[framework], counter, header)
+    done = command("run", "agent.ipynb", "--wait-grace", "0")
+    assert done.returncode == 75, done.stderr
+    assert "pay(sum=7)" in done.stderr
+    assert counter.words() == ["asked", "looked", "looked", "asked"], "but for the tool that it died in"
+    shown = nbformat.read(tmp_path / "agent.out.ipynb", as_version=4)
+    assert not any(
+        output.output_type == "error" for cell in shown.cells for output in cell.get("outputs", ())
+    )
+
+    assert len(json.loads(command("inbox", "--json").stdout)) == 1, "it is asked once"
+    assert command("approve", "agent-1", "--set", "sum=5").returncode == 0
+    done = command("resume", "agent-1")
+    assert done.returncode == 0, done.stderr
+    assert counter.words() == ["asked", "looked", "looked", "asked", "paid", "asked"]
+    assert (tmp_path / "paid.txt").read_text() == "5\n"
+    assert "paid" in (tmp_path / "agent.out.ipynb").read_text()

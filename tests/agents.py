@@ -1,0 +1,60 @@
+"""Agents in steps that die: at each of their commits in turn, with somebody who answers what they ask."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evercell.core.approvals import Approval
+from evercell.core.records import EventKind
+from evercell.engine.approvals.deciding import answer, waiting_for
+from evercell.engine.settings import Settings
+from evercell.engine.workspace import open_workspace
+from evercell.testing import Durable, SetClock
+
+
+@contextmanager
+def durable_on(store_url: str, folder: Path) -> Iterator[Durable]:
+    """The plugin's fixture, on any database."""
+    clock = SetClock()
+    with open_workspace(Settings(store_url, folder / "key"), clock=clock) as workspace:
+        yield Durable(workspace, clock)
+
+
+@contextmanager
+def answering(durable: Durable, choose: Callable[[Approval], dict[str, Any]]) -> Iterator[list[str]]:
+    """While inside, each question is answered as ``choose`` says; the titles are noted."""
+    titles: list[str] = []
+    is_over = threading.Event()
+
+    def work() -> None:
+        with open_workspace(durable.workspace.settings, clock=durable.clock) as workspace:
+            while not is_over.wait(0.01):
+                for approval in waiting_for(workspace, run_id=durable.run.id):
+                    titles.append(approval.title)
+                    answer(workspace, approval.id, **{"by": "ann", "via": "web page", **choose(approval)})
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield titles
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def asked(durable: Durable) -> int:
+    """How many questions were asked in the run, by its journal."""
+    events = durable.workspace.store.journal.events(durable.run.id)
+    return sum(event.kind is EventKind.APPROVAL_ASKED for event in events)
+
+
+def call_keys(durable: Durable) -> list[str]:
+    """Keys of the calls that are recorded of the step that ran last."""
+    assert durable.calls is not None
+    step = durable.calls.step
+    found = durable.workspace.store.calls.of_step(durable.run.id, step.name, step.key)
+    return [call.key for call in found]
