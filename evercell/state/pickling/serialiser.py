@@ -187,7 +187,8 @@ class Serialiser:
             return self._with(ExactPickler, value, inside, name, thoroughly=thoroughly)
         if needs_exactness(pickler, pickler.stream.getvalue(), self.setup):
             exact = self._with(ExactPickler, value, inside, name, thoroughly=thoroughly)
-            if isinstance(exact, ExactPickler) and exact.refers:  # else an id was that of an object long gone: the same value, the same stream
+            # where there was none, an id was that of an object long gone: equal values, equal streams
+            if isinstance(exact, ExactPickler) and exact.refers:
                 return exact
         return pickler
 
