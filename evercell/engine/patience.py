@@ -6,10 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeVar
 
 from evercell.core.errors import StoreError
 from evercell.store import Store
 from evercell.store.outages import may_pass
+
+_Opened = TypeVar("_Opened")
 
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
@@ -65,6 +68,18 @@ class Patience:
             was_away, self._began = self._began is not None, None
         if was_away:
             self._tell(f"the store is back after {seconds:.0f} s")
+
+
+def once_it_answers(open_store: Callable[[], _Opened], patience: Patience) -> _Opened:
+    """What comes of opening a store, tried again while it is away."""
+    began = time.monotonic()
+    while True:
+        try:
+            return open_store()
+        except StoreError as error:
+            if not may_come_back(error):
+                raise
+            patience.wait(error, time.monotonic() - began)
 
 
 @contextmanager

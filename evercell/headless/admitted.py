@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from evercell.core.errors import EvercellError, LeaseHeld, RunNotFound, RunPaused, StoreError
+from evercell.core.errors import EvercellError, LeaseHeld, LeaseLost, RunNotFound, RunPaused, StoreError
 from evercell.core.queueing import Queued
 from evercell.core.statuses import ENDED, PAUSE, RunStatus
 from evercell.core.text import one_line
@@ -63,6 +63,13 @@ def _execute(workspace: Workspace, claim: Claim) -> str:
         if is_over or not queue.begin(run_id, this_holder()):
             return "not admitted"
         report = execute_run(workspace, claim)
+    except LeaseLost as lost:
+        if (
+            entry := _ours(workspace, run_id)
+        ) is not None:  # whoever has the run is not of this store's servers
+            again = workspace.store.leases.now() + _HELD_PAUSE
+            queue.give_back(entry, ready_at=again, starts=entry.starts, problem=one_line(lost.what))
+        return "taken over"
     except Exception as error:
         claim.give_back()
         if (entry := _ours(workspace, run_id)) is not None:

@@ -17,7 +17,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbclient.util import ensure_async, run_sync
 from papermill.clientwrap import PapermillNotebookClient
 
-from evercell.core.errors import EvercellError
+from evercell.core.errors import EvercellError, LeaseHeld, LeaseLost, StoreUnavailable
 from evercell.core.statuses import RunStatus
 from evercell.engine.claiming import Claim
 from evercell.engine.watching import Snapshot
@@ -323,7 +323,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
             raise unusable(
                 self.kernel_name, why, "pip install evercell there, or choose another one with --kernel."
             )
-        raise EvercellError(f"The kernel could not join the run: {content.get('evalue') or content}")
+        raise _could_not_join(content)
 
     # -- its death -------------------------------------------------------------------------------
 
@@ -342,3 +342,13 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         lines = [line.strip() for line in self._said.read().decode(errors="replace").splitlines()]
         fatal = [line for line in lines if line.startswith("Fatal Python error")]
         return (fatal or [""])[0]
+
+
+_OF_OTHERS = {kind.__name__: kind for kind in (LeaseHeld, LeaseLost, StoreUnavailable)}
+"""What keeps a kernel from its run that is no fault of the run's, and passes."""
+
+
+def _could_not_join(content: dict[str, Any]) -> EvercellError:
+    what, _, hint = str(content.get("evalue") or content).partition("\n  → ")
+    kind = _OF_OTHERS.get(str(content.get("ename")), EvercellError)
+    return kind(f"The kernel could not join the run: {what}", hint=hint)

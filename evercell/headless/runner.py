@@ -16,9 +16,11 @@ from papermill.execute import remove_error_markers
 from evercell.core.errors import (
     EvercellError,
     LeaseHeld,
+    LeaseLost,
     NotebookError,
     NotebookNotFound,
     RunPaused,
+    StoreUnavailable,
     UsageError,
 )
 from evercell.core.ids import new_id
@@ -210,8 +212,9 @@ def execute_run(
     """Execute a run from its notebook: completed steps are replayed, the others executed. The claim is given back.
 
     The kernel works in the notebook's folder, as under JupyterLab. Whatever becomes of the run is in the report:
-    nothing is raised for it but what concerns the store (`StoreError`) and the run's holder (`LeaseHeld`). In the main
-    thread of a process its polite signals end the run in good order; ``stop`` does so from any thread.
+    nothing is raised for it but what concerns the store (`StoreError`) and the run's holder (`LeaseHeld`, and
+    `LeaseLost` where another one took the run over in the middle). In the main thread of a process its polite signals
+    end the run in good order; ``stop`` does so from any thread.
     """
     run = claim.run
     try:
@@ -255,10 +258,13 @@ def _execute_notebook(*paths: str, **options: Any) -> dict[str, Any]:
     except RunEnded as ended:
         return {"stopped": str(ended), "code": ExitCode(ended.exit_code)}
     except PapermillExecutionError as failure:
+        if failure.ename == LeaseLost.__name__:  # it is no failure of the run's
+            what = str(failure.evalue).partition("\n")[0]
+            raise LeaseLost(what, hint="Whoever has it goes on with it: see `evercell show`.") from None
         return {"error": f"{failure.ename}: {failure.evalue}", "code": ExitCode.FAILED}
     except CellTimeoutError as failure:
         return {"error": one_line(str(failure)), "code": ExitCode.FAILED}
-    except LeaseHeld:
+    except (LeaseHeld, LeaseLost, StoreUnavailable):
         raise
     except EvercellError as failure:
         return {"error": failure.what, "hint": failure.hint, "code": exit_code_of(failure)}

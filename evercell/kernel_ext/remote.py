@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+
 from IPython.core.getipython import get_ipython
 
 from evercell.core.statuses import RunStatus
+from evercell.engine.patience import Patience, once_it_answers
+from evercell.engine.settings import resolve_settings
 from evercell.kernel_ext import extension
+
+log = logging.getLogger("evercell.kernel")
 
 
 def attach_run(run: str, token: str = "") -> None:
     """Put this kernel on the run, holding its lease: the one with this token, where the runner holds it."""
-    session = extension.attach(get_ipython(), run=run).session
+    shell = get_ipython()
+    patience = Patience(resolve_settings().longest_outage, log.warning)
+    session = once_it_answers(lambda: extension.attach(shell, run=run), patience).session
     with session.waiting_for_store():
         session.ensure_lease(handed_over=int(token) if token else None)
 

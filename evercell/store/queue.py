@@ -303,11 +303,12 @@ def own_output(notebook: str, run_name: str) -> str:
 
 
 def _as_seen(entry: Queued) -> sa.ColumnElement[bool]:
-    """It is the same admission, by the same server, or none."""
+    """It is the same admission, by the same server, executed by the same process, or none."""
     return sa.and_(
         queue.c.run_id == entry.run_id,
         queue.c.admitted_at.is_not_distinct_from(entry.admitted_at),
         queue.c.admitted_by.is_not_distinct_from(entry.admitted_by),
+        queue.c.runner.is_not_distinct_from(asdict(entry.runner) if entry.runner else None),
     )
 
 

@@ -204,3 +204,24 @@ def aside_files(store_url: str, counter: Counter) -> list[Path]:
     home = counter.path.parent / "home" / "jupyter_data_dir" / "evercell" / "aside"
     folder = Path(f"{store_url.removeprefix('sqlite:///')}.aside") if store_url.startswith("sqlite") else home
     return list(folder.iterdir())
+
+
+def test_a_runner_s_kernel_that_starts_in_an_outage_joins_its_run_when_it_is_over(
+    new_kernel: NewKernel, outage: Outage, store_url: str
+) -> None:
+    first = new_kernel()
+    first.run("%%step first\nx = [1]")
+    first.shut_down()
+    with open_workspace(resolve_settings(store_url)) as workspace:
+        (run,) = workspace.store.runs.all()
+    kernel = new_kernel(load=False)
+    outage.begin()
+
+    def back(kind: str, content: dict[str, Any]) -> None:
+        if kind in ("stream", "display_data") and "waiting for the store" in str(content):
+            outage.end()
+
+    source = f"from evercell.kernel_ext.remote import attach_run\nattach_run({run.id!r})"
+    shown = kernel.run(source, on_message=back, timeout=120)
+    assert shown.status == "ok" and not outage.is_on, shown.error
+    assert kernel.run("%%step first\nx = [1]").is_replayed

@@ -117,6 +117,34 @@ def test_what_waits_is_timed_or_loses_its_server_and_its_process_goes_on_and_has
     assert run_command("verify").returncode == 0
 
 
+ROBBING = """
+import dataclasses, datetime, pathlib
+from evercell.engine.holder import this_holder
+from evercell.engine.settings import resolve_settings
+from evercell.engine.workspace import open_workspace
+if not pathlib.Path("robbed").exists():
+    pathlib.Path("robbed").touch()
+    with open_workspace(resolve_settings()) as workspace:
+        (run,) = workspace.store.runs.all()
+        workspace.store.leases.acquire(
+            run.id, session_id="another", holder=dataclasses.replace(this_holder(), host="another"),
+            ttl=datetime.timedelta(seconds=2), replacing=workspace.store.leases.get(run.id).token,
+        )
+"""
+
+
+def test_a_run_that_another_process_took_has_not_failed_and_is_gone_on_with(
+    folder: Path, serve: Serve
+) -> None:
+    """It may be seen between the moment that the other has the lease and the one that the queue hears of it."""
+    notebook(folder, "robbed", effect(folder, "begun"), ROBBING, effect(folder, "ended"))
+    queued("robbed")
+    serve()
+    wait_until(lambda: statuses()["robbed"] in ("completed", "failed"), "an end")
+    assert statuses()["robbed"] == "completed", (folder / "serve-0.log").read_text()
+    assert effects(folder) == ["begun", "ended"]
+
+
 def kill_executing(name: str) -> None:
     """The process that executes a run, and its kernel."""
     (row,) = [row for row in json.loads(run_command("runs", "--json").stdout) if row["name"] == name]

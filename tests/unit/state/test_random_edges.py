@@ -145,6 +145,7 @@ def peek(value, met, depth=0):
     if kind == "_lru_cache_wrapper": return (kind, value.cache_info().currsize)
     if kind == "list_iterator": return (kind, peek(value.__reduce__()[1], met, depth + 1))
     met[id(value)] = len(met)
+    met.setdefault("alive", []).append(value)  # one made for this look would lend its id to the next
     if kind in ("list", "tuple", "Tagged"):
         return (kind, getattr(value, "tag", None), [peek(item, met, depth + 1) for item in value])
     if kind in ("dict", "WeakValueDictionary"):
@@ -159,7 +160,7 @@ def peek(value, met, depth=0):
 
 
 def _peek(variables: dict[str, Any]) -> Any:
-    met: dict[int, int] = {}
+    met: dict[Any, Any] = {}
     kept = [variables[name] for name in NAMES]
     return [variables["peek"](value, met) for value in kept]
 
