@@ -227,7 +227,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
     def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
         """Execute a cell; its request carries the cell's id and what evercell makes of it."""
         place = self._callbacks.cell_began(cell_index)
-        if self._mark is not None:
+        if self._mark is not None and cell.cell_type == "code":  # whose beginning was saved
             self._mark.note(place)
         self._metadata = {"cellId": cell.get("id"), "evercell": self._requests[cell_index]}
         try:

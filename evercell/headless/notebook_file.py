@@ -61,12 +61,16 @@ def check_output(path: Path) -> None:
         raise unwritable(path, "no right to write into the folder")
 
 
-def write_whole(nb: Any, path: Path) -> None:
-    """Write a notebook so that ``path`` always holds a whole one. Raises `NotebookUnwritable`."""
-    write_text(str(nbformat.writes(nb)), path)
+def write_whole(nb: Any, path: Path, *, synchronous: bool = True) -> None:
+    """Write a notebook so that ``path`` always holds a whole one. Raises `NotebookUnwritable`.
+
+    With ``synchronous=False`` it does not wait for the disk: what a kill leaves is whole, and what a power cut leaves
+    may be older, or nothing.
+    """
+    write_text(str(nbformat.writes(nb)), path, synchronous=synchronous)
 
 
-def write_text(text: str, path: Path) -> None:
+def write_text(text: str, path: Path, *, synchronous: bool = True) -> None:
     """The same for any text."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -74,7 +78,8 @@ def write_text(text: str, path: Path) -> None:
             with draft.open("w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
-                os.fsync(file.fileno())
+                if synchronous:
+                    os.fsync(file.fileno())
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from time import perf_counter
 
 from evercell.core.errors import EvercellError
 from evercell.engine.late_changes import look_in_slices
@@ -12,6 +13,11 @@ from evercell.engine.session import Session
 
 _AFTER = 0.02
 """Seconds after a cell or a message: the next one comes first where the user is quick."""
+
+_TIMES, _LONGEST_WAIT = 20, 2.0
+"""So many times as long as the last look took, and at most so many seconds, the kernel idles before another one: cells
+that follow each other quickly, as in a run without a front end, do not each pay for one.
+"""
 
 _BETWEEN = 0.005
 """Seconds between two slices, in which the kernel answers whatever came."""
@@ -33,6 +39,8 @@ class IdleLook:
         self._slices: Iterator[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._pause = _FIRST_PAUSE
+        self._cost = 0.0
+        """Seconds that the last look took, as far as it went."""
 
     def cell_ended(self) -> None:
         """Look at what the cell's end had no time for, and go on looking while something runs beside the cells."""
@@ -55,7 +63,7 @@ class IdleLook:
     def _begin(self) -> None:
         self.stop()
         if not self._session.namespace.saw_everything:
-            self._later(_AFTER)
+            self._later(_idle_before(self._cost))
         elif self._is_background_active():
             self._later(self._pause)
 
@@ -75,6 +83,8 @@ class IdleLook:
             if self._session.namespace.saw_everything:
                 self._session.namespace.something_ran()
             self._slices = look_in_slices(self._session)
+            self._cost = 0.0
+        began = perf_counter()
         try:
             next(self._slices)
         except StopIteration:
@@ -86,3 +96,10 @@ class IdleLook:
             self._slices = None
         else:
             self._later(_BETWEEN)
+        finally:
+            self._cost += perf_counter() - began
+
+
+def _idle_before(cost: float) -> float:
+    """Seconds without a cell or a message, after which a look begins that takes so many."""
+    return max(_AFTER, min(_TIMES * cost, _LONGEST_WAIT))
