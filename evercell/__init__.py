@@ -78,6 +78,7 @@ __all__ = [
     "SignalTimeout",
     "ApprovalTimeout",
     "Rejected",
+    "PolicyDenied",
     "AlreadyDecided",
     "NotAnApprover",
     "AttemptUnknown",
@@ -127,6 +128,7 @@ if TYPE_CHECKING:
         NotAnApprover,
         NotebookError,
         NotKept,
+        PolicyDenied,
         QueueFull,
         Rejected,
         ResultNotFound,
@@ -189,7 +191,7 @@ _HOMES = {
     "evercell.core.errors": (
         "EvercellError UsageError NonDeterminism CallFailed ChildFailed ResultNotFound NotebookError StepTimeout "
         "SignalTimeout ApprovalTimeout "
-        "Rejected AlreadyDecided NotAnApprover AttemptUnknown RunPaused QueueFull LimitNotFound FleetAway "
+        "Rejected PolicyDenied AlreadyDecided NotAnApprover AttemptUnknown RunPaused QueueFull LimitNotFound FleetAway "
         "RunNotFound StepNotFound RunNameTaken "
         "CodeOfOtherRun "
         "LeaseHeld LeaseLost ForkedProcess StoreError StoreUnavailable StateError NotKept Damaged Tampered"

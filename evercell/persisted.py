@@ -44,7 +44,7 @@ _ERRORS = (
     "Damaged StoreFull StoreReplaced CodeOfOtherRun "
     "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error "
     "UnderWay ForkedProcess NotebookUnreadable NotebookUnwritable KernelNotFound "
-    "ChildFailed ResultNotFound QueueFull LimitNotFound FleetAway"
+    "PolicyDenied ChildFailed ResultNotFound QueueFull LimitNotFound FleetAway"
 )
 
 _HOMES: dict[str, str] = {

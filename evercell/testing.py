@@ -30,10 +30,12 @@ from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.http.unrecorded import watch_requests
 from evercell.engine.calls.ownership import calls_of
+from evercell.engine.calls.permits import permit_step, permit_step_async
 from evercell.engine.calls.policy import OnChange
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.signals import send_signal
-from evercell.engine.leasing import take_lease
+from evercell.engine.leasing import HeldLease, take_lease
+from evercell.engine.policy.freezing import guard_of
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.interrupts import deferred_interrupts
@@ -42,6 +44,7 @@ from evercell.state import Values
 
 PLACES = (
     "before_call_commit", "after_call_commit", "before_user_commit", "after_user_commit",
+    "before_policy_commit", "after_policy_commit", "after_policy_decision",
     "before_child_commit", "after_child_commit", "before_result_commit", "after_result_commit",
 )  # fmt: skip
 """Where a process can die in a durable call: on either side of what is committed."""
@@ -88,8 +91,16 @@ class Durable:
         A step that died, or raised, goes on the next time where it was. Returns what the function returns.
         """
         held = take_lease(self.workspace, self.run.id)
-        attempt = new_id()
-        step = StepContext(
+        try:
+            return self._run(self._context(name, function, held, OnChange(on_change)), function)
+        finally:
+            held.release()
+
+    def _context(
+        self, name: str, function: Callable[[], Any], held: HeldLease, on_change: OnChange
+    ) -> StepContext:
+        guard = guard_of(self.workspace, self.run, lambda: held.lease)
+        return StepContext(
             workspace=self.workspace,
             lease=lambda: held.lease,
             values=Values(getattr(inspect.unwrap(function), "__globals__", {})),
@@ -98,26 +109,28 @@ class Durable:
             key=sha256(name.encode()).digest(),
             note=self.notes.append,
             gate=ApprovalGate(),
-            attempt=attempt,
+            guard=guard.for_step(name, lambda: held.lease) if guard is not None else None,
+            attempt=new_id(),
             attempts_behind=lambda: {done for done, step in self._completed.items() if step != name},
             limits=LIMITS,
             deferred_interrupts=deferred_interrupts,
-            on_change=OnChange(on_change),
+            on_change=on_change,
         )
+
+    def _run(self, step: StepContext, function: Callable[[], Any]) -> Any:
         watch_requests()
-        try:
-            if inspect.iscoroutinefunction(function):
-                result = asyncio.run(self._run_async(step, function))
-            else:
-                with calls_of(step) as self.calls:
-                    result = function()
-            self._completed[attempt] = name
-            return result
-        finally:
-            held.release()
+        if inspect.iscoroutinefunction(function):
+            result = asyncio.run(self._run_async(step, function))
+        else:
+            with calls_of(step) as self.calls:
+                permit_step()
+                result = function()
+        self._completed[step.attempt] = step.name
+        return result
 
     async def _run_async(self, step: StepContext, function: Callable[[], Any]) -> Any:
         with calls_of(step) as self.calls:
+            await permit_step_async()
             return await function()
 
     @contextmanager

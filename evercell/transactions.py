@@ -85,7 +85,7 @@ def transaction(
                 return commit_once(engine, scope, function, args, kwargs)
 
             own_key = key(*args, **kwargs) if key is not None else None
-            return call_sync(body, args, kwargs, name=called, key=own_key, policy=policy)
+            return call_sync(function, args, kwargs, name=called, key=own_key, policy=policy, body=body)
 
         options = {"engine": engine, "name": name, "key": key, **policy.options()}
         vars(durable)[DECORATED] = ("transaction", function, options)

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "persisted": set(),
     "aio": {"engine"},
     "langgraph": {"core", "state", "store", "engine"},
+    "policies": {"core"},
     "transactions": {"core", "engine"},
     "testing": {"core", "state", "engine", "kernel_ext"},
     "pytest_plugin": {"testing"},

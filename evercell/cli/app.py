@@ -23,6 +23,7 @@ from evercell.cli.kernel import kernel
 from evercell.cli.limit import limit
 from evercell.cli.log import log
 from evercell.cli.names import archive, delete, rename, tag
+from evercell.cli.policy import policy
 from evercell.cli.queue import queue
 from evercell.cli.report import report
 from evercell.cli.reset import reset
@@ -96,6 +97,7 @@ for command in (
     serve,
     queue,
     limit,
+    policy,
     doctor,
     kernel,
     config,

@@ -42,6 +42,8 @@ class Question:
     """How many different people it takes to approve; any other choice decides at once."""
     on_timeout: str = "reject"
     """``reject``, ``approve`` or ``fail``."""
+    not_by: tuple[str, ...] = ()
+    """Whom the run acts for, where they may not answer: neither may its kernel, nor what that starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Approval:
 
 def question_to_json(question: Question) -> dict[str, Any]:
     """A question as JSON; a form's fields keep their order."""
-    return {
+    not_by = {"not_by": list(question.not_by)} if question.not_by else {}
+    return not_by | {
         "choices": list(question.choices),
         "details": dict(question.details),
         "form": question.form,
@@ -94,6 +97,7 @@ def question_from_json(stored: Mapping[str, Any]) -> Question:
         approvers=tuple(approvers) if approvers is not None else None,
         quorum=stored["quorum"],
         on_timeout=stored["on_timeout"],
+        not_by=tuple(stored.get("not_by", ())),
     )
 
 

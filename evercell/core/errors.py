@@ -35,6 +35,7 @@ EvercellError
  ├─ NotAnApprover (PermissionError)
  ├─ ApprovalTimeout (TimeoutError)
  ├─ Rejected                  a call or cell that needs approval did not get it
+ ├─ PolicyDenied (PermissionError)  a call or step that the run's policy does not allow
  ├─ RunPaused                 somebody paused the run
  ├─ QueueFull                 no more runs may wait in the queue
  ├─ LimitNotFound (LookupError)
@@ -261,6 +262,10 @@ class ApprovalTimeout(EvercellError, TimeoutError):
 
 class Rejected(EvercellError):
     """What needs approval (``%%approve``, ``@step(approve=True)``) did not get it."""
+
+
+class PolicyDenied(EvercellError, PermissionError):
+    """A policy of the run does not allow the call or step; it was not executed."""
 
 
 class RunPaused(EvercellError):

@@ -373,6 +373,9 @@ class EventKind(StrEnum):
     NOTIFICATION_FAILED = "notification.failed"
     CHILD_STARTED = "child.started"
     RESULT_RETURNED = "result.returned"
+    POLICY_FROZEN = "policy.frozen"
+    POLICY_RELEASED = "policy.released"
+    POLICY_DENIED = "policy.denied"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -82,6 +83,14 @@ def _patterns(value: Any) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
+def _policy(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, dict):
+        return (value,)
+    if not isinstance(value, str):
+        raise ValueError("a table [tool.evercell.policy], or the path of a file")
+    return tuple(path for path in value.split(os.pathsep) if path)
+
+
 def _yes_no(value: Any) -> bool:
     text = str(value).strip().lower()
     if isinstance(value, bool) or text in (*_YES, *_NO):
@@ -101,6 +110,7 @@ SETTINGS = (
     Setting("server_url", "the Jupyter server with the inbox page, for links", _text),
     Setting("max_queued", "how many runs may wait in the queue to be started", _number),
     Setting("every_cell", "every cell is a step, named or not", _yes_no),
+    Setting("policy", "what calls and steps may do: files, or tables; all that is said counts", _policy, adds_up=True),
     Setting("progress", "a line below a step with durable calls says how far it is", _yes_no),
     Setting(
         "telemetry", "spans and metrics for OpenTelemetry; unset: where OTEL_… or the notebook sets it up", _yes_no
@@ -139,6 +149,16 @@ class Configuration:
             values = tuple(dict.fromkeys(part for value, _ in found for part in value))
             return self._note(setting, values, ", ".join(origin for _, origin in found))
         return self._note(setting, *found[0])
+
+    def everywhere(self, name: str) -> list[tuple[Any, str]]:
+        """All that is said of a setting that adds up, each with the place where it is."""
+        setting = self._settings[name]
+        written = [(self._read(setting, text, origin), origin) for text, origin in self._written(setting)]
+        return [(part, origin) for parts, origin in written for part in parts]
+
+    def note(self, name: str, value: Any, origin: str) -> None:
+        """List a setting as it was found."""
+        self._note(self._settings[name], value, origin)
 
     def _written(self, setting: Setting) -> list[tuple[Any, str]]:
         """What is written of a setting, the place that counts most first."""

@@ -12,6 +12,7 @@ from evercell.core.records import Attempt
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.guard import Guard
 from evercell.engine.calls.http.unrecorded import watch_requests
 from evercell.engine.calls.ownership import calls_of
 from evercell.engine.calls.scope import CallScope
@@ -49,6 +50,7 @@ async def _attempt_until_done(
     executor: Executor,
     progress: StepProgress,
 ) -> StepOutcome:
+    guard = session.guard_step(spec.name)
     savepoint = session.namespace.savepoint(plan) if spec.retries else None
     for number in range(spec.retries + 1):
         is_last = number == spec.retries
@@ -62,7 +64,7 @@ async def _attempt_until_done(
         began = perf_counter()
         with (
             session.executing_step(spec.name),
-            calls_of(_context(session, spec, plan, executor, attempt, progress)) as calls,
+            calls_of(_context(session, spec, plan, executor, attempt, progress, guard)) as calls,
         ):
             what_follows = None if is_last else _after_failure(spec, number)
             result = await executor.run_body(timeout=spec.timeout, after_failure=what_follows)
@@ -105,6 +107,7 @@ def _context(
     executor: Executor,
     attempt: Attempt,
     progress: StepProgress,
+    guard: Guard | None,
 ) -> StepContext:
     """What the step's durable calls need: those of its killed attempts come back, unless --rerun is given."""
     return StepContext(
@@ -116,6 +119,7 @@ def _context(
         key=_calls_key(session, spec, plan),
         note=executor.note,
         gate=ApprovalGate(spec.approval),
+        guard=guard,
         attempt=attempt.id,
         attempts_behind=session.attempts_behind,
         limit=spec.limit,

@@ -42,6 +42,18 @@ def is_this_process(holder: Holder) -> bool:
     return is_here(holder) and holder.pid == os.getpid() and _is_same(_started(holder.pid), holder.started)
 
 
+def is_below(holder: Holder) -> bool:
+    """Whether this process is the holder, or was started by it, by a process that it started, and so on."""
+    if not is_here(holder):
+        return False
+    if is_this_process(holder):
+        return True
+    with suppress(psutil.Error):
+        above = psutil.Process().parents()
+        return any(p.pid == holder.pid and _is_same(_started(p.pid), holder.started) for p in above)
+    return False
+
+
 def is_here(holder: Holder) -> bool:
     """Whether its process is one of those that this process can see: same machine, boot and container."""
     return holder.boot == _pid_space()

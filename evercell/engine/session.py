@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from evercell.core.errors import (
     EvercellError,
@@ -28,6 +29,7 @@ from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, take_lease
 from evercell.engine.patience import Patience, patient
+from evercell.engine.policy.freezing import guard_of
 from evercell.engine.step_names import StepPlaces
 from evercell.engine.taking_up import explain_aside, put_aside, take_up, take_up_left
 from evercell.engine.telemetry.reporting import report_run
@@ -35,6 +37,9 @@ from evercell.engine.transfers import Readings
 from evercell.engine.watching import Watchers
 from evercell.engine.workspace import Workspace
 from evercell.state import Missing, Namespace, VerifiedManifest
+
+if TYPE_CHECKING:
+    from evercell.engine.policy.guarding import RunGuard, StepGuard
 
 _NOTIFY_TIMEOUT = 10.0
 """Seconds that the end of a session waits for notifications on their way."""
@@ -91,6 +96,8 @@ class Session:
         """Whether something changed after the last step that is not committed yet."""
         self.aside: Aside | None = None
         """The last completed step, where the store could not take it yet."""
+        self._guard: tuple[tuple[str, int], RunGuard | None] | None = None
+        """Who decides on calls and steps, as of a lease."""
         self._is_afresh = False
         """The next step starts a new run, whatever runs the notebook has."""
         self._lease: HeldLease | None = None
@@ -232,6 +239,19 @@ class Session:
         self.run, self._is_afresh = claim.run, False
         self._hold(claim.held)
         return claim.held
+
+    def guard_step(self, step: str) -> StepGuard | None:
+        """Who decides on the calls of a step that is about to begin, None where no policy counts for the run.
+
+        What counts is committed first. Raises `PolicyDenied` where the step itself may not be executed.
+        """
+        lease = self.ensure_lease().lease
+        place = (lease.run_id, lease.token)
+        if self._guard is None or self._guard[0] != place:
+            guard = guard_of(self.workspace, self.require_run(), lambda: self.ensure_lease().lease)
+            self._guard = (place, guard)
+        guard = self._guard[1]
+        return None if guard is None else guard.for_step(step, lambda: self.ensure_lease().lease)
 
     # -- what the store could not take -----------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir
 
+from evercell.core.policy import POLICY_FILE, Policy
 from evercell.engine.configuration import Configuration, Resolved
 
 DEFAULT_LEASE = timedelta(seconds=30)
@@ -69,6 +70,8 @@ class Settings:
     """Arguments, results and messages of errors are in these spans."""
     every_cell: bool = False
     """Every cell is a step, named or not."""
+    policies: tuple[Policy, ...] = ()
+    """What calls and steps may do: all of them count."""
     resolved: tuple[Resolved, ...] = ()
     """Each setting as it was written, and where."""
 
@@ -119,9 +122,26 @@ def resolve_settings(
         telemetry_content=written.get("telemetry_content", False),
         every_cell=written.get("every_cell", False),
         progress=written.get("progress", not is_dashboard),
+        policies=_policies(written, folder or _here()),
         marks=written.get("marks", not is_dashboard),
         resolved=tuple(written.resolved),
     )
+
+
+def _policies(written: Configuration, folder: Path | None) -> tuple[Policy, ...]:
+    """What each place says that calls and steps may do, beside a ``policy.toml``. (Without, nothing is imported.)"""
+    said = written.everywhere("policy")
+    beside = {folder, written.project.parent if written.project is not None else None} - {None}
+    if not said and not any((place / POLICY_FILE).is_file() for place in beside if place is not None):
+        written.note("policy", (), "default")
+        return ()
+    from evercell.engine.policy.reading import find_policies
+
+    found = find_policies(said, folder, written.project)
+    written.note(
+        "policy", tuple(one.origin for one in found), ", ".join(one.origin for one in found) or "default"
+    )
+    return found
 
 
 def _here() -> Path | None:

@@ -13,6 +13,7 @@ from evercell.core.errors import UsageError
 from evercell.core.records import ErrorRecord, Output
 from evercell.core.text import printable
 from evercell.engine.approvals.gate import decide_cell_approval
+from evercell.engine.calls.permits import permit_step, permit_step_async
 from evercell.engine.calls.slots import take_cell_slot, take_cell_slot_async
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.executor import BodyResult
@@ -79,9 +80,11 @@ class KernelExecutor:
     async def _run_approved(self, again: dict[str, Any], timeout: float | None) -> Any:
         try:
             if self._is_async:
+                await permit_step_async()
                 await decide_cell_approval()
                 await take_cell_slot_async()
             else:
+                permit_step()
                 take_cell_slot()
         except BaseException:  # noqa: BLE001  the cell ends with it, as if it had been raised inside
             return await self._run_cell(**again, preprocessing_exc_tuple=sys.exc_info())

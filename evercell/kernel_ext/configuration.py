@@ -34,6 +34,9 @@ class Evercell(Configurable):
     every_cell = Bool(
         **_OPTIONAL, help='Every cell is a step, named or not, as in the kernel "Python 3 (evercell)".'
     ).tag(config=True)
+    policy = Unicode(**_OPTIONAL, help="Paths of files that say what calls and steps may do.").tag(
+        config=True
+    )
     progress = Bool(**_OPTIONAL, help="A line below a step with durable calls says how far it is.").tag(
         config=True
     )

@@ -19,6 +19,7 @@ from evercell.store.journal import Journal
 from evercell.store.leases import Leases
 from evercell.store.limits import Limits
 from evercell.store.packs import PackWriter
+from evercell.store.policies import Policies
 from evercell.store.queue import Queue
 from evercell.store.references import References
 from evercell.store.results import Results
@@ -61,6 +62,7 @@ class Store:
         self.children = Children(database, self.runs)
         self.results = Results(database, packs)
         self.threads = Threads(database, packs)
+        self.policies = Policies(database)
         self.audit = Audit(database)
         self.condition = Condition(database)
         self.collections = Collections(database)

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection, Row
 from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import Damaged, JournalBroken, RowDamaged
 from evercell.core.found import Found
+from evercell.core.policy import FrozenPolicy
 from evercell.core.records import (
     Attempt,
     Call,
@@ -37,6 +38,7 @@ from evercell.store.database import Database
 from evercell.store.journal import verified_events
 from evercell.store.leases import read_lease
 from evercell.store.outages import asks_again
+from evercell.store.policies import read_frozen
 from evercell.store.references import read_tag
 from evercell.store.results import read_returned
 from evercell.store.rows import raw, read_each, row_of
@@ -51,6 +53,7 @@ from evercell.store.schema import (
     heartbeats,
     leases,
     metadata,
+    policies,
     results,
     runs,
     signals,
@@ -92,6 +95,8 @@ class RunSnapshot:
     """Checkpoints that were removed."""
     children: list[Child]
     """By what it started other runs."""
+    policies: list[FrozenPolicy]
+    """What counts for it, or did."""
     deleted_at: datetime | None
     lease: Lease | None
     damaged: list[Damaged]
@@ -149,6 +154,7 @@ class Audit:
                 tags=found(tags, read_tag),
                 collected=found(collected, read_collected),
                 children=started,
+                policies=found(policies, read_frozen),
                 deleted_at=deleted_at,
                 lease=held[0] if held else None,
                 damaged=damaged,

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.store.column_types import JsonText, Moment
 
-REVISION = "0010"
+REVISION = "0011"
 """The migration that leads to this schema."""
 
 
@@ -522,4 +522,20 @@ thread_writes = Table(
         sqlite_where=text("run_id IS NOT NULL"),
         postgresql_where=text("run_id IS NOT NULL"),
     ),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    # what counts for a run, for its branches and for the runs that it starts
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("content", JsonText, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    # where it was written
+    Column("origin", Text, nullable=False),
+    Column("frozen_at", Moment, nullable=False),
+    # NULL: it counts
+    Column("released_at", Moment),
+    Column("released_by", Text),
 )

@@ -128,6 +128,9 @@ _WORDS: dict[EventKind, Callable[[Data], str]] = {
     EventKind.APPROVAL_ASKED: _named("step {step} asked: {title}"),
     EventKind.APPROVAL_VOTED: _named("{by} answered {choice} ({via}); others have to as well"),
     EventKind.APPROVAL_DECIDED: _decided,
+    EventKind.POLICY_FROZEN: _named("the policy of {origin} counts for it from now on"),
+    EventKind.POLICY_RELEASED: _named("{by} released it from the policy {digest}"),
+    EventKind.POLICY_DENIED: _named("step {step} was not executed: {rule}"),
     EventKind.NOTIFICATION_SENT: _named("{to} was told by {notifier}"),
     EventKind.NOTIFICATION_FAILED: _named("nobody could be told by {notifier}: {error}"),
 }

@@ -10,6 +10,7 @@ import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from evercell.core.approvals import Vote
 from evercell.core.chunks import Supply
 from evercell.core.clock import system_clock
 from evercell.core.errors import EvercellError, StoreError, StoreUnavailable
+from evercell.core.policy import Policy
 from evercell.core.records import ChildCall, ErrorRecord, Lease, NewRun, Returned, Run, RunRequest
 from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus
 from evercell.engine.branching import create_branch
@@ -34,6 +36,7 @@ from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import take_lease
 from evercell.engine.naming import archive_run, delete_run, tag_place
 from evercell.engine.outputs import decode_outputs, encode_outputs
+from evercell.engine.policy.freezing import guard_of
 from evercell.engine.reachability import KeepRules
 from evercell.engine.settings import Settings
 from evercell.engine.verification import StoreReport, verify_store
@@ -168,7 +171,17 @@ def add_rows(workspace: Workspace, lease: Lease) -> None:
         lease, call, NewRun("/nb/child.ipynb", status=RunStatus.QUEUED), lambda _: None
     )
     add_results(workspace, child)
+    add_policies(workspace, lease)
     assert isinstance(chunks, Supply)
+
+
+def add_policies(workspace: Workspace, lease: Lease) -> None:
+    """Two that were frozen, of which somebody released the run from one."""
+    settings, policies = workspace.settings, (Policy(deny=("x",), origin="a"), Policy(ask=("y",), origin="b"))
+    workspace.settings = replace(settings, policies=policies)
+    guard_of(workspace, workspace.store.runs.find(lease.run_id), lambda: lease)
+    workspace.settings = settings
+    workspace.store.policies.release(lease.run_id, policies[1].digest, by="bob")
 
 
 def add_results(workspace: Workspace, run: Run) -> None:

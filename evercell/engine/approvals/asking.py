@@ -58,7 +58,7 @@ def approve(
     request = request_of(title, details, choices, form, timeout, on_timeout, approvers, quorum)
     require_scope("approve")
     decision = call_sync(
-        partial(wait, request), (), {}, name="approve", key=key or request.call_key, policy=ONCE
+        partial(wait, request), (), {}, name="approve", key=key or request.call_key, policy=ONCE, is_own=True
     )
     return _with_form(request, decision)
 
@@ -84,7 +84,13 @@ async def approve_async(request: ApprovalRequest, key: str | None) -> Decision:
     """Ask, and wait while the loop goes on with other tasks."""
     require_scope("aio.approve")
     decision = await call_async(
-        partial(wait_async, request), (), {}, name="approve", key=key or request.call_key, policy=ONCE
+        partial(wait_async, request),
+        (),
+        {},
+        name="approve",
+        key=key or request.call_key,
+        policy=ONCE,
+        is_own=True,
     )
     return _with_form(request, decision)
 
@@ -196,7 +202,7 @@ def _ask(scope: CallScope, request: ApprovalRequest) -> Approval:
     step, now = scope.step, scope.step.workspace.clock()
     question = Question(
         request.choices, _details(request.details, step.page), schema_of(request.form), request.approvers,
-        request.quorum, request.on_timeout,
+        request.quorum, request.on_timeout, request.not_by,
     )  # fmt: skip
     deadline = now + timedelta(seconds=request.timeout) if request.timeout is not None else None
     draft = Approval(
@@ -205,6 +211,10 @@ def _ask(scope: CallScope, request: ApprovalRequest) -> Approval:
     )  # fmt: skip
     with step.deferred_interrupts():
         asked = step.workspace.store.approvals.ask(step.lease(), draft)
+        if asked.decision is not None:
+            asked = step.workspace.store.approvals.find(
+                asked.id
+            )  # which compares the answer with the journal
     if asked.id == draft.id:
         notify(step.workspace, asked)
     return asked

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import ApprovalNotFound, Damaged, NotAnApprover, UsageError
 from evercell.core.found import Found
+from evercell.core.records import EventKind
 from evercell.engine.approvals.forms import fill
+from evercell.engine.holder import is_below
 from evercell.engine.workspace import Workspace
 
 LONGEST_COMMENT = 10_000
@@ -39,6 +41,11 @@ def answer(
         raise NotAnApprover(
             f"{by} may not decide {approval.title!r}.", hint=f"Ask {' or '.join(question.approvers)}."
         )
+    if question.not_by and (who := is_of_run(workspace, approval.run_id, by, question.not_by)):
+        raise NotAnApprover(
+            f"{who} may not decide {approval.title!r}: the run would answer its own question.",
+            hint="Somebody else has to, by a command, the inbox page or a notebook of their own.",
+        )
     if len(comment) > LONGEST_COMMENT:
         raise UsageError(
             f"The comment has {len(comment):,} characters, and {LONGEST_COMMENT:,} are kept at most.",
@@ -48,6 +55,20 @@ def answer(
     edited = fill(question.form, values) if approval.decision is None else None
     vote = Vote(chosen, by, workspace.clock(), via, comment, edited)
     return workspace.store.approvals.vote(approval, vote)
+
+
+def is_of_run(workspace: Workspace, run_id: str, by: str, known: Collection[str] = ()) -> str:
+    """Who ``by`` is, in words, where the run acts for them, or did; or where this process belongs to its kernel.
+    Otherwise empty.
+    """
+    run, lease = workspace.store.runs.find(run_id), workspace.store.leases.get(run_id)
+    taken = workspace.store.journal.newest(run_id, (EventKind.LEASE_ACQUIRED, EventKind.LEASE_TAKEN))
+    acts_for = {*known, run.created_by, *(str(event.data["user"]) for event in taken)}
+    if by.strip().casefold() in {name.strip().casefold() for name in acts_for}:
+        return by
+    if lease is not None and is_below(lease.holder):
+        return f"A process of the run's own kernel ({lease.holder.pid})"
+    return ""
 
 
 def _choice(approval: Approval, choice: str) -> str:

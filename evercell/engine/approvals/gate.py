@@ -31,7 +31,7 @@ class ApprovalGate:
     def require_cell(self) -> None:
         """Wait until the cell is approved; raises `Rejected`."""
         if self._cell is not None:
-            _refuse_rejected(self._cell, self._decide(self._cell, self._cell.call_key))
+            refuse_rejected(self._cell, self._decide(self._cell, self._cell.call_key))
 
     async def decide_cell(self) -> None:
         """Wait until the cell is decided on, while the loop goes on: `require_cell` then waits no more."""
@@ -42,19 +42,21 @@ class ApprovalGate:
         """Wait until the call is approved; raises `Rejected`."""
         refuse_in_coroutine(name, hint=f"Make {name} a coroutine function (async def), and await it.")
         request, key = _of_call(name, arguments, description)
-        _refuse_rejected(request, self._decide(request, key))
+        refuse_rejected(request, self._decide(request, key))
 
     async def require_async(self, name: str, arguments: bytes, description: str) -> None:
         """The same while the loop goes on with other tasks."""
         request, key = _of_call(name, arguments, description)
-        _refuse_rejected(request, await self._decide_async(request, key))
+        refuse_rejected(request, await self._decide_async(request, key))
 
     def _decide(self, request: ApprovalRequest, key: str) -> Decision:
         decision, is_ours = self._claim(key)
         if is_ours:
             with self._given_up_on_error(key):
                 asked = partial(wait, request)
-                decision.set_result(call_sync(asked, (), {}, name="approve", key=key, policy=ONCE))
+                decision.set_result(
+                    call_sync(asked, (), {}, name="approve", key=key, policy=ONCE, is_own=True)
+                )
         return decision.result()
 
     async def _decide_async(self, request: ApprovalRequest, key: str) -> Decision:
@@ -63,7 +65,9 @@ class ApprovalGate:
             return await asyncio.shield(asyncio.wrap_future(decision))
         with self._given_up_on_error(key):
             asked = partial(wait_async, request)
-            decision.set_result(await call_async(asked, (), {}, name="approve", key=key, policy=ONCE))
+            decision.set_result(
+                await call_async(asked, (), {}, name="approve", key=key, policy=ONCE, is_own=True)
+            )
         return decision.result()
 
     def _claim(self, key: str) -> tuple[Future[Decision], bool]:
@@ -105,7 +109,8 @@ def _of_call(name: str, arguments: bytes, description: str) -> tuple[ApprovalReq
     return ApprovalRequest(title), f"{name} {arguments.hex()[:16]}"
 
 
-def _refuse_rejected(request: ApprovalRequest, decision: Decision) -> None:
+def refuse_rejected(request: ApprovalRequest, decision: Decision) -> None:
+    """Raise `Rejected` unless it was approved."""
     if not decision:
         comment = f": {decision.comment}" if decision.comment else ""
         raise Rejected(

@@ -32,6 +32,8 @@ class ApprovalRequest:
     """Who may answer; None: everybody."""
     quorum: int = 1
     """How many different people it takes to approve."""
+    not_by: tuple[str, ...] = ()
+    """Whom the run acts for, where they may not answer: neither may its kernel, nor what that starts."""
 
     def __post_init__(self) -> None:
         if not self.title.strip() or len(self.title) > LONGEST_TITLE:

@@ -7,8 +7,12 @@ import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
+from evercell.core.errors import PolicyDenied
+from evercell.engine.calls.arguments import named_arguments
+from evercell.engine.calls.guard import OWN
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.logged_metrics import LoggedMetrics
 from evercell.engine.calls.order import CallIdentity
@@ -26,25 +30,36 @@ Function = Callable[..., Any]
 def call_sync(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
     policy: CallPolicy, describe: Describe | None = None, undo: Function | None = None,
+    body: Function | None = None, is_own: bool = False,
 ) -> Any:  # fmt: skip
-    """Call a function durably; outside of a step, call it."""
+    """Call a function durably; outside of a step, call it. ``body`` does in another place, or way, what it does.
+
+    ``is_own``: it is one of evercell's own, without an effect outside of the run, so that no policy is asked.
+    """
     owner = current_owner()
+    body = body or function
     if owner is None:
         note_late_call(name)
-        return function(*args, **kwargs)
+        return body(*args, **kwargs)
     scope = owner.scope
     identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)
     known = scope.find(identity, owner.metrics)
     if known is not None:
         return known.get()
-    tries = Tries(policy, arguments_in_words(function, args, kwargs))
+    words = arguments_in_words(function, args, kwargs)
+    if (guard := scope.step.guard) is not None:
+        if is_own:
+            identity.ruling = OWN
+        else:
+            guard.permit(identity, name, partial(named_arguments, function, args, kwargs), words)
+    tries = Tries(policy, words)
     with inside_call(owner, identity, policy) as call:
         for pause in tries:
             if pause:
                 time.sleep(pause)
             with slot(call, policy), tries.noted():
                 with limited(call):
-                    value = function(*args, **kwargs)
+                    value = body(*args, **kwargs)
                 break
         else:
             return _fail(call, tries)
@@ -59,18 +74,26 @@ def call_sync(
 async def call_async(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
     policy: CallPolicy, describe: Describe | None = None, undo: Function | None = None,
+    body: Function | None = None, is_own: bool = False,
 ) -> Any:  # fmt: skip
-    """Call a coroutine function durably; outside of a step, call it."""
+    """Call a coroutine function (or one whose ``body`` is one) durably; outside of a step, call it."""
     owner = current_owner()
+    body = body or function
     if owner is None:
         note_late_call(name)
-        return await function(*args, **kwargs)
+        return await body(*args, **kwargs)
     scope = owner.scope
     identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)
     known = scope.find(identity, owner.metrics)
     if known is not None:
         return known.get()
-    tries = Tries(policy, arguments_in_words(function, args, kwargs))
+    words = arguments_in_words(function, args, kwargs)
+    if (guard := scope.step.guard) is not None:
+        if is_own:
+            identity.ruling = OWN
+        else:
+            await guard.permit_async(identity, name, partial(named_arguments, function, args, kwargs), words)
+    tries = Tries(policy, words)
     with inside_call(owner, identity, policy) as call:
         for pause in tries:
             if pause:
@@ -78,7 +101,7 @@ async def call_async(
             async with slot_async(call, policy):
                 with tries.noted():
                     async with limited_async(call):
-                        value = await function(*args, **kwargs)
+                        value = await body(*args, **kwargs)
                     break
         else:
             return _fail(call, tries)
@@ -101,7 +124,12 @@ def _fail(call: RunningCall, tries: Tries) -> Any:
 
 @contextmanager
 def inside_call(owner: Owner, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
-    """While inside, the present code is that of this call."""
+    """While inside, the present code is that of this call. Raises `PolicyDenied` where nobody decided on it."""
+    if identity.ruling is None and owner.scope.step.guard is not None:
+        raise PolicyDenied(
+            f"{identity.name}() was not decided on, so it is not executed.",
+            hint="The run has a policy that each durable call has to pass; this one went around it.",
+        )
     metrics = LoggedMetrics(owner.metrics)
     around = owner.scope.slots if owner.call is None else owner.call.slots
     call = RunningCall(owner.scope, identity, policy.timeout, policy.heartbeat_timeout, metrics, around)

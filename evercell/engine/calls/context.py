@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from evercell.core.records import Lease
 from evercell.engine.calls.gate import Gate
+from evercell.engine.calls.guard import Guard
 from evercell.engine.calls.policy import OnChange
 from evercell.engine.executor import Page, TimeLimits
 from evercell.engine.watching import StepProgress
@@ -31,6 +32,8 @@ class StepContext:
     """Tells the user one thing."""
     gate: Gate
     """Asks before calls that need approval."""
+    guard: Guard | None = None
+    """Decides on each call before it is executed; None where no policy counts for the run."""
     attempt: str = ""
     """Id of the attempt, empty where it has none."""
     attempts_behind: Callable[[], Collection[str]] = frozenset

@@ -109,7 +109,14 @@ class DurableFunction:
             arguments = scope.step.values.fingerprint(args, kwargs)
             scope.step.gate.require(self.name, arguments, written(args, kwargs))
         return call_sync(
-            body or self.function, args, kwargs, name=self.name, key=key, policy=self.policy, undo=self.undo
+            self.function,
+            args,
+            kwargs,
+            name=self.name,
+            key=key,
+            policy=self.policy,
+            undo=self.undo,
+            body=body,
         )
 
     async def call_async(
@@ -123,7 +130,14 @@ class DurableFunction:
             arguments = scope.step.values.fingerprint(args, kwargs)
             await scope.step.gate.require_async(self.name, arguments, written(args, kwargs))
         return await call_async(
-            body or self.function, args, kwargs, name=self.name, key=key, policy=self.policy, undo=self.undo
+            self.function,
+            args,
+            kwargs,
+            name=self.name,
+            key=key,
+            policy=self.policy,
+            undo=self.undo,
+            body=body,
         )
 
 

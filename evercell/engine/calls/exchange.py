@@ -46,6 +46,11 @@ class Asked:
     """Of its body."""
 
     @property
+    def whole_name(self) -> str:
+        """The same, however long it is: what policies compare."""
+        return f"{self.method} {_place(urlsplit(self.url))}"
+
+    @property
     def identity(self) -> tuple[str, ...]:
         """What makes it the same request: no header, since those hold keys, dates and random numbers."""
         return self.method, _place(urlsplit(self.url)), self.content_type, self.digest

@@ -10,11 +10,12 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
 
+from evercell.core.canonical import canonical_json
 from evercell.core.chunks import Supply
 from evercell.core.errors import CallFailed, NonDeterminism, NotKept, Tampered
 from evercell.core.found import Found
 from evercell.core.metrics import METRICS, Metric, metrics_from_json
-from evercell.core.records import Call
+from evercell.core.records import Call, Json
 from evercell.engine.calls.content import dump_result, load_result
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.order import CallIdentity
@@ -23,6 +24,9 @@ from evercell.state import Signer, join, split
 
 LARGE_VALUE = 64 * 1024
 """Bytes beyond which a result goes into chunks."""
+
+POLICY = "policy"
+"""Of the first try at a call: what the run's policy said before it."""
 
 TryRecord = Mapping[str, Any]
 """One try at a call as it is stored: when it began, its seconds, its error."""
@@ -183,6 +187,8 @@ class CallLog:
         step = self._step
         content = self._dumps(identity, result)
         undoing = step.values.dumps(undo, name=f"The undo of {identity.name}()") if undo is not None else None
+        if identity.ruling is not None:
+            tries = [{**tries[0], POLICY: identity.ruling}, *tries[1:]]
         value: Any = content
         chunks = Supply()
         if len(content) > LARGE_VALUE:
@@ -252,4 +258,12 @@ def verify_call(call: Call, content: bytes, signer: Signer) -> None:
 def _signed_part(call: Call, content: bytes) -> bytes:
     fields = f"call\0{call.run_id}\0{call.step}\0{call.key}\0{call.position}\0{call.ok}\0".encode()
     pickles = sha256(content).digest() + (sha256(call.undo).digest() if call.undo is not None else b"")
-    return fields + call.step_key + call.arguments + pickles
+    ruling = ruling_of(call)
+    said = b"" if ruling is None else f"\0policy\0{canonical_json(ruling)}".encode()
+    return fields + call.step_key + call.arguments + pickles + said
+
+
+def ruling_of(call: Call) -> Json | None:
+    """What the run's policy said before a call was executed, None where it had none."""
+    found: Json | None = call.tries[0].get(POLICY) if call.tries else None
+    return found

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from evercell.core.errors import UsageError
+from evercell.engine.calls.arguments import named_arguments
 from evercell.engine.calls.calling import call_async, call_sync, inside_call, is_async, slot, slot_async
 from evercell.engine.calls.http.clients import record_clients
 from evercell.engine.calls.http.transport import RecordingTransport, wrap_transport
@@ -155,6 +156,8 @@ def _stream(
     if known is not None:
         return iter(known.get())
     words = arguments_in_words(method, args, kwargs)
+    if (guard := scope.step.guard) is not None:
+        guard.permit(identity, path, partial(named_arguments, method, args, kwargs), words)
     tries = Tries(policy, words)
     with inside_call(owner, identity, policy) as call:
         for pause in tries:  # what fails before its first part is tried again
@@ -183,6 +186,8 @@ async def _astream(
     if known is not None:
         return _again(known.get())
     words = arguments_in_words(method, args, kwargs)
+    if (guard := scope.step.guard) is not None:
+        await guard.permit_async(identity, path, partial(named_arguments, method, args, kwargs), words)
     tries = Tries(policy, words)
     with inside_call(owner, identity, policy) as call:
         for pause in tries:

@@ -13,18 +13,22 @@ from evercell.engine.calls.policy import ONCE
 
 def now(tz: datetime.tzinfo | None = datetime.UTC) -> datetime.datetime:
     """The present moment; the same one when the step goes on after a kill."""
-    moment: datetime.datetime = call_sync(present_moment, (), {}, name="now", key=None, policy=ONCE)
+    moment: datetime.datetime = call_sync(
+        present_moment, (), {}, name="now", key=None, policy=ONCE, is_own=True
+    )
     return moment.astimezone(tz)
 
 
 def random() -> float:
     """A number in [0, 1); the same one when the step goes on after a kill."""
-    return float(call_sync(_random.SystemRandom().random, (), {}, name="random", key=None, policy=ONCE))
+    return float(
+        call_sync(_random.SystemRandom().random, (), {}, name="random", key=None, policy=ONCE, is_own=True)
+    )
 
 
 def uuid() -> _uuid.UUID:
     """A new UUID; the same one when the step goes on after a kill."""
-    made: _uuid.UUID = call_sync(_uuid.uuid4, (), {}, name="uuid", key=None, policy=ONCE)
+    made: _uuid.UUID = call_sync(_uuid.uuid4, (), {}, name="uuid", key=None, policy=ONCE, is_own=True)
     return made
 
 

@@ -7,6 +7,8 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
+from evercell.core.records import Json
+
 
 @dataclass(slots=True)
 class CallIdentity:
@@ -20,6 +22,8 @@ class CallIdentity:
     """A fingerprint of them."""
     is_nested: bool = False
     """Whether it is made inside of another call."""
+    ruling: Json | None = None
+    """What the run's policy says of it; it is committed with the call."""
 
 
 @dataclass

@@ -38,6 +38,8 @@ class CallScope:
         self._waits_left: set[Awaited] = set()
         self.unknown_limits: set[str] = set()
         """Keys that its calls named, and of which nobody has set a limit."""
+        self.refused: set[str] = set()
+        """Names of its calls that a policy refused."""
         self.slots: dict[str, str] = {}
         """By the key of a limit, the slot that the step as a whole holds."""
 

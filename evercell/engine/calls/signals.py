@@ -30,13 +30,13 @@ def wait_for(signal: str, timeout: float | None = None) -> Any:
     """
     refuse_in_coroutine("evercell.wait_for")
     poll = partial(_poll, require_scope("wait_for"), signal, _deadline(timeout))
-    return call_sync(poll, (), {}, name="wait_for", key=signal, policy=ONCE)
+    return call_sync(poll, (), {}, name="wait_for", key=signal, policy=ONCE, is_own=True)
 
 
 async def wait_for_async(signal: str, timeout: float | None) -> Any:
     """The same while the loop goes on with other tasks."""
     poll = partial(_poll_async, require_scope("aio.wait_for"), signal, _deadline(timeout))
-    return await call_async(poll, (), {}, name="wait_for", key=signal, policy=ONCE)
+    return await call_async(poll, (), {}, name="wait_for", key=signal, policy=ONCE, is_own=True)
 
 
 def _deadline(timeout: float | None) -> datetime.datetime | None:
@@ -85,7 +85,7 @@ def send(run: str, signal: str, payload: Any = None) -> bool:
     """Send a signal to a run from inside a step; says whether it was the first one of its name."""
     scope = require_scope("send")
 
-    def is_first() -> bool:
+    def is_first(run: str = run, signal: str = signal, payload: Any = payload) -> bool:  # what policies see
         found = send_signal(scope.step.workspace, run, signal, payload)
         return found.value == Values({}).dumps(payload, name="the payload")
 

@@ -44,7 +44,7 @@ def deadline_in(seconds: float) -> datetime.datetime:
     """The moment in so many seconds; the same one when the step goes on after a kill."""
     wait = datetime.timedelta(seconds=seconds)
     deadline: datetime.datetime = call_sync(
-        lambda: present_moment() + wait, (), {}, name="sleep", key=None, policy=ONCE
+        lambda: present_moment() + wait, (), {}, name="sleep", key=None, policy=ONCE, is_own=True
     )
     return deadline
 

@@ -6,7 +6,7 @@ What a name calls a secret, and what the environment holds as one, is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -19,6 +19,7 @@ _LONGEST_TEXT = 60
 _LOOKED_THROUGH = 500
 """Characters in which a secret of the environment is looked for: more than is shown, for it may begin in that."""
 
+_LONGEST_LINE = 4_000
 _MOST_PARTS = 6
 _DEEPEST = 3
 _HIDDEN = "…"
@@ -38,6 +39,29 @@ def arguments_in_words(function: Any, args: tuple[Any, ...], kwargs: Mapping[str
     if len(args) > _MOST_PARTS or len(kwargs) > _MOST_PARTS:
         parts.append(_HIDDEN)
     return _short(", ".join(parts), LONGEST)
+
+
+def question_in_words(arguments: Mapping[str, Any] | None, remarks: Sequence[str] = ()) -> str:
+    """What is asked about, for whoever decides on it: each argument on a line, longer than in a listing."""
+    if arguments is None:
+        lines = ["(its arguments cannot be read)"]
+    else:
+        lines = [f"{name}: {_line(name, value)}" for name, value in islice(arguments.items(), 50)]
+    if arguments is not None and len(arguments) > 50:
+        lines.append(f"… {len(arguments)} arguments")
+    return "\n".join([*lines, *filter(None, remarks)])
+
+
+def _line(name: str, value: object) -> str:
+    if is_secret_name(name):
+        return _HIDDEN
+    if type(value) is str and not holds_secret_of_environment(value):
+        return (
+            repr(value)
+            if len(value) <= _LONGEST_LINE
+            else f"{value[:_LONGEST_LINE]!r}… {len(value):,} characters"
+        )
+    return _short(_words(value, depth=0), _LONGEST_LINE)
 
 
 def value_in_words(value: object) -> str:

@@ -109,10 +109,12 @@ class ChildRun:
     def result(self) -> NotebookResult:
         """Wait until it has ended; what it returned. Raises `ChildFailed`."""
         refuse_in_coroutine("ChildRun.result", hint="Type: await the handle itself.")
-        return call_sync(self._result, (), {}, name="result", key=self.run_id, policy=ONCE)  # type: ignore[no-any-return]
+        return call_sync(self._result, (), {}, name="result", key=self.run_id, policy=ONCE, is_own=True)  # type: ignore[no-any-return]
 
     def __await__(self) -> Generator[Any, None, NotebookResult]:
-        return call_async(self._result_async, (), {}, name="result", key=self.run_id, policy=ONCE).__await__()
+        return call_async(
+            self._result_async, (), {}, name="result", key=self.run_id, policy=ONCE, is_own=True
+        ).__await__()
 
     @property
     def status(self) -> str:
@@ -121,7 +123,7 @@ class ChildRun:
 
     def cancel(self) -> None:
         """Ask the run, and all that it started, to end. One that nobody executes has ended by that."""
-        call_sync(self._cancel, (), {}, name="cancel", key=self.run_id, policy=ONCE)
+        call_sync(self._cancel, (), {}, name="cancel", key=self.run_id, policy=ONCE, is_own=True)
 
     def _result(self) -> NotebookResult:
         workspace = self._workspace

@@ -2,7 +2,7 @@
 
 Verified are the journal's chain and the rows that it speaks of, manifests and their signatures, every chunk that is
 named by a checkpoint, an attempt, a call or a value that was returned, the signatures of calls, signals and returned
-values, and the digests of approvals.
+values, the digests of approvals, and that what a run with a policy called was decided on.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from evercell.core.chunks import Blob
 from evercell.core.errors import Damaged, EvercellError, KeyUnusable, RowDamaged, StoreError
 from evercell.core.records import Call, Returned
-from evercell.engine.calls.log import verify_call
+from evercell.engine.calls.log import ruling_of, verify_call
 from evercell.engine.calls.signals import verify_signal
 from evercell.engine.children.returning import verify_returned
 from evercell.engine.facts import is_tomb
 from evercell.engine.verification.content import ContentChecker
 from evercell.engine.verification.report import Problem, RunReport, StoreReport
-from evercell.engine.verification.rows import check_rows
+from evercell.engine.verification.rows import check_policies, check_rows, governed_steps
 from evercell.engine.verification.state import Progress, StateChecker
 from evercell.engine.workspace import Workspace
 from evercell.state import Signer, find_key, join
@@ -75,10 +75,13 @@ class _RunChecker:
         self._store = workspace.store
         self._state = state
         self._progress = progress
+        self._governed: set[str] = set()
+        """Steps of the run whose calls were all decided on."""
 
     def check(self, run_id: str, name: str) -> RunReport:
         """The report on a run. Whatever cannot be read is a problem of it, and the rest is looked at."""
         report = RunReport(run_id, name)
+        self._governed = set()
         for check in (self._check_snapshot, self._check_calls, self._check_signals, self._check_results):
             try:
                 check(report)
@@ -123,6 +126,8 @@ class _RunChecker:
         broken = found.journal_error
         if broken is None:
             report.problems += check_rows(found)
+            report.problems += check_policies(found, self._state.signer)
+            self._governed = governed_steps(found)
         else:
             works = "State and outputs: they are not read from the journal."
             report.problems.append(Problem("journal", broken.what, works, broken.hint))
@@ -147,6 +152,8 @@ class _RunChecker:
                 return f"its result: {wrong}"
         if call.name not in call.key:
             return "its name was changed"
+        if call.step in self._governed and ruling_of(call) is None:
+            return "no decision of the run's policy is recorded with it"
         if self._state.signer is None:
             return None
         try:

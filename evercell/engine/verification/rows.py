@@ -8,13 +8,18 @@ from dataclasses import asdict
 from typing import Any
 
 from evercell.core.approvals import Approval, question_digest, vote_to_json
+from evercell.core.errors import Damaged
 from evercell.core.records import Attempt, Checkpoint, Event, EventKind, Tag
 from evercell.core.statuses import AttemptStatus
+from evercell.engine.policy.freezing import thawed
 from evercell.engine.verification.report import Problem
+from evercell.state import Signer
 from evercell.store.audit import RunSnapshot
 
 _BACKUP = "Compare with a backup of the store."
 _NOT_READ = "State and outputs: they are not read from this row."
+
+_OF_POLICY = "Results can be read; execute nothing before you know what it said."
 
 _ENDINGS = {
     EventKind.STEP_COMPLETED: AttemptStatus.COMPLETED,
@@ -293,3 +298,48 @@ def _check_children(found: RunSnapshot) -> Iterator[Problem]:
             yield _differs(where, "its journal does not say that it started this run", "Both runs.")
         elif (said["step"], said["call"], said["on_close"]) != (call.step, call.key, call.on_close):
             yield _differs(where, "its journal says otherwise by what it was started", "Both runs.")
+
+
+# -- policies ------------------------------------------------------------------------------------
+
+
+def governed_steps(found: RunSnapshot) -> set[str]:
+    """Steps that were begun for the first time when a policy counted: each of their calls was decided on."""
+    frozen = min((event.seq for event in found.events if event.kind is EventKind.POLICY_FROZEN), default=None)
+    begun: dict[str, int] = {}
+    for event in found.events:
+        if event.kind is EventKind.ATTEMPT_STARTED:
+            begun.setdefault(event.data["step"], event.seq)
+    return {step for step, seq in begun.items() if frozen is not None and seq > frozen}
+
+
+def check_policies(found: RunSnapshot, signer: Signer | None) -> Iterator[Problem]:
+    """What of the run's policies is not what was signed, or what its journal, which verifies, says otherwise."""
+    yield from _check_policy_rows(found)
+    for one in found.policies:
+        try:
+            thawed(one, signer)
+        except Damaged as error:
+            yield Problem(f"policy {one.digest.hex()[:16]}", error.what, _OF_POLICY, _BACKUP)
+
+
+def _check_policy_rows(found: RunSnapshot) -> Iterator[Problem]:
+    said: dict[str, tuple[object, ...]] = {}
+    for event in found.events:
+        digest = event.data.get("digest")
+        if event.kind is EventKind.POLICY_FROZEN:
+            said[str(digest)] = (event.at, event.data["origin"], None, None)
+        elif event.kind is EventKind.POLICY_RELEASED and str(digest) in said:
+            said[str(digest)] = (*said[str(digest)][:2], event.at, event.data["by"])
+    rows = {
+        one.digest.hex(): (one.frozen_at, one.origin, one.released_at, one.released_by)
+        for one in found.policies
+    }
+    for digest in sorted(said.keys() | rows.keys()):
+        where, works = f"policy {digest[:16]}", _OF_POLICY
+        if digest not in rows:
+            yield _differs(where, "its row is missing", works)
+        elif digest not in said:
+            yield _differs(where, "the journal does not say that it was frozen", works)
+        elif rows[digest] != said[digest]:
+            yield _differs(where, "its journal says otherwise since when and until when it counts", works)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from evercell.engine.calls.arguments import body_arguments
 from evercell.engine.calls.content import RequestFailed
 from evercell.engine.calls.exchange import Asked, Exchange, Failure, decoded_headers, kept_headers
 from evercell.engine.calls.http.streams import again, tee
@@ -47,7 +49,9 @@ class RequestCall:
         self._policy = policy
         self._prices = prices
         self.identity = self._scope.begin(asked.name, None, asked.identity, {}, inside=owner.call_key)
-        self.tries = Tries(policy, _body_in_words(body))
+        self._body = body
+        self._words = _body_in_words(body)
+        self.tries = Tries(policy, self._words)
         self._known = self._scope.find(self.identity, owner.metrics)
         self._last: Exchange | None = None
         self._began = time.perf_counter()
@@ -70,6 +74,19 @@ class RequestCall:
             headers.append(("retry-after-ms", "1"))
         stream = again(self._library, exchange.body, self._asked.name, is_whole=exchange.is_whole)
         return self._response(exchange.status, headers, stream, exchange.reason)
+
+    def permit(self) -> None:
+        """See `Guard.permit`: it is about to be made."""
+        if (guard := self._scope.step.guard) is not None:
+            guard.permit(self.identity, self._asked.whole_name, self._arguments, self._words)
+
+    async def permit_async(self) -> None:
+        """The same without holding up the loop."""
+        if (guard := self._scope.step.guard) is not None:
+            await guard.permit_async(self.identity, self._asked.whole_name, self._arguments, self._words)
+
+    def _arguments(self) -> Mapping[str, Any] | None:
+        return body_arguments(self._body)
 
     # -- a live one --------------------------------------------------------------------------------
 

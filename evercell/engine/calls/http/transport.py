@@ -37,6 +37,7 @@ class RecordingTransport:
         call = self._call(owner, library, request)
         if (known := call.known(request)) is not None:
             return known
+        call.permit()
         live = None
         with inside_call(owner, call.identity, self.policy) as running:
             for pause in call.tries:
@@ -67,6 +68,7 @@ class RecordingTransport:
         call = self._call(owner, library, request)
         if (known := call.known(request)) is not None:
             return known
+        await call.permit_async()
         live = None
         with inside_call(owner, call.identity, self.policy) as running:
             for pause in call.tries:
