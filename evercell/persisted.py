@@ -81,6 +81,7 @@ _HOMES: dict[str, str] = {
     "evercell.aio": "gather",
     "evercell.pydantic_ai": "Durability DurableCalls CallPolicies",
     "evercell.testing": "Died Durable SetClock",
+    "evercell.langgraph.durable_graph": "DurableGraph durable",
     "evercell.langgraph.remade": "make_saver",
     "evercell.magics.commands": "Outcome",
     "evercell.views.table": "Table Tables",

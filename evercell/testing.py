@@ -46,6 +46,7 @@ PLACES = (
     "before_call_commit", "after_call_commit", "before_user_commit", "after_user_commit",
     "before_policy_commit", "after_policy_commit", "after_policy_decision",
     "before_child_commit", "after_child_commit", "before_result_commit", "after_result_commit",
+    "before_thread_commit", "after_thread_commit", "before_thread_writes_commit", "after_thread_writes_commit",
 )  # fmt: skip
 """Where a process can die in a durable call: on either side of what is committed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -54,6 +55,14 @@ class UnfinishedStep:
     key: bytes
 
 
+_latest: deque[Session] = deque(maxlen=1)
+
+
+def present_session() -> Session | None:
+    """The session of this kernel: of several in a process the one that was made last."""
+    return _latest[-1] if _latest else None
+
+
 class Session:
     """A kernel on a run. Its run is made with the first step, so that a look around leaves no trace."""
 
@@ -98,6 +107,7 @@ class Session:
         """The last completed step, where the store could not take it yet."""
         self._guard: tuple[tuple[str, int], RunGuard | None] | None = None
         """Who decides on calls and steps, as of a lease."""
+        _latest.append(self)
         self._is_afresh = False
         """The next step starts a new run, whatever runs the notebook has."""
         self._lease: HeldLease | None = None

@@ -14,11 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evercell.langgraph.durable_graph import DurableGraph, durable
     from evercell.langgraph.saver import Saver
 
-__all__ = ["Saver"]
+__all__ = ["DurableGraph", "Saver", "durable"]
 
-_HOME_OF = {"Saver": "saver"}
+_HOME_OF = {"DurableGraph": "durable_graph", "Saver": "saver", "durable": "durable_graph"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from evercell.core.chunks import Absent, Supply
 from evercell.core.threads import ThreadKey
+from evercell.engine.calls.ownership import Owner
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.langgraph.contents import Writing
@@ -17,6 +18,7 @@ from evercell.store import Store
 
 _THREADS = 64
 _CHUNKS = 100_000
+_OWNERS = 256
 _ASK_FIRST = 16 * 1024
 """Bytes from which on it pays to ask the store what it has already."""
 
@@ -33,6 +35,7 @@ class Memory:
     has: set[bytes] = field(default_factory=set)
     """Digests of chunks that are in the store."""
     _heads: OrderedDict[bytes, StoredHead] = field(default_factory=OrderedDict)
+    _owners: OrderedDict[tuple[bytes, str], Owner] = field(default_factory=OrderedDict)
     _opened: Workspace | None = None
 
     # -- the store -------------------------------------------------------------------------------
@@ -75,6 +78,26 @@ class Memory:
     def drop(self, key: ThreadKey) -> None:
         """Whether the newest checkpoint of a thread is in the store is not known."""
         self._heads.pop(key.digest, None)
+
+    # -- whose they are --------------------------------------------------------------------------
+
+    def belongs(self, key: ThreadKey, checkpoint_id: str, owner: Owner | None) -> None:
+        """A step goes on from a checkpoint, or made it."""
+        if owner is None:
+            return
+        with self.lock:
+            self._owners[key.digest, checkpoint_id] = owner
+            while len(self._owners) > _OWNERS:
+                self._owners.popitem(last=False)
+
+    def owner(self, key: ThreadKey, checkpoint_id: str | None) -> Owner | None:
+        """The step that goes on from a checkpoint, as long as it does.
+
+        What a task wrote is handed over by threads that the task has left, and these are nobody's.
+        """
+        with self.lock:
+            found = self._owners.get((key.digest, checkpoint_id or ""))
+        return None if found is None or found.scope.has_ended else found
 
     # -- content ---------------------------------------------------------------------------------
 

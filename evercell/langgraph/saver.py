@@ -26,6 +26,7 @@ from evercell.core.threads import (
     require_text,
 )
 from evercell.engine.calls.ownership import Owner, starting_owner
+from evercell.engine.session import present_session
 from evercell.engine.workspace import Workspace
 from evercell.langgraph.contents import Writing
 from evercell.langgraph.encoding import (
@@ -79,15 +80,28 @@ class Saver(BaseCheckpointSaver[int]):
 
     # -- where it is kept ------------------------------------------------------------------------
 
-    def _place(self) -> tuple[Workspace, Owner | None]:
+    def _place(
+        self, key: ThreadKey | None = None, checkpoint_id: str | None = None
+    ) -> tuple[Workspace, Owner | None]:
         """The store, and the step that the present code is of: None outside of any, and in another store than its."""
-        owner = starting_owner()
-        if owner is not None and self.store is None:
+        owner, session = starting_owner(), present_session()
+        if owner is None and key is not None:
+            owner = self._memory.owner(key, checkpoint_id)
+        if self.store is None and owner is not None:
             return owner.scope.step.workspace, owner
+        if self.store is None and session is not None:
+            return session.workspace, None
         opened = self._memory.open(self.store)
         if owner is not None and owner.scope.step.workspace.store.store_id == opened.store.store_id:
             return owner.scope.step.workspace, owner
         return opened, None
+
+    def _filter(self, workspace: Workspace, owner: Owner | None) -> Filter:
+        """Tells what is seen here."""
+        session = present_session() if owner is None else None
+        is_here = session is not None and session.store.store_id == workspace.store.store_id
+        behind = session.attempts_behind() if session is not None and is_here else None
+        return Filter(owner, workspace.store.threads.completed, behind)
 
     def _key(self, config: Config) -> ThreadKey:
         configurable = config["configurable"]
@@ -106,10 +120,10 @@ class Saver(BaseCheckpointSaver[int]):
 
     def get_tuple(self, config: Config) -> CheckpointTuple | None:
         """The newest checkpoint of a thread that is seen here, or the one of the config's ``checkpoint_id``."""
-        workspace, owner = self._place()
         key, wanted = self._key(config), get_checkpoint_id(config)
+        workspace, owner = self._place(key, wanted)
         threads = workspace.store.threads
-        seen = Filter(owner, threads.completed)
+        seen = self._filter(workspace, owner)
         if wanted is None:
             limit = 1
             while True:
@@ -121,6 +135,7 @@ class Saver(BaseCheckpointSaver[int]):
             if found is None:
                 return None
             wanted = found.id
+        self._memory.belongs(key, str(wanted), owner)
         return self._tuple(workspace, key, str(wanted), seen)
 
     def _tuple(
@@ -168,7 +183,7 @@ class Saver(BaseCheckpointSaver[int]):
     ) -> Iterator[CheckpointTuple]:
         """The checkpoints that are seen here (of a thread), newest first."""
         workspace, owner = self._place()
-        seen = Filter(owner, workspace.store.threads.completed)
+        seen = self._filter(workspace, owner)
 
         def load(key: ThreadKey, checkpoint_id: str) -> CheckpointTuple | None:
             return self._tuple(workspace, key, checkpoint_id, seen)
@@ -181,10 +196,10 @@ class Saver(BaseCheckpointSaver[int]):
 
     def put(self, config: Config, checkpoint: Any, metadata: Any, new_versions: Any) -> Config:
         """Commit a checkpoint."""
-        workspace, owner = self._place()
-        key = self._key(config)
+        key, parent = self._key(config), get_checkpoint_id(config)
+        workspace, owner = self._place(key, parent)
         id_ = require_text(checkpoint["id"], "A checkpoint's id", longest=LONGEST_KEY)
-        parent = get_checkpoint_id(config)
+        self._memory.belongs(key, id_, owner)
         plain = get_serializable_checkpoint_metadata(config, metadata)
         graph_run = plain.get("run_id")
         memory = self._memory
@@ -216,8 +231,8 @@ class Saver(BaseCheckpointSaver[int]):
         self, config: Config, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Commit what a task wrote after a checkpoint."""
-        workspace, owner = self._place()
         key = self._key(config)
+        workspace, owner = self._place(key, get_checkpoint_id(config))
         indexed = [
             (WRITES_IDX_MAP.get(channel, i), channel, value) for i, (channel, value) in enumerate(writes)
         ]
@@ -262,7 +277,7 @@ class Saver(BaseCheckpointSaver[int]):
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Commit that another thread has what this one has. Its content is not copied."""
         workspace, owner = self._place()
-        copied(workspace, owner, str(source_thread_id), str(target_thread_id))
+        copied(workspace, owner, self._filter(workspace, owner), str(source_thread_id), str(target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Commit that of these threads only the newest checkpoints stay (``keep_latest``), or none (``delete``).

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from evercell.core.ids import new_id
 from evercell.core.threads import ThreadOrigin
-from evercell.engine.calls.ownership import Owner, starting_owner
+from evercell.engine.calls.ownership import Owner
 from evercell.engine.calls.scope import CallScope
 from evercell.store.threads import Listed
-
-T = TypeVar("T")
 
 _KEY_LETTERS = 8
 
@@ -33,11 +30,6 @@ class Sight:
 
 
 _sights: WeakKeyDictionary[CallScope, Sight] = WeakKeyDictionary()
-
-
-def present_owner() -> Owner | None:
-    """The step and call that the present code belongs to, though the step may have ended."""
-    return starting_owner()
 
 
 def sight_of(owner: Owner) -> Sight:
@@ -70,7 +62,9 @@ class Filter:
 
     owner: Owner | None
     completed: Callable[[Collection[str]], set[str]]
-    """Outside of steps: which attempts completed theirs."""
+    """Outside of notebooks: which attempts completed their steps."""
+    behind: Collection[str] | None = None
+    """In a notebook outside of steps: the attempts whose work it goes on from."""
     _known: dict[str, bool] = field(default_factory=dict)
     _of_call: dict[str, str] = field(default_factory=dict)
     """The attempt that made a replayed call: the newest one that has rows of it."""
@@ -80,7 +74,8 @@ class Filter:
         if not origin.attempt:
             return True
         if self.owner is None:
-            return self._has_completed(origin.attempt)
+            is_behind = self.behind is not None and origin.attempt in self.behind
+            return is_behind or (self.behind is None and self._has_completed(origin.attempt))
         sight = sight_of(self.owner)
         if origin.attempt == sight.attempt or origin.attempt in sight.behind:
             return True

@@ -50,10 +50,9 @@ def _matches(metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(name in metadata and metadata[name] == value for name, value in wanted.items())
 
 
-def copied(workspace: Workspace, owner: Owner | None, source: str, target: str) -> None:
+def copied(workspace: Workspace, owner: Owner | None, seen: Filter, source: str, target: str) -> None:
     """Commit that ``target`` has all checkpoints and writes of ``source`` that are seen here, made here."""
     threads, origin = workspace.store.threads, origin_of(owner)
-    seen = Filter(owner, threads.completed)
     made: list[ThreadCheckpoint] = []
     writes: list[ThreadWrites] = []
     for row in threads.listed(thread_id=source):

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from evercell.core.records import Json
+from evercell.engine.calls.graph_nodes import NOWHERE, Node, Turn
 
 
 @dataclass(slots=True)
@@ -41,28 +42,44 @@ class CallOrder:
         """The cell begins, in this thread and task."""
         self._home = _thread_and_task()
 
-    def identify(self, name: str, key: str | None, arguments: bytes, *, inside: str) -> CallIdentity:
-        """The identity of the call that begins now; ``inside`` is the key of the call around it, or empty.
+    def identify(
+        self, name: str, key: str | None, arguments: bytes, *, inside: str, node: Node = NOWHERE
+    ) -> CallIdentity:
+        """The identity of the call that begins now; ``inside`` is the key of the call around it, or empty, ``node``
+        where in a graph it is made.
 
-        Without a ``key`` of its own it is known by its name and how often that was called before.
+        Without a ``key`` of its own it is known by its name and how often that was called before: in a node that is run
+        again after a question, how often it was called since then.
         """
-        full = f"{inside}/{name}" if inside else name
+        path = node.path if node.path and f"/{node.path}/" not in f"/{inside}/" else ""
+        full = "/".join(part for part in (inside, path, name) if part)
         if key is not None:
             full = f"{full}[{key}]"
         with self._lock:
-            number = self._ordinals[full]
-            self._ordinals[full] += 1
+            counted = f"{node.leg}:{full}" if node.leg else full
+            number = self._ordinals[counted]
+            self._ordinals[counted] += 1
             if key is None or number:
                 full = f"{full}#{number}"
-            return CallIdentity(full, name, self._position(), arguments, is_nested=bool(inside))
+            position = self._position(is_in_order=not node.path)
+            return CallIdentity(full, name, position, arguments, is_nested=bool(inside))
+
+    def begin_turn(self, name: str, *, inside: str) -> Turn:
+        """The turn of a graph that begins now, within the call ``inside``."""
+        around = f"{inside}/" if inside else ""
+        with self._lock:
+            number = self._ordinals[f"{around}{name}#"]
+            self._ordinals[f"{around}{name}#"] += 1
+        return Turn(f"{name}#{number}")
 
     def skip(self, calls: int) -> None:
         """So many calls that began inside of a replayed one are not made again."""
         with self._lock:
             self._begun += calls
 
-    def _position(self) -> int:
-        if _thread_and_task() != self._home:
+    def _position(self, *, is_in_order: bool) -> int:
+        """(Which of a graph's nodes run in the cell's own thread differs between two tries.)"""
+        if not is_in_order or _thread_and_task() != self._home:
             return -1 - self._begun
         self._begun += 1
         return self._begun - 1

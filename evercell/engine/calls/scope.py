@@ -12,6 +12,7 @@ from evercell.core.errors import StoreError
 from evercell.core.metrics import METRICS, metrics_to_json
 from evercell.core.records import Awaited
 from evercell.engine.calls.context import StepContext
+from evercell.engine.calls.graph_nodes import current_node
 from evercell.engine.calls.log import CallLog, Result
 from evercell.engine.calls.logged_metrics import LoggedMetrics
 from evercell.engine.calls.order import CallIdentity, CallOrder
@@ -65,7 +66,7 @@ class CallScope:
         arguments = self.step.values.fingerprint(args, kwargs)
         self.log.load()
         self._record_left_over()
-        return self.order.identify(name, key, arguments, inside=inside)
+        return self.order.identify(name, key, arguments, inside=inside, node=current_node())
 
     def find(self, identity: CallIdentity, metrics: LoggedMetrics | None = None) -> Result | None:
         """What is recorded of a call, None if it is to be executed; ``metrics``: where what it logged belongs.
