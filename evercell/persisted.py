@@ -28,6 +28,12 @@ _PUBLIC = (
 _TWINS = "approve sleep sleep_until wait_for map run_notebook start_notebook"
 """Of `evercell.aio`: called ``aio.sleep`` here, for a plain ``sleep`` is another one."""
 
+_OF_FRAMEWORKS = {
+    "pydantic_ai": "Durability DurableCalls CallPolicies",
+    "openai_agents": "run Provider DurableModel DurableTool Session",
+}
+"""Of `evercell.pydantic_ai` and its like, which need a framework: called ``pydantic_ai.Durability`` here."""
+
 _FACTORIES = (
     "definition named_in_notebook attribute_of_module make_code make_function fill_function make_class make_new_type "
     "fill_with_dict match_again make_function_in made_by_setup sentinel_of_module fill_class "
@@ -79,7 +85,6 @@ _HOMES: dict[str, str] = {
     "evercell.engine.calls.ownership": "current_scope",
     "evercell.transactions": "commit_once",
     "evercell.aio": "gather",
-    "evercell.pydantic_ai": "Durability DurableCalls CallPolicies",
     "evercell.testing": "Died Durable SetClock",
     "evercell.langgraph.durable_graph": "DurableGraph durable",
     "evercell.langgraph.remade": "make_saver",
@@ -109,7 +114,12 @@ def _table() -> dict[str, str]:
     """Name → module that has it."""
     homes = {name: module for module, names in _HOMES.items() for name in names.split()}
     twins = {f"aio.{name}": "evercell.aio" for name in _TWINS.split()}
-    return {**homes, **twins, **dict.fromkeys(_PUBLIC.split(), "evercell")}
+    frameworks = {
+        f"{module}.{name}": f"{_PACKAGE}.{module}"
+        for module, names in _OF_FRAMEWORKS.items()
+        for name in names.split()
+    }
+    return {**homes, **twins, **frameworks, **dict.fromkeys(_PUBLIC.split(), "evercell")}
 
 
 def names() -> Iterable[str]:
@@ -132,7 +142,8 @@ def _load(name: str) -> Any:
 
 def name_of(thing: Any) -> str | None:
     """The name of a function or class of ours, None for one that no stream may have."""
-    names = (thing.__name__, f"aio.{thing.__name__}")
+    module = str(thing.__module__).removeprefix(f"{_PACKAGE}.")
+    names = (thing.__name__, f"aio.{thing.__name__}", f"{module}.{thing.__name__}")
     return next((name for name in names if name in _table() and load(name) is thing), None)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from evercell import aio
 from evercell.core.errors import UsageError
-from evercell.engine.approvals.tool_calls import approve_tool_call
+from evercell.engine.approvals.tool_calls import approve_tool_call, key_of
 from evercell.engine.calls.calling import call_async
 from evercell.engine.calls.http.usage import Prices, usage_record
 from evercell.engine.calls.nondeterminism import present_moment, uuid
@@ -54,8 +54,6 @@ CONFIG = "evercell"
 
 _LONGEST_NAME = 200
 """Characters of a call's name in the store."""
-
-_LONGEST_KEY = 64
 
 
 class JsonCodec:
@@ -158,7 +156,7 @@ class Durability(BaseDurabilityCapability[Any]):
         return requests.build_results(approvals=dict(zip(ids, answers, strict=True)))
 
     async def _decide(self, call: Any, details: Any) -> Any:
-        arguments, key = call.args_as_dict(), _key(call.tool_call_id)
+        arguments, key = call.args_as_dict(), key_of(call.tool_call_id)
         decision = await approve_tool_call(
             call.tool_name, arguments, key=key, details=details, approvers=self.approvers
         )
@@ -227,13 +225,13 @@ def _identity(operation_id: object, cache_key: tuple[Any, ...]) -> tuple[str | N
     """The key that a call has of its own, and what was given to it, in plain values."""
     match operation_id, cache_key:
         case ModelRequestId(model_name=model), (_, messages, *_, ctx):
-            return _key(f"{ctx.run_id}.{ctx.run_step}"), {
+            return key_of(f"{ctx.run_id}.{ctx.run_step}"), {
                 "model": model,
                 "messages": _plain_messages(messages),
             }
         case ToolsetCallToolId() | ToolsetValidateToolArgumentsId(), (_, dict() as arguments, ctx, *_):
             given = to_jsonable_python(arguments, fallback=lambda value: f"<{type(value).__qualname__}>")
-            return _key(ctx.tool_call_id or ""), {str(name): value for name, value in given.items()}
+            return key_of(ctx.tool_call_id or ""), {str(name): value for name, value in given.items()}
     return None, {}
 
 
@@ -251,12 +249,6 @@ def _plain_messages(messages: list[Any]) -> list[dict[str, Any]]:
             if part.get("part_kind") == "retry-prompt" and not part.get("tool_name"):
                 part.pop("tool_call_id", None)  # made at random: it answers no call
     return plain
-
-
-def _key(given: str) -> str:
-    """An id, such as a model gives its tool calls: short, and without what has a meaning in keys."""
-    is_plain = len(given) <= _LONGEST_KEY and given.isprintable() and not set(given) & set("/[]#")
-    return given if is_plain else sha256(given.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _short(name: str) -> str:

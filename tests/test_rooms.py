@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "pytest_plugin": {"testing"},
     # what agents of a framework are made durable with: nothing else imports these, and they alone import the framework
     "pydantic_ai": {"core", "engine", "aio"},
+    "openai_agents": {"core", "engine", "aio"},
 }
 """Room → rooms whose modules it may import."""
 

@@ -48,6 +48,42 @@ async def work():
     return (await agent.run("Pay what is due.")).output
 """
 
+OPENAI_AGENTS = """
+from agents import Agent, Model, ModelResponse, function_tool, set_tracing_disabled
+from agents.testing import assistant_message, function_call
+from agents.usage import Usage
+from evercell.openai_agents import run
+
+set_tracing_disabled(True)
+
+class Saying(Model):
+    async def get_response(self, system_instructions, input, *args, **kwargs):
+        COUNT_ASKED
+        turn = sum(item.get("type") == "function_call" for item in input) if isinstance(input, list) else 0
+        turns = [function_call("look", {}, call_id="1"), function_call("pay", {"sum": 7}, call_id="2")]
+        return ModelResponse([[*turns, assistant_message("paid")][turn]], Usage(), None)
+
+    def stream_response(self, *args, **kwargs):
+        raise NotImplementedError
+
+@function_tool
+def look() -> str:
+    COUNT_LOOKED
+    dies_the_first_time()
+    return "7 are due"
+
+@function_tool(needs_approval=True)
+def pay(sum: int) -> str:
+    COUNT_PAID
+    open("paid.txt", "a").write(f"{sum}\\n")
+    return "paid"
+
+agent = Agent(name="clerk", model=Saying(), tools=[look, pay])
+
+async def work():
+    return (await run(agent, "Pay what is due.")).final_output
+"""
+
 DYING = """
 import os, pathlib, signal
 def dies_the_first_time():
@@ -79,14 +115,22 @@ def write(path: Path, agent: str, counter: Counter, header: str) -> None:
     nbformat.write(nbformat.v4.new_notebook(cells=nodes), path)
 
 
-@pytest.mark.parametrize("framework", ["PYDANTIC_AI"])
+@pytest.mark.parametrize(
+    ("framework", "edits", "paid"), [("PYDANTIC_AI", ["--set", "sum=5"], 5), ("OPENAI_AGENTS", [], 7)]
+)
 @pytest.mark.parametrize(
     ("store_url", "header"),
     [("sqlite", "%%setup"), pytest.param("postgres", "", marks=pytest.mark.postgres)],
     indirect=["store_url"],
 )
 def test_an_agent_is_killed_asks_without_a_kernel_and_goes_on_in_a_new_one(
-    tmp_path: Path, command: Command, counter: Counter, framework: str, header: str
+    tmp_path: Path,
+    command: Command,
+    counter: Counter,
+    framework: str,
+    edits: list[str],
+    paid: int,
+    header: str,
 ) -> None:
     write(tmp_path / "agent.ipynb", globals()[framework], counter, header)
     done = command("run", "agent.ipynb", "--wait-grace", "0")
@@ -99,9 +143,9 @@ def test_an_agent_is_killed_asks_without_a_kernel_and_goes_on_in_a_new_one(
     )
 
     assert len(json.loads(command("inbox", "--json").stdout)) == 1, "it is asked once"
-    assert command("approve", "agent-1", "--set", "sum=5").returncode == 0
+    assert command("approve", "agent-1", *edits).returncode == 0
     done = command("resume", "agent-1")
     assert done.returncode == 0, done.stderr
     assert counter.words() == ["asked", "looked", "looked", "asked", "paid", "asked"]
-    assert (tmp_path / "paid.txt").read_text() == "5\n"
+    assert (tmp_path / "paid.txt").read_text() == f"{paid}\n"
     assert "paid" in (tmp_path / "agent.out.ipynb").read_text()
