@@ -14,8 +14,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from evercell.core.queueing import Limit, Queued, Slot
+if TYPE_CHECKING:
+    from evercell.core.queueing import Limit, Queued, Slot
+
 
 RISE = 10
 """So many starts that went to others are worth one level of priority."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,6 +209,8 @@ def _table_of(path: Path) -> Any:
         return None
     if b"evercell" not in content:
         return None
+    import tomllib
+
     try:
         tool = tomllib.loads(content.decode("utf-8")).get("tool")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -227,6 +227,8 @@ def _checked(path: Path, table: Any) -> dict[str, Any]:
     known = {key.replace("-", "_"): value for key, value in table.items()}
     for key in known:
         if key not in names:
+            import difflib
+
             close = difflib.get_close_matches(key, names, n=1)
             meant = f"Did you mean {close[0]}?" if close else f"There is: {', '.join(names)}."
             raise UsageError(f"{path} {_TABLE}: {key} is no setting of evercell.", hint=meant)

@@ -8,8 +8,6 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from evercell.core.records import Holder
 
 _START_FIELD = 19
@@ -48,6 +46,8 @@ def is_below(holder: Holder) -> bool:
         return False
     if is_this_process(holder):
         return True
+    import psutil
+
     with suppress(psutil.Error):
         above = psutil.Process().parents()
         return any(p.pid == holder.pid and _is_same(_started(p.pid), holder.started) for p in above)
@@ -71,6 +71,8 @@ def is_gone(holder: Holder) -> bool:
     """
     if not is_here(holder):
         return False
+    import psutil
+
     if not psutil.pid_exists(holder.pid):
         return True
     with suppress(psutil.Error):  # another user's may be hidden from us
@@ -84,6 +86,8 @@ def is_at_work(holder: Holder) -> bool:
     """Whether the holder surely lives, on this machine, and is not stopped (SIGSTOP, a debugger)."""
     if not is_of_this_machine(holder) or is_gone(holder):
         return False
+    import psutil
+
     with suppress(psutil.Error):
         return psutil.Process(holder.pid).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
     return False
@@ -106,6 +110,8 @@ def _started(pid: int) -> float | None:
 
 def _created(pid: int) -> float | None:
     """The same on a system without /proc, whose clock at the start the system remembers."""
+    import psutil
+
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:
@@ -119,4 +125,6 @@ def _pid_space() -> str:
         namespaces = (Path("/proc/self/ns") / kind for kind in ("pid", "time"))
         return " ".join([boot, *(str(link.readlink()) for link in namespaces if link.exists())])
     except OSError:
+        import psutil
+
         return f"{socket.gethostname()} {round(psutil.boot_time())}"

@@ -6,11 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
-from evercell.core.queueing import Queued, QueuePicture, ServerRow
 from evercell.core.statuses import CANCEL, ENDED, PAUSE, RunStatus
 from evercell.engine.admission import LimitUse, obstacle
 from evercell.engine.holder import is_gone, is_here
+
+if TYPE_CHECKING:
+    from evercell.core.queueing import Queued, QueuePicture, ServerRow
 
 SERVER_GONE = timedelta(seconds=30)
 """A server that gave no sign of life for so long is gone, for all that anybody on another machine can tell."""

@@ -96,11 +96,24 @@ class Registration:
             )
 
 
+class _Function:
+    """A magic as the shell calls it. Its documentation is put together when somebody asks for it."""
+
+    def __init__(self, magic: Magic, call: Callable[..., None]) -> None:
+        self._magic = magic
+        self._call = call
+        self.__name__ = magic.name
+
+    def __call__(self, *words: str) -> None:
+        self._call(*words)
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        return parser_of(self._magic).format_help()
+
+
 def _function_of(magic: Magic, before: Callable[[Magic], Any]) -> Callable[..., None]:
-    function = _header(magic) if magic.kind is Kind.HEADER else _command(magic, before)
-    function.__name__ = magic.name
-    function.__doc__ = parser_of(magic).format_help()
-    return function
+    return _Function(magic, _header(magic) if magic.kind is Kind.HEADER else _command(magic, before))
 
 
 def _header(magic: Magic) -> Callable[..., None]:

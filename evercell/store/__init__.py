@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from evercell.core.clock import Clock, system_clock
 from evercell.store.approvals import Approvals
-from evercell.store.audit import Audit
 from evercell.store.calls import Calls
 from evercell.store.checkpoints import Checkpoints
 from evercell.store.children import Children
 from evercell.store.chunks import Chunks
 from evercell.store.claims import Candidate, Claims
 from evercell.store.collection import Collections
-from evercell.store.condition import Condition
 from evercell.store.database import Database
 from evercell.store.journal import Journal
 from evercell.store.leases import Leases
-from evercell.store.limits import Limits
 from evercell.store.packs import PackWriter
 from evercell.store.policies import Policies
-from evercell.store.queue import Queue
 from evercell.store.references import References
 from evercell.store.results import Results
 from evercell.store.runs import Lineage, Runs
-from evercell.store.schedules import Schedules
-from evercell.store.servers import Servers
 from evercell.store.signals import Signals
 from evercell.store.steps import Steps
-from evercell.store.sweeping import Sweeps
-from evercell.store.threads import Threads
 from evercell.store.waits import Waits
+
+if TYPE_CHECKING:
+    from evercell.store.audit import Audit
+    from evercell.store.condition import Condition
+    from evercell.store.limits import Limits
+    from evercell.store.queue import Queue
+    from evercell.store.schedules import Schedules
+    from evercell.store.servers import Servers
+    from evercell.store.sweeping import Sweeps
+    from evercell.store.threads import Threads
 
 __all__ = ["Candidate", "Lineage", "Store", "open_store"]
 
@@ -41,7 +45,7 @@ class Store:
     """
 
     def __init__(self, database: Database) -> None:
-        packs = PackWriter(database)
+        packs = self._packs = PackWriter(database)
         self._database = database
         self.runs = Runs(database)
         self.references = References(database, self.runs)
@@ -54,25 +58,67 @@ class Store:
         self.calls = Calls(database, packs)
         self.signals = Signals(database)
         self.approvals = Approvals(database)
-        self.schedules = Schedules(database, self.runs)
         self.waits = Waits(database)
-        self.queue = Queue(database, self.runs)
-        self.limits = Limits(database)
-        self.servers = Servers(database)
         self.children = Children(database, self.runs)
         self.results = Results(database, packs)
-        self.threads = Threads(database, packs)
         self.policies = Policies(database)
-        self.audit = Audit(database)
-        self.condition = Condition(database)
         self.collections = Collections(database)
-        self.sweeps = Sweeps(database)
         self.outages = database.outages
         """How long whom the store lets wait while its database is away."""
         self.store_id = database.store_id
         """What the manifests of this store are bound to."""
         self.url = database.url
         """Where the store is; a password in it is hidden."""
+
+    # -- what few kernels ever need: imported at its first use -------------------------------------
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        from evercell.store.schedules import Schedules
+
+        return Schedules(self._database, self.runs)
+
+    @cached_property
+    def queue(self) -> Queue:
+        from evercell.store.queue import Queue
+
+        return Queue(self._database, self.runs)
+
+    @cached_property
+    def limits(self) -> Limits:
+        from evercell.store.limits import Limits
+
+        return Limits(self._database)
+
+    @cached_property
+    def servers(self) -> Servers:
+        from evercell.store.servers import Servers
+
+        return Servers(self._database)
+
+    @cached_property
+    def threads(self) -> Threads:
+        from evercell.store.threads import Threads
+
+        return Threads(self._database, self._packs)
+
+    @cached_property
+    def audit(self) -> Audit:
+        from evercell.store.audit import Audit
+
+        return Audit(self._database)
+
+    @cached_property
+    def condition(self) -> Condition:
+        from evercell.store.condition import Condition
+
+        return Condition(self._database)
+
+    @cached_property
+    def sweeps(self) -> Sweeps:
+        from evercell.store.sweeping import Sweeps
+
+        return Sweeps(self._database)
 
     def close(self) -> None:
         """Close all connections."""

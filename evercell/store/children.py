@@ -17,7 +17,6 @@ from evercell.core.statuses import CANCEL, ENDED, RunStatus
 from evercell.store.database import Database
 from evercell.store.descendants import ask_to_end, cancel_below, cancel_child, unfinished_children
 from evercell.store.outages import asks_again
-from evercell.store.queue import own_output
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_names import until_named
 from evercell.store.run_transaction import RunTransaction, begin_on_run
@@ -62,6 +61,8 @@ class Children:
         connection, parent_id = transaction.connection, transaction.row.id
         run = self._runs.insert(connection, new)
         if new.output is None and new.notebook is not None:
+            from evercell.store.queue import own_output
+
             output = own_output(new.notebook, run.name)
             connection.execute(sa.update(runs).where(runs.c.id == run.id).values(output=output))
         row = {

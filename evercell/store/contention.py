@@ -6,7 +6,6 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -55,6 +54,8 @@ def sqlite_holder(path: str) -> str | None:
 def _process(pid: int) -> str | None:
     if pid <= 0:
         return "a process in another container"
+    import psutil
+
     try:
         process = psutil.Process(pid)
         stopped = ", which is stopped," if process.status() == psutil.STATUS_STOPPED else ""

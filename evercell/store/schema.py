@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    Connection,
     Float,
     ForeignKey,
     Index,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
     text,
 )
 
@@ -31,6 +34,20 @@ REVISION = "0011"
 def _one_of(column: str, statuses: type[StrEnum], name: str) -> CheckConstraint:
     allowed = ", ".join(f"'{status}'" for status in statuses)
     return CheckConstraint(f"{column} IN ({allowed})", name=name)
+
+
+def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of the rows for which ``where`` holds.
+
+    It is told where as it is made: SQLAlchemy imports a database with all of its drivers when it is but named.
+    """
+    index = Index(name, *columns, unique=unique)
+    event.listen(index, "before_create", partial(_tell_where, where))
+    return index
+
+
+def _tell_where(where: str, index: Index, connection: Connection, **_: object) -> None:
+    index.dialect_options[connection.dialect.name]["where"] = text(where)
 
 
 metadata = MetaData()
@@ -210,11 +227,10 @@ approvals = Table(
     Column("decided_at", Moment),
     Column("decision", JsonText),
     Index("approvals_by_call", "run_id", "step", "step_key", "key", unique=True),
-    Index(
+    _partial_index(
         "approvals_pending",
         "asked_at",
-        sqlite_where=text("decided_at IS NULL"),
-        postgresql_where=text("decided_at IS NULL"),
+        where="decided_at IS NULL",
     ),
 )
 
@@ -487,17 +503,15 @@ thread_checkpoints = Table(
     Column("content", LargeBinary, nullable=False),
     Column("mac", LargeBinary, nullable=False),
     Column("made_at", Moment, nullable=False),
-    Index(
+    _partial_index(
         "thread_checkpoints_by_graph_run",
         "graph_run",
-        sqlite_where=text("graph_run IS NOT NULL"),
-        postgresql_where=text("graph_run IS NOT NULL"),
+        where="graph_run IS NOT NULL",
     ),
-    Index(
+    _partial_index(
         "thread_checkpoints_by_run",
         "run_id",
-        sqlite_where=text("run_id IS NOT NULL"),
-        postgresql_where=text("run_id IS NOT NULL"),
+        where="run_id IS NOT NULL",
     ),
 )
 
@@ -516,11 +530,10 @@ thread_writes = Table(
     Column("content", LargeBinary, nullable=False),
     Column("mac", LargeBinary, nullable=False),
     Column("made_at", Moment, nullable=False),
-    Index(
+    _partial_index(
         "thread_writes_by_run",
         "run_id",
-        sqlite_where=text("run_id IS NOT NULL"),
-        postgresql_where=text("run_id IS NOT NULL"),
+        where="run_id IS NOT NULL",
     ),
 )
 

@@ -389,6 +389,28 @@ def test_migrations_lead_to_the_schema(store_url: str) -> None:
         assert context.get_current_revision() == REVISION
 
 
+_INDEXES = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+    "postgresql": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+}
+
+
+def _partial_indexes(connection: sa.Connection) -> set[str]:
+    rows = connection.exec_driver_sql(_INDEXES[connection.dialect.name])
+    return {name for name, definition in rows if " WHERE " in definition}
+
+
+def test_an_index_of_some_rows_is_one_however_the_store_was_made(store_url: str) -> None:
+    open_store(store_url).close()
+    with open_database(store_url) as connection:
+        made = _partial_indexes(connection)
+        metadata.drop_all(connection)
+        connection.execute(sa.text("DROP TABLE alembic_version"))
+        upgrade(connection)
+        assert made == _partial_indexes(connection)
+    assert "approvals_pending" in made
+
+
 @dataclass(frozen=True)
 class Older:
     """A store as an earlier version left it, and what is in it."""
