@@ -17,6 +17,7 @@ class DurableEngine:
         cls, nb: Any, kernel_name: str, output_path: str | None = None, **options: Any
     ) -> Any:
         """Papermill's entry. The options are those of `papermill_engine.execute_notebook`."""
+        _spare_what_is_imported()
         from evercell.headless.papermill_engine import execute_notebook
 
         return execute_notebook(nb, kernel_name, output_path, **options)
@@ -34,3 +35,17 @@ class DurableEngine:
         from evercell.headless.kernels import kernel_of
 
         return language or kernel_of(nb)[1]
+
+
+def _spare_what_is_imported() -> None:
+    """In the process of a command, have the garbage collector look no more at the modules that are there.
+
+    They stay to the end, and looking at all of papermill's costs as much time as importing ours. (Where papermill is
+    called from a program, what that program may free is not ours to keep.)
+    """
+    import gc
+
+    import click
+
+    if click.get_current_context(silent=True) is not None:
+        gc.freeze()

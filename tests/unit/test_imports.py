@@ -35,3 +35,15 @@ def test_a_command_of_papermill_that_has_another_engine_imports_only_the_door_to
 @pytest.mark.parametrize("module", ["papermill", "papermill_engine", "runner"])
 def test_the_papermill_engine_is_imported_in_any_order(module: str) -> None:
     assert f"evercell.headless.{module}" in _imported(f"import evercell.headless.{module}, papermill")
+
+
+def test_only_in_a_command_is_the_garbage_collector_told_that_modules_stay() -> None:
+    script = (
+        "import gc, click\nfrom evercell.headless.papermill import DurableEngine\n"
+        "def frozen():\n"
+        "    try:\n        DurableEngine.execute_notebook(None, 'none')\n"
+        "    except AttributeError:  # no notebook, and no run of one\n        return gc.get_freeze_count() > 0\n"
+        "print(frozen())\nwith click.Context(click.Command('papermill')):\n    print(frozen())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
