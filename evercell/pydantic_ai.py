@@ -133,7 +133,7 @@ class Durability(BaseDurabilityCapability[Any]):
         if not self.in_durable_context:
             return None
         began: datetime = await call_async(
-            _moment, (), {}, name=_short(f"{self.name}__run_start_time"), key=None, policy=ONCE
+            _moment, (), {}, name=_short(f"{self.name}__run_start_time"), key=None, policy=ONCE, is_own=True
         )
         return began
 

@@ -12,6 +12,9 @@ from evercell.core.errors import UsageError
 from evercell.engine.spec import parse_duration
 
 PROJECT_FILE = "pyproject.toml"
+POLICY_FILE = "policy.toml"
+"""In a notebook's folder, or beside its project's file."""
+
 _TABLE = "[tool.evercell]"
 _YES, _NO = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
 

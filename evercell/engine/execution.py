@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from hashlib import sha256
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from evercell.core.errors import LeaseLost, StoreError
 from evercell.core.ids import new_id
@@ -12,7 +13,6 @@ from evercell.core.records import Attempt
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.approvals.gate import ApprovalGate
 from evercell.engine.calls.context import StepContext
-from evercell.engine.calls.guard import Guard
 from evercell.engine.calls.http.unrecorded import watch_requests
 from evercell.engine.calls.ownership import calls_of
 from evercell.engine.calls.scope import CallScope
@@ -27,6 +27,9 @@ from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.telemetry.reporting import report_attempt
 from evercell.engine.watching import StepProgress, StepState
 from evercell.state import CellPlan, summarise
+
+if TYPE_CHECKING:
+    from evercell.engine.calls.guard import Guard
 
 
 async def execute_step(

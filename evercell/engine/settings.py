@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_core.paths import jupyter_data_dir
 
-from evercell.core.policy import POLICY_FILE, Policy
-from evercell.engine.configuration import Configuration, Resolved
+from evercell.engine.configuration import POLICY_FILE, Configuration, Resolved
+
+if TYPE_CHECKING:
+    from evercell.core.policy import Policy
 
 DEFAULT_LEASE = timedelta(seconds=30)
 

@@ -13,7 +13,6 @@ from sqlalchemy.engine import Connection, Row
 from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import Damaged, JournalBroken, RowDamaged
 from evercell.core.found import Found
-from evercell.core.policy import FrozenPolicy
 from evercell.core.records import (
     Attempt,
     Call,
@@ -21,6 +20,7 @@ from evercell.core.records import (
     Child,
     Collected,
     Event,
+    FrozenPolicy,
     Lease,
     Returned,
     Run,

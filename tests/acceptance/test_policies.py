@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from tests.commands import run_command
-from tests.kernels import Kernel
+from tests.kernels import Kernel, KernelGone
 
 pytestmark = pytest.mark.kernel
 
@@ -29,6 +29,8 @@ def transfer(amount):
     return amount
 """
 
+PUBLISH = "%%step publish\nopen('effects', 'a').write('published ')"
+
 AGENT = """%%step agent
 said = []
 for amount in (1, 1000, 50, 2):
@@ -44,7 +46,7 @@ def test_what_a_notebook_may_not_do_it_does_not_and_what_is_asked_somebody_else_
     new_kernel: Callable[..., Kernel], tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "policy.toml").write_text(POLICY)
-    cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, AGENT)]
+    cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, PUBLISH, AGENT)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "nb.ipynb")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EVERCELL_STORE", store_url)
@@ -63,25 +65,26 @@ def test_what_a_notebook_may_not_do_it_does_not_and_what_is_asked_somebody_else_
             assert run_command("approve", one["id"]).returncode == 0
             monkeypatch.setenv("EVERCELL_USER", "agent")
 
-    kernel = new_kernel()
+    # dies between the decision on transfer(2) and its effect
+    kernel = new_kernel(EVERCELL_FAULT="after_policy_decision:3")
     kernel.run(SETUP)
     refused = kernel.run("%%step deploy-it\nopen('effects', 'a').write('deployed')")
     assert refused.error.startswith("PolicyDenied: Step deploy-it is not allowed: deny %%step deploy*")
     assert "Traceback" not in refused.text and not effects.exists()
     asked: list[str] = []
-    kernel.run("%%step publish\nopen('effects', 'a').write('published ')", on_message=answered_by_bob)
+    kernel.run(PUBLISH, on_message=answered_by_bob)
     assert effects.read_text() == "published "
     asked = []
-    shown = kernel.run(AGENT, on_message=answered_by_bob)
-    told = "transfer() is not allowed: deny transfer(amount>100)."
-    assert kernel.value("said") == [1, told, 50, 2], shown.error
-    assert told in shown.notes and effects.read_text().split() == ["published", "1", "50", "2"]
-    kernel.kill()
+    with pytest.raises(KernelGone):
+        kernel.run(AGENT, on_message=answered_by_bob)
+    assert len(asked) == 1 and effects.read_text().split() == ["published", "1", "50"]
 
     (tmp_path / "policy.toml").unlink()
     again = new_kernel()
     again.run(SETUP)
-    assert again.run(AGENT).is_replayed
+    shown = again.run(AGENT)
+    told = "transfer() is not allowed: deny transfer(amount>100)."
+    assert again.value("said") == [1, told, 50, 2], shown.error
     assert told in again.run("%%step more\ntransfer(101)").error
     checked = run_command("policy", "check", "nb-1")
     assert checked.returncode == 3

@@ -12,10 +12,9 @@ from typing import Any
 
 from evercell.core.errors import PolicyDenied
 from evercell.engine.calls.arguments import named_arguments
-from evercell.engine.calls.guard import OWN
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.logged_metrics import LoggedMetrics
-from evercell.engine.calls.order import CallIdentity
+from evercell.engine.calls.order import OWN, CallIdentity
 from evercell.engine.calls.ownership import Owner, current_owner, enter_call, leave_call, note_late_call
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.running_call import RunningCall

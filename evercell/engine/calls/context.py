@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from evercell.core.records import Lease
 from evercell.engine.calls.gate import Gate
-from evercell.engine.calls.guard import Guard
 from evercell.engine.calls.policy import OnChange
 from evercell.engine.executor import Page, TimeLimits
 from evercell.engine.watching import StepProgress
 from evercell.engine.workspace import Workspace
 from evercell.state import Values
+
+if TYPE_CHECKING:
+    from evercell.engine.calls.guard import Guard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

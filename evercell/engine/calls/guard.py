@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from evercell.core.records import Json
 from evercell.engine.calls.order import CallIdentity
-
-OWN: Json = {"effect": "allow", "rule": "evercell's own"}
-"""What is committed with a call that has no effect outside of its run: the time, a wait, a question."""
 
 Arguments = Callable[[], "Mapping[str, Any] | None"]
 """Those of a call by name; None where nobody can tell."""

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from evercell.core.records import Json
 from evercell.engine.calls.graph_nodes import NOWHERE, Node, Turn
 
+OWN: Json = {"effect": "allow", "rule": "evercell's own"}
+"""What a policy says of a call that has no effect outside of its run: the time, a wait, a question."""
+
 
 @dataclass(slots=True)
 class CallIdentity:

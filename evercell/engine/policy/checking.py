@@ -10,8 +10,8 @@ from typing import Any
 from evercell.core.errors import NotANotebook, NotebookNotFound
 from evercell.core.policy import Effect, Policy
 from evercell.core.records import Call, Run
-from evercell.engine.calls.guard import OWN
 from evercell.engine.calls.log import ruling_of
+from evercell.engine.calls.order import OWN
 from evercell.engine.magic_lines import header_of
 from evercell.engine.notebook_cells import NotebookCell, read_notebook_file
 from evercell.engine.policy.deciding import Decider, Subject

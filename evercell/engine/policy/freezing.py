@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from evercell.core.canonical import canonical_json
 from evercell.core.errors import NotAnApprover, RowDamaged, Tampered, UsageError
-from evercell.core.policy import FrozenPolicy, Policy
-from evercell.core.records import Lease, Run
+from evercell.core.records import FrozenPolicy, Lease, Run
 from evercell.engine.approvals.deciding import is_of_run
 from evercell.engine.workspace import Workspace
 from evercell.state import Signer
 
 if TYPE_CHECKING:
+    from evercell.core.policy import Policy
     from evercell.engine.policy.guarding import RunGuard
 
 
@@ -61,6 +61,8 @@ def counting_policies(
 
 def thawed(one: FrozenPolicy, signer: Signer | None) -> Policy:
     """What a frozen policy says; raises `Tampered`, `RowDamaged`. (Without a signer nobody checks who froze it.)"""
+    from evercell.core.policy import Policy
+
     try:
         policy = Policy.from_json(one.content, one.origin)
     except (LookupError, TypeError, ValueError) as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from evercell.core.errors import UsageError
-from evercell.core.policy import POLICY_FILE, Effect, Policy
+from evercell.core.policy import Effect, Policy
+from evercell.engine.configuration import POLICY_FILE
 from evercell.engine.policy.patterns import Pattern, parse_pattern
 from evercell.engine.spec import parse_duration
 
