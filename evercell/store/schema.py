@@ -516,12 +516,7 @@ thread_writes = Table(
     Column("content", LargeBinary, nullable=False),
     Column("mac", LargeBinary, nullable=False),
     Column("made_at", Moment, nullable=False),
-    Index(
-        "thread_writes_by_run",
-        "run_id",
-        sqlite_where=text("run_id IS NOT NULL"),
-        postgresql_where=text("run_id IS NOT NULL"),
-    ),
+    sqlite_with_rowid=False,
 )
 
 policies = Table(
