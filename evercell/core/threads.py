@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from evercell.core.chunks import Blob
@@ -64,7 +64,7 @@ class ThreadCheckpoint:
         o = self.origin
         parts = (
             self.thread.thread_id, self.thread.ns, self.id, self.parent or "", o.run_id or "", o.step or "",
-            o.attempt, o.call, self.graph_run or "",
+            o.attempt, o.call, self.graph_run or "", str(_microseconds(self.made_at)),
         )  # fmt: skip
         return _signed("checkpoint", parts, self.content)
 
@@ -88,9 +88,16 @@ class ThreadWrites:
         o = self.origin
         parts = (
             self.thread.thread_id, self.thread.ns, self.checkpoint_id, self.task, self.path, o.run_id or "",
-            o.step or "", o.attempt, o.call,
+            o.step or "", o.attempt, o.call, str(_microseconds(self.made_at)),
         )  # fmt: skip
         return _signed("writes", parts, self.content)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _signed(what: str, parts: Iterable[str], content: bytes) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 import ormsgpack
@@ -128,12 +129,12 @@ def has_elements(value: Any) -> bool:
     return True
 
 
-def elements_of(value: Any) -> Iterator[tuple[str | None, Any]]:
-    """The elements of a list, without keys, or of a dict."""
+def elements_of(value: Any, *, skip: int = 0) -> Iterator[tuple[str | None, Any]]:
+    """The elements of a list, without keys, or of a dict; the first few of them left out."""
     if type(value) is dict:
-        yield from value.items()
+        yield from islice(value.items(), skip, None)
     else:
-        for element in value:
+        for element in value[skip:]:
             yield None, element
 
 

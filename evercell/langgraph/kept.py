@@ -57,9 +57,7 @@ class Kept:
             skip, known = len(self.elements), {}
         else:
             skip, known = 0, self._known()
-        for number, (key, element) in enumerate(elements_of(value)):
-            if number < skip:
-                continue
+        for key, element in elements_of(value, skip=skip):
             own = known.get((key, id(element))) or writing.element(element, key)
             kept._remember(key, element, own)
             kept.vector.extend(own, writing.name)

@@ -242,21 +242,21 @@ class Saver(BaseCheckpointSaver[int]):
         )
         task = require_text(task_id, "A task's id", longest=LONGEST_KEY)
         former: ThreadWrites | None = None
-        while True:
-            writing = Writing(self.serde)
-            draft = ThreadWrites(
-                key, checkpoint_id, task, task_path.replace("\0", ""), origin,
-                write_writes(indexed, writing, former), b"", workspace.clock(),
-            )  # fmt: skip
-            made = signed(draft, workspace.signer)
-            with _uninterrupted(owner):
-                mark = workspace.store.threads.put_writes(
-                    made, writing.supply(), lease=_lease(owner), replaced=former.mac if former else b""
-                )
-            if mark is not None:
-                break
-            former = _written_before(workspace, made)
-        with self._memory.lock:
+        with self._memory.lock:  # whatever relies on this content comes after it
+            while True:
+                writing = Writing(self.serde)
+                draft = ThreadWrites(
+                    key, checkpoint_id, task, task_path.replace("\0", ""), origin,
+                    write_writes(indexed, writing, former), b"", workspace.clock(),
+                )  # fmt: skip
+                made = signed(draft, workspace.signer)
+                with _uninterrupted(owner):
+                    mark = workspace.store.threads.put_writes(
+                        made, writing.supply(), lease=_lease(owner), replaced=former.mac if former else b""
+                    )
+                if mark is not None:
+                    break
+                former = _written_before(workspace, made)
             self._memory.stored(writing.chunks, mark)
 
     # -- removing and copying --------------------------------------------------------------------

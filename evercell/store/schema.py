@@ -535,6 +535,7 @@ thread_writes = Table(
         "run_id",
         where="run_id IS NOT NULL",
     ),
+    sqlite_with_rowid=False,
 )
 
 policies = Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +10,10 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Row
 
 from evercell.core.chunks import Supply
-from evercell.core.errors import ContentCollected
+from evercell.core.errors import ContentCollected, RowDamaged
 from evercell.core.faults import reach
 from evercell.core.found import Found
 from evercell.core.records import Lease
@@ -59,7 +59,7 @@ def _put_writes(dialect: str) -> Prepared:
     """Insert what a task wrote; with what it wrote before (of the mac ``replaced``) in it, in the place of that."""
     insert = insert_into(thread_writes, dialect)
     keys = [c for c in thread_writes.c if c.primary_key]
-    new = {name: insert.excluded[name] for name in ("path", "call", "content", "mac")}
+    new = {name: insert.excluded[name] for name in ("path", "call", "content", "mac", "made_at")}
     replaced = sa.bindparam("replaced", type_=thread_writes.c.mac.type)
     again = insert.values({c.name: sa.bindparam(c.name, type_=c.type) for c in thread_writes.c})
     return Prepared(
@@ -231,6 +231,23 @@ class Threads:
             found = read_each(connection.execute(query).all(), read_writes)
         return Found([*sorted(found, key=lambda made: made.made_at), *found.damaged])
 
+    def made_by(self, run_id: str | None) -> Iterator[ThreadCheckpoint | ThreadWrites | RowDamaged]:
+        """All that a run made, or (None) that was made outside of any, one after the other."""
+        parts: list[
+            tuple[sa.Select[Any], sa.Column[Any], Callable[[Any], ThreadCheckpoint | ThreadWrites]]
+        ] = [
+            (_CHECKPOINTS, thread_checkpoints.c.run_id, read_checkpoint),
+            (_WRITES, thread_writes.c.run_id, read_writes),
+        ]
+        with self._database.reading() as connection:
+            for query, made_in, read in parts:
+                mine = made_in.is_(None) if run_id is None else made_in == run_id
+                for row in connection.execute(query.where(mine)):
+                    try:
+                        yield read(row)
+                    except RowDamaged as error:
+                        yield error
+
     def keys(self, thread_id: str) -> list[ThreadKey]:
         """The namespaces of a thread."""
         query = sa.select(*raw(threads)).where(threads.c.thread_id == thread_id)
@@ -292,16 +309,6 @@ _LISTED = sa.select(
     ),
     *raw(threads, _OF_THREAD),
 ).join(threads, threads.c.key == thread_checkpoints.c.thread)
-
-
-def checkpoint_rows(connection: Connection, *where: sa.ColumnElement[bool]) -> Iterator[Row[Any]]:
-    """Rows for `read_checkpoint`."""
-    yield from connection.execute(_CHECKPOINTS.where(*where))
-
-
-def writes_rows(connection: Connection, *where: sa.ColumnElement[bool]) -> Iterator[Row[Any]]:
-    """Rows for `read_writes`."""
-    yield from connection.execute(_WRITES.where(*where))
 
 
 def _thread(key: ThreadKey, now: datetime) -> dict[str, Any]:

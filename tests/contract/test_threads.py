@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from evercell.core.chunks import Blob, Chunk, Codec, Supply
 from evercell.core.errors import ContentCollected, LeaseLost, UsageError
@@ -23,10 +24,12 @@ from evercell.engine.collecting import collect
 from evercell.engine.holder import this_holder
 from evercell.engine.reachability import KeepRules
 from evercell.engine.settings import Settings
+from evercell.engine.verification import verify_store
 from evercell.engine.workspace import open_workspace
 from evercell.state import split
 from evercell.store import Store
 from tests.contract.test_store import take
+from tests.database import open_database
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = ThreadKey("Gespräch 🜁 <b>", "child:1|x")
@@ -160,3 +163,41 @@ def test_what_threads_name_stays_until_they_are_deleted(tmp_path: Path, store_ur
         store.threads.delete_checkpoints([(KEY, "c1")])
         collect(workspace, KeepRules(), grace=0)
         assert store.chunks.absent([*digests, *block.digests]) == {*digests, *block.digests}
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (None, None),
+        ("UPDATE thread_checkpoints SET parent = 'another'", "is not what was signed"),
+        ("UPDATE thread_writes SET task = 'another'", "is not what was signed"),
+        ("DELETE FROM chunks", "chunks cannot be used"),
+        ("UPDATE thread_checkpoints SET made_at = made_at", None),
+    ],
+)
+def test_verify_names_threads_that_are_not_as_they_were_signed(
+    tmp_path: Path, store_url: str, change: str | None, found: str | None
+) -> None:
+    """Those of runs, and those that were made outside of any."""
+    blob, chunks = split(b"x" * 100)
+    content = ThreadContent(b"h", [blob]).to_bytes()
+    with open_workspace(Settings(store_url, tmp_path / "key")) as workspace:
+        store, signer = workspace.store, workspace.signer
+        run = store.runs.create(NewRun(notebook=None))
+        for id_, origin in (("c1", ThreadOrigin()), ("c2", ThreadOrigin(run.id, "one", "attempt"))):
+            made = replace(_checkpoint(id_, origin=origin), content=content)
+            store.threads.put(replace(made, mac=signer.sign(made.signed_part)), chunks, lease=None)
+            writes = replace(_writes(content), checkpoint_id=id_, origin=origin)
+            store.threads.put_writes(
+                replace(writes, mac=signer.sign(writes.signed_part)), Supply(), lease=None
+            )
+        if change is not None:
+            with open_database(store_url) as connection:
+                connection.execute(sa.text(change))
+        report = verify_store(workspace)
+        problems = [*report.problems, *report.runs[0].problems]
+    assert all(found is not None and found in problem.what for problem in problems)
+    assert (len(report.problems) > 0, len(report.runs[0].problems) > 0) == (
+        found is not None,
+        found is not None,
+    )

@@ -27,6 +27,7 @@ from evercell.core.errors import EvercellError, StoreError, StoreUnavailable
 from evercell.core.policy import Policy
 from evercell.core.records import ChildCall, ErrorRecord, Lease, NewRun, Returned, Run, RunRequest
 from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus
+from evercell.core.threads import ThreadCheckpoint, ThreadContent, ThreadKey, ThreadOrigin, ThreadWrites
 from evercell.engine.branching import create_branch
 from evercell.engine.calls.log import LARGE_VALUE
 from evercell.engine.calls.signals import send_signal
@@ -62,6 +63,7 @@ NOT_COVERED = {
         "updated_at",
     },
     "steps": {"position", "cell_id"},
+    "threads": {"created_at"},
     "attempts": {"id", "token", "started_at", "ended_at", "error"},
     "checkpoints": {"source", "seconds", "created_at"},
     "packs": {"size", "created_at"},
@@ -172,6 +174,7 @@ def add_rows(workspace: Workspace, lease: Lease) -> None:
     )
     add_results(workspace, child)
     add_policies(workspace, lease)
+    add_threads(workspace, lease)
     assert isinstance(chunks, Supply)
 
 
@@ -193,6 +196,19 @@ def add_results(workspace: Workspace, run: Run) -> None:
         kept, chunks = split(content) if len(content) > LARGE_VALUE else (content, Supply())
         workspace.store.results.put(held.lease, Returned(run.id, name, kept, mac, system_clock()), chunks)
     held.release()
+
+
+def add_threads(workspace: Workspace, lease: Lease) -> None:
+    """What a graph left in the step, and what its task wrote."""
+    blob, chunks = split(b"said " * 100)
+    origin = ThreadOrigin(lease.run_id, "agent", "attempt", "key/turn#0")
+    content, key = ThreadContent(b"header", [blob]).to_bytes(), ThreadKey("talk", "child:1")
+    made = ThreadCheckpoint(key, "c2", "c1", origin, "graph-run", content, b"", system_clock())
+    signed = replace(made, mac=workspace.signer.sign(made.signed_part))
+    workspace.store.threads.put(signed, chunks, lease=lease)
+    writes = ThreadWrites(key, "c2", "task", "path", origin, content, b"", system_clock())
+    signed_writes = replace(writes, mac=workspace.signer.sign(writes.signed_part))
+    workspace.store.threads.put_writes(signed_writes, Supply(), lease=lease)
 
 
 def report_of(settings: Settings) -> StoreReport | StoreError:

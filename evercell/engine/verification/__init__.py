@@ -1,8 +1,8 @@
 """`evercell verify`: is everything that was committed still as it was?
 
 Verified are the journal's chain and the rows that it speaks of, manifests and their signatures, every chunk that is
-named by a checkpoint, an attempt, a call or a value that was returned, the signatures of calls, signals and returned
-values, the digests of approvals, and that what a run with a policy called was decided on.
+named by a checkpoint, an attempt, a call, a thread or a value that was returned, the signatures of calls, signals,
+threads and returned values, the digests of approvals, and that what a run with a policy called was decided on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from evercell.engine.verification.content import ContentChecker
 from evercell.engine.verification.report import Problem, RunReport, StoreReport
 from evercell.engine.verification.rows import check_policies, check_rows, governed_steps
 from evercell.engine.verification.state import Progress, StateChecker
+from evercell.engine.verification.threads import check_threads
 from evercell.engine.workspace import Workspace
 from evercell.state import Signer, find_key, join
 from evercell.store.audit import RunSnapshot
@@ -52,6 +53,9 @@ def verify_store(
         progress("database")
         for what in workspace.store.audit.damage():
             report.problems.append(Problem("database", what, _OTHERS, _BACKUP))
+        checked, problems = check_threads(workspace.store, None, signer, content)
+        report.problems += problems
+        report.threads = checked.threads
     for run_id, name in names.items():
         report.runs.append(checker.check(run_id, name))
     return report
@@ -82,7 +86,10 @@ class _RunChecker:
         """The report on a run. Whatever cannot be read is a problem of it, and the rest is looked at."""
         report = RunReport(run_id, name)
         self._governed = set()
-        for check in (self._check_snapshot, self._check_calls, self._check_signals, self._check_results):
+        checks = (
+            self._check_snapshot, self._check_calls, self._check_signals, self._check_results, self._check_threads,
+        )  # fmt: skip
+        for check in checks:
             try:
                 check(report)
             except StoreError as error:
@@ -174,6 +181,13 @@ class _RunChecker:
                     verify_signal(signal, self._state.signer)
             except Damaged as error:
                 report.problems.append(Problem("signals", error.what, "Other signals.", error.hint))
+
+    def _check_threads(self, report: RunReport) -> None:
+        self._progress(f"run {report.name}: threads")
+        _, problems = check_threads(
+            self._store, report.id, self._state.signer, self._state.content, report.checked
+        )
+        report.problems += problems
 
     def _check_results(self, report: RunReport) -> None:
         for returned in self._store.audit.results(report.id):

@@ -31,7 +31,8 @@ class ContentChecker:
             count += len(digests)
             bad |= missing
             size = sum(self._sizes.get(digest, 0) for digest in digests)
-            if not missing and size != blob.size:
+            is_known = blob.size or not digests  # (of a part of a thread's list it is not)
+            if not missing and is_known and size != blob.size:
                 wrong.append(f"it has {size:,} bytes instead of {blob.size:,}")
         if bad:
             return f"{len(bad)} of its {max(count, len(bad)):,} chunks cannot be used; {next(iter(bad.values()))}"

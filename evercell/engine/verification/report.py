@@ -33,6 +33,8 @@ class Checked:
     results: int = 0
     """Values that it returned."""
     approvals: int = 0
+    threads: int = 0
+    """Checkpoints of agents' graphs, and what their tasks wrote."""
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class StoreReport:
     runs: list[RunReport] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     """Those of no single run."""
+    threads: int = 0
+    """Checkpoints of agents' graphs that belong to no run, and what their tasks wrote."""
 
     @property
     def is_whole(self) -> bool:

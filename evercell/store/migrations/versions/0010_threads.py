@@ -37,13 +37,14 @@ def upgrade() -> None:
         sa.Column("path", sa.Text, nullable=False),
         *(column for column in _origin() if column.name != "attempt"),
         *_content(),
+        sqlite_with_rowid=False,
     )
-    for table, column in (
-        ("thread_checkpoints", "graph_run"), ("thread_checkpoints", "run_id"), ("thread_writes", "run_id"),
-    ):  # fmt: skip
+    for column in ("graph_run", "run_id"):
         is_there = sa.text(f"{column} IS NOT NULL")
-        name = f"{table}_by_{column.removesuffix('_id')}"
-        op.create_index(name, table, [column], sqlite_where=is_there, postgresql_where=is_there)
+        name = f"thread_checkpoints_by_{column.removesuffix('_id')}"
+        op.create_index(
+            name, "thread_checkpoints", [column], sqlite_where=is_there, postgresql_where=is_there
+        )
 
 
 def _origin() -> list[sa.Column[Any]]:
