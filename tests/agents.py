@@ -12,7 +12,7 @@ from evercell.core.approvals import Approval
 from evercell.core.records import EventKind
 from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.settings import Settings
-from evercell.engine.workspace import open_workspace
+from evercell.engine.workspace import Workspace, open_workspace
 from evercell.testing import Durable, SetClock
 
 
@@ -27,15 +27,26 @@ def durable_on(store_url: str, folder: Path) -> Iterator[Durable]:
 @contextmanager
 def answering(durable: Durable, choose: Callable[[Approval], dict[str, Any]]) -> Iterator[list[str]]:
     """While inside, each question is answered as ``choose`` says; the titles are noted."""
+    with (
+        open_workspace(durable.workspace.settings, clock=durable.clock) as workspace,
+        answering_all(workspace, choose) as titles,
+    ):
+        yield titles
+
+
+@contextmanager
+def answering_all(
+    workspace: Workspace, choose: Callable[[Approval], dict[str, Any]] = lambda _: {"choice": "Approve"}
+) -> Iterator[list[str]]:
+    """The same for whatever is asked in a store."""
     titles: list[str] = []
     is_over = threading.Event()
 
     def work() -> None:
-        with open_workspace(durable.workspace.settings, clock=durable.clock) as workspace:
-            while not is_over.wait(0.01):
-                for approval in waiting_for(workspace, run_id=durable.run.id):
-                    titles.append(approval.title)
-                    answer(workspace, approval.id, **{"by": "ann", "via": "web page", **choose(approval)})
+        while not is_over.wait(0.01):
+            for approval in waiting_for(workspace):
+                titles.append(approval.title)
+                answer(workspace, approval.id, **{"by": "ann", "via": "web page", **choose(approval)})
 
     thread = threading.Thread(target=work)
     thread.start()

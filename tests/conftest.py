@@ -48,6 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--agents", action="store_true", help="with the tests of agent frameworks, which must be installed"
     )
+    parser.addoption(
+        "--more-agents", action="store_true", help="with those of further frameworks, which must be installed"
+    )
     parser.addoption("--seed", type=int, help="what tests draw at random begins with it; printed by each run")
 
 
@@ -70,7 +73,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Tests of PyTorch, of agent frameworks and those that take long have to be asked for. They are counted as
     deselected.
     """
-    unasked = [name for name in ("torch", "agents", "long") if not config.getoption(name)]
+    unasked = [name for name in ("torch", "agents", "more_agents", "long") if not config.getoption(name)]
     others = [item for item in items if any(map(item.get_closest_marker, unasked))]
     if others:
         config.hook.pytest_deselected(items=others)

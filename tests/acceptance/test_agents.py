@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from evercell.engine.settings import resolve_settings
+from evercell.engine.workspace import open_workspace
+from evercell.headless.demo import shipped_notebook
+from tests.agents import answering_all
 from tests.commands import run_program
 from tests.conftest import Counter
 
@@ -149,3 +154,36 @@ def test_an_agent_is_killed_asks_without_a_kernel_and_goes_on_in_a_new_one(
     assert counter.words() == ["asked", "looked", "looked", "asked", "paid", "asked"]
     assert (tmp_path / "paid.txt").read_text() == f"{paid}\n"
     assert "paid" in (tmp_path / "agent.out.ipynb").read_text()
+
+
+# -- the notebook ---------------------------------------------------------------------------------
+
+
+def test_the_notebook_shows_what_its_stored_outputs_say(
+    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(shipped_notebook("pydantic_ai_agent.ipynb"), tmp_path)
+    monkeypatch.setenv("EVERCELL_STORE", store_url)
+    nbval = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-W", "ignore"]
+    with open_workspace(resolve_settings()) as workspace, answering_all(workspace) as titles:
+        done = run_program(
+            [*nbval, "--rootdir", str(tmp_path), "-c", "/dev/null", str(tmp_path / "pydantic_ai_agent.ipynb")],
+            capture_output=True, text=True, cwd=tmp_path,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout and titles == ["refund(order=7, amount=25.0)"]
+
+
+def test_the_notebook_pays_once_though_its_kernel_is_killed_and_its_amount_changed(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(shipped_notebook("pydantic_ai_agent.ipynb"), tmp_path)
+    monkeypatch.setenv("EVERCELL_FAULT", "after_call_commit:4")  # in each of its kernels
+    done = command("run", "pydantic_ai_agent.ipynb", "--wait-grace", "0")
+    assert done.returncode == 75 and "the kernel died" in done.stderr, done.stderr
+    assert not (tmp_path / "refunds.txt").exists()
+    assert command("approve", "pydantic_ai_agent-1", "--set", "amount=20").returncode == 0
+    monkeypatch.delenv("EVERCELL_FAULT")
+    done = command("resume", "pydantic_ai_agent-1")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "refunds.txt").read_text() == "7 20.00\n"

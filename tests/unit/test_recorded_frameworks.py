@@ -15,7 +15,7 @@ import evercell
 from evercell.testing import Durable
 from tests.model_server import ModelServer, model_server
 
-pytestmark = [pytest.mark.agents, pytest.mark.filterwarnings("default")]
+pytestmark = pytest.mark.filterwarnings("default")
 
 KEY = "sk-very-secret-key-0123456789"
 
@@ -65,6 +65,49 @@ def _litellm(server: ModelServer, *, asynchronous: bool = False) -> Any:
     return ask(model="openai/m", api_base=server.url, api_key=KEY, messages=messages, num_retries=0)
 
 
+def _smol(server: ModelServer) -> Any:
+    from smolagents import OpenAIServerModel
+
+    return evercell.record(OpenAIServerModel(model_id="m", api_base=server.url, api_key=KEY))
+
+
+def _smol_agent(server: ModelServer) -> str:
+    from smolagents import ToolCallingAgent
+
+    return str(ToolCallingAgent(tools=[], model=_smol(server), max_steps=1, verbosity_level=0).run("abc"))
+
+
+def _dspy(server: ModelServer, *, asynchronous: bool = False) -> Any:
+    import dspy
+    import litellm
+
+    if asynchronous:
+        litellm.aclient_session = httpx.AsyncClient(transport=evercell.transport())
+    else:
+        litellm.client_session = httpx.Client(transport=evercell.transport())
+    model = dspy.LM(
+        "openai/m", api_base=server.url, api_key=KEY, cache=False, num_retries=0, engine="litellm"
+    )
+    return model.acall("abc") if asynchronous else model("abc")
+
+
+async def _dspy_async(server: ModelServer) -> Any:
+    return await _dspy(server, asynchronous=True)
+
+
+def _instructor(server: ModelServer) -> str:
+    import instructor
+    from openai import OpenAI
+
+    recorded = evercell.record(OpenAI(base_url=server.url, api_key=KEY, max_retries=0))
+    client = instructor.from_openai(recorded, mode=instructor.Mode.JSON)
+    asked: Any = [{"role": "user", "content": "abc"}]
+    return str(client.chat.completions.create(model="m", response_model=Reply, messages=asked).said)
+
+
+SMOL_MESSAGE: list[Any] = [{"role": "user", "content": [{"type": "text", "text": "abc def"}]}]
+
+
 async def _langchain_async(server: ModelServer) -> str:
     chat = _chat(server)
     whole = (await chat.ainvoke("abc")).content
@@ -99,12 +142,29 @@ ENTRIES: dict[str, Callable[[ModelServer], Any]] = {
     "litellm, acompletion": _litellm_async,
 }
 
+MORE: dict[str, Callable[[ModelServer], Any]] = {
+    "smolagents, generate": lambda s: _smol(s).generate(SMOL_MESSAGE).content,
+    "smolagents, generate_stream": lambda s: "".join(
+        part.content or "" for part in _smol(s).generate_stream(SMOL_MESSAGE)
+    ),
+    "smolagents, ToolCallingAgent": _smol_agent,
+    "dspy, LM": _dspy,
+    "dspy, acall": _dspy_async,
+    "instructor, create": _instructor,
+}
 
-@pytest.mark.parametrize("entry", ENTRIES)
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *(pytest.param(entry, marks=pytest.mark.agents) for entry in ENTRIES),
+        *(pytest.param(entry, marks=pytest.mark.more_agents) for entry in MORE),
+    ],
+)
 def test_a_framework_asks_once_and_replays_without_a_request(
     durable: Durable, server: ModelServer, entry: str
 ) -> None:
-    ask = ENTRIES[entry]
+    ask = {**ENTRIES, **MORE}[entry]
 
     def agent() -> Any:
         said = ask(server)
