@@ -530,11 +530,6 @@ thread_writes = Table(
     Column("content", LargeBinary, nullable=False),
     Column("mac", LargeBinary, nullable=False),
     Column("made_at", Moment, nullable=False),
-    _partial_index(
-        "thread_writes_by_run",
-        "run_id",
-        where="run_id IS NOT NULL",
-    ),
     sqlite_with_rowid=False,
 )
 
