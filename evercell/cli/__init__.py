@@ -5,8 +5,11 @@ import sys
 
 def main() -> None:
     """Entry point of ``evercell``."""
+    from evercell.core.garbage import imports_spared
+
     try:
-        from evercell.cli.app import app
+        with imports_spared():
+            from evercell.cli.app import app
     except KeyboardInterrupt:  # so early, click does not yet end it without a traceback
         sys.exit(130)
     app()

@@ -22,6 +22,7 @@ from evercell.cli.common import (
 from evercell.cli.queue import QueueOptions, queue_known, queue_new, queue_options
 from evercell.cli.terminal import print_json, say, warn, warn_of_error
 from evercell.core.errors import UnderWay
+from evercell.core.garbage import imports_spared
 from evercell.core.records import Run
 from evercell.engine.claiming import Claim
 from evercell.engine.listing import run_row
@@ -80,7 +81,8 @@ def run(
 
     The executed notebook goes to OUTPUT (by default NOTEBOOK with .out.ipynb).
     """
-    from evercell.headless.runner import claim_notebook, claim_started, new_run, report_of
+    with imports_spared():
+        from evercell.headless.runner import claim_notebook, claim_started, new_run, report_of
 
     queueing.require_queue()
     params = read_all_parameters(parameters_files, parameters)
@@ -128,7 +130,8 @@ def resume(
     queueing: QueueOptions,
 ) -> None:
     """Go on with RUN where it stopped. Completed steps are replayed, not executed again."""
-    from evercell.headless.runner import check_to_resume, claim_to_resume
+    with imports_spared():
+        from evercell.headless.runner import check_to_resume, claim_to_resume
 
     queueing.require_queue()
     with workspace_of(context, create=False) as workspace:

@@ -6,6 +6,7 @@ is half imported itself while it looks.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 
@@ -17,9 +18,10 @@ class DurableEngine:
         cls, nb: Any, kernel_name: str, output_path: str | None = None, **options: Any
     ) -> Any:
         """Papermill's entry. The options are those of `papermill_engine.execute_notebook`."""
-        _spare_what_is_imported()
-        from evercell.headless.papermill_engine import execute_notebook
+        from evercell.core.garbage import imports_spared
 
+        with imports_spared() if _is_command() else nullcontext():
+            from evercell.headless.papermill_engine import execute_notebook
         return execute_notebook(nb, kernel_name, output_path, **options)
 
     @classmethod
@@ -37,15 +39,8 @@ class DurableEngine:
         return language or kernel_of(nb)[1]
 
 
-def _spare_what_is_imported() -> None:
-    """In the process of a command, have the garbage collector look no more at the modules that are there.
-
-    They stay to the end, and looking at all of papermill's costs as much time as importing ours. (Where papermill is
-    called from a program, what that program may free is not ours to keep.)
-    """
-    import gc
-
+def _is_command() -> bool:
+    """Whether papermill is this process, rather than called by it."""
     import click
 
-    if click.get_current_context(silent=True) is not None:
-        gc.freeze()
+    return click.get_current_context(silent=True) is not None

@@ -37,9 +37,20 @@ def test_the_papermill_engine_is_imported_in_any_order(module: str) -> None:
     assert f"evercell.headless.{module}" in _imported(f"import evercell.headless.{module}, papermill")
 
 
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was_and_looks_at_no_module_again(is_enabled: bool) -> None:
+    script = (
+        f"import gc\nfrom evercell.core.garbage import imports_spared\nif not {is_enabled}: gc.disable()\n"
+        "with imports_spared():\n    inside = gc.isenabled()\n    import evercell.store\n"
+        "print(inside, gc.isenabled(), any(o is evercell.store.Store for o in gc.get_objects()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", str(is_enabled), "False"]
+
+
 def test_only_in_a_command_is_the_garbage_collector_told_that_modules_stay() -> None:
     script = (
-        "import gc, click\nfrom evercell.headless.papermill import DurableEngine\n"
+        "import gc, click, papermill\nfrom evercell.headless.papermill import DurableEngine\n"
         "def frozen():\n"
         "    try:\n        DurableEngine.execute_notebook(None, 'none')\n"
         "    except AttributeError:  # no notebook, and no run of one\n        return gc.get_freeze_count() > 0\n"

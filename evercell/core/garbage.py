@@ -1,0 +1,24 @@
+"""What the garbage collector need not look at: modules, which stay as long as their process."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def imports_spared() -> Iterator[None]:
+    """Collect nothing while modules are imported, and never look at them again.
+
+    For the process of a command: among the modules of papermill are some on which one look takes as long as importing
+    all of ours. (Cycles that are garbage already stay, too, so it is for nobody else's process.)
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
