@@ -7,7 +7,8 @@
 ``resume``  seconds from `evercell resume` to the last of 200 cells, beside those that a kernel needs to come up.
 ``cpu``     the processor's time of all processes of a real notebook (150 cells, pandas and Matplotlib).
 
-The two sides take turns, and figures are medians with their quotient: other programs on the machine slow both.
+The two sides take turns, and figures are medians with their quotient: other programs on the machine slow both. Evercell
+is compiled beforehand, as it is where pip installed it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from pathlib import Path
 import nbformat
 from jupyter_client.manager import start_new_kernel
 
+from bench import compile_package
+
 BIN = Path(sys.executable).parent
 REAL = Path(__file__).parent.parent / "tests" / "notebooks" / "others" / "tools_pandas.ipynb"
 CELLS = 200
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument("--only", default="start,rate,resume,cpu")
     parser.add_argument("--json", action="store_true")
     words = parser.parse_args()
+    compile_package()
     figures = {}
     for name in words.only.split(","):
         with tempfile.TemporaryDirectory() as folder:
