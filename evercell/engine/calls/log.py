@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
@@ -259,8 +260,20 @@ def _signed_part(call: Call, content: bytes) -> bytes:
     fields = f"call\0{call.run_id}\0{call.step}\0{call.key}\0{call.position}\0{call.ok}\0".encode()
     pickles = sha256(content).digest() + (sha256(call.undo).digest() if call.undo is not None else b"")
     ruling = ruling_of(call)
-    said = b"" if ruling is None else f"\0policy\0{canonical_json(ruling)}".encode()
-    return fields + call.step_key + call.arguments + pickles + said
+    return fields + call.step_key + call.arguments + pickles + (_said(ruling) if ruling is not None else b"")
+
+
+def _said(ruling: Json) -> bytes:
+    try:
+        return _encoded(tuple(ruling.items()))
+    except (TypeError, AttributeError):  # nothing that evercell wrote
+        return f"\0policy\0{canonical_json(ruling)}".encode()
+
+
+@lru_cache(maxsize=1000)
+def _encoded(ruling: tuple[tuple[str, Any], ...]) -> bytes:
+    """Most calls of a step are decided on by the same few rules."""
+    return f"\0policy\0{canonical_json(dict(ruling))}".encode()
 
 
 def ruling_of(call: Call) -> Json | None:
