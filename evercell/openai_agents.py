@@ -258,6 +258,9 @@ async def _recorded(owner: Owner, given: dict[str, Any], ask: Any) -> AsyncItera
         for event in known.get():
             yield _EVENT.validate_python(event)
         return
+    if (guard := scope.step.guard) is not None:
+        words = arguments_in_words(None, (), given)
+        await guard.permit_async(identity, "model.stream", lambda: given, words)
     began, at, seen, is_recorded = time.perf_counter(), time.time(), [], False
     async for event in ask():
         seen.append(_as_json(_EVENT, event))
@@ -374,7 +377,7 @@ class Session:
         if scope is not None and (self._step is None or self._step() is not scope):
             self._step = weakref.ref(scope)
             name, key = "session", key_of(self.session_id)
-            self._items = call_sync(self._copy, (), {}, name=name, key=key, policy=ONCE)
+            self._items = call_sync(self._copy, (), {}, name=name, key=key, policy=ONCE, is_own=True)
         return self._items
 
     def _copy(self) -> list[Any]:

@@ -10,9 +10,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, cont
 from functools import partial
 from typing import Any
 
-from evercell.core.errors import PolicyDenied
 from evercell.engine.calls.arguments import named_arguments
-from evercell.engine.calls.log import Result
+from evercell.engine.calls.log import Result, undecided
 from evercell.engine.calls.logged_metrics import LoggedMetrics
 from evercell.engine.calls.order import OWN, CallIdentity
 from evercell.engine.calls.ownership import Owner, current_owner, enter_call, leave_call, note_late_call
@@ -125,10 +124,7 @@ def _fail(call: RunningCall, tries: Tries) -> Any:
 def inside_call(owner: Owner, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
     """While inside, the present code is that of this call. Raises `PolicyDenied` where nobody decided on it."""
     if identity.ruling is None and owner.scope.step.guard is not None:
-        raise PolicyDenied(
-            f"{identity.name}() was not decided on, so it is not executed.",
-            hint="The run has a policy that each durable call has to pass; this one went around it.",
-        )
+        raise undecided(identity.name)
     metrics = LoggedMetrics(owner.metrics)
     around = owner.scope.slots if owner.call is None else owner.call.slots
     call = RunningCall(owner.scope, identity, policy.timeout, policy.heartbeat_timeout, metrics, around)

@@ -13,7 +13,7 @@ from typing import Any
 
 from evercell.core.canonical import canonical_json
 from evercell.core.chunks import Supply
-from evercell.core.errors import CallFailed, NonDeterminism, NotKept, Tampered
+from evercell.core.errors import CallFailed, NonDeterminism, NotKept, PolicyDenied, Tampered
 from evercell.core.found import Found
 from evercell.core.metrics import METRICS, Metric, metrics_from_json
 from evercell.core.records import Call, Json
@@ -186,6 +186,8 @@ class CallLog:
     ) -> None:
         """Commit what the call returned or raised, and how to undo it. Raises `LeaseLost`, `NotKept`."""
         step = self._step
+        if identity.ruling is None and step.guard is not None:
+            raise undecided(identity.name)
         content = self._dumps(identity, result)
         undoing = step.values.dumps(undo, name=f"The undo of {identity.name}()") if undo is not None else None
         if identity.ruling is not None:
@@ -227,6 +229,14 @@ class CallLog:
         replaced = self._forgotten.get(call.key, b"")
         with step.deferred_interrupts():
             step.workspace.store.calls.record(step.lease(), call, chunks, replaced=replaced)
+
+
+def undecided(name: str) -> PolicyDenied:
+    """The error for a call that went around the policy of its run."""
+    return PolicyDenied(
+        f"{name}() was not decided on, so it is not executed.",
+        hint="The run has a policy that each durable call has to pass; this one went around it.",
+    )
 
 
 # -- what is kept --------------------------------------------------------------------------------
