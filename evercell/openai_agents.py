@@ -23,6 +23,7 @@ from typing import Any
 from evercell import aio
 from evercell.core.errors import UsageError
 from evercell.engine.approvals.tool_calls import approve_tool_call, key_of
+from evercell.engine.calls.arguments import body_arguments
 from evercell.engine.calls.calling import call_async, call_sync
 from evercell.engine.calls.http.usage import Prices, usage_record
 from evercell.engine.calls.log import Result
@@ -147,6 +148,11 @@ def _arguments(text: str) -> dict[str, Any]:
     except ValueError:
         found = text
     return found if isinstance(found, dict) else {"arguments": text}
+
+
+def _is_malformed(text: str) -> bool:
+    """Whether nobody can tell what a tool would be given."""
+    return body_arguments((text or "{}").encode("utf-8", "surrogatepass")) is None
 
 
 # -- models --------------------------------------------------------------------------------------
@@ -327,9 +333,11 @@ class DurableTool:
             return await self.inner(context, arguments)
 
         name, key = f"tool:{context.tool_name}", key_of(context.tool_call_id)
+        given = _arguments(arguments)
         return await call_async(
-            invoke, (), _arguments(arguments), name=name[:200], key=key, policy=self.policy
-        )
+            invoke, (), given, name=name[:200], key=key, policy=self.policy,
+            named=lambda: None if _is_malformed(arguments) else given,
+        )  # fmt: skip
 
 
 # -- sessions ------------------------------------------------------------------------------------

@@ -22,14 +22,14 @@ made: list[str] = []
 """What the outside saw."""
 
 
-def clerk(world: World, *, is_streamed: bool) -> Callable[[], Any]:
+def clerk(world: World, *, is_streamed: bool = False, given: str = '{"what": "Mon"}') -> Callable[[], Any]:
     """An agent of the OpenAI Agents SDK that books something."""
     agents = pytest.importorskip("agents")
 
     from evercell.openai_agents import Provider, run
 
     agents.set_tracing_disabled(True)
-    model = world.model([("book", '{"what": "Mon"}', "c1")], "it is booked")
+    model = world.model([("book", given, "c1")], "it is booked")
     agent = agents.Agent(name="clerk", model=model, tools=[world.tool("book")])
 
     class Scripted(agents.ModelProvider):  # type: ignore[misc, name-defined]
@@ -77,6 +77,17 @@ def test_the_openai_agents_sdk_does_nothing_that_is_denied(
         assert world.requests == requests
         assert world.effects == (["book Mon"] if pattern == "nothing" else [])
         assert bool(refused(durable)) is (pattern != "nothing")
+
+
+@pytest.mark.parametrize("given", ['{"what": ', "[1]", '{"what": "Mon", "what": "evil"}'])
+def test_a_tool_call_with_malformed_arguments_may_be_any(tmp_path: Path, given: str) -> None:
+    world = World()
+    with durable_on(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as durable:
+        govern(durable, "tool:book(what=nothing of the sort)")
+        with pytest.raises(Exception) as raised:  # noqa: PT011
+            durable.step("agent", clerk(world, given=given))
+        assert "is not allowed: deny" in told(raised.value)
+        assert world.effects == [] and refused(durable) == 1
 
 
 def test_pydantic_ai_does_nothing_that_is_denied(tmp_path: Path) -> None:
