@@ -23,6 +23,7 @@ from typing import Any
 from evercell import aio
 from evercell.core.errors import UsageError
 from evercell.engine.approvals.tool_calls import approve_tool_call, key_of
+from evercell.engine.calls.arguments import body_arguments
 from evercell.engine.calls.calling import call_async, call_sync
 from evercell.engine.calls.http.usage import Prices, usage_record
 from evercell.engine.calls.log import Result
@@ -149,6 +150,11 @@ def _arguments(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {"arguments": text}
 
 
+def _is_malformed(text: str) -> bool:
+    """Whether nobody can tell what a tool would be given."""
+    return body_arguments((text or "{}").encode("utf-8", "surrogatepass")) is None
+
+
 # -- models --------------------------------------------------------------------------------------
 
 
@@ -258,6 +264,9 @@ async def _recorded(owner: Owner, given: dict[str, Any], ask: Any) -> AsyncItera
         for event in known.get():
             yield _EVENT.validate_python(event)
         return
+    if (guard := scope.step.guard) is not None:
+        words = arguments_in_words(None, (), given)
+        await guard.permit_async(identity, "model.stream", lambda: given, words)
     began, at, seen, is_recorded = time.perf_counter(), time.time(), [], False
     async for event in ask():
         seen.append(_as_json(_EVENT, event))
@@ -324,9 +333,11 @@ class DurableTool:
             return await self.inner(context, arguments)
 
         name, key = f"tool:{context.tool_name}", key_of(context.tool_call_id)
+        given = _arguments(arguments)
         return await call_async(
-            invoke, (), _arguments(arguments), name=name[:200], key=key, policy=self.policy
-        )
+            invoke, (), given, name=name[:200], key=key, policy=self.policy,
+            named=lambda: None if _is_malformed(arguments) else given,
+        )  # fmt: skip
 
 
 # -- sessions ------------------------------------------------------------------------------------
@@ -374,7 +385,7 @@ class Session:
         if scope is not None and (self._step is None or self._step() is not scope):
             self._step = weakref.ref(scope)
             name, key = "session", key_of(self.session_id)
-            self._items = call_sync(self._copy, (), {}, name=name, key=key, policy=ONCE)
+            self._items = call_sync(self._copy, (), {}, name=name, key=key, policy=ONCE, is_own=True)
         return self._items
 
     def _copy(self) -> list[Any]:

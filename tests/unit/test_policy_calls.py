@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +22,11 @@ from evercell.core.approvals import Approval
 from evercell.core.errors import NotAnApprover, PolicyDenied, Rejected, Tampered, UsageError
 from evercell.core.records import EventKind, NewRun
 from evercell.engine.approvals.deciding import answer
-from evercell.engine.calls.log import ruling_of
+from evercell.engine.calls.calling import inside_call
+from evercell.engine.calls.exchange import ask
+from evercell.engine.calls.log import Result, ruling_of
+from evercell.engine.calls.ownership import current_owner
+from evercell.engine.calls.policy import ONCE
 from evercell.engine.calls.signals import send
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.leasing import take_lease
@@ -205,6 +210,40 @@ def test_a_denied_call_is_not_executed_whatever_way_it_is_made(durable: Durable,
         assert {found["effect"] for found in rulings(free)} == {"allow"}
 
 
+def test_a_call_that_nobody_decided_on_is_neither_executed_nor_recorded(durable: Durable) -> None:
+    """What makes durable calls in a way of its own, and forgets to ask."""
+    rule(durable, allow=["*"])
+
+    def forgetful() -> None:
+        owner = current_owner()
+        assert owner is not None
+        identity = owner.scope.begin("forgotten", None, (), {}, inside="")
+        assert owner.scope.find(identity) is None
+        with pytest.raises(PolicyDenied, match="was not decided on"):
+            owner.scope.log.record(identity, Result(1), [{"at": 0, "seconds": 0, "error": None}])
+        with inside_call(owner, identity, ONCE):
+            made.append(1)
+
+    with pytest.raises(PolicyDenied, match="was not decided on"):
+        durable.step("agent", forgetful)
+    assert made == []
+
+
+def test_whatever_looks_for_a_recorded_call_asks_before_it_makes_one() -> None:
+    sources = {path: path.read_text() for path in Path(evercell.__file__).parent.rglob("*.py")}
+    seams = [path.name for path, text in sources.items() if re.search(r"scope\.find\(", text)]
+    assert {"calling.py", "request_call.py", "model_clients.py", "openai_agents.py"} <= set(seams)
+    asking = [path.name for path, text in sources.items() if re.search(r"guard\.permit", text)]
+    assert set(seams) <= set(asking)
+
+
+def test_the_last_dot_of_a_host_is_no_way_around() -> None:
+    asked = ask("POST", "https://api.example.com./admin?key=x", "", b"")
+    assert asked.whole_name == "POST api.example.com/admin?key=..."
+    long = ask("POST", f"https://api.example.com/{'a' * 500}", "", b"")
+    assert len(long.whole_name) > 500 > len(long.name)
+
+
 def test_a_signal_to_another_run_is_a_call_with_arguments(durable: Durable) -> None:
     other = durable.workspace.store.runs.create(NewRun(notebook=None))
     rule(durable, deny=[f"send(run={other.name}, payload.amount>10)"])
@@ -303,6 +342,7 @@ def test_what_is_to_be_asked_waits_for_somebody_else_and_is_asked_once(durable: 
     assert made == [(1, "me"), (1000, "you"), (2, "me")]
     assert rulings(durable)[1]["approval"] == asked.id
     assert len(durable.workspace.store.approvals.all()) == 1
+    assert verify_store(durable.workspace).runs[0].problems == []
 
 
 def test_a_coroutine_asks_without_holding_up_its_loop(durable: Durable) -> None:

@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evercell.core.errors import PolicyDenied
 from evercell.engine.calls.arguments import named_arguments
-from evercell.engine.calls.log import Result
+from evercell.engine.calls.log import Result, undecided
 from evercell.engine.calls.logged_metrics import LoggedMetrics
 from evercell.engine.calls.order import OWN, CallIdentity
 from evercell.engine.calls.ownership import Owner, current_owner, enter_call, leave_call, note_late_call
@@ -21,6 +20,9 @@ from evercell.engine.calls.running_call import RunningCall
 from evercell.engine.calls.tracebacks import passes_on
 from evercell.engine.calls.tries import Describe, Tries
 from evercell.engine.calls.words import arguments_in_words
+
+if TYPE_CHECKING:
+    from evercell.engine.calls.guard import Arguments
 
 Function = Callable[..., Any]
 
@@ -73,9 +75,12 @@ def call_sync(
 async def call_async(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
     policy: CallPolicy, describe: Describe | None = None, undo: Function | None = None,
-    body: Function | None = None, is_own: bool = False,
+    body: Function | None = None, is_own: bool = False, named: Arguments | None = None,
 ) -> Any:  # fmt: skip
-    """Call a coroutine function (or one whose ``body`` is one) durably; outside of a step, call it."""
+    """Call a coroutine function (or one whose ``body`` is one) durably; outside of a step, call it.
+
+    ``named``: what a policy is told of its arguments, where its parameters do not tell.
+    """
     owner = current_owner()
     body = body or function
     if owner is None:
@@ -91,7 +96,8 @@ async def call_async(
         if is_own:
             identity.ruling = OWN
         else:
-            await guard.permit_async(identity, name, partial(named_arguments, function, args, kwargs), words)
+            told = named or partial(named_arguments, function, args, kwargs)
+            await guard.permit_async(identity, name, told, words)
     tries = Tries(policy, words)
     with inside_call(owner, identity, policy) as call:
         for pause in tries:
@@ -125,10 +131,7 @@ def _fail(call: RunningCall, tries: Tries) -> Any:
 def inside_call(owner: Owner, identity: CallIdentity, policy: CallPolicy) -> Iterator[RunningCall]:
     """While inside, the present code is that of this call. Raises `PolicyDenied` where nobody decided on it."""
     if identity.ruling is None and owner.scope.step.guard is not None:
-        raise PolicyDenied(
-            f"{identity.name}() was not decided on, so it is not executed.",
-            hint="The run has a policy that each durable call has to pass; this one went around it.",
-        )
+        raise undecided(identity.name)
     metrics = LoggedMetrics(owner.metrics)
     around = owner.scope.slots if owner.call is None else owner.call.slots
     call = RunningCall(owner.scope, identity, policy.timeout, policy.heartbeat_timeout, metrics, around)

@@ -47,8 +47,10 @@ class Asked:
 
     @property
     def whole_name(self) -> str:
-        """The same, however long it is: what policies compare."""
-        return f"{self.method} {_place(urlsplit(self.url))}"
+        """The same, however long it is, and of a host without the last dot: what policies compare."""
+        parts = urlsplit(self.url)
+        host, place = parts.hostname or "", _place(parts)
+        return f"{self.method} {place.replace(host, host.rstrip('.'), 1) if host.endswith('.') else place}"
 
     @property
     def identity(self) -> tuple[str, ...]:

@@ -6,13 +6,14 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
 
 from evercell.core.canonical import canonical_json
 from evercell.core.chunks import Supply
-from evercell.core.errors import CallFailed, NonDeterminism, NotKept, Tampered
+from evercell.core.errors import CallFailed, NonDeterminism, NotKept, PolicyDenied, Tampered
 from evercell.core.found import Found
 from evercell.core.metrics import METRICS, Metric, metrics_from_json
 from evercell.core.records import Call, Json
@@ -185,6 +186,8 @@ class CallLog:
     ) -> None:
         """Commit what the call returned or raised, and how to undo it. Raises `LeaseLost`, `NotKept`."""
         step = self._step
+        if identity.ruling is None and step.guard is not None:
+            raise undecided(identity.name)
         content = self._dumps(identity, result)
         undoing = step.values.dumps(undo, name=f"The undo of {identity.name}()") if undo is not None else None
         if identity.ruling is not None:
@@ -228,6 +231,14 @@ class CallLog:
             step.workspace.store.calls.record(step.lease(), call, chunks, replaced=replaced)
 
 
+def undecided(name: str) -> PolicyDenied:
+    """The error for a call that went around the policy of its run."""
+    return PolicyDenied(
+        f"{name}() was not decided on, so it is not executed.",
+        hint="The run has a policy that each durable call has to pass; this one went around it.",
+    )
+
+
 # -- what is kept --------------------------------------------------------------------------------
 
 
@@ -259,8 +270,20 @@ def _signed_part(call: Call, content: bytes) -> bytes:
     fields = f"call\0{call.run_id}\0{call.step}\0{call.key}\0{call.position}\0{call.ok}\0".encode()
     pickles = sha256(content).digest() + (sha256(call.undo).digest() if call.undo is not None else b"")
     ruling = ruling_of(call)
-    said = b"" if ruling is None else f"\0policy\0{canonical_json(ruling)}".encode()
-    return fields + call.step_key + call.arguments + pickles + said
+    return fields + call.step_key + call.arguments + pickles + (_said(ruling) if ruling is not None else b"")
+
+
+def _said(ruling: Json) -> bytes:
+    try:
+        return _encoded(tuple(ruling.items()))
+    except (TypeError, AttributeError):  # nothing that evercell wrote
+        return f"\0policy\0{canonical_json(ruling)}".encode()
+
+
+@lru_cache(maxsize=1000)
+def _encoded(ruling: tuple[tuple[str, Any], ...]) -> bytes:
+    """Most calls of a step are decided on by the same few rules."""
+    return f"\0policy\0{canonical_json(dict(ruling))}".encode()
 
 
 def ruling_of(call: Call) -> Json | None:

@@ -17,7 +17,7 @@ _MOST_NAMES = 1_000
 _NOTHING_SAID = Ruling(Effect.ALLOW, "no policy")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Subject:
     """A call or step that is to be decided on."""
 
@@ -72,7 +72,9 @@ class Decider:
         ruling, rules = known
         if ruling is None:
             arguments = subject.arguments()
-            ruling = reduce(stricter, (one.decide(arguments) for one in rules), _NOTHING_SAID)
+            ruling = rules[0].decide(arguments)
+            for one in rules[1:]:
+                ruling = stricter(ruling, one.decide(arguments))
         if self._hooks and ruling.effect is not Effect.DENY:
             request = CallRequest(
                 subject.name, subject.arguments(), subject.step, subject.run_id, is_step=subject.is_step

@@ -56,7 +56,8 @@ class Condition:
             return False
         value = arguments[name]
         if len(self.path) == 1 and _is_plain(value):  # as most are: none of the rest matters
-            return self.text == "*" or self._is_met(value) in ((True,) if surely else (True, None))
+            met = self.text == "*" or self._is_met(value)
+            return met is True if surely else met is not False
         found = below(value, self.path[1:])
         if not found:
             return False
