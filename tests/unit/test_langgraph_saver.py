@@ -154,6 +154,23 @@ def test_a_growing_list_stores_its_new_elements(saver: Any, url: str) -> None:
     assert _read(url, config) == messages
 
 
+def test_a_message_that_is_given_an_id_later_is_stored_once(saver: Any, url: str) -> None:
+    from langchain_core.messages import AIMessage
+
+    config, messages = _config(), []
+    for number in range(60):
+        message = AIMessage(random.Random(number).randbytes(1500).hex())
+        if number:
+            saver.put_writes(config, [("ch", [message])], "task", "")
+        message.id = str(number)
+        messages = [*messages, message]
+        config = _put(saver, messages, config)
+    with open_database(url) as connection:
+        stored = connection.execute(sa.text("SELECT sum(size) FROM chunks")).scalar_one()
+    assert stored <= 60 * 3000 * 1.4
+    assert _read(url, config) == messages
+
+
 def test_threads_that_write_at_once_do_not_meet(saver: Any, url: str) -> None:
     errors: list[BaseException] = []
 
