@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import pytest
 import sqlalchemy as sa
 
 from evercell.core.errors import Damaged, Tampered, UsageError
+from evercell.state import Values
 from tests.database import open_database
 
 pytestmark = [pytest.mark.agents, pytest.mark.filterwarnings("default")]
@@ -126,6 +128,35 @@ def test_what_is_stored_is_what_a_list_is_now_whatever_was_changed_in_it(
             assert [m.model_dump() for m in read] == [m.model_dump() for m in messages]
             if number % 10 == 9:  # what it loaded is changed as well
                 messages = saver.get_tuple(config).checkpoint["channel_values"]["ch"]
+
+
+def test_a_graph_and_its_saver_come_back_with_a_notebooks_state(url: str) -> None:
+    from evercell.langgraph import Saver, durable
+
+    graph = appending_graph().compile(checkpointer=Saver(url))
+    values = Values(globals())
+    for held in (graph, durable(graph)):
+        back = values.loads(values.dumps(held, name="graph"))
+        with back.checkpointer:
+            said = back.invoke({"log": ["one"]}, _config("talk"))["log"]
+    assert said == ["one", "said", "one", "said"]
+
+
+def appending_graph() -> Any:
+    from langgraph.graph import START, StateGraph
+
+    graph = StateGraph(Log)
+    graph.add_node("say", say)
+    graph.add_edge(START, "say")
+    return graph
+
+
+class Log(TypedDict):
+    log: Annotated[list[str], operator.add]
+
+
+def say(state: Log) -> dict[str, Any]:
+    return {"log": ["said"]}
 
 
 def test_a_fork_shares_its_beginning_and_nothing_after_it(saver: Any, url: str) -> None:
