@@ -29,6 +29,7 @@ _TWINS = "approve sleep sleep_until wait_for map run_notebook start_notebook"
 """Of `evercell.aio`: called ``aio.sleep`` here, for a plain ``sleep`` is another one."""
 
 _OF_FRAMEWORKS = {
+    "langgraph": "Saver DurableGraph durable",
     "pydantic_ai": "Durability DurableCalls CallPolicies",
     "openai_agents": "run Provider DurableModel DurableTool Session",
 }
@@ -86,7 +87,6 @@ _HOMES: dict[str, str] = {
     "evercell.transactions": "commit_once",
     "evercell.aio": "gather",
     "evercell.testing": "Died Durable SetClock",
-    "evercell.langgraph.durable_graph": "DurableGraph durable",
     "evercell.langgraph.remade": "make_saver",
     "evercell.magics.commands": "Outcome",
     "evercell.views.table": "Table Tables",

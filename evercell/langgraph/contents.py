@@ -1,8 +1,8 @@
 """Values of a graph's channels as content of the store, and back.
 
 The elements of a list (and the entries of a dict) are content of their own, so that a list which grows by one message
-stores one message, and a message that a task wrote is stored once more nowhere. What is large within an element stands
-apart from the rest of it, so that it stays the same when the element is given an id.
+stores one message, and a message that a task wrote is stored once more nowhere. What is large within an element that
+has no id yet stands apart from the rest of it, so that it stays the same when the element is given one.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Writing:
         kind, content = self.serde.dumps_typed(value)
         parts: list[Any] = []
         digests: list[bytes] = []
-        for part, is_apart in _parts(value if len(content) >= _APART else None, bytes(content)):
+        for part, is_apart in _parts(self._texts_apart(value, len(content)), bytes(content)):
             if is_apart or len(part) > _ONE_CHUNK:
                 blob, supply = split(part)
                 self._add(supply)
@@ -102,6 +102,13 @@ class Writing:
             else:
                 parts.append(part)
         return self.name(ormsgpack.packb([key, kind, parts])), *digests
+
+    def _texts_apart(self, value: Any, size: int) -> list[bytes]:
+        """What of an element stands apart: it may be given an id yet, or was stored before it had one."""
+        texts = _large_texts(value) if size >= _APART else []
+        if texts and _has_id(value):
+            return [text for text in texts if split(text)[0].digests[0] in self.has]
+        return texts
 
     def sequence(self, kind: int, vector: Vector) -> Header:
         """A list or dict whose elements are stored."""
@@ -138,10 +145,14 @@ def elements_of(value: Any, *, skip: int = 0) -> Iterator[tuple[str | None, Any]
             yield None, element
 
 
-def _parts(value: Any, content: bytes) -> Iterator[tuple[bytes, bool]]:
+def _has_id(value: Any) -> bool:
+    return (value.get("id") if isinstance(value, dict) else getattr(value, "id", None)) is not None
+
+
+def _parts(texts: list[bytes], content: bytes) -> Iterator[tuple[bytes, bool]]:
     """The parts of an element's bytes, each with whether it stands apart. Together they are the bytes again."""
     at = 0
-    for text in _large_texts(value):
+    for text in texts:
         start = content.find(text, at)
         if start < 0:
             continue

@@ -40,9 +40,14 @@ def durable(
     return DurableGraph(graph, approvers, quorum, timeout, on_timeout)
 
 
+durable.__module__ = "evercell.langgraph"  # by which saved state knows it
+
+
 @dataclass(eq=False)
 class DurableGraph:
     """A graph inside of steps. What it does not have the graph has: ``get_state``, ``stream_mode``, ..."""
+
+    __module__ = "evercell.langgraph"
 
     graph: Any
     approvers: Sequence[str] | None = None

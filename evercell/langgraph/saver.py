@@ -54,6 +54,9 @@ class Saver(BaseCheckpointSaver[int]):
     SQLAlchemy URL or a path; without it the step's own store, and outside of steps the one that the settings name.
     """
 
+    __module__ = "evercell.langgraph"
+    """By which saved state knows it."""
+
     def __init__(self, store: str | None = None, *, serde: Any = None) -> None:
         super().__init__(serde=serde)
         self.store = store

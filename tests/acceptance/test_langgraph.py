@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import nbformat
 import pytest
 
+from evercell.engine.approvals.deciding import answer, waiting_for
+from evercell.engine.settings import Settings
+from evercell.engine.workspace import open_workspace
+from evercell.headless.demo import shipped_notebook
 from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.agents, pytest.mark.kernel, pytest.mark.filterwarnings("default")]
 
@@ -72,3 +82,51 @@ def test_a_graphs_kernel_killed_at_every_commit_comes_to_the_same_state_with_eac
     shown = kernel.run("%%step three\nlog = agent.invoke({'log': ['three']}, THREAD)['log']")
     assert shown.status == "ok", shown.error
     assert kernel.value("(len(log), log[5])") == (10, "three")
+
+
+NOTEBOOK = "langgraph_agent.ipynb"
+
+
+def test_the_notebook_shows_what_its_stored_outputs_say(tmp_path: Path) -> None:
+    shutil.copy(shipped_notebook(NOTEBOOK), tmp_path)
+    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-W", "ignore"]
+    done = subprocess.run(
+        [*command, "--rootdir", str(tmp_path), "-c", "/dev/null", str(tmp_path / NOTEBOOK)],
+        capture_output=True, text=True, cwd=tmp_path, check=False, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_the_notebooks_agent_is_killed_approved_with_another_amount_and_resumed(
+    new_kernel: NewKernel, store_url: str, home: Path
+) -> None:
+    """Killed after the model's first answer, and once more while the question waits."""
+    cells = [
+        c for c in nbformat.read(shipped_notebook(NOTEBOOK), as_version=4).cells if c.cell_type == "code"
+    ]
+    *before, step = [cell for cell in cells if cell.id in ("load", "parameters", "model", "agent", "step")]
+
+    def start(**environ: str) -> Kernel:
+        kernel = new_kernel(load=False, **environ)
+        for cell in before:
+            source = "patience = None" if cell.id == "parameters" else cell.source
+            assert kernel.run(source, cell_id=cell.id).status == "ok"
+        return kernel
+
+    with pytest.raises(KernelGone):
+        start(EVERCELL_FAULT="after_call_commit:1").run(step.source, cell_id=step.id)
+    kernel = start()
+    kernel.send(step.source, cell_id=step.id)
+    with open_workspace(Settings(store_url, home / "jupyter_data_dir" / "evercell" / "key")) as workspace:
+        wait_until(lambda: bool(waiting_for(workspace)), "the question is asked")
+        (waiting,) = waiting_for(workspace)
+        kernel.kill()
+        answer(workspace, waiting.id, "Approve", by="ann", via="web page", values={"amount": 40})
+        kernel = start()
+        assert kernel.run(step.source, cell_id=step.id).status == "ok"
+        assert len(waiting_for(workspace)) == 0 and len(workspace.store.approvals.all()) == 1
+        run = workspace.store.runs.all()[0]
+        tries = workspace.store.calls.tries(run.id, "settle")
+    assert str(kernel.value("answer")).endswith("paid 40 to Ann")
+    assert all(len(found) == 1 for found in tries.values()) and len(tries) == 4

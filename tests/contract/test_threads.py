@@ -22,6 +22,7 @@ from evercell.core.threads import (
 )
 from evercell.engine.collecting import collect
 from evercell.engine.holder import this_holder
+from evercell.engine.naming import delete_run
 from evercell.engine.reachability import KeepRules
 from evercell.engine.settings import Settings
 from evercell.engine.verification import verify_store
@@ -201,3 +202,20 @@ def test_verify_names_threads_that_are_not_as_they_were_signed(
         found is not None,
         found is not None,
     )
+
+
+def test_a_run_that_is_deleted_and_collected_takes_its_threads_along(tmp_path: Path, store_url: str) -> None:
+    blob, chunks = split(b"x" * 100)
+    content = ThreadContent(b"h", [blob]).to_bytes()
+    with open_workspace(Settings(store_url, tmp_path / "key")) as workspace:
+        store = workspace.store
+        run, kept = (store.runs.create(NewRun(notebook=None)) for _ in range(2))
+        for key, owner in ((ThreadKey("gone"), run), (ThreadKey("kept"), kept)):
+            origin = ThreadOrigin(owner.id, "one", "attempt")
+            made = replace(_checkpoint("c1", key=key, origin=origin), content=content)
+            store.threads.put(made, chunks, lease=None)
+        delete_run(workspace, run)
+        collect(workspace, KeepRules(), grace=0)
+        assert store.threads.keys("gone") == [] and store.threads.get(ThreadKey("gone"), "c1") is None
+        assert store.threads.get(ThreadKey("kept"), "c1") is not None
+        assert store.chunks.absent(blob.digests) == set()

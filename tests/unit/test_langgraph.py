@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
 
 import evercell
-from evercell.testing import PLACES, Durable
+from evercell.engine.settings import Settings
+from evercell.engine.workspace import open_workspace
+from evercell.testing import PLACES, Durable, SetClock
 
 pytestmark = [pytest.mark.agents, pytest.mark.filterwarnings("default")]
 
 THREAD_PLACES = [place for place in PLACES if "thread" in place]
+
+
+@pytest.fixture
+def durable(tmp_path: Path, store_url: str) -> Iterator[Durable]:
+    """The plugin's fixture, on both databases."""
+    clock = SetClock()
+    with open_workspace(Settings(store_url, tmp_path / "key"), clock=clock) as workspace:
+        yield Durable(workspace, clock)
 
 
 class State(TypedDict):

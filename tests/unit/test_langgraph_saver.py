@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import pytest
 import sqlalchemy as sa
 
 from evercell.core.errors import Damaged, Tampered, UsageError
+from evercell.state import Values
 from tests.database import open_database
 
 pytestmark = [pytest.mark.agents, pytest.mark.filterwarnings("default")]
@@ -128,6 +130,35 @@ def test_what_is_stored_is_what_a_list_is_now_whatever_was_changed_in_it(
                 messages = saver.get_tuple(config).checkpoint["channel_values"]["ch"]
 
 
+def test_a_graph_and_its_saver_come_back_with_a_notebooks_state(url: str) -> None:
+    from evercell.langgraph import Saver, durable
+
+    graph = appending_graph().compile(checkpointer=Saver(url))
+    values = Values(globals())
+    for held in (graph, durable(graph)):
+        back = values.loads(values.dumps(held, name="graph"))
+        with back.checkpointer:
+            said = back.invoke({"log": ["one"]}, _config("talk"))["log"]
+    assert said == ["one", "said", "one", "said"]
+
+
+def appending_graph() -> Any:
+    from langgraph.graph import START, StateGraph
+
+    graph = StateGraph(Log)
+    graph.add_node("say", say)
+    graph.add_edge(START, "say")
+    return graph
+
+
+class Log(TypedDict):
+    log: Annotated[list[str], operator.add]
+
+
+def say(state: Log) -> dict[str, Any]:
+    return {"log": ["said"]}
+
+
 def test_a_fork_shares_its_beginning_and_nothing_after_it(saver: Any, url: str) -> None:
     messages = _messages(12)
     first = _put(saver, messages[:6], _config())
@@ -151,6 +182,23 @@ def test_a_growing_list_stores_its_new_elements(saver: Any, url: str) -> None:
         rows = connection.execute(sa.text("SELECT sum(length(content)) FROM thread_checkpoints")).scalar_one()
     state = 120 * 2000
     assert stored <= 1.2 * state and rows <= 120 * 700
+    assert _read(url, config) == messages
+
+
+def test_a_message_that_is_given_an_id_later_is_stored_once(saver: Any, url: str) -> None:
+    from langchain_core.messages import AIMessage
+
+    config, messages = _config(), []
+    for number in range(60):
+        message = AIMessage(random.Random(number).randbytes(1500).hex())
+        if number:
+            saver.put_writes(config, [("ch", [message])], "task", "")
+        message.id = str(number)
+        messages = [*messages, message]
+        config = _put(saver, messages, config)
+    with open_database(url) as connection:
+        stored = connection.execute(sa.text("SELECT sum(size) FROM chunks")).scalar_one()
+    assert stored <= 60 * 3000 * 1.4
     assert _read(url, config) == messages
 
 

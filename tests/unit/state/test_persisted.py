@@ -105,7 +105,7 @@ def test_what_is_decorated_by_us_is_kept_without_our_code(cells: Cells) -> None:
     cells["connection"].close()
 
 
-OF_FRAMEWORKS = ("pydantic_ai.", "openai_agents.")
+OF_FRAMEWORKS = ("langgraph.", "pydantic_ai.", "openai_agents.")
 """How names begin that need a framework to be imported."""
 
 
