@@ -21,7 +21,7 @@ from hashlib import sha256
 from typing import Any
 
 from evercell import aio
-from evercell.core.errors import UsageError
+from evercell.core.errors import PolicyDenied, Rejected, UsageError
 from evercell.engine.approvals.tool_calls import approve_tool_call, key_of
 from evercell.engine.calls.calling import call_async, call_sync
 from evercell.engine.calls.http.usage import Prices, usage_record
@@ -324,9 +324,12 @@ class DurableTool:
             return await self.inner(context, arguments)
 
         name, key = f"tool:{context.tool_name}", key_of(context.tool_call_id)
-        return await call_async(
-            invoke, (), _arguments(arguments), name=name[:200], key=key, policy=self.policy
-        )
+        try:
+            return await call_async(
+                invoke, (), _arguments(arguments), name=name[:200], key=key, policy=self.policy
+            )
+        except (PolicyDenied, Rejected) as refused:
+            return f"The tool call was denied: {refused.what}"
 
 
 # -- sessions ------------------------------------------------------------------------------------
@@ -374,7 +377,7 @@ class Session:
         if scope is not None and (self._step is None or self._step() is not scope):
             self._step = weakref.ref(scope)
             name, key = "session", key_of(self.session_id)
-            self._items = call_sync(self._copy, (), {}, name=name, key=key, policy=ONCE)
+            self._items = call_sync(self._copy, (), {}, name=name, key=key, policy=ONCE, is_own=True)
         return self._items
 
     def _copy(self) -> list[Any]:

@@ -9,7 +9,7 @@ import pytest
 
 import evercell
 from evercell.testing import Durable
-from tests.agents import answering, asked, call_keys, durable_on
+from tests.agents import answering, asked, call_keys, durable_on, rule
 
 pytestmark = [pytest.mark.agents, pytest.mark.filterwarnings("default")]
 
@@ -166,6 +166,30 @@ def test_a_tool_that_needs_an_approval_asks_once_wherever_it_is_killed(
         _, outputs = durable.step("last", make())
     assert sorted(set(titles)) == ["pay(what='7')", "pay(what='<b>800</b>')"]
     assert sorted(outputs) == ["The tool call was denied. Too much.", "look is done", "pay is done"]
+
+
+def test_what_a_policy_denies_is_told_to_the_model_wherever_it_is_killed(
+    durable: Durable, world: World
+) -> None:
+    from agents import Agent
+
+    from evercell.openai_agents import run
+
+    rule(durable, deny=["*:pay(what=8*)"])
+
+    def make() -> Callable[[], Any]:
+        model = world.model([("pay", {"what": "7"}, "c1"), ("pay", {"what": "800"}, "c2")], "done")
+        agent: Any = Agent(name="clerk", model=model, tools=[world.tool("pay")])
+
+        async def whole() -> Any:
+            result = await run(agent, "Pay.")
+            return [item["output"] for item in result.to_input_list() if "output" in item]
+
+        return whole
+
+    dies_at_each_commit(durable, world, make)
+    paid, denied = durable.step("last", make())
+    assert paid == "pay is done" and "denied" in denied and "pay 800" not in world.effects
 
 
 def test_an_agent_that_is_a_tool_asks_through_its_caller_and_goes_on_inside(
