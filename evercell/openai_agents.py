@@ -21,7 +21,7 @@ from hashlib import sha256
 from typing import Any
 
 from evercell import aio
-from evercell.core.errors import UsageError
+from evercell.core.errors import PolicyDenied, Rejected, UsageError
 from evercell.engine.approvals.tool_calls import approve_tool_call, key_of
 from evercell.engine.calls.arguments import body_arguments
 from evercell.engine.calls.calling import call_async, call_sync
@@ -334,10 +334,13 @@ class DurableTool:
 
         name, key = f"tool:{context.tool_name}", key_of(context.tool_call_id)
         given = _arguments(arguments)
-        return await call_async(
-            invoke, (), given, name=name[:200], key=key, policy=self.policy,
-            named=lambda: None if _is_malformed(arguments) else given,
-        )  # fmt: skip
+        try:
+            return await call_async(
+                invoke, (), given, name=name[:200], key=key, policy=self.policy,
+                named=lambda: None if _is_malformed(arguments) else given,
+            )  # fmt: skip
+        except (PolicyDenied, Rejected) as refused:
+            return f"The tool call was denied: {refused.what}"
 
 
 # -- sessions ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from evercell import aio
-from evercell.core.errors import UsageError
+from evercell.core.errors import PolicyDenied, Rejected, UsageError
 from evercell.engine.approvals.tool_calls import approve_tool_call, key_of
 from evercell.engine.calls.calling import call_async
 from evercell.engine.calls.http.usage import Prices, usage_record
@@ -38,6 +38,7 @@ try:
         ToolsetValidateToolArgumentsId,
         conversation_id_from_run_id,
     )
+    from pydantic_ai.exceptions import ToolFailed
     from pydantic_ai.messages import ModelMessagesTypeAdapter
     from pydantic_ai.tools import ToolApproved, ToolDenied
     from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -183,9 +184,18 @@ class DurableCalls(JournalCallableOperationBackend[CallPolicy]):
         async def unit(**_: object) -> object:
             return await body()
 
+        if isinstance(operation_id, ToolsetCallToolId) and operation_id.toolset_kind == "mcp":
+            name = f"{name}:{cache_key[0]}"  # as those of functions are named: policies know tools by it
         key, given = _identity(operation_id, cache_key)
         describe = partial(_usage, prices=self._prices) if isinstance(operation_id, ModelRequestId) else None
-        return await call_async(unit, (), given, name=_short(name), key=key, policy=config, describe=describe)
+        try:
+            return await call_async(
+                unit, (), given, name=_short(name), key=key, policy=config, describe=describe
+            )
+        except (PolicyDenied, Rejected) as refused:
+            if isinstance(operation_id, ToolsetCallToolId):
+                raise ToolFailed(f"The tool call was denied: {refused.what}") from refused
+            raise
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evercell.core.approvals import Approval
 from evercell.core.records import EventKind
 from evercell.engine.approvals.deciding import answer, waiting_for
+from evercell.engine.policy.reading import read_policy
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.testing import Durable, SetClock
@@ -55,6 +57,12 @@ def answering_all(
     finally:
         is_over.set()
         thread.join()
+
+
+def rule(durable: Durable, **table: Any) -> None:
+    """The policy that is written where the run is executed from now on."""
+    policy = read_policy(table, "policy.toml")
+    durable.workspace.settings = replace(durable.workspace.settings, policies=(policy,))
 
 
 def asked(durable: Durable) -> int:

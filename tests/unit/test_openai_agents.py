@@ -9,7 +9,7 @@ import pytest
 
 import evercell
 from evercell.testing import Durable
-from tests.agents import answering, asked, call_keys, durable_on
+from tests.agents import answering, asked, call_keys, durable_on, rule
 
 pytestmark = [pytest.mark.agents, pytest.mark.filterwarnings("default")]
 
@@ -137,7 +137,7 @@ def test_a_tool_that_needs_an_approval_asks_once_wherever_it_is_killed(
 ) -> None:
     from agents import Agent
 
-    from evercell.openai_agents import run
+    from evercell.openai_agents import Session, run
 
     def make() -> Callable[[], Any]:
         model = world.model(
@@ -152,7 +152,7 @@ def test_a_tool_that_needs_an_approval_asks_once_wherever_it_is_killed(
         agent: Any = Agent(name="clerk", model=model, tools=tools)
 
         async def whole() -> Any:
-            result = await run(agent, "Pay.", approvers=["ann"])
+            result = await run(agent, "Pay.", approvers=["ann"], session=Session("talk"))
             outputs = [item["output"] for item in result.to_input_list() if "output" in item]
             return result.final_output, outputs
 
@@ -162,10 +162,55 @@ def test_a_tool_that_needs_an_approval_asks_once_wherever_it_is_killed(
         return {"choice": "Reject", "comment": "Too much."} if "800" in approval.title else APPROVE
 
     with answering(durable, choose) as titles:
-        assert dies_at_each_commit(durable, world, make) == 6
+        assert dies_at_each_commit(durable, world, make) == 7
         _, outputs = durable.step("last", make())
     assert sorted(set(titles)) == ["pay(what='7')", "pay(what='<b>800</b>')"]
     assert sorted(outputs) == ["The tool call was denied. Too much.", "look is done", "pay is done"]
+
+
+def test_a_run_that_was_interrupted_elsewhere_is_gone_on_with(durable: Durable, world: World) -> None:
+    import asyncio
+
+    from agents import Agent, RunState
+
+    from evercell.openai_agents import run
+
+    model = world.model([("pay", {"what": "7"}, "c1")], "paid")
+    agent: Any = Agent(name="clerk", model=model, tools=[world.tool("pay", needs_approval=True)])
+    before = asyncio.run(run(agent, "Pay."))
+    assert before.interruptions and world.effects == [], "nobody is asked outside of a step"
+    text = before.to_state().to_string()
+
+    async def whole() -> Any:
+        return (await run(agent, await RunState.from_string(agent, text))).final_output
+
+    with answering(durable, lambda approval: APPROVE) as titles:
+        assert durable.step("s", whole) == "paid"
+    assert (titles, world.effects) == (["pay(what='7')"], ["pay 7"])
+
+
+def test_what_a_policy_denies_is_told_to_the_model_wherever_it_is_killed(
+    durable: Durable, world: World
+) -> None:
+    from agents import Agent
+
+    from evercell.openai_agents import run
+
+    rule(durable, deny=["*:pay(what=8*)"])
+
+    def make() -> Callable[[], Any]:
+        model = world.model([("pay", {"what": "7"}, "c1"), ("pay", {"what": "800"}, "c2")], "done")
+        agent: Any = Agent(name="clerk", model=model, tools=[world.tool("pay")])
+
+        async def whole() -> Any:
+            result = await run(agent, "Pay.")
+            return [item["output"] for item in result.to_input_list() if "output" in item]
+
+        return whole
+
+    dies_at_each_commit(durable, world, make)
+    paid, denied = durable.step("last", make())
+    assert paid == "pay is done" and "denied" in denied and "pay 800" not in world.effects
 
 
 def test_an_agent_that_is_a_tool_asks_through_its_caller_and_goes_on_inside(

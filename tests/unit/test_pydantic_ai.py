@@ -11,7 +11,7 @@ import pytest
 import evercell
 from evercell.core.errors import NonDeterminism, UsageError
 from evercell.testing import Durable
-from tests.agents import answering, asked, call_keys, durable_on
+from tests.agents import answering, asked, call_keys, durable_on, rule
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent
@@ -253,6 +253,30 @@ def test_deferred_calls_can_be_left_to_the_user(durable: Durable, world: World) 
     requests = durable.step("s", lambda: agent.run_sync("Pay.").output)
     assert [call.tool_name for call in requests.approvals] == ["pay"]
     assert asked(durable) == 0
+
+
+def test_what_a_policy_denies_is_told_to_the_model_wherever_it_is_killed(
+    durable: Durable, world: World
+) -> None:
+    rule(durable, deny=["*:pay(sum>100)"])
+
+    def listen(messages: list[Any]) -> str:
+        return " | ".join(str(part.content) for part in messages[-1].parts)
+
+    agent = world.agent([("pay", {"sum": 7}), ("pay", {"sum": 800})], listen)
+
+    @agent.tool_plain
+    async def pay(sum: int) -> str:
+        world.effects.append(f"paid {sum}")
+        return f"paid {sum}"
+
+    async def whole() -> str:
+        return str((await agent.run("Pay.")).output)
+
+    dies_at_each_commit(durable, world, whole)
+    said = durable.step("last", whole)
+    assert said.startswith("paid 7 | ") and "denied" in said
+    assert "paid 800" not in world.effects
 
 
 # -- streams -------------------------------------------------------------------------------------
