@@ -60,6 +60,8 @@ class Extension:
             ),
         )
         with ExitStack() as installed:
+            # as inside of cells: what is imported to put state back asks for get_ipython, too
+            installed.enter_context(shell.builtin_trap)
             background.install()
             installed.callback(background.uninstall)
             self.runner.install()

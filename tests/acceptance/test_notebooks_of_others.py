@@ -32,7 +32,7 @@ SHORT = [
     PAPERMILLS / "test_autosave.ipynb",
 ]
 LONG = [OURS / "tools_pandas.ipynb", OURS / "math_linear_algebra.ipynb"]
-RANDOM = re.compile(r"\b[0-9a-f]{32}\b|\bkernel-[\w-]{36}|0x[0-9a-f]{6,}")
+RANDOM = re.compile(r"\b[0-9a-f]{32}\b|\bkernel-[\w-]{36}|0x[0-9a-f]{6,}|/ipykernel_\d+/")
 PARAMETERS: dict[str, Any] = {
     "simple_execute.ipynb": {"msg": "ünï <b>"},
     "report_mode_test.ipynb": {"a": 2.5},

@@ -65,6 +65,21 @@ def test_a_kernel_that_dies_in_its_first_cell_finds_what_was_made_before_it(
     assert "resumed what plain cells made before the first step" in shown.notes and "'3'" in shown.text
 
 
+@pytest.mark.parametrize("name", ["evercell", "python3"])
+def test_what_is_imported_to_put_state_back_finds_itself_in_a_notebook(
+    new_kernel: Callable[..., Kernel], name: str, tmp_path: Path
+) -> None:
+    """pandas shows frames otherwise in a terminal, and decides so when it is imported."""
+    (tmp_path / "asking.py").write_text(
+        "class Thing: pass\ntry: where = type(get_ipython()).__name__\nexcept NameError: where = 'a terminal'\n"
+    )
+    for _ in range(2):  # resumed before the first prompt by the one kernel, replayed by the other
+        kernel = new_kernel(load=name == "python3", name=name)
+        kernel.run("%%step ask\nimport asking\nthing = asking.Thing()", cell_id="a1")
+        assert kernel.value("asking.where") == "ZMQInteractiveShell"
+        kernel.kill()
+
+
 def test_what_a_cell_is_called_and_which_are_plain(start: Callable[..., Kernel]) -> None:
     kernel = start()
     kernel.run("# step: plan\nplan = 1", cell_id="0a1b2c3d-9")
