@@ -18,6 +18,7 @@ from evercell.headless.demo import shipped_notebook
 from tests.agents import answering_all
 from tests.commands import run_program
 from tests.conftest import Counter
+from tests.kernels import Kernel
 
 pytestmark = [pytest.mark.agents, pytest.mark.kernel]
 
@@ -154,6 +155,67 @@ def test_an_agent_is_killed_asks_without_a_kernel_and_goes_on_in_a_new_one(
     assert counter.words() == ["asked", "looked", "looked", "asked", "paid", "asked"]
     assert (tmp_path / "paid.txt").read_text() == f"{paid}\n"
     assert "paid" in (tmp_path / "agent.out.ipynb").read_text()
+
+
+SAYING = {
+    "pydantic-ai": (
+        """
+from pydantic_ai import Agent
+from pydantic_ai.messages import ModelResponse, TextPart
+from pydantic_ai.models.function import FunctionModel
+from evercell.pydantic_ai import Durability
+
+def say(messages, info):
+    return ModelResponse(parts=[TextPart("done")])
+
+agent = Agent(FunctionModel(say), name="clerk", capabilities=[Durability()])
+""",
+        "result = await agent.run('Hi')",
+        "(result.output, len(result.all_messages()))",
+    ),
+    "OpenAI Agents": (
+        """
+from agents import Agent, Model, ModelResponse, set_tracing_disabled
+from agents.testing import assistant_message
+from agents.usage import Usage
+from evercell.openai_agents import Session, run
+set_tracing_disabled(True)
+
+class Saying(Model):
+    async def get_response(self, *args, **kwargs):
+        return ModelResponse([assistant_message("done")], Usage(), None)
+
+    def stream_response(self, *args, **kwargs):
+        raise NotImplementedError
+
+agent, talk = Agent(name="clerk", model=Saying()), Session("talk")
+""",
+        "result = await run(agent, 'Hi', session=talk)",
+        "(result.final_output, len(result.to_input_list()))",
+    ),
+}
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("framework", SAYING)
+def test_an_agent_its_result_and_its_session_come_back_in_a_new_kernel(
+    new_kernel: Callable[..., Kernel], framework: str
+) -> None:
+    """Agents that were made in a plain cell, too."""
+    cell, work, shown = SAYING[framework]
+    kernel = new_kernel()
+    assert kernel.run(cell).status == "ok"
+    worked = kernel.run(f"%%step one\n{work}")
+    assert worked.status == "ok" and "not kept" not in worked.notes, worked.error or worked.notes
+    kernel.kill()
+    kernel = new_kernel()
+    resumed = kernel.run("%resume")
+    assert "resumed" in resumed.text and "not kept" not in resumed.text
+    assert kernel.value(shown) == ("done", 2)
+    if framework == "OpenAI Agents":
+        assert kernel.value("len(await talk.get_items())") == 2
+    again = kernel.run(f"%%step two\n{work}\nprint({shown})")
+    assert again.status == "ok" and "('done', " in again.text, again.error
 
 
 # -- the notebook ---------------------------------------------------------------------------------
