@@ -378,7 +378,7 @@ def execute_beside(durable: Durable, body: Body) -> None:
     """As another process would, while the parent waits."""
     beside = Durable.__new__(Durable)
     beside.workspace, beside.clock, beside.notes, beside.calls = durable.workspace, durable.clock, [], None
-    beside.run = durable.run
+    beside.run, beside._completed = durable.run, {}
     execute_queued(beside, body)
 
 
