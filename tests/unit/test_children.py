@@ -6,6 +6,7 @@ import datetime
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -376,9 +377,8 @@ def test_a_failed_child_is_resumed_and_not_started_anew(durable: Durable, notebo
 
 def execute_beside(durable: Durable, body: Body) -> None:
     """As another process would, while the parent waits."""
-    beside = Durable.__new__(Durable)
-    beside.workspace, beside.clock, beside.notes, beside.calls = durable.workspace, durable.clock, [], None
-    beside.run, beside._completed = durable.run, {}
+    beside = copy(durable)
+    beside.notes, beside.calls = [], None
     execute_queued(beside, body)
 
 
