@@ -7,6 +7,7 @@ a plain cell has: top-level await, one traceback with the right lines, the last 
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 import sys
 import threading
@@ -34,6 +35,7 @@ from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.progress import ProgressDisplay
 from evercell.kernel_ext.recorder import Recorder, Recording
+from evercell.kernel_ext.runner_watch import RUNNER
 from evercell.kernel_ext.time_limits import LIMITS
 from evercell.kernel_ext.tracebacks import Tracebacks
 from evercell.kernel_ext.wrapper import Wrapper
@@ -68,7 +70,10 @@ class CellRunner:
         self._untold: list[str] = []
         """What is said at the next cell: nobody looked on when it happened."""
         self._idle_look = IdleLook(
-            session, is_busy=lambda: self._inside_cell, is_background_active=background.is_active
+            session,
+            is_busy=lambda: self._inside_cell,
+            is_background_active=background.is_active,
+            has_runner=RUNNER in os.environ,
         )
         background.before_message = self._idle_look.stop
         background.after_message = self._idle_look.something_ran

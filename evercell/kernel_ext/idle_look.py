@@ -15,8 +15,8 @@ _AFTER = 0.02
 """Seconds after a cell or a message: the next one comes first where the user is quick."""
 
 _TIMES, _LONGEST_WAIT = 20, 2.0
-"""So many times as long as the last look took, and at most so many seconds, the kernel idles before another one: cells
-that follow each other quickly, as in a run without a front end, do not each pay for one.
+"""Where a runner sends the cells: so many times as long as the last look took, and at most so many seconds, the kernel
+idles before another one. There cells follow each other quickly, and would each pay for one.
 """
 
 _BETWEEN = 0.005
@@ -30,14 +30,20 @@ class IdleLook:
     """Runs on the kernel's event loop, between messages."""
 
     def __init__(
-        self, session: Session, *, is_busy: Callable[[], bool], is_background_active: Callable[[], bool]
+        self,
+        session: Session,
+        *,
+        is_busy: Callable[[], bool],
+        is_background_active: Callable[[], bool],
+        has_runner: bool = False,
     ) -> None:
-        """``is_busy``: whether a cell runs."""
+        """``is_busy``: whether a cell runs. ``has_runner``: no person sends the cells."""
         self._session = session
         self._is_busy = is_busy
         self._is_background_active = is_background_active
         self._slices: Iterator[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._has_runner = has_runner
         self._pause = _FIRST_PAUSE
         self._cost = 0.0
         """Seconds that the last look took, as far as it went."""
@@ -63,7 +69,7 @@ class IdleLook:
     def _begin(self) -> None:
         self.stop()
         if not self._session.namespace.saw_everything:
-            self._later(_idle_before(self._cost))
+            self._later(_idle_before(self._cost) if self._has_runner else _AFTER)
         elif self._is_background_active():
             self._later(self._pause)
 

@@ -9,11 +9,8 @@ from ipykernel.kernelapp import IPKernelApp
 
 from evercell.core.errors import EvercellError
 from evercell.kernel_ext.extension import EXTENSION, Extension, attach
-from evercell.kernel_ext.runner_watch import load_ipython_extension
+from evercell.kernel_ext.runner_watch import RUNNER, load_ipython_extension
 from evercell.kernel_ext.self_resume import resume_by_itself
-
-RUNNER = "EVERCELL_RUNNER"
-"""Set where a headless runner starts the kernel: it says itself which run this is, and which cells are steps."""
 
 
 class EvercellKernelApp(IPKernelApp):

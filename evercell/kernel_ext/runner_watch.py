@@ -15,6 +15,9 @@ from typing import Any
 
 from evercell.core.locked_file import lock_exclusively
 
+RUNNER = "EVERCELL_RUNNER"
+"""Set where a headless runner starts the kernel: it says itself which run this is, and which cells are steps."""
+
 MARK = "EVERCELL_RUNNER_MARK"
 """Variable with the path of the file that the runner has locked as long as it lives."""
 

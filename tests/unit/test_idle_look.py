@@ -50,11 +50,16 @@ def _put_off(look: IdleLook, notebook: Notebook) -> list[float]:
     return loop.put_off
 
 
-def test_a_look_that_takes_long_is_begun_when_the_kernel_has_idled_for_longer(workspace: Workspace) -> None:
+def test_where_a_runner_sends_the_cells_a_look_that_takes_long_waits_for_a_longer_pause(
+    workspace: Workspace,
+) -> None:
     notebook = Notebook(workspace)
     notebook.step("make", "many = {n: [n, {'a': n}] for n in range(5_000)}")
-    look = IdleLook(notebook.session, is_busy=lambda: False, is_background_active=lambda: False)
-    soon, *between = _put_off(look, notebook)
-    later, *_ = _put_off(look, notebook)
-    assert max(soon, *between, 0) < later <= 2
+    for has_runner in (True, False):
+        look = IdleLook(
+            notebook.session, is_busy=lambda: False, is_background_active=lambda: False, has_runner=has_runner
+        )
+        soon, *between = _put_off(look, notebook)
+        later, *_ = _put_off(look, notebook)
+        assert max(soon, *between, 0) < later <= 2 if has_runner else soon == later
     notebook.session.detach()
