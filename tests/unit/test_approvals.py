@@ -409,6 +409,7 @@ def test_of_fifty_deciders_at_once_exactly_one_wins(durable: Durable) -> None:
         durable.step("ask", lambda: evercell.approve("Send?"))
     (pending,) = waiting_for(durable.workspace)
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imported once, not by each of fifty processes
     with context.Manager() as manager, context.Pool(50) as pool:
         start = manager.Event()
         tasks = [(durable.workspace.settings, pending.id, n, start) for n in range(50)]
