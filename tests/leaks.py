@@ -17,6 +17,9 @@ PATIENCE = 30.0
 SHARED_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """One of each serves a process that uses multiprocessing, until that ends."""
 
+SHARED_SERVERS: set[int] = set()
+"""Ids of processes that serve all tests; the first one that needs them starts them."""
+
 SHARED_THREADS = ("TMonitor ", "Thread Dask-Offload", "Thread asyncio_", "Thread litellm-")
 """Class and name of threads that serve all of tqdm's bars, Dask's clients, litellm's requests, the loop of a file's
 browser.
@@ -58,7 +61,11 @@ def _children() -> Iterator[int]:
     for children in Path("/proc/self/task").glob("*/children"):
         for pid in map(int, _read(children).split()):
             command = _command(pid)
-            if command and pid not in FORKERS and not any(shared in command for shared in SHARED_PROCESSES):
+            if (
+                command
+                and pid not in FORKERS | SHARED_SERVERS
+                and not any(shared in command for shared in SHARED_PROCESSES)
+            ):
                 yield pid
 
 
