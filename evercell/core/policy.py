@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
 from evercell.core.canonical import canonical_json
+from evercell.core.records import Json
 
 
 class Effect(StrEnum):
@@ -70,6 +72,20 @@ class Policy:
     def digest(self) -> bytes:
         """32 bytes that stand for what it says, wherever that is written."""
         return sha256(canonical_json(self.to_json()).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenPolicy:
+    """A policy that counts for a run, and for whatever branches from it or is started by it, until it is released."""
+
+    run_id: str
+    digest: bytes
+    content: Json
+    mac: bytes
+    frozen_at: datetime
+    origin: str
+    released_at: datetime | None = None
+    released_by: str | None = None
 
 
 @dataclass(frozen=True)

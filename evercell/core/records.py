@@ -292,20 +292,6 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
-class FrozenPolicy:
-    """A policy that counts for a run, and for whatever branches from it or is started by it, until it is released."""
-
-    run_id: str
-    digest: bytes
-    content: Json
-    mac: bytes
-    frozen_at: datetime
-    origin: str
-    released_at: datetime | None = None
-    released_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class CheckpointDraft:
     """A checkpoint about to be committed; the store adds seq, run and time. ``chunks`` are the new ones only."""
 

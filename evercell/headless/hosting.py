@@ -11,7 +11,7 @@ import logging
 import sys
 from contextlib import suppress
 
-from evercell.core.errors import EvercellError, LeaseHeld, RunPaused
+from evercell.core.errors import EvercellError, LeaseHeld, LeaseLost, RunPaused, StoreUnavailable
 from evercell.core.statuses import CANCEL, ENDED
 from evercell.core.text import one_line
 from evercell.engine.children.hosting import attend
@@ -36,8 +36,8 @@ def execute_hosted(workspace: Workspace, run_id: str) -> None:
             report = execute_run(workspace, claim, wait_grace=_GRACE)
             if report.error is not None:  # and it was not a step that failed
                 workspace.store.children.fail(run_id, reason=one_line(report.error))
-        except (LeaseHeld, RunPaused):
-            return
+        except (LeaseHeld, LeaseLost, RunPaused, StoreUnavailable):
+            return  # as after a kill, whoever looks after the run goes on with it
         except EvercellError as error:
             workspace.store.children.fail(run_id, reason=one_line(error.what))
         except Exception as error:  # whoever waits for the run is to hear of it

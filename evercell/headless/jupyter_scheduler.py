@@ -16,7 +16,7 @@ from jupyter_scheduler.models import Status
 from jupyter_scheduler.orm import Job
 from jupyter_scheduler.parameterize import add_parameters
 
-from evercell.core.errors import EvercellError, UnderWay
+from evercell.core.errors import EvercellError, LeaseLost, UnderWay
 from evercell.core.records import Run
 from evercell.core.text import printable
 from evercell.engine.settings import resolve_settings
@@ -88,7 +88,7 @@ class DurableExecutionManager(DefaultExecutionManager):  # type: ignore[misc]
 
     def on_failure(self, e: Exception) -> None:
         """Say at the job what became of it: it is stopped while its run waits, and has failed otherwise."""
-        if isinstance(e, UnderWay):
+        if isinstance(e, UnderWay | LeaseLost):
             return  # whoever executes it says so
         message = printable(str(e))[:_LONGEST_MESSAGE]
         if isinstance(e, JobStopped):

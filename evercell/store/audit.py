@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection, Row
 from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import Damaged, JournalBroken, RowDamaged
 from evercell.core.found import Found
+from evercell.core.policy import FrozenPolicy
 from evercell.core.records import (
     Attempt,
     Call,
@@ -20,7 +21,6 @@ from evercell.core.records import (
     Child,
     Collected,
     Event,
-    FrozenPolicy,
     Lease,
     Returned,
     Run,

@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection, Row
 from evercell.core.errors import UsageError
 from evercell.core.faults import reach
 from evercell.core.found import Found
-from evercell.core.records import EventKind, FrozenPolicy, Lease
+from evercell.core.policy import FrozenPolicy
+from evercell.core.records import EventKind, Lease
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evercell.core.clock import local_text
-from evercell.core.policy import Policy
-from evercell.core.records import FrozenPolicy
+from evercell.core.policy import FrozenPolicy, Policy
 from evercell.engine.policy.checking import Checked
 from evercell.views.table import Table
 

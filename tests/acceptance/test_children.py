@@ -155,7 +155,7 @@ def test_each_notebook_of_a_tree_has_its_effect_once_whatever_is_killed(
                     os.kill(chance.choice(victims), signal.SIGKILL)
                 kills_left -= 1
             next_kill = time.monotonic() + chance.uniform(0.5, 3)
-        time.sleep(0.1)  # between two looks at the tree
+        time.sleep(0.1)  # what is killed tells nobody: looked at again
     command.wait(60)
     assert root.status is RunStatus.COMPLETED
     assert len(tree.words()) == len(set(tree.words())) == tree.size

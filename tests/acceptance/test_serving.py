@@ -118,14 +118,14 @@ def test_what_waits_is_timed_or_loses_its_server_and_its_process_goes_on_and_has
 
 
 ROBBING = """
-import dataclasses, datetime, pathlib
+import dataclasses, datetime, os, pathlib
 from evercell.engine.holder import this_holder
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import open_workspace
 if not pathlib.Path("robbed").exists():
     pathlib.Path("robbed").touch()
     with open_workspace(resolve_settings()) as workspace:
-        (run,) = workspace.store.runs.all()
+        run = workspace.store.runs.find(os.environ["EVERCELL_RUNNER"])
         workspace.store.leases.acquire(
             run.id, session_id="another", holder=dataclasses.replace(this_holder(), host="another"),
             ttl=datetime.timedelta(seconds=2), replacing=workspace.store.leases.get(run.id).token,
@@ -142,6 +142,14 @@ def test_a_run_that_another_process_took_has_not_failed_and_is_gone_on_with(
     serve()
     wait_until(lambda: statuses()["robbed"] in ("completed", "failed"), "an end")
     assert statuses()["robbed"] == "completed", (folder / "serve-0.log").read_text()
+    assert effects(folder) == ["begun", "ended"]
+
+
+def test_a_child_that_another_process_took_has_not_failed_either(folder: Path) -> None:
+    notebook(folder, "robbed", effect(folder, "begun"), ROBBING, effect(folder, "ended"))
+    notebook(folder, "parent", "import evercell\nevercell.run_notebook('robbed.ipynb')")
+    done = run_command("run", "parent.ipynb", "--wait-grace", "60s")
+    assert set(statuses().values()) == {"completed"}, done.stderr
     assert effects(folder) == ["begun", "ended"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,20 @@ import pytest
 import sqlalchemy as sa
 
 import evercell
-from evercell.core.approvals import Approval
 from evercell.core.errors import NotAnApprover, PolicyDenied, RowDamaged, Tampered, UsageError
 from evercell.core.policy import Effect
 from evercell.core.records import ChildCall, EventKind, NewRun
-from evercell.engine.approvals.deciding import answer
-from evercell.engine.calls.log import ruling_of
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.leasing import take_lease
 from evercell.engine.policy.deciding import Decider, Subject
 from evercell.engine.policy.freezing import counting_policies, release
-from evercell.engine.policy.reading import read_policy
 from evercell.engine.settings import Settings
 from evercell.engine.verification import verify_store
 from evercell.engine.workspace import open_workspace
 from evercell.store import Store, open_store
 from evercell.testing import Durable, SetClock
 from tests.database import open_database
+from tests.policies import rule, say
 from tests.unit.sessions import Notebook
 
 made: list[Any] = []
@@ -49,29 +46,6 @@ def durable(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     with open_workspace(settings, clock=SetClock()) as workspace:
         durable = Durable(workspace, workspace.clock)  # type: ignore[arg-type]
         yield durable
-
-
-def rule(durable: Durable, **table: Any) -> None:
-    """The policy that is written where the run is executed from now on."""
-    policy = read_policy(table, "policy.toml")
-    durable.workspace.settings = replace(durable.workspace.settings, policies=(policy,))
-
-
-def waits(durable: Durable, function: Callable[[], Any], name: str = "agent") -> Approval:
-    """The question that a step stops at."""
-    with pytest.raises(Suspended):
-        durable.step(name, function)
-    (asked,) = durable.workspace.store.approvals.pending()
-    return asked
-
-
-def say(durable: Durable, asked: Approval, choice: str = "Approve", by: str = "bob") -> Approval:
-    return answer(durable.workspace, asked.id, choice, by=by, via="command line")
-
-
-def rulings(durable: Durable, step: str = "agent") -> list[Any]:
-    found = durable.workspace.store.audit.calls(durable.run.id)
-    return [ruling_of(call) for call in found if not isinstance(call, Exception) and call.step == step]
 
 
 # -- what counts for a run -----------------------------------------------------------------------

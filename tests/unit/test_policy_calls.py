@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +17,23 @@ import pytest
 import sqlalchemy as sa
 
 import evercell
-from evercell.core.approvals import Approval
 from evercell.core.errors import NotAnApprover, PolicyDenied, Rejected, Tampered, UsageError
 from evercell.core.records import EventKind, NewRun
-from evercell.engine.approvals.deciding import answer
 from evercell.engine.calls.calling import inside_call
 from evercell.engine.calls.exchange import ask
-from evercell.engine.calls.log import Result, ruling_of
+from evercell.engine.calls.log import Result
 from evercell.engine.calls.ownership import current_owner
 from evercell.engine.calls.policy import ONCE
 from evercell.engine.calls.signals import send
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.leasing import take_lease
-from evercell.engine.policy.reading import read_policy
 from evercell.engine.settings import Settings
 from evercell.engine.verification import verify_store
 from evercell.engine.workspace import open_workspace
 from evercell.testing import Durable, SetClock
 from tests.database import open_database
 from tests.model_server import model_server
+from tests.policies import rule, rulings, say, waits
 
 made: list[Any] = []
 """What the outside saw of calls."""
@@ -68,29 +65,6 @@ def durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Durable
     with open_workspace(settings, clock=SetClock()) as workspace:
         durable = Durable(workspace, workspace.clock)  # type: ignore[arg-type]
         yield durable
-
-
-def rule(durable: Durable, **table: Any) -> None:
-    """The policy that is written where the run is executed from now on."""
-    policy = read_policy(table, "policy.toml")
-    durable.workspace.settings = replace(durable.workspace.settings, policies=(policy,))
-
-
-def waits(durable: Durable, function: Callable[[], Any], name: str = "agent") -> Approval:
-    """The question that a step stops at."""
-    with pytest.raises(Suspended):
-        durable.step(name, function)
-    (asked,) = durable.workspace.store.approvals.pending()
-    return asked
-
-
-def say(durable: Durable, asked: Approval, choice: str = "Approve", by: str = "bob") -> Approval:
-    return answer(durable.workspace, asked.id, choice, by=by, via="command line")
-
-
-def rulings(durable: Durable, step: str = "agent") -> list[Any]:
-    found = durable.workspace.store.audit.calls(durable.run.id)
-    return [ruling_of(call) for call in found if not isinstance(call, Exception) and call.step == step]
 
 
 # -- every way to make a call --------------------------------------------------------------------

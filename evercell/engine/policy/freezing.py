@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from evercell.core.canonical import canonical_json
 from evercell.core.errors import NotAnApprover, RowDamaged, Tampered, UsageError
-from evercell.core.records import FrozenPolicy, Lease, Run
+from evercell.core.policy import FrozenPolicy
+from evercell.core.records import Lease, Run
 from evercell.engine.approvals.deciding import is_of_run
 from evercell.engine.workspace import Workspace
 from evercell.state import Signer
