@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty
-from typing import IO, Any
+from typing import Any
 
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbclient.util import ensure_async, run_sync
@@ -22,11 +20,12 @@ from evercell.core.statuses import RunStatus
 from evercell.engine.claiming import Claim
 from evercell.engine.watching import Snapshot
 from evercell.headless.deaths import memory_kills, why_it_died
-from evercell.headless.kernels import mark_of, reach_through_sockets, remote_call, unusable
+from evercell.headless.kernel_process import KernelProcess
+from evercell.headless.kernels import reach_through_sockets, remote_call, unusable
 from evercell.headless.living_kernel import LivingKernel, manager_of
 from evercell.headless.output import CellEnd
 from evercell.headless.progress import snapshot_in
-from evercell.headless.runner_mark import Place, RunnerMark
+from evercell.headless.runner_mark import Place
 from evercell.headless.stopping import Stop
 
 _SUSPENDED = "Suspended"
@@ -37,9 +36,6 @@ _LEAVE_TIMEOUT = 6.0
 
 _ASK_AGAIN = 1.0
 """Seconds after which a cell that heard of no interrupt is interrupted again."""
-
-_LAST_WORDS = 2000
-"""Characters of what a kernel's process wrote at its end, past all cells."""
 
 _FOR_EVER = 10**8
 
@@ -80,18 +76,23 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         requests: list[dict[str, Any]],
         callbacks: Callbacks,
         stop: Stop,
+        environ: Mapping[str, str],
         living: LivingKernel | None = None,
+        ahead: KernelProcess | None = None,
         **options: Any,
     ) -> None:
-        """``living``: a kernel that is on the run already, instead of a new one."""
+        """``environ``: what the kernel's environment has of the run. ``living``: a kernel that is on the run already,
+        instead of a new one; ``ahead``: one that was started ahead of us.
+        """
         super().__init__(nb_man, **options)
         self._claim = claim
         self._requests = requests
         self._callbacks = callbacks
         self._stop = stop
         self._living = living
+        self._environ = dict(environ)
+        self._process = ahead
         self._mark = living.mark if living else None
-        self._said: IO[bytes] | None = None
         self._memory_kills = memory_kills()
         self._metadata: dict[str, Any] = {}
         self.failed = False
@@ -108,24 +109,18 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
             self.startup_timeout = _FOR_EVER  # it answers when its cell has ended
             self.km = manager_of(self._living, self.kernel_name)
             return self.km
+        if self._process is not None:
+            self.km, self._mark = self._process.manager, self._process.mark
+            return self.km
         return reach_through_sockets(super().create_kernel_manager())
 
-    def start_new_kernel(self, *, env: dict[str, str], **kwargs: Any) -> None:
-        """Start a kernel that outlives us, should we be killed. Raises `KernelNotFound` where it cannot be started.
-
-        What its process writes past all cells goes into a file of its own: a pipe of ours would end with us.
-        """
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the kernel
-        path = mark_of(self.km)
-        self._mark = RunnerMark.take(path, is_new=True) if path is not None else None
-        environ = {name: value for name, value in env.items() if name != "JPY_PARENT_PID"}
-        if self._mark is not None:
-            environ["EVERCELL_RUNNER_MARK"] = str(self._mark.path)
-            kwargs["independent"] = True
-            if self.km is not None and self.km.ipykernel:
-                self.extra_arguments += ["--ext=evercell.kernel_ext.runner_watch"]
+    def start_new_kernel(self, **kwargs: Any) -> None:
+        """Start a kernel that outlives us, should we be killed. Raises `KernelNotFound` where it cannot be started."""
+        self._process = KernelProcess.prepare(self.km)
+        self._mark = self._process.mark
+        self.extra_arguments += self._process.arguments
         try:
-            super().start_new_kernel(env=environ, stdout=self._said, stderr=self._said, **kwargs)
+            super().start_new_kernel(**self._process.options, **kwargs)
         except OSError as error:
             why = f"cannot be started: {error.strerror or error}"
             raise unusable(
@@ -153,10 +148,10 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
             return super().execute(**kwargs)
         finally:
             self._stop.kernel_pid = None
-            if self._mark is not None:
+            if self._process is not None:
+                self._process.has_ended()
+            elif self._mark is not None:
                 self._mark.remove()
-            if self._said is not None:
-                self._said.close()
 
     # -- its cells -------------------------------------------------------------------------------
 
@@ -200,7 +195,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         """Have the kernel hold the run's lease; returns the index of the first cell to execute."""
         if self._living is not None:
             return self._callbacks.taken_over(self._living.mark.place)
-        self._call_in_kernel("attach_run", self._claim.run.id, str(self._claim.token))
+        self._call_in_kernel("attach_run", self._claim.run.id, str(self._claim.token), self._environ)
         self._claim.handed_over()
         return 0
 
@@ -309,7 +304,9 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
     def _interrupt_kernel(self) -> None:
         run_sync(self.km.interrupt_kernel)()
 
-    def _call_in_kernel(self, function: str, *arguments: str, is_first: bool = True) -> None:
+    def _call_in_kernel(
+        self, function: str, *arguments: str | dict[str, str], is_first: bool = True
+    ) -> None:
         msg_id = self._execute(remote_call(function, *arguments), silent=True, store_history=False)
         reply = self.wait_for_reply(msg_id)
         content = reply["content"]
@@ -330,18 +327,9 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
     def _why_it_died(self) -> str:
         process = getattr(getattr(self.km, "provisioner", None), "process", None)
         status = process.poll() if process is not None else None
-        said = self._last_words()
+        said = self._process.last_words() if self._process is not None else ""
         why = why_it_died(status, out_of_memory=memory_kills() > self._memory_kills)
         return f"{why}; it said last: {said}" if said and why else why or said
-
-    def _last_words(self) -> str:
-        if self._said is None or self._said.closed:
-            return ""
-        size = self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, size - _LAST_WORDS))
-        lines = [line.strip() for line in self._said.read().decode(errors="replace").splitlines()]
-        fatal = [line for line in lines if line.startswith("Fatal Python error")]
-        return (fatal or [""])[0]
 
 
 _OF_OTHERS = {kind.__name__: kind for kind in (LeaseHeld, LeaseLost, StoreUnavailable)}

@@ -23,6 +23,7 @@ from evercell.headless.cell_steps import cell_mark, cell_requests
 from evercell.headless.client import Callbacks, DurableClient, StoppedByRequest
 from evercell.headless.deaths import Death
 from evercell.headless.endings import RunCancelled, RunStopped, RunWaiting
+from evercell.headless.kernel_process import KernelProcess
 from evercell.headless.living_kernel import AdoptedClaim
 from evercell.headless.output import CellEnd, OutputNotebook
 from evercell.headless.progress import CellProgress, RunDisplay
@@ -48,8 +49,11 @@ class Execution:
         display: RunDisplay,
         stop: Stop,
         former: Any = None,
+        ahead: KernelProcess | None = None,
     ) -> None:
-        """``former``: the output notebook as the runner left it whose kernel is taken over."""
+        """``former``: the output notebook as the runner left it whose kernel is taken over; ``ahead``: a first kernel
+        that was started already.
+        """
         self._workspace = workspace
         self._claim = claim
         self._run = claim.run
@@ -58,6 +62,7 @@ class Execution:
         self._display = display
         self._stop = stop
         self._former = former
+        self._ahead = ahead
         self._requests = cell_requests(nb_man.nb.cells)
         self._cells = _cells_shown(nb_man.nb.cells, self._requests)
         self._cell = ""
@@ -103,7 +108,7 @@ class Execution:
         """Whether the notebook came to its end in one more kernel; otherwise that one died."""
         client = self._client(kernel_name, options)
         try:
-            client.execute(env=self._environment())
+            client.execute()
         except DeadKernelError:
             self._cells_death(client.death)
             return False
@@ -138,20 +143,25 @@ class Execution:
             kernel_name=kernel_name,
             log=log,
         )
+        living = self._claim.kernel if isinstance(self._claim, AdoptedClaim) else None
+        ahead = None
+        if living is None:
+            ahead, self._ahead = self._ahead, None
         return DurableClient(
             self._nb_man,
             claim=self._claim,
             requests=self._requests,
             callbacks=Callbacks(self._begin_cell, self._end_cell, self._show_progress, self._take_over),
             stop=self._stop,
-            living=self._claim.kernel if isinstance(self._claim, AdoptedClaim) else None,
+            environ=self._environment(),
+            living=living,
+            ahead=ahead,
             **merged,
         )
 
     def _environment(self) -> dict[str, str]:
         settings = self._workspace.settings
         return {
-            **os.environ,
             "EVERCELL_STORE": settings.store_url,
             "EVERCELL_LEASE_SECONDS": str(settings.lease_ttl.total_seconds()),
             "EVERCELL_NOTEBOOK": self._run.notebook or "",

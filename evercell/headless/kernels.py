@@ -103,7 +103,7 @@ def unusable(name: str, why: str, hint: str) -> KernelNotFound:
     return KernelNotFound(f"The kernel {name!r} {why}.", hint=hint)
 
 
-def remote_call(function: str, *arguments: str) -> str:
+def remote_call(function: str, *arguments: str | dict[str, str]) -> str:
     """Source of a cell that calls a function of `evercell.kernel_ext.remote`; it leaves no name behind."""
     written = ", ".join(map(repr, arguments))
     return f"__import__('evercell.kernel_ext.remote', fromlist=['remote']).{function}({written})"

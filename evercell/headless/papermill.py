@@ -6,7 +6,8 @@ is half imported itself while it looks.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 
@@ -20,9 +21,11 @@ class DurableEngine:
         """Papermill's entry. The options are those of `papermill_engine.execute_notebook`."""
         from evercell.core.garbage import imports_spared
 
-        with imports_spared() if _is_command() else nullcontext():
-            from evercell.headless.papermill_engine import execute_notebook
-        return execute_notebook(nb, kernel_name, output_path, **options)
+        is_command = _is_command()
+        with _started_ahead(kernel_name, options) if is_command else nullcontext() as ahead:
+            with imports_spared() if is_command else nullcontext():
+                from evercell.headless.papermill_engine import execute_notebook
+            return execute_notebook(nb, kernel_name, output_path, evercell_ahead=ahead, **options)
 
     @classmethod
     def nb_kernel_name(cls, nb: Any, name: str | None = None) -> str:
@@ -37,6 +40,26 @@ class DurableEngine:
         from evercell.headless.kernels import kernel_of
 
         return language or kernel_of(nb)[1]
+
+
+_OF_KERNELS = frozenset(("config", "extra_arguments", "ipython_hist_file", "kernel_manager_class"))
+"""Options that say how the kernel itself is to be started."""
+
+
+@contextmanager
+def _started_ahead(kernel_name: str, options: Mapping[str, Any]) -> Iterator[Any]:
+    """A kernel that comes up while we are imported. Where it turns out that nothing is executed, it is killed."""
+    if "evercell_claim" in options or options.keys() & _OF_KERNELS:
+        yield None
+        return
+    from evercell.headless.kernel_process import start_ahead
+
+    kernel = start_ahead(kernel_name)
+    try:
+        yield kernel
+    finally:
+        if kernel is not None:
+            kernel.kill()
 
 
 def _is_command() -> bool:

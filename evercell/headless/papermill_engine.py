@@ -23,6 +23,7 @@ from evercell.engine.workspace import Workspace, open_workspace
 from evercell.headless.endings import ExitCode, RunCancelled, RunEnded
 from evercell.headless.executed_notebook import executed_notebook
 from evercell.headless.execution import Execution
+from evercell.headless.kernel_process import KernelProcess
 from evercell.headless.kernels import require_kernel
 from evercell.headless.living_kernel import AdoptedClaim
 from evercell.headless.notebook_file import read_notebook
@@ -52,6 +53,7 @@ def execute_notebook(
     evercell_claim: Claim | None = None,
     evercell_stop: Stop | None = None,
     evercell_display: RunDisplay | None = None,
+    evercell_ahead: KernelProcess | None = None,
     **options: Any,
 ) -> Any:
     """Execute the notebook as ``evercell_claim``, as the run ``evercell_run``, or as what
@@ -102,6 +104,7 @@ def execute_notebook(
                     display=display,
                     former=former,
                     log_output=log_output,
+                    ahead=evercell_ahead,
                     **options,
                 )
             finally:
@@ -122,6 +125,7 @@ def _execute(
     stop: Stop,
     display: RunDisplay,
     former: Any = None,
+    ahead: KernelProcess | None = None,
     max_restarts: int = MAX_RESTARTS,
     wait_grace: float | None = None,
     **options: Any,
@@ -140,6 +144,7 @@ def _execute(
         display=display,
         stop=stop,
         former=former,
+        ahead=ahead,
     )
     execution.execute(kernel_name, max_restarts, options)
 

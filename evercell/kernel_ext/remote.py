@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Mapping
 
 from IPython.core.getipython import get_ipython
 
-from evercell.core.statuses import RunStatus
-from evercell.engine.patience import Patience, once_it_answers
-from evercell.engine.settings import resolve_settings
-from evercell.kernel_ext import extension
+from evercell.core.garbage import imports_spared
 
 log = logging.getLogger("evercell.kernel")
 
 
-def attach_run(run: str, token: str = "") -> None:
-    """Put this kernel on the run, holding its lease: the one with this token, where the runner holds it."""
+def attach_run(run: str, token: str = "", environ: Mapping[str, str] | None = None) -> None:
+    """Put this kernel on the run, holding its lease: the one with this token, where the runner holds it.
+
+    ``environ``: what its environment has to say of the run.
+    Before its first cell: all that is there by then are modules, so the collector need not go through them, neither
+    between the cells nor when the kernel ends.
+    """
+    os.environ.update(environ or {})
+    with imports_spared():
+        _attach(run, token)
+
+
+def _attach(run: str, token: str) -> None:
+    from evercell.engine.patience import Patience, once_it_answers
+    from evercell.engine.settings import resolve_settings
+    from evercell.kernel_ext import extension
+
     shell = get_ipython()
     patience = Patience(resolve_settings().longest_outage, log.warning)
     session = once_it_answers(lambda: extension.attach(shell, run=run), patience).session
@@ -25,4 +39,7 @@ def attach_run(run: str, token: str = "") -> None:
 
 def detach_run(status: str) -> None:
     """Leave the run, in this status. The kernel is about to end."""
+    from evercell.core.statuses import RunStatus
+    from evercell.kernel_ext import extension
+
     extension.detach(get_ipython(), RunStatus(status))

@@ -64,9 +64,9 @@ class RunnerWatch:
             held = self._hold_mark()
             if held is None or self._is_busy():
                 alone_since = None
-            elif alone_since is None:
+            elif alone_since is None and self._is_on_run():
                 alone_since = time.monotonic()
-            elif time.monotonic() - alone_since >= self._patience:
+            elif alone_since is None or time.monotonic() - alone_since >= self._patience:
                 self._mark.unlink(missing_ok=True)  # whoever comes now begins with a new kernel
                 self._end()
                 return
@@ -85,6 +85,10 @@ class RunnerWatch:
             return descriptor
         os.close(descriptor)
         return None
+
+    def _is_on_run(self) -> bool:
+        """Otherwise nobody will come for it."""
+        return getattr(self._shell, _EXTENSION, None) is not None
 
     def _is_busy(self) -> bool:
         extension = getattr(self._shell, _EXTENSION, None)
