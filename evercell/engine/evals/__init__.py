@@ -1,0 +1,1 @@
+"""How well an agent does, read from what its run recorded."""
