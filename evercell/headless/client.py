@@ -304,9 +304,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
     def _interrupt_kernel(self) -> None:
         run_sync(self.km.interrupt_kernel)()
 
-    def _call_in_kernel(
-        self, function: str, *arguments: str | dict[str, str], is_first: bool = True
-    ) -> None:
+    def _call_in_kernel(self, function: str, *arguments: str | dict[str, str], is_first: bool = True) -> None:
         msg_id = self._execute(remote_call(function, *arguments), silent=True, store_history=False)
         reply = self.wait_for_reply(msg_id)
         content = reply["content"]
