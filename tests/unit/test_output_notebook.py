@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from evercell.headless.notebook_file import write_whole
 from evercell.headless.output import CellEnd, OutputNotebook
 
 CODE = (1, 3)
@@ -61,3 +62,17 @@ def test_a_cell_that_did_not_complete_is_written_as_soon_as_that_is_known(
     output.cell_start(cell, 1)
     output.cell_came_to(end, cell, 1)
     assert nbformat.read(path, 4).cells[1].metadata.papermill.status == end
+
+
+def test_a_notebook_on_its_way_is_the_same_as_at_its_end(tmp_path: Path) -> None:
+    nb = nbformat.v4.new_notebook(metadata={"names": ["Ünï", "漢字"]})
+    shown = nbformat.v4.new_output("stream", name="stdout", text="one\ntwo\n<b>\u2028")
+    nb.cells = [nbformat.v4.new_code_cell("x = 1\ny = 2", outputs=[shown]), nbformat.v4.new_markdown_cell("")]
+    on_its_way, at_its_end = tmp_path / "a.ipynb", tmp_path / "b.ipynb"
+    write_whole(nb, on_its_way, synchronous=False)
+    write_whole(nb, at_its_end)
+    assert nbformat.read(on_its_way, as_version=4) == nbformat.read(at_its_end, as_version=4) == nb
+
+    nb.metadata["odd"] = {1: b"bytes"}  # what JSON has no word for
+    write_whole(nb, on_its_way, synchronous=False)
+    assert nbformat.read(on_its_way, as_version=4).cells == nb.cells
