@@ -29,6 +29,7 @@ __all__ = [
     "idempotency_key",
     "heartbeat",
     "last_heartbeat",
+    "feedback",
     "log_metric",
     # from anywhere
     "send",
@@ -79,6 +80,7 @@ __all__ = [
     "ApprovalTimeout",
     "Rejected",
     "PolicyDenied",
+    "OutputRejected",
     "AlreadyDecided",
     "NotAnApprover",
     "AttemptUnknown",
@@ -128,6 +130,7 @@ if TYPE_CHECKING:
         NotAnApprover,
         NotebookError,
         NotKept,
+        OutputRejected,
         PolicyDenied,
         QueueFull,
         Rejected,
@@ -147,6 +150,7 @@ if TYPE_CHECKING:
     from evercell.engine.approvals.asking import approve
     from evercell.engine.approvals.decision import Decision
     from evercell.engine.calls.durable_functions import call, step
+    from evercell.engine.calls.feedback import feedback
     from evercell.engine.calls.heartbeat import heartbeat, idempotency_key, last_heartbeat
     from evercell.engine.calls.mapping import map
     from evercell.engine.calls.model_clients import record, transport
@@ -191,7 +195,8 @@ _HOMES = {
     "evercell.core.errors": (
         "EvercellError UsageError NonDeterminism CallFailed ChildFailed ResultNotFound NotebookError StepTimeout "
         "SignalTimeout ApprovalTimeout "
-        "Rejected PolicyDenied AlreadyDecided NotAnApprover AttemptUnknown RunPaused QueueFull LimitNotFound FleetAway "
+        "Rejected PolicyDenied OutputRejected AlreadyDecided NotAnApprover AttemptUnknown "
+        "RunPaused QueueFull LimitNotFound FleetAway "
         "RunNotFound StepNotFound RunNameTaken "
         "CodeOfOtherRun "
         "LeaseHeld LeaseLost ForkedProcess StoreError StoreUnavailable StateError NotKept Damaged Tampered"
@@ -199,6 +204,7 @@ _HOMES = {
     "evercell.engine.approvals.asking": "approve",
     "evercell.engine.approvals.decision": "Decision",
     "evercell.engine.calls.durable_functions": "call step",
+    "evercell.engine.calls.feedback": "feedback",
     "evercell.engine.calls.heartbeat": "heartbeat idempotency_key last_heartbeat",
     "evercell.engine.calls.mapping": "map",
     "evercell.engine.calls.model_clients": "record transport",

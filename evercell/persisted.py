@@ -19,7 +19,7 @@ _PACKAGE = __name__.partition(".")[0]
 _PUBLIC = (
     "load_ipython_extension unload_ipython_extension "
     "step call map sleep sleep_until wait_for send approve inbox now random uuid record transport transaction "
-    "idempotency_key heartbeat last_heartbeat resource rebuilds CannotRebuild resume checkout branch new_run "
+    "idempotency_key heartbeat last_heartbeat feedback resource rebuilds CannotRebuild resume checkout branch new_run "
     "attach take_over pause unpause abandon status runs steps inspect timeline config log_metric "
     "compare history source diff why run_notebook start_notebook returns reset tag rename archive delete stats gc"
 )
@@ -51,7 +51,7 @@ _ERRORS = (
     "Damaged StoreFull StoreReplaced CodeOfOtherRun "
     "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error "
     "UnderWay ForkedProcess NotebookUnreadable NotebookUnwritable KernelNotFound "
-    "PolicyDenied ChildFailed ResultNotFound QueueFull LimitNotFound FleetAway"
+    "PolicyDenied OutputRejected ChildFailed ResultNotFound QueueFull LimitNotFound FleetAway"
 )
 
 _HOMES: dict[str, str] = {
@@ -81,7 +81,8 @@ _HOMES: dict[str, str] = {
     "evercell.engine.calls.model_clients": "RecordedClient request_recorded",
     "evercell.engine.calls.http.transport": "RecordingTransport wrap_transport",
     "evercell.engine.calls.http.clients": "RecordingFactory",
-    "evercell.engine.calls.calling": "call_sync call_async is_async",
+    "evercell.engine.calls.calling": "call_sync call_async",
+    "evercell.engine.calls.functions": "is_async",
     "evercell.engine.calls.former": "ask_leave ask_leave_async as_coroutine",
     "evercell.engine.calls.ownership": "current_scope",
     "evercell.transactions": "commit_once",

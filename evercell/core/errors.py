@@ -36,6 +36,7 @@ EvercellError
  ├─ ApprovalTimeout (TimeoutError)
  ├─ Rejected                  a call or cell that needs approval did not get it
  ├─ PolicyDenied (PermissionError)  a call or step that the run's policy does not allow
+ ├─ OutputRejected (ValueError)  a call's results did not pass its check
  ├─ RunPaused                 somebody paused the run
  ├─ QueueFull                 no more runs may wait in the queue
  ├─ LimitNotFound (LookupError)
@@ -266,6 +267,20 @@ class Rejected(EvercellError):
 
 class PolicyDenied(EvercellError, PermissionError):
     """A policy of the run does not allow the call or step; it was not executed."""
+
+
+class OutputRejected(EvercellError, ValueError):
+    """What a call returned did not pass its check (``@step(check=...)``), as often as it was tried."""
+
+    def __init__(self, what: str, *, hint: str = "", reason: str = "", result: Any = None) -> None:
+        super().__init__(what, hint=hint)
+        self.reason = reason
+        """Why the last result was rejected."""
+        self.result = result
+        """That result, while a person is asked about it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return make_error, (type(self), self.what, self.hint), {"reason": self.reason, "result": self.result}
 
 
 class RunPaused(EvercellError):

@@ -7,16 +7,19 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 from evercell.core.errors import Rejected
 from evercell.engine.approvals.asking import wait, wait_async
 from evercell.engine.approvals.decision import Decision
-from evercell.engine.approvals.request import LONGEST_TITLE, ApprovalRequest
+from evercell.engine.approvals.request import LONGEST_TITLE, ApprovalRequest, Lines
 from evercell.engine.calls.blocking import refuse_in_coroutine
 from evercell.engine.calls.calling import call_async, call_sync
-from evercell.engine.calls.ownership import current_scope, require_scope
+from evercell.engine.calls.order import CallIdentity
+from evercell.engine.calls.ownership import current_scope, enter_call, leave_call, require_scope
 from evercell.engine.calls.policy import ONCE
+from evercell.engine.calls.running_call import RunningCall
 
 
 class ApprovalGate:
@@ -48,6 +51,21 @@ class ApprovalGate:
         """The same while the loop goes on with other tasks."""
         request, key = _of_call(name, arguments, description)
         refuse_rejected(request, await self._decide_async(request, key))
+
+    def decide(self, call: CallIdentity, title: str, details: str, choices: tuple[str, ...]) -> bool:
+        """See `Gate.decide`."""
+        refuse_in_coroutine(
+            call.name, hint=f"Make {call.name} a coroutine function (async def), and await it."
+        )
+        with _about(call):
+            return bool(wait(ApprovalRequest(title[:LONGEST_TITLE], Lines(details), choices)))
+
+    async def decide_async(
+        self, call: CallIdentity, title: str, details: str, choices: tuple[str, ...]
+    ) -> bool:
+        """See `Gate.decide_async`."""
+        with _about(call):
+            return bool(await wait_async(ApprovalRequest(title[:LONGEST_TITLE], Lines(details), choices)))
 
     def _decide(self, request: ApprovalRequest, key: str) -> Decision:
         decision, is_ours = self._claim(key)
@@ -88,6 +106,16 @@ class ApprovalGate:
             with self._lock:
                 self._decisions.pop(key).set_exception(error)
             raise
+
+
+@contextmanager
+def _about(call: CallIdentity) -> Iterator[None]:
+    """While inside, a question belongs to this call."""
+    token = enter_call(RunningCall(require_scope("approve"), replace(call, key=f"{call.key}/decision")))
+    try:
+        yield
+    finally:
+        leave_call(token)
 
 
 def require_cell_approval(line: str) -> None:  # noqa: ARG001

@@ -71,3 +71,13 @@ class ApprovalRequest:
     def call_key(self) -> str:
         """What its call is found by: another title is another question, so nothing is approved in its place."""
         return sha256(self.title.encode()).hexdigest()[:12]
+
+
+class Lines:
+    """A text that is shown as it is."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text

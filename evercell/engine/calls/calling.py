@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
@@ -22,6 +21,7 @@ from evercell.engine.calls.tries import Describe, Tries
 from evercell.engine.calls.words import arguments_in_words
 
 if TYPE_CHECKING:
+    from evercell.engine.calls.checks import Check
     from evercell.engine.calls.guard import Arguments
 
 Function = Callable[..., Any]
@@ -31,7 +31,7 @@ Function = Callable[..., Any]
 def call_sync(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
     policy: CallPolicy, describe: Describe | None = None, undo: Function | None = None,
-    body: Function | None = None, is_own: bool = False,
+    body: Function | None = None, is_own: bool = False, check: Check | None = None,
 ) -> Any:  # fmt: skip
     """Call a function durably; outside of a step, call it. ``body`` does in another place, or way, what it does.
 
@@ -54,6 +54,8 @@ def call_sync(
         else:
             guard.permit(identity, name, partial(named_arguments, function, args, kwargs), words)
     tries = Tries(policy, words)
+    if check is not None:
+        tries, body = check.begin(scope, identity, policy, words, body)
     with inside_call(owner, identity, policy) as call:
         for pause in tries:
             if pause:
@@ -63,7 +65,7 @@ def call_sync(
                     value = body(*args, **kwargs)
                 break
         else:
-            return _fail(call, tries)
+            value = tries.settle(call)
     undoing = None if undo is None else (undo, value, args, kwargs)
     scope.log.record(
         identity, Result(value), tries.records(value, describe, call.metrics.values), undo=undoing
@@ -76,6 +78,7 @@ async def call_async(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], *, name: str, key: str | None,
     policy: CallPolicy, describe: Describe | None = None, undo: Function | None = None,
     body: Function | None = None, is_own: bool = False, named: Arguments | None = None,
+    check: Check | None = None,
 ) -> Any:  # fmt: skip
     """Call a coroutine function (or one whose ``body`` is one) durably; outside of a step, call it.
 
@@ -99,6 +102,8 @@ async def call_async(
             told = named or partial(named_arguments, function, args, kwargs)
             await guard.permit_async(identity, name, told, words)
     tries = Tries(policy, words)
+    if check is not None:
+        tries, body = check.begin_async(scope, identity, policy, words, body)
     with inside_call(owner, identity, policy) as call:
         for pause in tries:
             if pause:
@@ -109,7 +114,7 @@ async def call_async(
                         value = await body(*args, **kwargs)
                     break
         else:
-            return _fail(call, tries)
+            value = await tries.settle_async(call)
     undoing = None if undo is None else (undo, value, args, kwargs)
     scope.log.record(
         identity, Result(value), tries.records(value, describe, call.metrics.values), undo=undoing
@@ -119,12 +124,6 @@ async def call_async(
 
 async def _rest(seconds: float) -> None:
     await asyncio.sleep(seconds)
-
-
-def _fail(call: RunningCall, tries: Tries) -> Any:
-    error = tries.last_error
-    call.scope.log.record(call.identity, Result(error=error), tries.records(metrics=call.metrics.values))
-    raise error
 
 
 @contextmanager
@@ -175,9 +174,3 @@ def limited_async(call: RunningCall) -> AbstractAsyncContextManager[object]:
     limits = call.scope.step.limits
     call.begin_try()
     return limits.limited_async(call) if limits is not None and call.is_limited else nullcontext()
-
-
-def is_async(function: Function) -> bool:
-    """Whether calling it makes something to await."""
-    inner = inspect.unwrap(function)
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))  # noqa: B004

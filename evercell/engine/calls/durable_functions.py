@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from evercell.engine.calls.calling import call_async, call_sync, is_async
+from evercell.engine.calls.calling import call_async, call_sync
+from evercell.engine.calls.functions import is_async
 from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import CallPolicy, Errors
 from evercell.persisted import DECORATED
+
+if TYPE_CHECKING:
+    from evercell.engine.calls.checks import Check
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +28,7 @@ def step(
     timeout: float | None = None, total_timeout: float | None = None, heartbeat_timeout: float | None = None,
     retry_on: Errors | Callable[[BaseException], bool] = Exception, give_up_on: Errors = (),
     undo: Callable[..., Any] | None = None, approve: bool = False, limit: str | None = None,
+    check: Any = None, tries: int | None = None, on_rejected: Literal["raise", "ask"] = "raise",
 ) -> Callable[[F], F]: ...  # fmt: skip
 
 
@@ -34,6 +39,7 @@ def step(
     timeout: float | None = None, total_timeout: float | None = None, heartbeat_timeout: float | None = None,
     retry_on: Errors | Callable[[BaseException], bool] = Exception, give_up_on: Errors = (),
     undo: Callable[..., Any] | None = None, approve: bool = False, limit: str | None = None,
+    check: Any = None, tries: int | None = None, on_rejected: Literal["raise", "ask"] = "raise",
 ) -> Any:  # fmt: skip
     """Make a function's calls durable: inside a ``%%step`` cell each is recorded once and replayed by value.
 
@@ -45,6 +51,10 @@ def step(
     ``approve=True``: a call with arguments that are new to its step asks a person first, and raises
     `Rejected` unless they approve. ``limit``: the key of a limit that all runs of the store share (``evercell
     limit set KEY --at-once 4``); each try holds a slot of it, and waits until it has one.
+    ``check``: what a result has to pass, a JSON Schema, a pydantic model, or a function that returns True, False or
+    what is wrong with it. One that does not pass is made again, up to ``tries`` (3) results in all, and the function
+    is told why: its parameter ``feedback`` if it has one, and ``evercell.feedback()``. After the last `OutputRejected`
+    is raised, or with ``on_rejected="ask"`` a person decides.
     """
     policy = CallPolicy(
         retries,
@@ -59,13 +69,25 @@ def step(
         limit,
     )
     options = {"name": name, "key": key, "undo": undo, "approve": approve, **policy.options()}
+    checking = {"check": check, "tries": tries, "on_rejected": on_rejected}
+    is_checked = check is not None or tries is not None or on_rejected != "raise"
+    if is_checked:
+        options |= checking
 
     def decorate(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-        made = DurableFunction(wrapped, name or wrapped.__name__, policy, key, undo, approve).decorated()
+        made_check = _check_of(wrapped, **checking) if is_checked else None
+        durable = DurableFunction(wrapped, name or wrapped.__name__, policy, key, undo, approve, made_check)
+        made = durable.decorated()
         vars(made)[DECORATED] = ("step", wrapped, options)
         return made
 
     return decorate if function is None else decorate(function)
+
+
+def _check_of(function: Callable[..., Any], **options: Any) -> Check | None:
+    from evercell.engine.calls.checks import check_of
+
+    return check_of(function, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +100,7 @@ class DurableFunction:
     key: Callable[..., str] | None = None
     undo: Callable[..., Any] | None = None
     approve: bool = False
+    check: Check | None = None
 
     def decorated(self) -> Callable[..., Any]:
         """What a notebook calls."""
@@ -117,6 +140,7 @@ class DurableFunction:
             policy=self.policy,
             undo=self.undo,
             body=body,
+            check=self.check,
         )
 
     async def call_async(
@@ -138,6 +162,7 @@ class DurableFunction:
             policy=self.policy,
             undo=self.undo,
             body=body,
+            check=self.check,
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from evercell.core.canonical import canonical_json
 from evercell.core.chunks import Supply
-from evercell.core.errors import CallFailed, NonDeterminism, NotKept, PolicyDenied, Tampered
+from evercell.core.errors import CallFailed, NonDeterminism, NotKept, OutputRejected, PolicyDenied, Tampered
 from evercell.core.found import Found
 from evercell.core.metrics import METRICS, Metric, metrics_from_json
 from evercell.core.records import Call, Json
@@ -28,6 +28,9 @@ LARGE_VALUE = 64 * 1024
 
 POLICY = "policy"
 """Of the first try at a call: what the run's policy said before it."""
+
+AGAIN = "again"
+"""Of the last try at a call: its result was rejected, and the call goes on with another one."""
 
 TryRecord = Mapping[str, Any]
 """One try at a call as it is stored: when it began, its seconds, its error."""
@@ -135,12 +138,29 @@ class CallLog:
 
     def _replay(self, call: Call, identity: CallIdentity) -> Result | None:
         if not call.ok and not self._was_survived(call):
-            return None  # the failure that ended the attempt: try again
+            return (
+                None  # the failure that ended the attempt, or one that was followed by another try: try again
+            )
         self.replayed += 1
         self.replayed_keys.add(call.key)
         self._step.progress.call_replayed(nested=identity.is_nested)
         value = self._load_value(call)
         return Result(value) if call.ok else Result(error=value)
+
+    def rejected_before(
+        self, identity: CallIdentity
+    ) -> tuple[OutputRejected, Sequence[TryRecord], bool] | None:
+        """The last result of the call that a killed attempt had rejected, with all tries, and whether calls inside of
+        it are recorded; None where there is none.
+        """
+        call = (self._calls or {}).get(identity.key)
+        if call is None or not _goes_on(call) or call.arguments != identity.arguments:
+            return None
+        error = self._load_value(call)
+        if not isinstance(error, OutputRejected):
+            return None
+        inside = f"{call.key}/"
+        return error, call.tries, any(key.startswith(inside) for key in self._calls or {})
 
     def _was_survived(self, call: Call) -> bool:
         return _was_survived(call, latest=max(self._by_position, default=-1))
@@ -186,10 +206,25 @@ class CallLog:
     ) -> None:
         """Commit what the call returned or raised, and how to undo it. Raises `LeaseLost`, `NotKept`."""
         step = self._step
+        undoing = step.values.dumps(undo, name=f"The undo of {identity.name}()") if undo is not None else None
+        self._record(identity, result, tries, undoing)
+        step.progress.call_executed(ok=result.error is None, tries=tries, nested=identity.is_nested)
+        with self._lock:
+            self.executed += 1
+
+    def keep_rejected(
+        self, identity: CallIdentity, error: OutputRejected, tries: Sequence[TryRecord]
+    ) -> None:
+        """Commit that the results so far were rejected; the call goes on. Raises `LeaseLost`, `NotKept`."""
+        self._record(identity, Result(error=error), tries, None)
+
+    def _record(
+        self, identity: CallIdentity, result: Result, tries: Sequence[TryRecord], undoing: bytes | None
+    ) -> None:
+        step = self._step
         if identity.ruling is None and step.guard is not None:
             raise undecided(identity.name)
         content = self._dumps(identity, result)
-        undoing = step.values.dumps(undo, name=f"The undo of {identity.name}()") if undo is not None else None
         if identity.ruling is not None:
             tries = [{**tries[0], POLICY: identity.ruling}, *tries[1:]]
         value: Any = content
@@ -203,9 +238,7 @@ class CallLog:
         )  # fmt: skip
         call = replace(draft, mac=step.workspace.signer.sign(_signed_part(draft, content)))
         self._commit(call, chunks)
-        step.progress.call_executed(ok=ok, tries=tries, nested=identity.is_nested)
         with self._lock:
-            self.executed += 1
             if self._calls is not None:
                 self._calls[call.key] = call
                 if call.position >= 0:
@@ -251,7 +284,14 @@ def count_kept(calls: Collection[Call]) -> int:
 
 def _was_survived(call: Call, *, latest: int) -> bool:
     """Whether the step went on after this failure: then its cell handled it, and will again."""
+    if _goes_on(call):
+        return False
     return latest > call.position if call.position >= 0 else latest >= -1 - call.position
+
+
+def _goes_on(call: Call) -> bool:
+    """Whether another try was to follow those that are recorded."""
+    return not call.ok and bool(call.tries) and AGAIN in call.tries[-1]
 
 
 # -- signatures ----------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from typing import Any
 
 from evercell.core.errors import UsageError
 from evercell.engine.calls.blocking import refuse_in_coroutine
-from evercell.engine.calls.calling import is_async
 from evercell.engine.calls.durable_functions import DurableFunction, durable_function
+from evercell.engine.calls.functions import is_async
 from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.progress import Progress, silent
@@ -134,9 +134,16 @@ def _outcome(future: Future[Any], return_exceptions: bool) -> Any:
     raise error
 
 
-def _elsewhere(executor: Executor, function: Function, item: Any) -> Any:
+def _elsewhere(executor: Executor, function: Function, item: Any, **feedback: str) -> Any:
     """The body in another process or on another machine; a worker that died is an error like any other."""
-    return executor.submit(function, item).result()
+    return executor.submit(_work(executor, function, item, feedback)).result()
+
+
+def _work(executor: Executor, function: Function, item: Any, feedback: dict[str, str]) -> Function:
+    """What an executor is handed; in a thread of this process it finds what it is told by `evercell.feedback`."""
+    if isinstance(executor, ThreadPoolExecutor):
+        return partial(contextvars.copy_context().run, function, item, **feedback)
+    return partial(function, item, **feedback)
 
 
 # -- in coroutines -------------------------------------------------------------------------------
@@ -163,8 +170,9 @@ async def map_async(job: Job, executor: Executor | str | None, progress: bool) -
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-async def _beside_the_loop(executor: Executor, function: Function, item: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(executor, function, item)
+async def _beside_the_loop(executor: Executor, function: Function, item: Any, **feedback: str) -> Any:
+    work = _work(executor, function, item, feedback)
+    return await asyncio.get_running_loop().run_in_executor(executor, work)
 
 
 async def _map_in_loop(job: Job, body: Function | None, progress: bool) -> list[Any]:

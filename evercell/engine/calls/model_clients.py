@@ -10,7 +10,8 @@ from typing import Any
 
 from evercell.core.errors import UsageError
 from evercell.engine.calls.arguments import named_arguments
-from evercell.engine.calls.calling import call_async, call_sync, inside_call, is_async, slot, slot_async
+from evercell.engine.calls.calling import call_async, call_sync, inside_call, slot, slot_async
+from evercell.engine.calls.functions import is_async
 from evercell.engine.calls.http.clients import record_clients
 from evercell.engine.calls.http.transport import RecordingTransport, wrap_transport
 from evercell.engine.calls.http.usage import Prices, usage_record

@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evercell.core.errors import LeaseLost, NonDeterminism, NotKept, StepTimeout
 from evercell.core.metrics import METRICS, Metric, metrics_to_json
+from evercell.engine.calls.log import Result
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.words import value_in_words
+
+if TYPE_CHECKING:
+    from evercell.engine.calls.running_call import RunningCall
 
 Describe = Callable[[Any], dict[str, Any]]
 """What is stored of a result beside it: tokens, cost."""
@@ -57,6 +61,16 @@ class Tries:
             self.last_error, failures=len(self._tries), elapsed=time.monotonic() - began
         ):
             yield self._policy.pause(failures=len(self._tries))
+
+    def settle(self, call: RunningCall) -> Any:
+        """What becomes of the call when no further try follows: it is recorded as failed, and its last error raised."""
+        error = self.last_error
+        call.scope.log.record(call.identity, Result(error=error), self.records(metrics=call.metrics.values))
+        raise error
+
+    async def settle_async(self, call: RunningCall) -> Any:
+        """The same without holding up the loop."""
+        return self.settle(call)
 
     @property
     def last_error(self) -> BaseException:

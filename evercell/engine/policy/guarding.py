@@ -17,7 +17,7 @@ from evercell.core.records import EventKind, Lease, Run
 from evercell.engine.approvals.asking import wait, wait_async
 from evercell.engine.approvals.decision import Decision
 from evercell.engine.approvals.gate import refuse_rejected
-from evercell.engine.approvals.request import LONGEST_TITLE, ApprovalRequest
+from evercell.engine.approvals.request import LONGEST_TITLE, ApprovalRequest, Lines
 from evercell.engine.calls.blocking import refuse_in_coroutine
 from evercell.engine.calls.guard import Arguments
 from evercell.engine.calls.log import Result
@@ -138,7 +138,7 @@ class StepGuard:
 
     def _question(self, ruling: Ruling, title: str, arguments: Mapping[str, Any] | None) -> ApprovalRequest:
         return ApprovalRequest(
-            title[:LONGEST_TITLE], _Lines(question_in_words(arguments, [f"rule: {ruling.rule}", ruling.reason])),
+            title[:LONGEST_TITLE], Lines(question_in_words(arguments, [f"rule: {ruling.rule}", ruling.reason])),
             timeout=ruling.timeout, approvers=ruling.approvers, quorum=ruling.quorum, not_by=self.run.own,
         )  # fmt: skip
 
@@ -146,16 +146,6 @@ class StepGuard:
 _AWAIT = "A person is asked before it. Make {name} a coroutine function (async def), and await it."
 _OF_CELL = CallIdentity("%%step", "%%step", -1, b"")
 """Stands for the cell where a question is about the step as a whole."""
-
-
-class _Lines:
-    """A text that is shown as it is."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __repr__(self) -> str:
-        return self._text
 
 
 def denied(what: str, ruling: Ruling) -> PolicyDenied:
