@@ -52,6 +52,7 @@ __all__ = [
     "steps",
     "timeline",
     "inspect",
+    "trace",
     "compare",
     "history",
     "source",
@@ -67,6 +68,7 @@ __all__ = [
     # what they return
     "Decision",
     "Outcome",
+    "TracedRun",
     # what they raise
     "EvercellError",
     "UsageError",
@@ -186,6 +188,7 @@ if TYPE_CHECKING:
         why,
     )
     from evercell.magics.keeping import archive, delete, gc, rename, stats, tag
+    from evercell.magics.tracing import TracedRun, trace
     from evercell.state.proxies.lazy_proxy import resource
     from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
     from evercell.transactions import transaction
@@ -220,6 +223,7 @@ _HOMES = {
         "runs source status steps take_over timeline unpause why"
     ),
     "evercell.magics.keeping": "archive delete gc rename stats tag",
+    "evercell.magics.tracing": "TracedRun trace",
     "evercell.state.proxies.lazy_proxy": "resource",
     "evercell.state.typerules.rebuilding": "CannotRebuild rebuilds",
     "evercell.transactions": "transaction",

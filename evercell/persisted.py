@@ -21,7 +21,8 @@ _PUBLIC = (
     "step call map sleep sleep_until wait_for send approve inbox now random uuid record transport transaction "
     "idempotency_key heartbeat last_heartbeat feedback resource rebuilds CannotRebuild resume checkout branch new_run "
     "attach take_over pause unpause abandon status runs steps inspect timeline config log_metric "
-    "compare history source diff why run_notebook start_notebook returns reset tag rename archive delete stats gc"
+    "compare history source diff why run_notebook start_notebook returns reset tag rename archive delete stats gc "
+    "trace"
 )
 """Of the package's face: what ``from evercell import …`` puts into a notebook's variables."""
 
@@ -90,6 +91,9 @@ _HOMES: dict[str, str] = {
     "evercell.testing": "Died Durable SetClock",
     "evercell.langgraph.remade": "make_saver",
     "evercell.magics.commands": "Outcome",
+    "evercell.magics.tracing": "TracedRun",
+    "evercell.engine.telemetry.tracing": "Trace",
+    "evercell.engine.telemetry.spans": "SpanRecord EventRecord Measure",
     "evercell.views.table": "Table Tables",
     "evercell.views.picture": "Picture",
     "evercell.widgets.live_picture": "LivePicture",

@@ -24,6 +24,8 @@ class ModelServer(ThreadingHTTPServer):
         self.headers: list[dict[str, str]] = []
         """Of each request, by names in small letters."""
         self.faults: list[int | str] = []
+        self.scripted: list[dict[str, Any]] = []
+        """Whole bodies of answers, one a request, before it answers by itself."""
         self._connections: set[Any] = set()
         self._scheme = "http"
         if tls is not None:
@@ -80,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif isinstance(fault, int):
             self._send(fault, {"error": {"message": "slow down", "type": "rate_limit"}})
+        elif self.server.scripted:
+            self._send(200, self.server.scripted.pop(0))
         else:
             self._answer(self.path.partition("?")[0].rpartition("/v1/")[2], asked)
 

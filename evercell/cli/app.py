@@ -34,6 +34,7 @@ from evercell.cli.send import send
 from evercell.cli.serve import serve
 from evercell.cli.stats import stats
 from evercell.cli.terminal import warn_of_error
+from evercell.cli.trace import trace
 from evercell.cli.verify import verify
 from evercell.core.errors import EvercellError, UsageError
 
@@ -69,6 +70,7 @@ for command in (
     runs,
     show,
     timeline,
+    trace,
     log,
     inspect,
     branch,

@@ -103,16 +103,17 @@ def test_a_run_is_one_trace_of_steps_and_calls_under_names_that_stay(
     notebook.session.detach(RunStatus.FAILED)
     spans = receiver.spans()
     assert [*spans] == [
-        "call inner", "call look_up", "chat gpt-x", "call fail", "step agent", "step broken", "run kernel-1",
+        "call inner", "execute_tool look_up", "chat gpt-x", "execute_tool fail", "step agent", "step broken",
+        "run kernel-1",
     ]  # fmt: skip
     assert len({span.context.trace_id for span in spans.values() if span.context}) == 1
     parents = {name: span.parent.span_id if span.parent else None for name, span in spans.items()}
     ids = {span.context.span_id: name for name, span in spans.items() if span.context}
     assert {name: ids.get(parent or 0) for name, parent in parents.items()} == {
-        "call inner": "call look_up",
-        "call look_up": "step agent",
+        "call inner": "execute_tool look_up",
+        "execute_tool look_up": "step agent",
         "chat gpt-x": "step agent",
-        "call fail": "step agent",
+        "execute_tool fail": "step agent",
         "step agent": "run kernel-1",
         "step broken": "run kernel-1",
         "run kernel-1": None,
@@ -140,10 +141,12 @@ def test_a_run_is_one_trace_of_steps_and_calls_under_names_that_stay(
         "evercell.run.id": run.id,
         "evercell.run.name": "kernel-1",
         "evercell.run.status": "failed",
+        "gen_ai.operation.name": "invoke_workflow",
+        "gen_ai.workflow.name": "kernel-1",
     }
-    assert dict(spans["call fail"].attributes or {})["error.type"] == "ConnectionError"
+    assert dict(spans["execute_tool fail"].attributes or {})["error.type"] == "ConnectionError"
     failed = {name for name, span in spans.items() if span.status.status_code is trace.StatusCode.ERROR}
-    assert failed == {"call fail", "step broken", "run kernel-1"}
+    assert failed == {"execute_tool fail", "step broken", "run kernel-1"}
     assert not [name for name, span in spans.items() if "SECRET" in text_of(span)]
     assert receiver.metrics().keys() == {
         "evercell.run.duration",
@@ -186,9 +189,9 @@ def test_arguments_and_messages_are_told_where_that_is_allowed(
     notebook.step("agent", AGENT)
     notebook.session.detach()
     spans = receiver.spans()
-    assert dict(spans["call look_up"].attributes or {})["evercell.call.arguments"] == "'SECRET WORD'"
+    assert dict(spans["execute_tool look_up"].attributes or {})["evercell.call.arguments"] == "'SECRET WORD'"
     assert dict(spans["call inner"].attributes or {})["evercell.call.result"] == "'SECRET RESULT'"
-    assert "SECRET MESSAGE" in str(spans["call fail"].status.description)
+    assert "SECRET MESSAGE" in str(spans["execute_tool fail"].status.description)
 
 
 def test_it_can_be_turned_off_and_never_ends_a_step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,15 +67,20 @@ def policies_of(workspace: Workspace, run: Run | None) -> list[Policy]:
 def check_run(workspace: Workspace, run: Run) -> list[Checked]:
     """What the policies say of the steps and calls that a run made, in the order in which they ended."""
     decider = Decider(tuple(policies_of(workspace, run)))
-    visible = workspace.store.checkpoints.visible(workspace.store.runs.lineage(run.id))
-    sources = [workspace.store.checkpoints.get(one.id).source for one in visible]
-    known, _ = _functions([*_cells_of(run), *sources])
+    known = known_functions(workspace, run)
     found = [_checked_step(decider, step.name) for step in workspace.store.steps.of_run(run.id)]
     for call in workspace.store.calls.listed(run.id):
         ruling = ruling_of(call)
         if ruling != OWN and not (ruling is None and call.name in _OWN):
             found.append(_checked_call(decider, call, known.get(call.name)))
     return found
+
+
+def known_functions(workspace: Workspace, run: Run) -> Mapping[str, Parameters]:
+    """The parameters of the functions that stand in the cells of a run, as far as they are known."""
+    visible = workspace.store.checkpoints.visible(workspace.store.runs.lineage(run.id))
+    sources = [workspace.store.checkpoints.get(one.id).source for one in visible]
+    return _functions([*_cells_of(run), *sources])[0]
 
 
 def check_notebook(workspace: Workspace, path: Path) -> list[Checked]:

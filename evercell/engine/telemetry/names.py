@@ -7,7 +7,8 @@ from __future__ import annotations
 
 SCOPE = "evercell"
 
-RUN_SPAN, STEP_SPAN, CALL_SPAN, CHAT_SPAN = "run {}", "step {}", "call {}", "chat {}"
+RUN_SPAN, STEP_SPAN, CALL_SPAN = "run {}", "step {}", "call {}"
+CHAT_SPAN, EMBEDDINGS_SPAN, TOOL_SPAN = "chat {}", "embeddings {}", "execute_tool {}"
 
 RUN_ID = "evercell.run.id"
 RUN_NAME = "evercell.run.name"
@@ -31,7 +32,20 @@ RESPONSE_MODEL = "gen_ai.response.model"
 INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105
-CHAT = "chat"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
+WORKFLOW_NAME = "gen_ai.workflow.name"
+INVOKE_WORKFLOW, FUNCTION = "invoke_workflow", "function"
+
+EVALUATION = "gen_ai.evaluation.result"
+EVALUATION_NAME = "gen_ai.evaluation.name"
+SCORE_VALUE = "gen_ai.evaluation.score.value"
+SCORE_LABEL = "gen_ai.evaluation.score.label"
+EXPLANATION = "gen_ai.evaluation.explanation"
 
 RUN_DURATION = "evercell.run.duration"
 STEP_DURATION = "evercell.step.duration"

@@ -11,10 +11,13 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from evercell.engine.telemetry import names
-from evercell.engine.telemetry.spans import SpanRecord
+
+if TYPE_CHECKING:
+    from evercell.engine.telemetry.spans import SpanRecord
 
 log = logging.getLogger("evercell.telemetry")
 
@@ -22,7 +25,7 @@ _ENDPOINTS = (
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 )  # fmt: skip
 _FLUSH_MILLISECONDS = 2000
-_VERSION = "1"
+VERSION = "1"
 """Of what spans and metrics say."""
 
 
@@ -143,7 +146,7 @@ class Exporter:
             key = (id(meters), measure.name)
             if key not in self._instruments:
                 unit, description = names.METRICS[measure.name]
-                meter = meters.get_meter(names.SCOPE, _VERSION)
+                meter = meters.get_meter(names.SCOPE, VERSION)
                 self._instruments[key] = meter.create_histogram(measure.name, unit, description)
             self._instruments[key].record(measure.value, measure.attributes)
 
@@ -152,7 +155,7 @@ def _send(traces: Any, span: SpanRecord) -> None:
     from opentelemetry import trace
     from opentelemetry.context import Context
 
-    tracer = traces.get_tracer(names.SCOPE, _VERSION)
+    tracer = traces.get_tracer(names.SCOPE, VERSION)
     ids = getattr(tracer, "id_generator", None)
     if ids is not None and not isinstance(ids, _Ids):  # it is the tracer of our name, and nobody else's
         tracer.id_generator = ids = _Ids()
@@ -164,11 +167,13 @@ def _send(traces: Any, span: SpanRecord) -> None:
         kind=trace.SpanKind.CLIENT if span.is_client else trace.SpanKind.INTERNAL,
         attributes=span.attributes,
         links=[trace.Link(_context(*span.link))] if span.link else (),
-        start_time=_nanoseconds(span.begins),
+        start_time=nanoseconds(span.begins),
     )
+    for event in span.events:
+        started.add_event(event.name, event.attributes, nanoseconds(event.at))
     if span.is_error:
         started.set_status(trace.Status(trace.StatusCode.ERROR, span.message or None))
-    started.end(_nanoseconds(span.ends))
+    started.end(nanoseconds(span.ends))
 
 
 def _parent(span: SpanRecord) -> Any:
@@ -183,8 +188,13 @@ def _context(trace_id: int, span_id: int) -> Any:
     return trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(0x01))
 
 
-def _nanoseconds(moment: Any) -> int:
-    return int(moment.timestamp() * 1_000_000) * 1000
+def nanoseconds(moment: datetime) -> int:
+    """Since the epoch, exact to the microsecond that the store keeps."""
+    since = moment - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 EXPORTER = Exporter()

@@ -6,6 +6,7 @@ the same, and whoever goes on with a run goes on with its trace.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,9 +14,10 @@ from hashlib import sha256
 from pathlib import PurePath
 from typing import Any
 
-from evercell.core.records import Attempt, Call, Child, Run
+from evercell.core.records import Attempt, Child, Run
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.engine.telemetry import names
+from evercell.engine.telemetry.kinds import CallKind, KnownCall
 
 _PROVIDERS = (
     ("gpt", "openai"), ("chatgpt", "openai"), ("o1", "openai"), ("o3", "openai"), ("o4", "openai"),
@@ -37,6 +39,15 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class EventRecord:
+    """Something that happened to a span at one moment."""
+
+    name: str
+    at: datetime
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
 class SpanRecord:
     """A span that has ended."""
 
@@ -53,7 +64,8 @@ class SpanRecord:
     message: str = ""
     """Of the error, where it may be told."""
     link: tuple[int, int] | None = None
-    """Trace and span of what it was started by."""
+    """Trace and span of what it was started by, or branched from."""
+    events: tuple[EventRecord, ...] = field(default=())
     measures: tuple[Measure, ...] = field(default=())
 
 
@@ -74,12 +86,24 @@ def _call_span_id(run_id: str, step: str, step_key: bytes, key: str) -> int:
     return _number("call", run_id, step, step_key.hex(), key)
 
 
-def run_span(run: Run, ended_at: datetime, child: Child | None) -> SpanRecord:
-    """A run that has come to its end; it is linked to the call that started it."""
+def run_span(
+    run: Run,
+    ended_at: datetime,
+    child: Child | None,
+    *,
+    status: str = "",
+    evaluations: tuple[EventRecord, ...] = (),
+) -> SpanRecord:
+    """A run; it is linked to the call that started it, and a branch to the run that it leaves.
+
+    ``status``: how it stands where it has not come to its end.
+    """
     attributes: Attributes = {
         names.RUN_ID: run.id,
         names.RUN_NAME: run.name,
-        names.RUN_STATUS: str(run.status),
+        names.RUN_STATUS: status or str(run.status),
+        names.OPERATION: names.INVOKE_WORKFLOW,
+        names.WORKFLOW_NAME: run.name,
     }
     if run.notebook is not None:
         attributes[names.NOTEBOOK] = PurePath(run.notebook).name
@@ -88,45 +112,48 @@ def run_span(run: Run, ended_at: datetime, child: Child | None) -> SpanRecord:
         call = child.call
         started_by = _call_span_id(child.parent_id, call.step, call.step_key, call.key)
         link = (trace_id_of(child.parent_id), started_by)
+    elif run.parent is not None:
+        link = (trace_id_of(run.parent), _run_span_id(run.parent))
     seconds = (ended_at - run.created_at).total_seconds()
     return SpanRecord(
         names.RUN_SPAN.format(run.name), trace_id_of(run.id), _run_span_id(run.id), None, run.created_at, ended_at,
-        attributes, is_error=run.status is RunStatus.FAILED, link=link,
+        attributes, is_error=run.status is RunStatus.FAILED or status == AttemptStatus.INTERRUPTED, link=link,
+        events=evaluations,
         measures=(Measure(names.RUN_DURATION, seconds, {names.RUN_STATUS: str(run.status)}),),
     )  # fmt: skip
 
 
-def step_span(
-    run: Run,
-    attempt: Attempt,
-    status: AttemptStatus,
-    ended_at: datetime,
-    *,
-    error: str = "",
-    message: str = "",
-) -> SpanRecord:
-    """An attempt at a step. ``error`` is the class of what ended it."""
+def step_span(run: Run, attempt: Attempt, ended_at: datetime, *, with_content: bool = False) -> SpanRecord:
+    """An attempt at a step, with the class of what ended it: ``KernelDied`` where nobody was left to say."""
+    error, status = attempt.error, str(attempt.status)
+    is_error = attempt.status in (AttemptStatus.FAILED, AttemptStatus.INTERRUPTED)
+    if error is not None and error.ename == SUSPENDED:
+        status, is_error = str(RunStatus.WAITING), False
     attributes: Attributes = {
         names.RUN_ID: run.id,
         names.RUN_NAME: run.name,
         names.STEP_NAME: attempt.step,
-        names.STEP_STATUS: str(status),
+        names.STEP_STATUS: status,
         names.ATTEMPT: attempt.number,
     }
-    if error:
-        attributes[names.ERROR_TYPE] = error
+    if is_error:
+        attributes[names.ERROR_TYPE] = error.ename if error is not None else "KernelDied"
     seconds = (ended_at - attempt.started_at).total_seconds()
-    measured: Attributes = {names.STEP_STATUS: str(status)}
     return SpanRecord(
         names.STEP_SPAN.format(attempt.step), trace_id_of(run.id), _number("attempt", attempt.id),
-        _run_span_id(run.id), attempt.started_at, ended_at, attributes,
-        is_error=status is not AttemptStatus.COMPLETED, message=message,
-        measures=(Measure(names.STEP_DURATION, seconds, measured),),
+        _run_span_id(run.id), attempt.started_at, ended_at, attributes, is_error=is_error,
+        message=f"{error.ename}: {error.evalue}" if with_content and is_error and error is not None else "",
+        measures=(Measure(names.STEP_DURATION, seconds, {names.STEP_STATUS: status}),),
     )  # fmt: skip
 
 
-def call_span(call: Call, attempt: Attempt, *, with_content: bool) -> SpanRecord:
-    """A durable call that was made in this attempt. Arguments and result are in it only if so asked."""
+SUSPENDED = "Suspended"
+"""What ends an attempt whose wait outlasts its kernel: it is no error."""
+
+
+def call_span(known: KnownCall, attempt: Attempt | None, content: Attributes | None = None) -> SpanRecord:
+    """A durable call that was made in this attempt. Arguments and result are in it only where ``content`` has them."""
+    call = known.call
     last: Mapping[str, Any] = call.tries[-1] if call.tries else {}
     first: Mapping[str, Any] = call.tries[0] if call.tries else {}
     seconds = _seconds(first, last)
@@ -135,32 +162,40 @@ def call_span(call: Call, attempt: Attempt, *, with_content: bool) -> SpanRecord
         names.CALL_KEY: call.key,
         names.CALL_TRIES: len(call.tries) or 1,
     }
-    error = "" if call.ok else str(last.get("error") or "").partition(":")[0]
     if not call.ok:
-        attributes[names.ERROR_TYPE] = error or "_OTHER"
+        attributes[names.ERROR_TYPE] = str(last.get("error") or "").partition(":")[0] or "_OTHER"
     if isinstance(cost := last.get("cost"), int | float):
         attributes[names.CALL_COST] = float(cost)
-    if with_content:
-        attributes |= _content(first, last)
-    model = _model(last)
-    attributes |= model
-    outer, slash, _ = call.key.rpartition("/")
-    parent = (
-        _call_span_id(call.run_id, call.step, call.step_key, outer)
-        if slash
-        else _number("attempt", attempt.id)
-    )
+    genai = _genai(known, last)
+    attributes |= (content or {}) | genai
     measured: Attributes = {names.CALL_NAME: call.name}
     if not call.ok:
         measured[names.ERROR_TYPE] = attributes[names.ERROR_TYPE]
     return SpanRecord(
-        names.CHAT_SPAN.format(model[names.REQUEST_MODEL]) if model else names.CALL_SPAN.format(call.name),
-        trace_id_of(call.run_id), _call_span_id(call.run_id, call.step, call.step_key, call.key), parent,
+        _SPANS[known.kind].format(known.name), trace_id_of(call.run_id),
+        _call_span_id(call.run_id, call.step, call.step_key, call.key),
+        _parent_of(known, attempt),
         call.ended_at - timedelta(seconds=seconds), call.ended_at, attributes,
-        is_error=not call.ok, is_client=bool(model),
-        message=str(last.get("error") or "") if with_content and not call.ok else "",
-        measures=(Measure(names.CALL_DURATION, seconds, measured), *_model_measures(model, seconds)),
+        is_error=not call.ok, is_client=known.kind in _OF_MODELS,
+        message=str(last.get("error") or "") if content is not None and not call.ok else "",
+        measures=(Measure(names.CALL_DURATION, seconds, measured), *_model_measures(known, genai, seconds)),
     )  # fmt: skip
+
+
+def _parent_of(known: KnownCall, attempt: Attempt | None) -> int:
+    call = known.call
+    if known.outer is not None:
+        return _call_span_id(call.run_id, call.step, call.step_key, known.outer)
+    return _number("attempt", attempt.id) if attempt is not None else _run_span_id(call.run_id)
+
+
+_SPANS = {
+    CallKind.CHAT: names.CHAT_SPAN,
+    CallKind.EMBEDDINGS: names.EMBEDDINGS_SPAN,
+    CallKind.TOOL: names.TOOL_SPAN,
+    CallKind.OTHER: names.CALL_SPAN,
+}
+_OF_MODELS = (CallKind.CHAT, CallKind.EMBEDDINGS)
 
 
 def _seconds(first: Mapping[str, Any], last: Mapping[str, Any]) -> float:
@@ -171,43 +206,48 @@ def _seconds(first: Mapping[str, Any], last: Mapping[str, Any]) -> float:
     return max(0.0, began_last - began) + max(0.0, took)
 
 
-def _content(first: Mapping[str, Any], last: Mapping[str, Any]) -> Attributes:
-    found: Attributes = {}
-    if arguments := first.get("arguments"):
-        found[names.CALL_ARGUMENTS] = str(arguments)
-    if result := last.get("result"):
-        found[names.CALL_RESULT] = str(result)
-    return found
-
-
-def _model(last: Mapping[str, Any]) -> Attributes:
-    """What the conventions want to know of a request of a model; empty for any other call."""
-    read, wrote = last.get("tokens_in"), last.get("tokens_out")
-    if not isinstance(read, int) or not isinstance(wrote, int):
+def _genai(known: KnownCall, last: Mapping[str, Any]) -> Attributes:
+    """What the conventions want to know of a request of a model, or of a tool; empty for any other call."""
+    if known.kind is CallKind.TOOL:
+        found: Attributes = {
+            names.OPERATION: str(known.kind),
+            names.TOOL_NAME: known.name,
+            names.TOOL_TYPE: names.FUNCTION,
+        }
+        if (given := _TOOL_CALL_ID.search(known.call.key)) and known.name != known.call.name:
+            found[names.TOOL_CALL_ID] = given[1]
+        return found
+    if known.kind is CallKind.OTHER:
         return {}
-    model = str(last.get("model") or "unknown")
-    found: Attributes = {
-        names.OPERATION: names.CHAT,
-        names.REQUEST_MODEL: model,
-        names.RESPONSE_MODEL: model,
-        names.INPUT_TOKENS: read,
-        names.OUTPUT_TOKENS: wrote,
-    }
+    found = {names.OPERATION: str(known.kind), names.REQUEST_MODEL: known.name}
+    if last.get("model"):
+        found[names.RESPONSE_MODEL] = known.name
+    for name, key in ((names.INPUT_TOKENS, "tokens_in"), (names.OUTPUT_TOKENS, "tokens_out")):
+        if isinstance(tokens := last.get(key), int):
+            found[name] = tokens
     for beginning, provider in _PROVIDERS:
-        if model.startswith(beginning):
+        if known.name.startswith(beginning):
             found[names.PROVIDER] = provider
             break
     return found
 
 
-def _model_measures(model: Attributes, seconds: float) -> tuple[Measure, ...]:
-    if not model:
+_TOOL_CALL_ID = re.compile(r"\[([^\[\]/]+)\](?:#\d+)?$")
+"""A framework's tool call is recorded under the id that the model gave it."""
+
+
+def _model_measures(known: KnownCall, genai: Attributes, seconds: float) -> tuple[Measure, ...]:
+    if known.kind not in _OF_MODELS:
         return ()
     shared = {
-        name: model[name] for name in (names.OPERATION, names.PROVIDER, names.REQUEST_MODEL) if name in model
+        name: genai[name] for name in (names.OPERATION, names.PROVIDER, names.REQUEST_MODEL) if name in genai
     }
     tokens = (("input", names.INPUT_TOKENS), ("output", names.OUTPUT_TOKENS))
     return (
         Measure(names.MODEL_DURATION, seconds, shared),
-        *(Measure(names.TOKEN_USAGE, float(model[n]), {**shared, names.TOKEN_TYPE: t}) for t, n in tokens),
+        *(
+            Measure(names.TOKEN_USAGE, float(genai[n]), {**shared, names.TOKEN_TYPE: t})
+            for t, n in tokens
+            if n in genai
+        ),
     )
