@@ -9,6 +9,7 @@ Real kernels, real databases, faults in random order (the seed is printed, and r
                 libfaketime is installed, kernels' clocks are wrong by an hour
     zombies     a kernel frozen for longer than its lease goes on after another one took its run over
     shared      eight runs in two processes on one store
+    runners     notebooks under papermill whose runners and kernels are killed at any moment, and started again
     endurance   many steps in one kernel: its memory, descriptors and threads
 
 A step counts as *acknowledged* when a front end was told that it completed. *Lost* are acknowledged steps that the
@@ -25,6 +26,7 @@ from collections.abc import Callable
 
 from bench.faults.chaos import chaos
 from bench.faults.endurance import endurance, shared
+from bench.faults.runners import runners
 from bench.faults.stores import STORES, FaultyStore
 from bench.faults.zombies import zombies
 
@@ -43,6 +45,10 @@ def _shared(store: FaultyStore, options: argparse.Namespace) -> tuple[bool, list
     return shared(store, processes=2, runs=4, steps=20)
 
 
+def _runners(store: FaultyStore, options: argparse.Namespace) -> tuple[bool, list[str]]:
+    return runners(store, runs=options.runs, kills=8, seed=options.seed)
+
+
 def _endurance(store: FaultyStore, options: argparse.Namespace) -> tuple[bool, list[str]]:
     return endurance(store, steps=options.steps)
 
@@ -51,6 +57,7 @@ PARTS: dict[str, Callable[[FaultyStore, argparse.Namespace], tuple[bool, list[st
     "chaos": _chaos,
     "zombies": _zombies,
     "shared": _shared,
+    "runners": _runners,
     "endurance": _endurance,
 }
 

@@ -6,6 +6,7 @@ import pytest
 
 from bench.faults.chaos import chaos
 from bench.faults.endurance import endurance, shared
+from bench.faults.runners import runners
 from bench.faults.stores import STORES
 from bench.faults.zombies import zombies
 
@@ -31,6 +32,14 @@ def test_zombies_are_refused(database: str, request: pytest.FixtureRequest) -> N
     with STORES[database]() as store:
         good, lines = zombies(store, count=30 if request.config.option.long else 1)
     assert good, lines
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_killed_runners_are_gone_on_with(database: str, request: pytest.FixtureRequest) -> None:
+    is_long, seed = request.config.option.long, request.config.option.seed
+    with STORES[database]() as store:
+        good, lines = runners(store, runs=10 if is_long else 1, kills=8 if is_long else 2, seed=seed)
+    assert good, (f"--seed {seed}", *lines)
 
 
 @pytest.mark.parametrize("database", DATABASES)
