@@ -60,7 +60,7 @@ class ProcessStarter:
         self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._log(run_id).open("ab") as log:
             self._processes[run_id] = subprocess.Popen(  # noqa: S603  our own program, and an id
-                [sys.executable, "-P", "-m", _MODULE, run_id],
+                [sys.executable, "-P", "-m", "evercell.headless.entry", _MODULE, run_id],
                 env={**environ, "EVERCELL_STORE": self._store_url},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

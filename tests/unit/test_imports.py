@@ -48,6 +48,49 @@ def test_the_garbage_collector_is_left_as_it_was_and_looks_at_no_module_again(is
     assert done.stdout.split() == ["False", str(is_enabled), "False"]
 
 
+def _printed(script: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_a_command_makes_no_grammars_until_an_address_is_checked_and_then_the_right_ones() -> None:
+    script = (
+        "import sys\nfrom evercell.core.late_grammars import leave_grammars\n{}\nimport jsonschema\n"
+        "print('lark' in sys.modules)\n"
+        "check = jsonschema.Draft202012Validator.FORMAT_CHECKER.conforms\n"
+        "print(*[check(text, 'iri') for text in ('http://bücher.example/ä', 'ä b', '', 1)])\n"
+        "import rfc3987_syntax\nprint('lark' in sys.modules, rfc3987_syntax.__spec__ is not None,"
+        " callable(rfc3987_syntax.is_valid_syntax), hasattr(rfc3987_syntax, 'nothing'))"
+    )
+    plainly, later = (
+        _printed(script.format("")),
+        _printed(script.format("leave_grammars()\nleave_grammars()")),
+    )
+    assert plainly[0] == "True" and later[0] == "False"
+    assert later[1:] == plainly[1:] == ["True", "False", "False", "True", "True", "True", "True", "False"]
+
+
+def test_where_the_grammars_are_wanted_by_another_name_they_are_made() -> None:
+    script = (
+        "import sys\nfrom evercell.core.late_grammars import leave_grammars\nleave_grammars()\n"
+        "from rfc3987_syntax import syntax_helpers, RFC3987_SYNTAX_TERMS as terms\n"
+        "print(syntax_helpers.__name__, len(terms) > 0, sys.modules['rfc3987_syntax'].__spec__ is not None)"
+    )
+    assert _printed(script) == ["rfc3987_syntax.syntax_helpers", "True", "True"]
+
+
+def test_a_process_that_executes_a_run_imports_as_a_command_does() -> None:
+    script = (
+        "import gc, sys\nsys.argv = ['entry', 'evercell.headless.hosting', 'a-run']\n"
+        "import evercell.headless.entry as entry\n"
+        "def main():\n    modules = [name in sys.modules for name in ('lark', 'nbformat')]\n"
+        "    print(*sys.argv[1:], gc.get_freeze_count() > 0, *modules)\n"
+        "def imported(name, real=entry.import_module):\n    real(name).main = main\n    return real(name)\n"
+        "entry.import_module = imported\nentry.main()"
+    )
+    assert _printed(script) == ["a-run", "True", "False", "True"]
+
+
 def test_only_in_a_command_is_the_garbage_collector_told_that_modules_stay() -> None:
     script = (
         "import gc, click, papermill\nfrom evercell.headless.papermill import DurableEngine\n"

@@ -152,7 +152,7 @@ def host(workspace: Workspace, run: Run) -> subprocess.Popen[bytes]:
 
 def command_of(run_id: str, *words: str) -> list[str]:
     """The command of `evercell.headless.hosting`."""
-    return [sys.executable, "-m", "evercell.headless.hosting", run_id, *words]
+    return [sys.executable, "-m", "evercell.headless.entry", "evercell.headless.hosting", run_id, *words]
 
 
 def environ_of(workspace: Workspace) -> dict[str, str]:
