@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -117,6 +116,28 @@ def test_what_waits_is_timed_or_loses_its_server_and_its_process_goes_on_and_has
     assert run_command("verify").returncode == 0
 
 
+def test_a_server_that_is_told_to_end_with_its_runs_leaves_them_for_the_next_one(
+    folder: Path, serve: Serve
+) -> None:
+    lasts = f"import pathlib, time\nwhile not pathlib.Path({str(folder / 'go')!r}).exists(): time.sleep(0.05)"
+    for name in ("one", "two"):
+        notebook(folder, name, effect(folder, f"{name}-begun"), lasts, effect(folder, f"{name}-ended"))
+        queued(name)
+    first = serve("--suspend")
+    wait_until(lambda: effects(folder) == ["one-begun", "two-begun"], "the middle of the notebooks")
+    first.terminate()
+    assert first.wait(60) == 0
+    assert not executing("one") and not executing("two")
+    with open_database(os.environ["EVERCELL_STORE"]) as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM leases")).scalar_one() == 0
+    assert in_queue() == 2
+
+    (folder / "go").touch()
+    assert serve("--until-idle").wait(60) == 0
+    assert set(statuses().values()) == {"completed"}
+    assert effects(folder) == ["one-begun", "one-ended", "two-begun", "two-ended"]
+
+
 ROBBING = """
 import dataclasses, datetime, os, pathlib
 from evercell.engine.holder import this_holder
@@ -155,14 +176,22 @@ def test_a_child_that_another_process_took_has_not_failed_either(folder: Path) -
 
 def kill_executing(name: str) -> None:
     """The process that executes a run, and its kernel."""
-    (row,) = [row for row in json.loads(run_command("runs", "--json").stdout) if row["name"] == name]
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if row["id"] in words and "evercell.headless.admitted" in words:
-            for each in [*process.children(recursive=True), process]:
-                os.kill(each.pid, signal.SIGKILL)
-            return
-    raise AssertionError(f"nobody executes {name}")
+    (process,) = executing(name)
+    for each in [*process.children(recursive=True), process]:
+        os.kill(each.pid, signal.SIGKILL)
+
+
+def executing(name: str) -> list[psutil.Process]:
+    """The processes that execute a run."""
+    with open_database(os.environ["EVERCELL_STORE"]) as connection:
+        found = connection.execute(sa.text("SELECT id FROM runs WHERE name = :name"), {"name": name})
+        run = str(found.scalar_one())
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "status"])
+        if {run, "evercell.headless.admitted"} <= {*(process.info["cmdline"] or [])}
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
 
 
 def test_a_step_waits_for_its_limit_holds_a_slot_while_its_cell_runs_and_can_be_interrupted(
