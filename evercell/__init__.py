@@ -30,6 +30,7 @@ __all__ = [
     "heartbeat",
     "last_heartbeat",
     "feedback",
+    "gate",
     "log_metric",
     # from anywhere
     "send",
@@ -83,6 +84,7 @@ __all__ = [
     "Rejected",
     "PolicyDenied",
     "OutputRejected",
+    "Drifted",
     "AlreadyDecided",
     "NotAnApprover",
     "AttemptUnknown",
@@ -122,6 +124,7 @@ if TYPE_CHECKING:
         ChildFailed,
         CodeOfOtherRun,
         Damaged,
+        Drifted,
         EvercellError,
         FleetAway,
         ForkedProcess,
@@ -162,6 +165,7 @@ if TYPE_CHECKING:
     from evercell.engine.calls.timers import sleep, sleep_until
     from evercell.engine.children.returning import returns
     from evercell.engine.children.verbs import run_notebook, start_notebook
+    from evercell.engine.evals.gates import gate
     from evercell.engine.metrics import log_metric
     from evercell.magics.commands import (
         Outcome,
@@ -198,7 +202,7 @@ _HOMES = {
     "evercell.core.errors": (
         "EvercellError UsageError NonDeterminism CallFailed ChildFailed ResultNotFound NotebookError StepTimeout "
         "SignalTimeout ApprovalTimeout "
-        "Rejected PolicyDenied OutputRejected AlreadyDecided NotAnApprover AttemptUnknown "
+        "Rejected PolicyDenied OutputRejected Drifted AlreadyDecided NotAnApprover AttemptUnknown "
         "RunPaused QueueFull LimitNotFound FleetAway "
         "RunNotFound StepNotFound RunNameTaken "
         "CodeOfOtherRun "
@@ -217,6 +221,7 @@ _HOMES = {
     "evercell.engine.calls.timers": "sleep sleep_until",
     "evercell.engine.children.returning": "returns",
     "evercell.engine.children.verbs": "run_notebook start_notebook",
+    "evercell.engine.evals.gates": "gate",
     "evercell.engine.metrics": "log_metric",
     "evercell.magics.commands": (
         "Outcome abandon attach branch checkout compare config diff history inspect new_run pause reset resume "

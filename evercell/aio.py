@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from evercell.engine.approvals import asking
 from evercell.engine.approvals.decision import Decision
 from evercell.engine.approvals.request import APPROVE_OR_REJECT, OnTimeout
+from evercell.engine.calls import feedback as feedbacks
 from evercell.engine.calls import mapping, signals, timers
 from evercell.engine.calls.mapping import gather
 from evercell.engine.calls.policy import CallPolicy
@@ -21,7 +22,17 @@ from evercell.engine.children import verbs
 from evercell.engine.children.outcomes import ChildRun, NotebookResult
 from evercell.engine.children.requests import OnClose
 
-__all__ = ["approve", "sleep", "sleep_until", "wait_for", "map", "gather", "run_notebook", "start_notebook"]
+__all__ = [
+    "approve",
+    "sleep",
+    "sleep_until",
+    "wait_for",
+    "map",
+    "gather",
+    "run_notebook",
+    "start_notebook",
+    "feedback",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,6 +55,11 @@ async def approve(
 ) -> Decision:  # fmt: skip
     request = asking.request_of(title, details, choices, form, timeout, on_timeout, approvers, quorum)
     return await asking.approve_async(request, key)
+
+
+@_twin_of(feedbacks.feedback)
+async def feedback() -> str | None:
+    return await feedbacks.feedback_async()
 
 
 @_twin_of(timers.sleep)

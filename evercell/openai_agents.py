@@ -264,6 +264,8 @@ async def _recorded(owner: Owner, given: dict[str, Any], ask: Any) -> AsyncItera
         for event in known.get():
             yield _EVENT.validate_python(event)
         return
+    if scope.watch is not None:
+        await scope.watch.look_async()
     if (guard := scope.step.guard) is not None:
         words = arguments_in_words(None, (), given)
         await guard.permit_async(identity, "model.stream", lambda: given, words)

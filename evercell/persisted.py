@@ -19,14 +19,14 @@ _PACKAGE = __name__.partition(".")[0]
 _PUBLIC = (
     "load_ipython_extension unload_ipython_extension "
     "step call map sleep sleep_until wait_for send approve inbox now random uuid record transport transaction "
-    "idempotency_key heartbeat last_heartbeat feedback resource rebuilds CannotRebuild resume checkout branch new_run "
-    "attach take_over pause unpause abandon status runs steps inspect timeline config log_metric "
+    "idempotency_key heartbeat last_heartbeat feedback gate resource rebuilds CannotRebuild resume checkout branch "
+    "new_run attach take_over pause unpause abandon status runs steps inspect timeline config log_metric "
     "compare history source diff why run_notebook start_notebook returns reset tag rename archive delete stats gc "
     "trace"
 )
 """Of the package's face: what ``from evercell import …`` puts into a notebook's variables."""
 
-_TWINS = "approve sleep sleep_until wait_for map run_notebook start_notebook"
+_TWINS = "feedback approve sleep sleep_until wait_for map run_notebook start_notebook"
 """Of `evercell.aio`: called ``aio.sleep`` here, for a plain ``sleep`` is another one."""
 
 _OF_FRAMEWORKS = {
@@ -52,7 +52,7 @@ _ERRORS = (
     "Damaged StoreFull StoreReplaced CodeOfOtherRun "
     "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error "
     "UnderWay ForkedProcess NotebookUnreadable NotebookUnwritable KernelNotFound "
-    "PolicyDenied OutputRejected ChildFailed ResultNotFound QueueFull LimitNotFound FleetAway"
+    "PolicyDenied OutputRejected Drifted ChildFailed ResultNotFound QueueFull LimitNotFound FleetAway"
 )
 
 _HOMES: dict[str, str] = {
@@ -79,6 +79,7 @@ _HOMES: dict[str, str] = {
     "evercell.engine.children.outcomes": "NotebookResult ChildRun",
     "evercell.engine.children.undoing": "undo_child",
     "evercell.engine.calls.policy": "CallPolicy OnChange",
+    "evercell.engine.evals.gates": "OpenGate",
     "evercell.engine.calls.model_clients": "RecordedClient request_recorded",
     "evercell.engine.calls.http.transport": "RecordingTransport wrap_transport",
     "evercell.engine.calls.http.clients": "RecordingFactory",

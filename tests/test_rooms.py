@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "aio": {"engine"},
     "langgraph": {"core", "state", "store", "engine"},
     "policies": {"core"},
+    "evals": {"engine"},
     "transactions": {"core", "engine"},
     "testing": {"core", "state", "engine", "kernel_ext"},
     "pytest_plugin": {"testing"},

@@ -36,6 +36,7 @@ EvercellError
  ├─ ApprovalTimeout (TimeoutError)
  ├─ Rejected                  a call or cell that needs approval did not get it
  ├─ PolicyDenied (PermissionError)  a call or step that the run's policy does not allow
+ ├─ Drifted                   a gate stopped a step: its agent no longer does what it is for
  ├─ OutputRejected (ValueError)  a call's results did not pass its check
  ├─ RunPaused                 somebody paused the run
  ├─ QueueFull                 no more runs may wait in the queue
@@ -281,6 +282,20 @@ class OutputRejected(EvercellError, ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return make_error, (type(self), self.what, self.hint), {"reason": self.reason, "result": self.result}
+
+
+class Drifted(EvercellError):
+    """A gate stopped a step: what it did does not come up to a metric. Its calls are kept."""
+
+    def __init__(self, what: str, *, hint: str = "", metric: str = "", value: float | None = None) -> None:
+        super().__init__(what, hint=hint)
+        self.metric = metric
+        """Name of the gate's metric."""
+        self.value = value
+        """What it was; None where it could not be told."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return make_error, (type(self), self.what, self.hint), {"metric": self.metric, "value": self.value}
 
 
 class RunPaused(EvercellError):

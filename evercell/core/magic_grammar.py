@@ -28,6 +28,8 @@ class Value(StrEnum):
     """A name that the line gives to something."""
     SEVERAL = "several"
     """Words, each one of what the argument is of; none is one possibility."""
+    GATE = "gate"
+    """``calls<=50``: a metric and what it has to come up to."""
     WORDS = "words"
     """All that is left of the line: text that needs no quotation marks."""
 

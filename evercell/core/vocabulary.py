@@ -51,6 +51,12 @@ MAGICS = (
                 metavar="KEY",
             ),
             Argument(
+                "gate",
+                'what its calls have to come up to, and what follows where they do not: '
+                '"advancement>=0.4 every 5 else ask"',
+                flag="--gate", value=Value.GATE, metavar="GATE",
+            ),
+            Argument(
                 "on_change",
                 "where it goes on after a kill and calls otherwise than it did: stop (fail), forget the recorded "
                 "calls from there on (rerun), or take their results (keep)",

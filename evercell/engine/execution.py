@@ -69,6 +69,8 @@ async def _attempt_until_done(
             session.executing_step(spec.name),
             calls_of(_context(session, spec, plan, executor, attempt, progress, guard)) as calls,
         ):
+            if spec.gate is not None:
+                _open_gates(calls, spec.gate)
             what_follows = None if is_last else _after_failure(spec, number)
             result = await executor.run_body(timeout=spec.timeout, after_failure=what_follows)
         seconds = perf_counter() - began
@@ -95,6 +97,14 @@ async def _attempt_until_done(
             executor.note(f"{', '.join(not_undone)} could not be put back as before step {spec.name}")
         await executor.pause(spec.backoff * 2**number)
     raise AssertionError("the last attempt returns")
+
+
+def _open_gates(calls: CallScope, line: str) -> None:
+    from evercell.engine.evals.gate_lines import read_gates
+    from evercell.engine.evals.gates import open_gate
+
+    for spec in read_gates(line):
+        open_gate(calls, spec)
 
 
 def _end_state(result: BodyResult) -> StepState:

@@ -34,6 +34,8 @@ class StepSpec:
     """What happens where it goes on after a kill and calls otherwise than it did."""
     limit: str | None = None
     """Key of the limit of which each attempt holds a slot."""
+    gate: str | None = None
+    """What its calls have to come up to, as it is written."""
     approval: ApprovalRequest | None = None
     """What must be approved before the cell is executed."""
     slot: str = ""

@@ -14,7 +14,15 @@ def parse_step(line: str) -> StepSpec:
     if line.isidentifier():  # as nearly always: reading the others takes some 50 µs
         return StepSpec(line)
     parsed = parse_line(HEADERS["step"], line)
+    if parsed.gate is not None:
+        _check_gate(parsed.gate)
     return StepSpec(**{**vars(parsed), "on_change": OnChange(parsed.on_change)})
+
+
+def _check_gate(text: str) -> None:
+    from evercell.engine.evals.gate_lines import read_gates
+
+    read_gates(text)
 
 
 def parse_approve(line: str) -> StepSpec:

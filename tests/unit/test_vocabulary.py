@@ -34,6 +34,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 VALUES = {
     Value.TEXT: ("plan", "plan"),
+    Value.GATE: ("calls<=50", "calls<=50"),
     Value.NUMBER: ("3", 3),
     Value.DURATION: ("10m", 600.0),
     Value.NAMES: ("ann,bob", ("ann", "bob")),
@@ -129,6 +130,7 @@ TEXTS = {
     Value.DURATION: st.sampled_from(["90s", "10m", "1.5h", "200ms", "3"]),
     Value.NAMES: st.lists(NAMES, min_size=1, max_size=3).map(",".join),
     Value.TEXT: NAMES,
+    Value.GATE: st.sampled_from(["calls<=50", "intent>.3"]),
 }
 
 

@@ -46,14 +46,18 @@ def call_sync(
     identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)
     known = scope.find(identity, owner.metrics)
     if known is not None:
+        if scope.watch is not None and known.error is None:
+            scope.watch.look()
         return known.get()
+    if scope.watch is not None:
+        scope.watch.look()
     words = arguments_in_words(function, args, kwargs)
     if (guard := scope.step.guard) is not None:
         if is_own:
             identity.ruling = OWN
         else:
             guard.permit(identity, name, partial(named_arguments, function, args, kwargs), words)
-    tries = Tries(policy, words)
+    tries = Tries(policy, words, is_own=is_own)
     if check is not None:
         tries, body = check.begin(scope, identity, policy, words, body)
     with inside_call(owner, identity, policy) as call:
@@ -70,6 +74,8 @@ def call_sync(
     scope.log.record(
         identity, Result(value), tries.records(value, describe, call.metrics.values), undo=undoing
     )
+    if scope.watch is not None:
+        scope.watch.look()
     return value
 
 
@@ -93,7 +99,11 @@ async def call_async(
     identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)
     known = scope.find(identity, owner.metrics)
     if known is not None:
+        if scope.watch is not None and known.error is None:
+            await scope.watch.look_async()
         return known.get()
+    if scope.watch is not None:
+        await scope.watch.look_async()
     words = arguments_in_words(function, args, kwargs)
     if (guard := scope.step.guard) is not None:
         if is_own:
@@ -101,7 +111,7 @@ async def call_async(
         else:
             told = named or partial(named_arguments, function, args, kwargs)
             await guard.permit_async(identity, name, told, words)
-    tries = Tries(policy, words)
+    tries = Tries(policy, words, is_own=is_own)
     if check is not None:
         tries, body = check.begin_async(scope, identity, policy, words, body)
     with inside_call(owner, identity, policy) as call:
@@ -119,6 +129,8 @@ async def call_async(
     scope.log.record(
         identity, Result(value), tries.records(value, describe, call.metrics.values), undo=undoing
     )
+    if scope.watch is not None:
+        await scope.watch.look_async()
     return value
 
 

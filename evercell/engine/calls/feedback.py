@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from evercell.engine.calls.ownership import current_scope
+
 _rejected: ContextVar[str | None] = ContextVar("evercell_rejected", default=None)
 
 
@@ -20,5 +22,21 @@ def told(reason: str | None) -> Iterator[None]:
 
 
 def feedback() -> str | None:
-    """Why the last result of the call that this code runs in was rejected (``@step(check=...)``); None: none was."""
-    return _rejected.get()
+    """What is to be done better; None: nothing is known.
+
+    In a call of ``@step(check=...)`` it says why the last result was rejected, and elsewhere in a step what its gates
+    say of it (``evercell.gate(..., then="feedback")``).
+    """
+    reason, scope = _rejected.get(), current_scope()
+    if reason is not None or scope is None or scope.watch is None:
+        return reason
+    scope.watch.look()
+    return scope.watch.feedback()
+
+
+async def feedback_async() -> str | None:
+    """The same without holding up the loop."""
+    scope = current_scope()
+    if _rejected.get() is None and scope is not None and scope.watch is not None:
+        await scope.watch.look_async()
+    return feedback()

@@ -21,6 +21,7 @@ from evercell.engine.calls.content import dump_result, load_result
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.order import CallIdentity
 from evercell.engine.calls.policy import OnChange
+from evercell.engine.calls.watch import Watch
 from evercell.state import Signer, join, split
 
 LARGE_VALUE = 64 * 1024
@@ -71,6 +72,8 @@ class CallLog:
         self._by_position: dict[int, Call] = {}
         self._forgotten: dict[str, bytes] = {}
         """Macs of the calls that are executed anew though they were recorded, by key."""
+        self.watch: Watch | None = None
+        """Told of each call that ended."""
         self._inside: Counter[str] = Counter()
         """Key of a call → calls in order that began inside of it."""
 
@@ -127,6 +130,26 @@ class CallLog:
             return self._changed(identity, expected, call)
         return self._replay(call, identity)
 
+    def call(self, key: str) -> Call:
+        """The recorded call of a key."""
+        self.load()
+        return (self._calls or {})[key]
+
+    def recorded(self, key: str) -> Call | None:
+        """The same, None where there is none."""
+        self.load()
+        return (self._calls or {}).get(key)
+
+    def calls_before(self, begun: int) -> list[Call]:
+        """Those recorded that had ended when so many had begun one after the other, in order."""
+        found = (self._calls or {}).values()
+        return [c for c in found if (c.position if c.position >= 0 else -1 - c.position) < begun]
+
+    def calls_inside(self, key: str) -> list[Call]:
+        """Those recorded that were made inside of a call."""
+        around = f"{key}/"
+        return [call for call in (self._calls or {}).values() if call.key.startswith(around)]
+
     def metrics(self, identity: CallIdentity) -> Mapping[str, Metric]:
         """What was logged in the recorded call."""
         call = (self._calls or {}).get(identity.key)
@@ -143,6 +166,8 @@ class CallLog:
             )
         self.replayed += 1
         self.replayed_keys.add(call.key)
+        if self.watch is not None:
+            self.watch.ended(call, self.calls_inside(call.key))
         self._step.progress.call_replayed(nested=identity.is_nested)
         value = self._load_value(call)
         return Result(value) if call.ok else Result(error=value)
@@ -195,9 +220,13 @@ class CallLog:
         return value if isinstance(value, bytes) else bytes(join(value, self._step.workspace.store.chunks))
 
     def _load_value(self, call: Call) -> Any:
+        return load_result(self._step.values, self.content(call))
+
+    def content(self, call: Call) -> bytes:
+        """A call's result as it is recorded. Raises `Tampered`."""
         content = self._content(call)
         verify_call(call, content, self._step.workspace.signer)
-        return load_result(self._step.values, content)
+        return content
 
     # -- recording -------------------------------------------------------------------------------
 
@@ -211,6 +240,8 @@ class CallLog:
         step.progress.call_executed(ok=result.error is None, tries=tries, nested=identity.is_nested)
         with self._lock:
             self.executed += 1
+        if self.watch is not None:
+            self.watch.ended(self.call(identity.key))
 
     def keep_rejected(
         self, identity: CallIdentity, error: OutputRejected, tries: Sequence[TryRecord]

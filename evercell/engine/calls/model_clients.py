@@ -157,6 +157,8 @@ def _stream(
     if known is not None:
         return iter(known.get())
     words = arguments_in_words(method, args, kwargs)
+    if scope.watch is not None:
+        scope.watch.look()
     if (guard := scope.step.guard) is not None:
         guard.permit(identity, path, partial(named_arguments, method, args, kwargs), words)
     tries = Tries(policy, words)
@@ -187,6 +189,8 @@ async def _astream(
     if known is not None:
         return _again(known.get())
     words = arguments_in_words(method, args, kwargs)
+    if scope.watch is not None:
+        await scope.watch.look_async()
     if (guard := scope.step.guard) is not None:
         await guard.permit_async(identity, path, partial(named_arguments, method, args, kwargs), words)
     tries = Tries(policy, words)

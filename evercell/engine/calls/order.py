@@ -14,6 +14,10 @@ OWN: Json = {"effect": "allow", "rule": "evercell's own"}
 """What a policy says of a call that has no effect outside of its run: the time, a wait, a question."""
 
 
+GATE = "evercell.gate"
+"""What calls are called that evaluate a gate."""
+
+
 @dataclass(slots=True)
 class CallIdentity:
     """How a call is known."""
@@ -41,6 +45,11 @@ class CallOrder:
     """Thread and task of the cell itself: calls elsewhere have no order among them."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def begun(self) -> int:
+        """How many calls began one after the other so far."""
+        return self._begun
+
     def start(self) -> None:
         """The cell begins, in this thread and task."""
         self._home = _thread_and_task()
@@ -64,8 +73,13 @@ class CallOrder:
             self._ordinals[counted] += 1
             if key is None or number:
                 full = f"{full}#{number}"
-            position = self._position(is_in_order=not node.path)
+            position = self._position(is_in_order=not node.path and not inside.startswith(GATE))
             return CallIdentity(full, name, position, arguments, is_nested=bool(inside))
+
+    def of_gate(self, key: str) -> CallIdentity:
+        """The identity of a gate's evaluation. It is none of the agent's calls, and changes no number of theirs."""
+        with self._lock:
+            return CallIdentity(key, GATE, -1 - self._begun, b"")
 
     def begin_turn(self, name: str, *, inside: str) -> Turn:
         """The turn of a graph that begins now, within the call ``inside``."""

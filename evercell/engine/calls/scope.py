@@ -16,6 +16,7 @@ from evercell.engine.calls.graph_nodes import current_node
 from evercell.engine.calls.log import CallLog, Result
 from evercell.engine.calls.logged_metrics import LoggedMetrics
 from evercell.engine.calls.order import CallIdentity, CallOrder
+from evercell.engine.calls.watch import Watch
 
 
 class CallScope:
@@ -43,6 +44,11 @@ class CallScope:
         """Names of its calls that a policy refused."""
         self.slots: dict[str, str] = {}
         """By the key of a limit, the slot that the step as a whole holds."""
+
+    @property
+    def watch(self) -> Watch | None:
+        """Looks at the step every so many calls, where it has gates."""
+        return self.log.watch
 
     @property
     def executed(self) -> int:

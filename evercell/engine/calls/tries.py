@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Describe = Callable[[Any], dict[str, Any]]
 """What is stored of a result beside it: tokens, cost."""
 
+OWN_CALL = "own"
+"""Of the first try at a call: it is one of evercell's own, without an effect outside of its run."""
+
 _OF_RECORDING = (LeaseLost, NonDeterminism, NotKept)
 """Errors about the recording itself: neither tried again nor recorded."""
 
@@ -48,8 +51,9 @@ class Tries:
     Iterating gives the seconds to wait before each.
     """
 
-    def __init__(self, policy: CallPolicy, arguments: str = "") -> None:
+    def __init__(self, policy: CallPolicy, arguments: str = "", *, is_own: bool = False) -> None:
         self._policy = policy
+        self._is_own = is_own
         self._arguments = arguments
         """What was given, in words."""
         self._tries: list[Try] = []
@@ -71,6 +75,11 @@ class Tries:
     async def settle_async(self, call: RunningCall) -> Any:
         """The same without holding up the loop."""
         return self.settle(call)
+
+    @property
+    def has_any(self) -> bool:
+        """Whether one was made."""
+        return bool(self._tries)
 
     @property
     def last_error(self) -> BaseException:
@@ -104,6 +113,8 @@ class Tries:
         records = [tried.record() for tried in self._tries]
         if self._arguments:
             records[0]["arguments"] = self._arguments
+        if self._is_own:
+            records[0][OWN_CALL] = True
         if records[-1]["error"] is None:
             records[-1]["result"] = value_in_words(value)
         if describe is not None:

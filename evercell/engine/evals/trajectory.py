@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,16 +13,16 @@ from evercell.core.errors import Damaged, EvercellError
 from evercell.core.metrics import METRICS, Metric, metrics_from_json
 from evercell.core.records import Call, Run
 from evercell.engine.calls.exchange import MARK
+from evercell.engine.calls.http.prompts import PROMPT
 from evercell.engine.calls.log import verify_call
+from evercell.engine.calls.order import GATE
+from evercell.engine.calls.tries import OWN_CALL
 from evercell.engine.evals.model_answers import ModelAnswer, ToolRequest, read_answer
 from evercell.engine.workspace import Workspace
 from evercell.state import join
 
-GATE = "gate"
-"""The name of a call that evaluated a gate."""
-
-_OWN = frozenset({"now", "random", "uuid", "sleep", "wait_for", "approve", "result", "cancel"})
-"""Names of evercell's own calls, which have no arguments."""
+_OWN = frozenset({"now", "random", "uuid", "sleep", "wait_for", "approve"})
+"""Names of evercell's own calls, which have no arguments: earlier ones did not say whose they are."""
 
 _LONGEST_ANSWER = 10_000_000
 """Bytes of a result that is looked at for a model's answer."""
@@ -75,6 +75,10 @@ class TracedCall:
     """What was logged in it."""
     answer: ModelAnswer | None = None
     """What a model answered, where the call asked one and its answer can be read."""
+    prompt: str = ""
+    """What the user said last in a recorded request to a model, as far as it is kept."""
+    is_own: bool = False
+    """Whether it is one of evercell's own, which an agent does nothing by: the time, a wait, a question, a gate."""
 
     @property
     def tokens(self) -> int:
@@ -89,11 +93,6 @@ class TracedCall:
     def asks_model(self) -> bool:
         """Whether it asked a model, as far as its record tells."""
         return self.answer is not None or self.tokens > 0
-
-    @property
-    def is_own(self) -> bool:
-        """Whether it is one of evercell's own, which an agent does nothing by: the time, a wait, a question, a gate."""
-        return self.name == GATE or (self.name in _OWN and not self.arguments)
 
     @property
     def given(self) -> Mapping[str, object] | None:
@@ -111,11 +110,22 @@ class Trajectory:
     """None: of all steps of the run, one after the other."""
     damaged: tuple[Damaged, ...] = ()
     """Calls that cannot be read, by name."""
+    is_finished: bool = True
+    """Whether more may follow: a gate looks at a step that goes on."""
+    latest: frozenset[str] | None = None
+    """Keys of the calls since a gate looked last; None: all are looked at."""
+    variables: Mapping[str, Any] | None = None
+    """Those of the notebook, where they are at hand."""
 
     @property
     def actions(self) -> tuple[TracedCall, ...]:
         """The calls by which an agent does something: all that are not evercell's own."""
         return tuple(call for call in self.calls if not call.is_own)
+
+    @property
+    def recent(self) -> tuple[TracedCall, ...]:
+        """Those of the actions that are looked at: since a gate looked last, or all."""
+        return tuple(call for call in self.actions if self.latest is None or call.key in self.latest)
 
     @property
     def tools(self) -> tuple[TracedCall, ...]:
@@ -152,9 +162,9 @@ def read_trajectory(workspace: Workspace, run: Run, *, step: str | None = None) 
 
 def trace(calls: Iterable[Call], content_of: Callable[[Call], bytes]) -> list[TracedCall]:
     """The calls of one step in order; ``content_of`` gives the recorded result of one, or nothing."""
-    in_order = sorted(calls, key=lambda call: _place(call.position, call.key))
+    in_order = sorted(calls, key=place_of)
     keys = {call.key for call in in_order}
-    return [_traced(call, keys, content_of) for call in in_order]
+    return [traced(call, keys, content_of) for call in in_order]
 
 
 def _content_of(workspace: Workspace, damaged: list[Damaged]) -> Callable[[Call], bytes]:
@@ -186,13 +196,15 @@ def is_request(call: Call) -> bool:
     return call.name.partition(" ")[0] in ("POST", "GET", "PUT", "PATCH", "DELETE")
 
 
-def _place(position: int, key: str) -> tuple[int, int, list[tuple[int, str]]]:
+def place_of(call: Call) -> tuple[int, int, list[tuple[int, str]]]:
     """Calls beside the others stand where they began; of those that began at once, ``map 2`` before ``map 10``."""
+    position, key = call.position, call.key
     natural = [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", key)]
     return (position, 1, natural) if position >= 0 else (-1 - position, 0, natural)
 
 
-def _traced(call: Call, keys: set[str], content_of: Callable[[Call], bytes]) -> TracedCall:
+def traced(call: Call, keys: Collection[str], content_of: Callable[[Call], bytes]) -> TracedCall:
+    """A call; ``keys`` are those of all that it may be inside of."""
     first, last = (call.tries[0], call.tries[-1]) if call.tries else ({}, {})
     errors = tuple(str(one["error"]) for one in call.tries if one.get("error"))
     seconds = _seconds(first, last)
@@ -206,10 +218,12 @@ def _traced(call: Call, keys: set[str], content_of: Callable[[Call], bytes]) -> 
         int(_number(last.get("tokens_in"))), int(_number(last.get("tokens_out"))), _number(last.get("cost")),
         metrics_from_json(last.get(METRICS)),
         read_answer(content_of(call)),
+        _text(last.get(PROMPT)),
+        bool(first.get(OWN_CALL)) or call.name == GATE or (call.name in _OWN and not first.get("arguments")),
     )  # fmt: skip
 
 
-def _outer_key(key: str, keys: set[str]) -> str:
+def _outer_key(key: str, keys: Collection[str]) -> str:
     """The key of the call around a call. (Names of requests have slashes, too.)"""
     end = key.rfind("/")
     while end > 0:

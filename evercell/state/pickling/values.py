@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import types
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -35,6 +36,11 @@ class Values:
         self._sources = Sources()
         self._definitions = Definitions(variables)
         self._loading = Loading(variables, self._definitions.value)
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """Those of the namespace, as they are now."""
+        return self._variables
 
     def dumps(self, value: Any, *, name: str) -> bytes:
         """The value as bytes. Raises `NotKept` for one that cannot be kept whole; ``name`` says what it is."""

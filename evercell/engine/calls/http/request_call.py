@@ -11,6 +11,7 @@ from typing import Any
 from evercell.engine.calls.arguments import body_arguments
 from evercell.engine.calls.content import RequestFailed
 from evercell.engine.calls.exchange import Asked, Exchange, Failure, decoded_headers, kept_headers
+from evercell.engine.calls.http.prompts import PROMPT, prompt_of
 from evercell.engine.calls.http.streams import again, tee
 from evercell.engine.calls.http.usage import Prices, exchange_usage
 from evercell.engine.calls.log import Result
@@ -50,7 +51,7 @@ class RequestCall:
         self._prices = prices
         self.identity = self._scope.begin(asked.name, None, asked.identity, {}, inside=owner.call_key)
         self._body = body
-        self._words = _body_in_words(body)
+        self._words, self._prompt = _read_body(body)
         self.tries = Tries(policy, self._words)
         self._known = self._scope.find(self.identity, owner.metrics)
         self._last: Exchange | None = None
@@ -77,11 +78,15 @@ class RequestCall:
 
     def permit(self) -> None:
         """See `Guard.permit`: it is about to be made."""
+        if self._scope.watch is not None:
+            self._scope.watch.look()
         if (guard := self._scope.step.guard) is not None:
             guard.permit(self.identity, self._asked.whole_name, self._arguments, self._words)
 
     async def permit_async(self) -> None:
         """The same without holding up the loop."""
+        if self._scope.watch is not None:
+            await self._scope.watch.look_async()
         if (guard := self._scope.step.guard) is not None:
             await guard.permit_async(self.identity, self._asked.whole_name, self._arguments, self._words)
 
@@ -144,6 +149,8 @@ class RequestCall:
     def _records(self, exchange: Exchange, metrics: Any) -> list[dict[str, Any]]:
         records = self.tries.records(metrics=metrics)
         records[-1] |= {"result": exchange.in_words(), **exchange_usage(exchange, self._prices)}
+        if self._prompt:
+            records[-1][PROMPT] = self._prompt
         return records
 
     def _exchange(self, response: Any, body: bytes, *, is_whole: bool = True) -> Exchange:
@@ -172,10 +179,12 @@ class RequestCall:
         return self._library.Response(status, headers=headers, stream=stream, extensions=extensions)
 
 
-def _body_in_words(body: bytes) -> str:
+def _read_body(body: bytes) -> tuple[str, str]:
+    """It in words, and what it asks a model."""
     if len(body) > _LONGEST_ARGUMENTS or not body.startswith(b"{"):
-        return f"{len(body)} bytes" if body else ""
+        return f"{len(body)} bytes" if body else "", ""
     try:
-        return arguments_in_words(None, (), json.loads(body))
+        found = json.loads(body)
+        return arguments_in_words(None, (), found), prompt_of(found)
     except (ValueError, TypeError):
-        return f"{len(body)} bytes"
+        return f"{len(body)} bytes", ""
