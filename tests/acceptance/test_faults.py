@@ -9,7 +9,7 @@ from bench.faults.endurance import endurance, shared
 from bench.faults.stores import STORES
 from bench.faults.zombies import zombies
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.both_databases]
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 
