@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_LEASE = timedelta(seconds=30)
 
 LONGEST_OUTAGE = 360.0
-"""Seconds that a cell waits for a store that went away: it outlives an outage of five minutes, and the restart after it."""
+"""Seconds that a cell waits for a store that went away: more than one of five minutes, with the restart after it."""
 
 MAX_QUEUED = 10_000
 """So many runs may wait to be started."""

@@ -50,7 +50,7 @@ def test_the_first_place_that_says_it_counts(tmp_path: Path) -> None:
     alone = resolved(below)
     assert (alone.store_url, alone.lease_ttl) == ("sqlite:////p.db", timedelta(seconds=7))
     assert origin(alone, "marks") == f"{tmp_path / 'pyproject.toml'} [tool.evercell]"
-    assert origin(alone, "outage_seconds") == "default" and alone.longest_outage == 300.0
+    assert origin(alone, "outage_seconds") == "default" and alone.longest_outage == 360.0
 
 
 def test_the_nearest_project_with_settings_of_ours_counts(tmp_path: Path) -> None:
