@@ -56,8 +56,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One for each core: with more, pages and kernels wait for each other for so long that bounds are met."""
-    return max(2, os.cpu_count() or 2)
+    """One more than cores: a third of the time a test waits for what takes none of them (a lease to end, a kernel to
+    be found dead, a page to be drawn).
+    """
+    return 1 + len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1 + (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(tryfirst=True)
