@@ -22,6 +22,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from evercell.store import Store, open_store
+from tests.examples import ask_for_long_form
 from tests.kernels import Kernel
 from tests.leaks import SHARED_SERVERS, no_leases_left, no_processes_and_threads_left
 from tests.seen import what_was_seen
@@ -55,13 +56,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One for each core: with more, pages and kernels wait for each other for so long that bounds are met."""
-    return max(2, os.cpu_count() or 2)
+    """One more than cores: a third of the time a test waits for what takes none of them (a lease to end, a kernel to
+    be found dead, a page to be drawn).
+    """
+    return 1 + len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1 + (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Another seed in each run, the same in all its processes."""
+    ask_for_long_form(config.option.long)
     if config.option.seed is None:
         drawn = int(os.environ.get("EVERCELL_TEST_SEED", secrets.randbelow(10**6)))
         config.option.seed = getattr(config, "workerinput", {}).get("seed", drawn)
@@ -74,7 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     deselected.
     """
     for item in items:
-        if _is_of_the_other_database(item):
+        if _is_of_the_other_database(item) or _is_another_pair(item):
             item.add_marker(pytest.mark.long)
     unasked = [name for name in ("torch", "agents", "more_agents", "long") if not config.getoption(name)]
     others = [item for item in items if any(map(item.get_closest_marker, unasked))]
@@ -93,6 +97,13 @@ def _is_of_the_other_database(item: pytest.Item) -> bool:
     ):
         return False
     return "postgres" in getattr(getattr(item, "callspec", None), "params", {}).values()
+
+
+def _is_another_pair(item: pytest.Item) -> bool:
+    """Whether both of its parameters were met in other tests of the same function: ``long_where(name=value, ...)``."""
+    named = item.get_closest_marker("long_where")
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return named is not None and named.kwargs.items() <= params.items()
 
 
 def pytest_configure_node(node: Any) -> None:

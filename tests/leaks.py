@@ -11,7 +11,7 @@ from pathlib import Path
 from evercell.store import open_store
 from tests.forked import FORKERS
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that something has to be gone in, once it was told to go."""
 
 SHARED_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")

@@ -102,6 +102,7 @@ def clear_the_table(settings: Settings) -> None:
             answer(workspace, approval.id, approval.question.choices[-1], by="ann", via="command line")
 
 
+@pytest.mark.long_where(server="notebook", how="await evercell.aio.approve")
 @pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_run_all_goes_on_after_a_click(open_notebook: Any, how: str) -> None:
     front = open_notebook(LOAD, asking(how, ", form={'subject': 'Hello', 'copies': 1}"), REST)
@@ -113,6 +114,7 @@ def test_run_all_goes_on_after_a_click(open_notebook: Any, how: str) -> None:
     front.wait_for_text("the rest ran")
 
 
+@pytest.mark.long_where(server="notebook", how="await evercell.aio.approve")
 @pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_run_all_goes_on_after_a_click_on_ipykernel_6(open_notebook: Any, ipykernel_6: str, how: str) -> None:
     version = "import ipykernel; print('version', ipykernel.version_info[0])"
@@ -137,6 +139,7 @@ def test_a_rejection_with_a_comment(open_notebook: Any, settings: Settings) -> N
     assert decision is not None and (decision.by, decision.comment) == ("ann", "not today")
 
 
+@pytest.mark.long_where(server="notebook", how="await evercell.aio.approve")
 @pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_a_click_after_a_restart_of_the_kernel(open_notebook: Any, how: str, settings: Settings) -> None:
     """A live form takes the place of the old buttons, which are dead; Run All shows live ones for the same question."""
@@ -173,6 +176,7 @@ def test_resume_shows_live_buttons_for_what_is_open(open_notebook: Any) -> None:
     front.wait_for_text("decided Approve")
 
 
+@pytest.mark.long_where(server="notebook", how="await evercell.aio.approve")
 @pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_after_a_reload_of_the_page_it_is_answered_in_the_inbox(
     open_notebook: Any, server: tuple[str, JupyterServer], browser: Any, settings: Settings, how: str
@@ -271,6 +275,7 @@ def evercell(folder: Path, environ: dict[str, str], *arguments: str, expect: int
     assert done.returncode == expect, done.stderr
 
 
+@pytest.mark.long_where(server="notebook", how="await evercell.aio.approve")
 @pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_how_long_a_click_takes(open_notebook: Any, how: str, figure: Callable[[str], None]) -> None:
     """Printed, not judged: the machine decides. The issue asks for a median of 100 ms."""

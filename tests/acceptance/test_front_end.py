@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.kernels import Kernel
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.kernel
 
@@ -38,7 +39,7 @@ class Page:
 
     def listen(self) -> dict[str, Any]:
         """The next that it is told."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             message = self.kernel.hear()
             if message is None:

@@ -27,7 +27,7 @@ def evercell(store_url: str, tmp_path: Path) -> Evercell:
 
     def run(*words: str) -> str:
         command = [str(Path(sys.executable).with_name("evercell")), "--store", store_url, *words]
-        done = run_program(command, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60)
+        done = run_program(command, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=120)
         return done.stdout
 
     return run

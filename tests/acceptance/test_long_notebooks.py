@@ -18,7 +18,8 @@ from tests.kernels import Kernel, Shown
 
 TESTS = Path(__file__).parents[1]
 NOTEBOOKS = ("analysis", "agent", "simulation")
-KILLS = 10
+KILLS = [0, 1, 2, 3, *(pytest.param(number, marks=pytest.mark.long) for number in range(4, 10))]
+"""Each on another database, and with Run All or what is left, than the next."""
 
 CANONICAL = (TESTS / "canonical.py").read_text()
 OWN_NAMES = ("In", "Out", "get_ipython", "exit", "quit", "effect", "canonical", "open")
@@ -110,7 +111,7 @@ def alternating_url(request: pytest.FixtureRequest, tmp_path: Path, number: int)
         yield f"sqlite:///{tmp_path / 'store.db'}"
 
 
-@pytest.mark.parametrize("number", range(KILLS))
+@pytest.mark.parametrize("number", KILLS)
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_killed_after_a_random_cell_ends_the_same(
     name: str,

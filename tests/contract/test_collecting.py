@@ -380,7 +380,7 @@ def test_a_kill_at_any_line_leaves_a_whole_store_and_the_next_one_ends_it(
         [*command, "gc", "--keep-last", "1"],
         env={**os.environ, "EVERCELL_FAULT": place},
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == -signal.SIGKILL
     require_whole(workspace)

@@ -267,7 +267,7 @@ def test_of_many_processes_at_once_one_gets_the_lease(store: Store, store_url: s
         assert racer.stdin is not None
         racer.stdin.write("\n")
         racer.stdin.flush()
-    results = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    results = [racer.communicate(timeout=120)[0].strip() for racer in racers]
     assert sorted(results) == ["held"] * 7 + ["won"]
 
 
@@ -482,7 +482,7 @@ def test_a_kill_at_the_end_of_an_upgrade_leaves_the_older_store_whole(older: Old
         [sys.executable, "-c", script, older.url],
         env={**os.environ, "EVERCELL_FAULT": "after_upgrade_before_commit"},
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert killed.returncode == -signal.SIGKILL
     assert _looks(older.url) == before
@@ -534,7 +534,7 @@ def _opened_at_once(store_url: str) -> set[str]:
         assert opener.stdin is not None
         opener.stdin.write("\n")
         opener.stdin.flush()
-    ids = {opener.communicate(timeout=60)[0].strip() for opener in openers}
+    ids = {opener.communicate(timeout=120)[0].strip() for opener in openers}
     assert "" not in ids, "one of them failed"
     return ids
 

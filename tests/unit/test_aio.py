@@ -128,7 +128,7 @@ async def plainly(verb: Verb) -> Any:
 
 
 async def in_wait_for(verb: Verb) -> Any:
-    return await asyncio.wait_for(verb(aio), timeout=30)
+    return await asyncio.wait_for(verb(aio), timeout=60)
 
 
 async def in_gather(verb: Verb) -> Any:

@@ -106,7 +106,7 @@ def test_a_child_that_ends_in_good_order_ends_nothing_of_its_parent(store_url: s
     """It frees its copy of everything: pools, connections, what is under way in them."""
     done = subprocess.run(
         [sys.executable, "-c", FORKS, store_url, str(tmp_path / "key")],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.stdout == "True 0\n", done.stderr
     assert not done.stderr

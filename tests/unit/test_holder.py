@@ -49,7 +49,7 @@ def test_a_holder_lives_until_its_process_ends() -> None:
         assert not is_gone(holder), "a stopped process may go on"
         process.send_signal(signal.SIGCONT)
         process.kill()
-        psutil.wait_procs([psutil.Process(process.pid)], timeout=30)
+        psutil.wait_procs([psutil.Process(process.pid)], timeout=60)
         assert is_gone(holder), "dead, be its parent still to collect it or not"
     assert is_gone(holder)
 

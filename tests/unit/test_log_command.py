@@ -122,5 +122,5 @@ def test_ctrl_c_ends_the_following_and_says_nothing(workspace: Workspace, notebo
         while "step plan completed" not in (line := process.stdout.readline()):
             assert line, process.stderr.read()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=120) == 130
         assert process.stderr.read() == ""

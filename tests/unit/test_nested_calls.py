@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import evercell
 from evercell.testing import Durable, SetClock, open_durable
+from tests.examples import examples
 
 LONGEST = 12
 """Calls in one step."""
@@ -58,7 +59,7 @@ def make_all(path: str, nodes: tuple[Node, ...]) -> list[str]:
     return results
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(25, long=250))
 @given(nodes=cells, deaths=st.lists(st.integers(1, LONGEST), max_size=4))
 def test_calls_inside_calls_are_made_once_wherever_the_step_dies(
     nodes: list[Node], deaths: list[int]

@@ -17,7 +17,7 @@ import pytest
 import evercell
 from evercell.testing import Durable
 
-SECONDS = 20
+SECONDS = 60
 """What a test waits for others at most."""
 
 

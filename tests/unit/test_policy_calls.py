@@ -392,7 +392,7 @@ def test_neither_do_its_kernel_and_what_that_starts(durable: Durable) -> None:
             "EVERCELL_USER": "bob",
         }
         command = [sys.executable, "-c", "from evercell.cli import main; main()", "approve", asked.id]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 1 and "run's own kernel" in done.stderr
     finally:
         held.release()

@@ -144,7 +144,7 @@ def in_a_new_process(cells: Cells, expression: str) -> tuple[Any, list[str]]:
     content = pickle.dumps((cells.memory, cells.head, expression))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", _NEW_PROCESS],
-        input=content, capture_output=True, cwd=Path(__file__).parents[3], timeout=60, check=False,
+        input=content, capture_output=True, cwd=Path(__file__).parents[3], timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b""

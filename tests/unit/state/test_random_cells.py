@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from evercell.state.pickling import pickled
 from tests.canonical import canonical
+from tests.examples import examples
 from tests.unit.sessions import Notebook, workspace_in
 
 NAMES = ("a", "b", "c", "d")
@@ -95,7 +96,7 @@ STEPS = st.tuples(CELLS, st.booleans(), st.sampled_from((True, False, False, Fal
 """A cell, whether it is a step, and whether the kernel is replaced after it."""
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(40, long=400))
 @given(cells=st.lists(STEPS, min_size=1, max_size=14), large=st.sampled_from((0, 300, pickled.LARGE)))
 def test_random_cells_resume_as_if_the_kernel_had_never_died(
     cells: list[tuple[str, bool, bool]], large: int

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.unit.state.memory import Cells, resumed
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -165,7 +166,7 @@ def _peek(variables: dict[str, Any]) -> Any:
     return [variables["peek"](value, met) for value in kept]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60, long=400), deadline=None)
 @given(cells=webs())
 def test_what_is_shared_unseen_is_shared_again_and_each_change_through_it_is_found(cells: list[str]) -> None:
     live = Cells()

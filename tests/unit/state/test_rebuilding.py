@@ -158,7 +158,7 @@ def test_a_package_whose_rebuilders_cannot_be_loaded_costs_nothing_else(tmp_path
     )
     path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120,
         cwd=Path(__file__).parents[3], env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip
     assert done.stdout == "[] [1] lock\n"
