@@ -18,10 +18,12 @@ from evercell.engine.calls.suspension import Suspended
 from evercell.engine.evals.gate_lines import read_gates
 from evercell.engine.outcome import Ending
 from evercell.engine.settings import Settings
+from evercell.engine.verification import verify_store
 from evercell.engine.workspace import open_workspace
 from evercell.evals import Trajectory, advancement, intent
 from evercell.magics.headers import parse_step
 from evercell.testing import Died, Durable
+from tests.policies import rule
 from tests.unit.sessions import Notebook
 
 done: list[Any] = []
@@ -604,3 +606,28 @@ def test_a_headers_gate_stops_the_step_and_a_wider_one_lets_its_calls_go_on(
         assert notebook.step("a", source, gate="calls<=8 every 8 else stop")[0].ending is Ending.COMPLETED
         assert notebook.step("a", source)[0].ending is Ending.REPLAYED and len(done) == 8
         notebook.session.detach()
+
+
+# -- beside other things -------------------------------------------------------------------------
+
+
+def test_a_gate_needs_no_leave_of_a_policy_and_a_judge_does(durable: Durable) -> None:
+    durable.workspace.settings = replace(durable.workspace.settings, wait_grace=0.0)
+    rule(durable, allow=["search"], default="deny")
+
+    def judged() -> None:
+        evercell.gate(advancement(judge=lambda prompt: "yes"), every=1, below=0.5, then="stop")
+        search("cats")
+
+    with pytest.raises(Drifted):
+        durable.step("a", looping())
+    with pytest.raises(Suspended):
+        durable.step("b", judged)
+    assert "cannot tell: PolicyDenied: judge() is not allowed" in durable.notes[-1]
+
+
+def test_what_gates_decided_verifies(durable: Durable) -> None:
+    with pytest.raises(Drifted):
+        durable.step("a", looping())
+    report = verify_store(durable.workspace)
+    assert not [problem for run in report.runs for problem in run.problems]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 from evercell.core.errors import UsageError
 from evercell.engine.evals.trajectory import Score, TracedCall, Trajectory
@@ -25,6 +25,14 @@ def _named(name: str, metric: Metric) -> Metric:
     return metric
 
 
+def _judged(
+    name: str, judge: Any, model: str | None, votes: int, goal: str | None, expected: tuple[str, ...] = ()
+) -> Metric:
+    from evercell.engine.evals.judges import judged
+
+    return judged(name, judge, model=model, votes=votes, goal=goal, expected=expected)
+
+
 # -- advancement ---------------------------------------------------------------------------------
 
 _FEWEST = 10
@@ -32,7 +40,16 @@ _FEWEST = 10
 are made again say little."""
 
 
-def advancement(trajectory: Trajectory) -> Score:
+@overload
+def advancement(trajectory: Trajectory, /) -> Score: ...
+@overload
+def advancement(
+    *, judge: Any, model: str | None = None, votes: int = 3, goal: str | None = None
+) -> Metric: ...
+def advancement(
+    trajectory: Trajectory | None = None, /, *, judge: Any = None, model: str | None = None, votes: int = 3,
+    goal: str | None = None,
+) -> Any:  # fmt: skip
     """How much of what was done brought something new, from 0 to 1; the loop of an agent that runs in circles nothing.
 
     A call whose arguments and result were both there before brings nothing, one where one of them was there half. A
@@ -40,7 +57,12 @@ def advancement(trajectory: Trajectory) -> Score:
     nothing (``None``, ``True`` …) by its arguments alone. Calls that made others are left out: those count.
 
     Looked at are the calls since a gate looked last, at least ten; where the end is a loop, no more than those.
+    With ``judge`` a model says whether the latest actions led towards the goal.
     """
+    if judge is not None:
+        return _judged("advancement", judge, model, votes, goal)
+    if trajectory is None:
+        return advancement
     actions = _leaves(trajectory)
     parts, loop = _parts(actions)
     count, fewest = len(actions), 1
@@ -125,17 +147,33 @@ _LONGEST_ROUND = 50
 Order = Sequence[str] | Mapping[str, Sequence[str]] | Trajectory
 
 
-def flow(expected: Order) -> Metric:
+def flow(expected: Order | str, *, judge: Any = None, model: str | None = None, votes: int = 3) -> Metric:
     """How far tools were called in order, from 0 to 1.
 
     ``expected``: the names in order; or by each name those that may follow it (``""``: that may begin); or the
-    `Trajectory` of a run that was right. Of a step that goes on nobody expects the end yet.
+    `Trajectory` of a run that was right. Of a step that goes on nobody expects the end yet. With ``judge``, in your
+    words (one text or several): a model says whether all of them hold.
     """
+    if judge is not None:
+        texts = (expected,) if isinstance(expected, str) else tuple(str(one) for one in _sequence(expected))
+        return _judged("flow", judge, model, votes, None, texts)
+    if isinstance(expected, str):
+        raise UsageError(
+            "flow() takes names in order, and words for a judge.", hint='flow(["search", "read"])'
+        )
     if isinstance(expected, Mapping):
         allowed = {name: {*following} for name, following in expected.items()}
         return _named("flow", lambda trajectory: _follows(allowed, _tool_names(trajectory)))
     names = _tool_names(expected) if isinstance(expected, Trajectory) else [*expected]
     return _named("flow", lambda trajectory: _in_order(names, trajectory))
+
+
+def _sequence(expected: Order | str) -> Sequence[str]:
+    if isinstance(expected, Mapping | Trajectory):
+        raise UsageError(
+            "A judge is told what is expected in words.", hint='flow("It searches first", judge=client)'
+        )
+    return expected
 
 
 def _tool_names(trajectory: Trajectory) -> list[str]:
@@ -178,8 +216,20 @@ def _follows(allowed: Mapping[str, set[str]], made: list[str]) -> Score:
 # -- the end -------------------------------------------------------------------------------------
 
 
-def completion(done: Callable[[Mapping[str, Any]], Any]) -> Metric:
-    """Whether the goal is reached: what ``done`` says of the notebook's variables (True, False, a share; and why)."""
+def completion(
+    done: Callable[[Mapping[str, Any]], Any] | None = None, *, judge: Any = None, model: str | None = None,
+    votes: int = 3, goal: str | None = None,
+) -> Metric:  # fmt: skip
+    """Whether the goal is reached: what ``done`` says of the notebook's variables (True, False, a share; and why).
+
+    With ``judge`` a model says whether what was done accomplished all parts of the goal.
+    """
+    if judge is not None:
+        return _judged("completion", judge, model, votes, goal)
+    if done is None:
+        raise UsageError(
+            "completion() has nothing to ask.", hint='completion(lambda variables: "report" in variables)'
+        )
 
     def measured(trajectory: Trajectory) -> Score:
         if trajectory.variables is None:
@@ -328,6 +378,9 @@ def intent(
     *,
     of: Callable[[TracedCall], str | None] | None = None,
     similarity: Callable[[str, str], float] | None = None,
+    judge: Any = None,
+    model: str | None = None,
+    votes: int = 3,
 ) -> Metric:
     """How near the agent's goal still is to what it was at first, from 0 to 1: that of the turn that strayed farthest.
 
@@ -335,8 +388,10 @@ def intent(
     where it states none. Without it that is what the user said last in a recorded request to a model, or an argument
     called ``goal``, ``task``, ``question`` …, or the text that a function is given whose name says so (``plan``,
     ``set_goal`` …). ``similarity`` of two texts, from 0 to 1: an embedding's, say; without it the share of words that
-    the shorter one has in common with the other.
+    the shorter one has in common with the other. With ``judge`` a model says whether it is still the same goal.
     """
+    if judge is not None:
+        return _judged("intent", judge, model, votes, goal)
     return _named("intent", lambda trajectory: _kept(trajectory, goal, of, similarity or shared_words))
 
 
