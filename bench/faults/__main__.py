@@ -10,6 +10,7 @@ Real kernels, real databases, faults in random order (the seed is printed, and r
     zombies     a kernel frozen for longer than its lease goes on after another one took its run over
     shared      eight runs in two processes on one store
     runners     notebooks under papermill whose runners and kernels are killed at any moment, and started again
+    away        the store goes away for five minutes while twenty runs go on
     endurance   many steps in one kernel: its memory, descriptors and threads
 
 A step counts as *acknowledged* when a front end was told that it completed. *Lost* are acknowledged steps that the
@@ -24,6 +25,7 @@ import random
 import sys
 from collections.abc import Callable
 
+from bench.faults.away import away
 from bench.faults.chaos import chaos
 from bench.faults.endurance import endurance, shared
 from bench.faults.runners import runners
@@ -49,6 +51,10 @@ def _runners(store: FaultyStore, options: argparse.Namespace) -> tuple[bool, lis
     return runners(store, runs=options.runs, kills=8, seed=options.seed)
 
 
+def _away(store: FaultyStore, options: argparse.Namespace) -> tuple[bool, list[str]]:  # noqa: ARG001
+    return away(store, runs=20, seconds=300)
+
+
 def _endurance(store: FaultyStore, options: argparse.Namespace) -> tuple[bool, list[str]]:
     return endurance(store, steps=options.steps)
 
@@ -58,6 +64,7 @@ PARTS: dict[str, Callable[[FaultyStore, argparse.Namespace], tuple[bool, list[st
     "zombies": _zombies,
     "shared": _shared,
     "runners": _runners,
+    "away": _away,
     "endurance": _endurance,
 }
 

@@ -26,6 +26,10 @@ class FaultyStore(ABC):
         self.url = url
 
     @abstractmethod
+    def be_away(self, seconds: float, over: threading.Event) -> None:
+        """Let nobody write for so long; the event ends it early."""
+
+    @abstractmethod
     def faults(self) -> dict[str, Callable[[random.Random, threading.Event], None]]:
         """Fault → what brings it about; the event ends it early."""
 
@@ -43,9 +47,12 @@ class LockedFile(FaultyStore):
         return found | {"disk full": self._fill} if self._has_own_disk else found
 
     def _lock(self, chance: random.Random, over: threading.Event) -> None:
+        self.be_away(chance.uniform(1, 8), over)
+
+    def be_away(self, seconds: float, over: threading.Event) -> None:
         outage = Outage(self.url)
         outage.begin()
-        over.wait(chance.uniform(1, 8))
+        over.wait(seconds)
         outage.end()
 
     def _fill(self, chance: random.Random, over: threading.Event) -> None:
@@ -76,9 +83,12 @@ class StoppedServer(FaultyStore):
         self._control("restart", "-m", chance.choice(["fast", "immediate"]))
 
     def _stop(self, chance: random.Random, over: threading.Event) -> None:
+        self.be_away(chance.uniform(1, 8), over, mode=chance.choice(["fast", "immediate"]))
+
+    def be_away(self, seconds: float, over: threading.Event, *, mode: str = "immediate") -> None:
         options = self._options()
-        self._control("stop", "-m", chance.choice(["fast", "immediate"]))
-        over.wait(chance.uniform(1, 8))
+        self._control("stop", "-m", mode)
+        over.wait(seconds)
         self._control("start", "-o", options)
 
     def _options(self) -> str:
