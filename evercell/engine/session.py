@@ -29,8 +29,8 @@ from evercell.engine.holder import this_user
 from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, take_lease
+from evercell.engine.missions.guarding import guard_of
 from evercell.engine.patience import Patience, patient
-from evercell.engine.policy.freezing import guard_of
 from evercell.engine.step_names import StepPlaces
 from evercell.engine.taking_up import explain_aside, put_aside, take_up, take_up_left
 from evercell.engine.telemetry.reporting import report_run
@@ -262,6 +262,10 @@ class Session:
             self._guard = (place, guard)
         guard = self._guard[1]
         return None if guard is None else guard.for_step(step, lambda: self.ensure_lease().lease)
+
+    def forget_guard(self) -> None:
+        """What counts for the run was changed in this session: it is looked at anew."""
+        self._guard = None
 
     # -- what the store could not take -----------------------------------------------------------
 

@@ -17,6 +17,7 @@ from evercell.store.collection import Collections
 from evercell.store.database import Database
 from evercell.store.journal import Journal
 from evercell.store.leases import Leases
+from evercell.store.missions import Missions
 from evercell.store.packs import PackWriter
 from evercell.store.policies import Policies
 from evercell.store.references import References
@@ -62,6 +63,7 @@ class Store:
         self.children = Children(database, self.runs)
         self.results = Results(database, packs)
         self.policies = Policies(database)
+        self.missions = Missions(database, self.approvals)
         self.collections = Collections(database)
         self.outages = database.outages
         """How long whom the store lets wait while its database is away."""
