@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from evercell.core.missions import EDGES, Mission, MissionDefinition, MissionEntry, MissionState
+from evercell.core.mission_states import EDGES, MissionState
+from evercell.core.missions import Mission, MissionDefinition, MissionEntry
 from evercell.core.records import Run
 from evercell.engine.leasing import take_lease
 from evercell.engine.missions.launching import new_mission

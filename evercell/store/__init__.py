@@ -17,7 +17,6 @@ from evercell.store.collection import Collections
 from evercell.store.database import Database
 from evercell.store.journal import Journal
 from evercell.store.leases import Leases
-from evercell.store.missions import Missions
 from evercell.store.packs import PackWriter
 from evercell.store.policies import Policies
 from evercell.store.references import References
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from evercell.store.audit import Audit
     from evercell.store.condition import Condition
     from evercell.store.limits import Limits
+    from evercell.store.missions import Missions
     from evercell.store.queue import Queue
     from evercell.store.schedules import Schedules
     from evercell.store.servers import Servers
@@ -63,7 +63,6 @@ class Store:
         self.children = Children(database, self.runs)
         self.results = Results(database, packs)
         self.policies = Policies(database)
-        self.missions = Missions(database, self.approvals)
         self.collections = Collections(database)
         self.outages = database.outages
         """How long whom the store lets wait while its database is away."""
@@ -91,6 +90,12 @@ class Store:
         from evercell.store.limits import Limits
 
         return Limits(self._database)
+
+    @cached_property
+    def missions(self) -> Missions:
+        from evercell.store.missions import Missions
+
+        return Missions(self._database, self.approvals)
 
     @cached_property
     def servers(self) -> Servers:

@@ -23,7 +23,7 @@ from evercell.core.clock import local_text
 from evercell.core.errors import AlreadyDecided, ApprovalNotFound, RowDamaged
 from evercell.core.found import Found
 from evercell.core.ids import ID_LENGTH
-from evercell.core.missions import ASKED_AS
+from evercell.core.mission_states import ASKED_AS
 from evercell.core.records import EventKind, Lease
 from evercell.core.statuses import RunStatus
 from evercell.store.database import Database

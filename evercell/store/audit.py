@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection, Row
 from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import Damaged, JournalBroken, RowDamaged
 from evercell.core.found import Found
-from evercell.core.missions import EDGES, Mission, MissionEntry
+from evercell.core.mission_states import EDGES
+from evercell.core.missions import Mission, MissionEntry
 from evercell.core.policy import FrozenPolicy
 from evercell.core.records import (
     Attempt,
@@ -38,7 +39,7 @@ from evercell.store.collection import read_collected
 from evercell.store.database import Database
 from evercell.store.journal import verified_events
 from evercell.store.leases import read_lease
-from evercell.store.mission_states import read_entry, read_mission
+from evercell.store.mission_rows import read_entry, read_mission
 from evercell.store.outages import asks_again
 from evercell.store.policies import read_frozen
 from evercell.store.references import read_tag

@@ -10,27 +10,17 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import IllegalTransition
 from evercell.core.faults import reach
-from evercell.core.missions import (
-    ASKED_AS,
-    EDGES,
-    Mission,
-    MissionDefinition,
-    MissionEntry,
-    MissionOutcome,
-    MissionState,
-    mission_closed,
-)
+from evercell.core.mission_states import ASKED_AS, EDGES, MissionOutcome, MissionState, mission_closed
 from evercell.core.records import EventKind, NewMission
 from evercell.core.statuses import RunStatus
 from evercell.store.descendants import ask_to_end
 from evercell.store.leases import interrupt_attempts
 from evercell.store.prepared import Prepared
-from evercell.store.rows import raw, row_of
 from evercell.store.run_transaction import RunTransaction
 from evercell.store.schema import leases, mission_states, missions
 
@@ -208,39 +198,3 @@ def _asked_by_mission(transaction: RunTransaction[Connection]) -> str | None:
     )
     evidence = transaction.connection.execute(asked).scalar()
     return None if evidence is None else evidence.get("approval")
-
-
-# -- reading -------------------------------------------------------------------------------------
-
-
-def read_missions(connection: Connection, run_id: str) -> Mission | None:
-    """The mission of a run with all that it came through. Raises `RowDamaged`."""
-    row = connection.execute(sa.select(*raw(missions)).where(missions.c.run_id == run_id)).first()
-    if row is None:
-        return None
-    query = sa.select(*raw(mission_states)).where(mission_states.c.run_id == run_id)
-    entries = map(read_entry, connection.execute(query).all())
-    return read_mission(row, tuple(sorted(entries, key=lambda entry: _ORDER[entry.state])))
-
-
-@row_of(missions)
-def read_mission(row: Row[Any], entries: tuple[MissionEntry, ...] = ()) -> Mission:
-    """The record of a row."""
-    definition = MissionDefinition.from_json(row.content)
-    if definition.digest != bytes(row.digest) or definition.strict != row.strict:
-        raise ValueError("its definition is not what was launched")
-    return Mission(
-        row.run_id, definition, bytes(row.digest), bytes(row.mac), row.launched_at, row.launched_by,
-        row.deadline_at, entries,
-    )  # fmt: skip
-
-
-@row_of(mission_states)
-def read_entry(row: Row[Any]) -> MissionEntry:
-    """The record of a row."""
-    if not isinstance(row.evidence, dict):
-        raise TypeError("its evidence is no JSON object")
-    return MissionEntry(
-        row.run_id, MissionState(row.state), MissionState(row.prev) if row.prev else None,
-        MissionOutcome(row.outcome) if row.outcome else None, row.at, row.by, row.evidence,
-    )  # fmt: skip

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from evercell.core.approvals import Approval
 from evercell.core.errors import UsageError
 from evercell.core.faults import reach
-from evercell.core.missions import Mission, MissionOutcome, MissionState
+from evercell.core.mission_states import MissionOutcome, MissionState
 from evercell.core.records import Lease, NewMission
 from evercell.core.statuses import ENDED, RunStatus
 from evercell.store.approvals import Approvals
 from evercell.store.database import Database
-from evercell.store.mission_states import close_early, enter, launch, read_missions
+from evercell.store.mission_states import close_early, enter, launch
 from evercell.store.outages import asks_again, is_asked_again
+from evercell.store.rows import raw
 from evercell.store.runs import change_status
 from evercell.store.schema import attempts, missions, runs
+
+if TYPE_CHECKING:
+    from evercell.core.missions import Mission
 
 EXPIRED = "its time was over"
 
@@ -35,14 +40,14 @@ class Missions:
     def get(self, run_id: str) -> Mission | None:
         """The mission of a run, with all states that it came to; None where it has none."""
         with self._database.reading() as connection:
-            return read_missions(connection, run_id)
+            return _mission_of(connection, run_id)
 
     def above(self, run_id: str) -> Mission | None:
         """The mission of this run or, where it has none, of the nearest of those that it branched from."""
         with self._database.reading() as connection:
             above: str | None = run_id
             while above is not None:
-                if (found := read_missions(connection, above)) is not None:
+                if (found := _mission_of(connection, above)) is not None:
                     return found
                 above = connection.execute(sa.select(runs.c.parent).where(runs.c.id == above)).scalar()
         return None
@@ -117,3 +122,12 @@ class Missions:
             change_status(transaction, RunStatus.CANCELLED, reason=EXPIRED)
         reach("after_mission_commit")
         return True
+
+
+def _mission_of(connection: Connection, run_id: str) -> Mission | None:
+    row = connection.execute(sa.select(*raw(missions)).where(missions.c.run_id == run_id)).first()
+    if row is None:
+        return None
+    from evercell.store.mission_rows import read_whole_mission  # few runs are missions
+
+    return read_whole_mission(connection, row)

@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-from evercell.core.missions import EDGES, MissionOutcome, MissionState
+from evercell.core.mission_states import EDGES, MissionOutcome, MissionState
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.store.column_types import JsonText, Moment
 

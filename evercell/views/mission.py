@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from evercell.core.clock import local_text
-from evercell.core.missions import Mission, MissionEntry, MissionOutcome, MissionState
+from evercell.core.mission_states import MissionOutcome, MissionState
+from evercell.core.missions import Mission, MissionEntry
 from evercell.core.records import Run
 from evercell.core.statuses import ENDED
 from evercell.core.text import one_line
@@ -34,11 +35,19 @@ _ENDS = {
 
 
 def mission_view(run: Run, mission: Mission | None) -> Picture:
-    """The chain of a run's mission, what it may do, and what can be done about it."""
+    """The chain of a run's mission, what it may do, and what can be done about it.
+
+    The mission may be that of a run that it branched from.
+    """
     name = one_line(run.name)
     if mission is None:
         text = f"run {name} has no mission"
         return Picture(Table(text, (), ()), framed(text, "", "", ""))
+    if mission.run_id != run.id:
+        text = f"run {name} is a branch of a mission: its first step launches that anew, to be approved for this run"
+        objective = f"objective: {one_line(mission.definition.objective)}"
+        notes = [objective, *_facts(mission)]
+        return Picture(Table(text, (), (), "\n".join(notes)), framed(text, "", "", "", notes))
     steps = list(_steps(run, mission))
     title = f"mission of run {name}: {one_line(mission.definition.objective)}"
     notes = [*_facts(mission), *_what_next(run, mission)]

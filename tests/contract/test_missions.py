@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,11 +32,10 @@ from evercell.core.errors import (
     Tampered,
     UsageError,
 )
-from evercell.core.missions import CHAIN, EDGES, MissionOutcome, MissionState
+from evercell.core.mission_states import CHAIN, EDGES, MissionOutcome, MissionState
 from evercell.core.records import ChildCall, EventKind, NewRun
 from evercell.core.statuses import RunStatus
 from evercell.engine.approvals.deciding import answer
-from evercell.engine.calls.suspension import Suspended
 from evercell.engine.collecting import collect
 from evercell.engine.leasing import take_lease
 from evercell.engine.missions.launching import new_mission
@@ -93,21 +96,26 @@ def come_to(durable: Durable, state: MissionState) -> None:
         store.missions.enter(durable.run.id, one, by="x", evidence={}, outcome=outcome)
 
 
-def insert(
-    store_url: str, run: str, state: str, prev: str | None, outcome: str | None = None, **more: Any
-) -> None:
-    """A row that somebody without evercell writes. SQLite looks at foreign keys where it is asked to."""
-    row = {"run": run, "state": state, "prev": prev, "outcome": outcome, "strict": False, **more}
+def write(store_url: str, statement: str, **values: Any) -> None:
+    """What somebody without evercell writes. SQLite looks at foreign keys where it is asked to."""
     with open_database(store_url) as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA foreign_keys = ON")
-        connection.execute(
-            sa.text(
-                'INSERT INTO mission_states (run_id, state, prev, strict, outcome, at, "by", evidence) '
-                "VALUES (:run, :state, :prev, :strict, :outcome, 1, 'me', '{}')"
-            ),
-            row,
-        )
+        connection.execute(sa.text(statement), values)
+
+
+_INSERT = (
+    'INSERT INTO mission_states (run_id, state, prev, strict, outcome, at, "by", evidence) '
+    "VALUES (:run, :state, :prev, :strict, :outcome, 1, 'me', '{}')"
+)
+
+
+def insert(
+    store_url: str, run: str, state: str, prev: str | None, outcome: str | None = None, **more: Any
+) -> None:
+    """A row of that kind."""
+    row = {"run": run, "state": state, "prev": prev, "outcome": outcome, "strict": False, **more}
+    write(store_url, _INSERT, **row)
 
 
 # -- the database itself -------------------------------------------------------------------------
@@ -156,6 +164,29 @@ def test_the_database_refuses_an_approval_after_the_end(durable: Durable, store_
         insert(store_url, durable.run.id, "APPROVED", "WAITING_APPROVAL")
     with pytest.raises(IntegrityError):
         insert(store_url, durable.run.id, "EXECUTED", "CLOSED")
+
+
+REWRITTEN = (
+    "UPDATE mission_states SET state = 'APPROVED' WHERE state = 'CLOSED'",
+    "UPDATE mission_states SET prev = 'EXECUTED', outcome = 'executed' WHERE state = 'CLOSED'",
+    "UPDATE mission_states SET outcome = 'executed' WHERE state = 'CLOSED'",
+    "UPDATE mission_states SET outcome = NULL WHERE state = 'CLOSED'",
+    "UPDATE mission_states SET prev = 'PLANNING' WHERE state = 'CLOSED'",
+    "UPDATE mission_states SET state = 'EXECUTED' WHERE state = 'WAITING_APPROVAL'",
+    "DELETE FROM mission_states WHERE state = 'PLANNING'",
+    "UPDATE missions SET strict = NOT strict",
+    "DELETE FROM missions",
+    "DELETE FROM mission_edges",
+)
+
+
+def test_the_database_refuses_to_have_a_history_rewritten(durable: Durable, store_url: str) -> None:
+    launch(durable.workspace, durable.run)
+    say(durable, waits(durable, lambda: transfer(1)), "Reject")
+    for change in REWRITTEN:
+        with pytest.raises(IntegrityError):
+            write(store_url, change)
+    assert mission_in(durable.workspace, durable.run).outcome is MissionOutcome.REJECTED
 
 
 def test_the_database_refuses_states_of_a_run_that_is_no_mission(durable: Durable, store_url: str) -> None:
@@ -545,27 +576,89 @@ def test_policies_beside_a_mission_count_as_well(durable: Durable) -> None:
 
 @pytest.mark.parametrize("place", ["before_mission_commit", "after_mission_commit"])
 def test_killed_at_each_transition_it_is_in_one_state_and_goes_on(durable: Durable, place: str) -> None:
+    is_after = place.startswith("after")
+    for state in (ORDER[1], ORDER[2], ORDER[4], ORDER[5]):
+        durable.run = durable.workspace.store.runs.create(NewRun(None, created_by="agent"))
+        launch(durable.workspace, durable.run)
+        made.clear()
+        if state in ORDER[4:]:
+            say(durable, waits(durable, lambda: transfer(1)))
+        with durable.dies_at(place, 1 if state in (ORDER[1], ORDER[4]) else 2):
+            durable.step("agent", lambda: transfer(1))
+        stands = mission_in(durable.workspace, durable.run).state
+        assert stands is (state if is_after else ORDER[ORDER.index(state) - 1]) and made == []
+        if state in ORDER[:4]:
+            say(durable, waits(durable, lambda: transfer(1)))
+        assert durable.step("agent", lambda: transfer(1)) == "1 to me"
+        assert mission_in(durable.workspace, durable.run).state is MissionState.IN_PROGRESS and made == [1]
+    assert problems_in(durable) == []
+
+
+@pytest.mark.parametrize("choice", ["Approve", "Reject"])
+def test_killed_while_it_is_answered_it_is_not_answered(durable: Durable, choice: str) -> None:
     launch(durable.workspace, durable.run)
-    for number in range(2):  # PLANNING, WAITING_APPROVAL
-        with durable.dies_at(place):
-            durable.step("agent", lambda: transfer(1))
-        state = mission_in(durable.workspace, durable.run).state
-        assert state == ORDER[number + (place == "after_mission_commit")] and made == []
-        with pytest.raises(Suspended):
-            durable.step("agent", lambda: transfer(1))
-        if number == 0:
-            break
-    (asked,) = durable.workspace.store.approvals.pending()
-    say(durable, asked)
-    for _ in range(2):  # PENDING_EXECUTION, IN_PROGRESS
-        if mission_in(durable.workspace, durable.run).state is MissionState.PENDING_EXECUTION:
-            break
-        with durable.dies_at(place):
-            durable.step("agent", lambda: transfer(1))
-        assert made == []
-    assert durable.step("agent", lambda: transfer(1)) == "1 to me"
-    assert [entry.state for entry in mission_in(durable.workspace, durable.run).entries] == ORDER[:6]
-    assert made == [1] and problems_in(durable) == []
+    asked = waits(durable, lambda: transfer(1))
+    with durable.dies_at("before_mission_commit"):
+        say(durable, asked, choice)
+    assert mission_in(durable.workspace, durable.run).state is MissionState.WAITING_APPROVAL
+    assert durable.workspace.store.approvals.find(asked.id).decision is None
+    say(durable, asked, choice)
+    end = MissionState.APPROVED if choice == "Approve" else MissionState.CLOSED
+    assert mission_in(durable.workspace, durable.run).state is end and problems_in(durable) == []
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_killed_while_it_ends_it_is_in_progress(durable: Durable, number: int) -> None:
+    launch(durable.workspace, durable.run, authority="L1")
+    durable.step("agent", lambda: transfer(1))
+    with durable.dies_at("before_mission_commit", number):  # EXECUTED and CLOSED are one commit
+        end(durable, RunStatus.COMPLETED)
+    assert mission_in(durable.workspace, durable.run).state is MissionState.IN_PROGRESS
+    end(durable, RunStatus.COMPLETED)
+    assert mission_in(durable.workspace, durable.run).outcome is MissionOutcome.EXECUTED
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import evercell
+from evercell.engine.settings import Settings
+from evercell.engine.workspace import open_workspace
+from evercell.testing import Durable
+from tests.missions import launch
+
+@evercell.step
+def transfer(amount):
+    with open("effects", "a") as file:
+        file.write("x")
+
+with open_workspace(Settings(sys.argv[1], Path("key"))) as workspace:
+    durable = Durable(workspace, workspace.clock)
+    launch(workspace, durable.run, authority="L1")
+    durable.step("agent", lambda: transfer(1))
+    workspace.store.runs.set_status(None, durable.run.id, "completed")
+"""
+
+
+@pytest.mark.long
+def test_a_process_killed_at_any_transition_leaves_one_state_and_no_call_before_approved(
+    tmp_path: Path, store_url: str, chance: random.Random
+) -> None:
+    for _ in range(25):
+        place, number = chance.choice(["before_mission_commit", "after_mission_commit"]), chance.randint(1, 8)
+        (tmp_path / "effects").unlink(missing_ok=True)
+        fault = {"EVERCELL_FAULT": f"{place}:{number}"}
+        command = [sys.executable, "-c", KILLED, store_url]
+        done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **fault}, check=False, timeout=120)
+        assert done.returncode in (0, -signal.SIGKILL)
+        with open_workspace(Settings(store_url, tmp_path / "key")) as workspace:
+            run = workspace.store.runs.all(limit=1)[0]
+            if workspace.store.missions.get(run.id) is None:
+                continue  # before it was launched
+            state = mission_in(workspace, run).state
+            if (tmp_path / "effects").exists():
+                assert state in ORDER[5:], f"a call in {state}"
+            assert verify_store(workspace, run.id).is_whole
 
 
 ALTERATIONS = {

@@ -24,7 +24,8 @@ from evercell.core.approvals import Vote
 from evercell.core.chunks import Supply
 from evercell.core.clock import system_clock
 from evercell.core.errors import EvercellError, StoreError, StoreUnavailable
-from evercell.core.missions import Authority, MissionDefinition, MissionOutcome, MissionState
+from evercell.core.mission_states import MissionOutcome, MissionState
+from evercell.core.missions import Authority, MissionDefinition
 from evercell.core.policy import Policy
 from evercell.core.records import ChildCall, ErrorRecord, Lease, NewRun, Returned, Run, RunRequest
 from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus

@@ -8,18 +8,21 @@ from typing import Any
 
 import nbformat
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from evercell.cli.app import app
 from evercell.core.errors import UsageError
-from evercell.core.missions import Authority, MissionDefinition, MissionOutcome, MissionState
+from evercell.core.mission_states import MissionOutcome, MissionState
+from evercell.core.missions import Authority, MissionDefinition
 from evercell.core.records import NewRun
 from evercell.engine.missions.launching import new_mission
 from evercell.engine.missions.reading import read_mission, read_mission_file
-from evercell.engine.settings import resolve_settings
+from evercell.engine.settings import Settings, resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.views.mission import mission_view
 from tests.missions import ORDER, defined
+from tests.unit.sessions import Notebook
 
 # -- the file ------------------------------------------------------------------------------------
 
@@ -192,3 +195,28 @@ def test_a_run_without_a_mission_says_so(folder: Path) -> None:
         workspace.store.runs.create(NewRun(None, name="plain"))
     assert "run plain has no mission" in command("mission", "plain").output
     assert command("mission", "plain", "--json").output.strip() == "null"
+
+
+def test_a_branch_tells_of_the_mission_that_it_will_be(folder: Path) -> None:
+    with open_workspace(resolve_settings()) as workspace:
+        launched(workspace, MissionState.IN_PROGRESS)
+        parent = workspace.store.runs.find("nb")
+        workspace.store.runs.create(NewRun("/w/nb.ipynb", name="other", parent=parent.id))
+    shown = command("mission", "other").output
+    assert "run other is a branch of a mission" in shown and "objective: Pay the invoices" in shown
+
+
+def test_a_run_without_a_mission_asks_nothing_about_missions_at_its_steps(tmp_path: Path) -> None:
+    settings = Settings(f"sqlite:///{tmp_path / 'store.db'}", tmp_path / "key")
+    with open_workspace(settings) as workspace:
+        notebook = Notebook(workspace)
+        notebook.step("one", "x = 1")
+        asked: list[str] = []
+        database = workspace.store._database
+        with database.direct.autocommit() as direct:
+            direct.driver.set_trace_callback(asked.append)
+        sa.event.listen(database._engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        notebook.step("two", "y = x")
+        assert any("INSERT INTO checkpoints" in statement for statement in asked)
+        assert not [statement for statement in asked if "mission" in statement or "policies" in statement]
+        notebook.session.detach()

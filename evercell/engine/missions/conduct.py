@@ -8,7 +8,8 @@ from typing import Any
 from evercell.core.approvals import Approval, Question, question_digest
 from evercell.core.errors import MissionNotApproved, Rejected
 from evercell.core.ids import new_id
-from evercell.core.missions import ASKED_AS, Authority, Mission, MissionState, mission_closed
+from evercell.core.mission_states import ASKED_AS, MissionState, mission_closed
+from evercell.core.missions import Authority, Mission
 from evercell.core.policy import Policy
 from evercell.core.records import Checkpoint, Lease, Run
 from evercell.engine.approvals.decision import Decision
@@ -75,7 +76,8 @@ class Conduct:
         with scope.step.deferred_interrupts():
             lease = scope.step.lease()
             if self._mission.state is MissionState.APPROVED:
-                self._enter(MissionState.PENDING_EXECUTION, lease, boundary_of(self._policies))
+                boundary = {**boundary_of(self._policies), "notebook": notebook_digest(self._run)}
+                self._enter(MissionState.PENDING_EXECUTION, lease, boundary)
             if self._mission.state is MissionState.PENDING_EXECUTION:
                 taken = {"token": lease.token, "host": lease.holder.host, "pid": lease.holder.pid}
                 self._enter(MissionState.IN_PROGRESS, lease, taken)

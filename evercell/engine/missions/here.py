@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from evercell.core.errors import UsageError
-from evercell.core.missions import Mission, MissionState
+from evercell.core.mission_states import MissionState
+from evercell.core.missions import Mission
 from evercell.core.statuses import RunStatus
 from evercell.engine.holder import this_user
 from evercell.engine.late_changes import commit_late_changes
-from evercell.engine.missions.launching import new_mission, require_same
+from evercell.engine.missions.launching import mission_to_be, new_mission, require_same
 from evercell.engine.missions.reading import read_mission_file, require_approvers
 from evercell.engine.session import Session
 
@@ -47,4 +48,4 @@ def close_here(session: Session) -> None:
 def mission_to_show(session: Session) -> Mission | None:
     """The mission of the notebook's run, as the store has it now."""
     run = session.refresh()
-    return session.store.missions.get(run.id) if run is not None else None
+    return mission_to_be(session.workspace, run) if run is not None else None

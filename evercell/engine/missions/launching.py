@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hmac import compare_digest
+from typing import TYPE_CHECKING
 
 from evercell.core.canonical import canonical_json
 from evercell.core.errors import Tampered, UsageError
-from evercell.core.missions import Mission, MissionDefinition, mission_closed
+from evercell.core.mission_states import mission_closed
 from evercell.core.records import Lease, NewMission, Run
 from evercell.engine.holder import this_user
 from evercell.engine.workspace import Workspace
 from evercell.state import Signer
+
+if TYPE_CHECKING:
+    from evercell.core.missions import Mission, MissionDefinition
 
 
 def new_mission(
@@ -41,10 +45,9 @@ def mission_of(workspace: Workspace, run: Run, lease: Callable[[], Lease]) -> Mi
 
     Raises `Tampered`, `RowDamaged` where it cannot be trusted, or read: then nothing is executed.
     """
-    found = workspace.store.missions.get(run.id)
-    above = workspace.store.missions.above(run.parent) if found is None and run.parent is not None else None
-    if above is not None and above.launched_at <= run.created_at:
-        new = new_mission(workspace, above.definition, branch_of=above.run_id)
+    found = mission_to_be(workspace, run)
+    if found is not None and found.run_id != run.id:
+        new = new_mission(workspace, found.definition, branch_of=found.run_id)
         workspace.store.missions.launch(lease(), new)
         found = workspace.store.missions.get(run.id)
     if found is not None and not is_signed(found, workspace.signer):
@@ -54,6 +57,15 @@ def mission_of(workspace: Workspace, run: Run, lease: Callable[[], Lease]) -> Mi
             "EVERCELL_KEY to the team's key.",
         )
     return found
+
+
+def mission_to_be(workspace: Workspace, run: Run) -> Mission | None:
+    """The mission of a run or, where it has none yet, that of the run from which it branched off: its own to be."""
+    found = workspace.store.missions.get(run.id)
+    if found is not None or run.parent is None:
+        return found
+    above = workspace.store.missions.above(run.parent)
+    return above if above is not None and above.launched_at <= run.created_at else None
 
 
 def require_same(run: Run, mission: Mission | None, new: NewMission | None) -> None:

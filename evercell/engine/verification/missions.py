@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evercell.core.missions import Mission, MissionEntry, MissionState
+from evercell.core.mission_states import MissionState
+from evercell.core.missions import Mission, MissionEntry
 from evercell.core.records import Event, EventKind
 from evercell.engine.missions.launching import is_signed
 from evercell.engine.verification.report import Problem
