@@ -18,7 +18,7 @@ from evercell.core.errors import (
     UsageError,
 )
 from evercell.core.records import Awaited, AwaitedKind, Checkpoint, Run, RunRequest
-from evercell.core.statuses import RunStatus
+from evercell.core.statuses import ENDED, RunStatus
 from evercell.engine.approvals import notifications
 from evercell.engine.aside import Aside
 from evercell.engine.claiming import claim_first_run, claim_new
@@ -105,6 +105,8 @@ class Session:
         """Whether something changed after the last step that is not committed yet."""
         self.aside: Aside | None = None
         """The last completed step, where the store could not take it yet."""
+        self.is_over = False
+        """Whether the run is a mission that was closed by the time the lease was taken: nothing is committed in it."""
         self._guard: tuple[tuple[str, int], RunGuard | None] | None = None
         """Who decides on calls and steps, as of a lease."""
         _latest.append(self)
@@ -178,8 +180,14 @@ class Session:
         )  # fmt: skip
         self._hold(held)
         self.refresh()
+        self._note_end()
         self._note_notebook()
         return held
+
+    def _note_end(self) -> None:
+        run = self.require_run()
+        mission = self.store.missions.get(run.id) if run.status in ENDED else None
+        self.is_over = mission is not None and mission.outcome is not None
 
     def _note_notebook(self) -> None:
         """The run is found by this notebook from now on, and by this kernel."""
@@ -207,7 +215,7 @@ class Session:
 
     def _hold(self, held: HeldLease) -> None:
         """A lease just taken is this session's, and what an earlier one had put aside is in the run."""
-        self._lease, self._history = held, None
+        self._lease, self._history, self.cancelled_by = held, None, None
         try:
             if self.aside is None:
                 take_up_left(self.workspace, held.lease, self.tell)
@@ -248,6 +256,7 @@ class Session:
             raise
         self.run, self._is_afresh = claim.run, False
         self._hold(claim.held)
+        self._note_end()
         return claim.held
 
     def guard_step(self, step: str) -> StepGuard | None:

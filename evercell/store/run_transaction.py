@@ -176,7 +176,7 @@ def _lease_lost(row: Any) -> LeaseLost:
     if row.status == str(RunStatus.CANCELLED):
         return LeaseLost(
             f"Run {row.name} was cancelled; this kernel's work since then was not committed.",
-            hint="What is in memory stays: go on in a run of your own with %branch.",
+            hint="What is in memory stays: %evercell new, and the next step starts a run with it; or %branch.",
         )
     is_known = row.token is not None and row.token == row.fence
     taker = f"{row.owner}@{row.host}, process {row.pid}" if is_known else "another session"

@@ -38,6 +38,7 @@ from evercell.core.statuses import RunStatus
 from evercell.engine.approvals.deciding import answer
 from evercell.engine.collecting import collect
 from evercell.engine.leasing import take_lease
+from evercell.engine.missions.here import close_here
 from evercell.engine.missions.launching import new_mission
 from evercell.engine.naming import delete_run
 from evercell.engine.policy.freezing import release
@@ -54,6 +55,7 @@ from tests.contract.test_serving import Desk
 from tests.database import open_database
 from tests.missions import ORDER, defined, launch, mission_in
 from tests.policies import rule, say, waits
+from tests.unit.sessions import Notebook
 
 made: list[Any] = []
 """What the outside saw of calls."""
@@ -423,6 +425,29 @@ def test_a_mission_ends_with_its_run_and_is_not_gone_on_with(
         with pytest.raises(MissionClosed):
             end(durable, RunStatus.RUNNING)
     assert made == [1] and problems_in(durable) == []
+
+
+def test_after_its_end_nothing_is_committed_though_memory_is_put_back_and_changes(
+    durable: Durable, store_url: str
+) -> None:
+    workspace, notebook = durable.workspace, Notebook(durable.workspace)
+    missions = workspace.store.missions
+    missions.launch(notebook.session.ensure_lease().lease, new_mission(workspace, defined(authority="L1")))
+    notebook.step("one", "from evercell.engine.calls.permits import permit_step\npermit_step()\nx = [1]")
+    close_here(notebook.session)
+    ended = [event.kind for event in workspace.store.audit.snapshot(notebook.session.require_run().id).events]
+    again = Notebook(workspace, notebook.session.require_run().id)
+    again.resume()
+    assert again.variables["x"] == [1]
+    again.plain("x.append(2)\ny = 3")
+    for name in ("one", "two"):
+        with pytest.raises(MissionClosed):
+            again.step(name, "x = [1]")
+    again.session.detach()
+    events = workspace.store.audit.snapshot(notebook.session.require_run().id).events
+    assert {event.kind for event in events[len(ended) :]} <= {
+        EventKind.LEASE_ACQUIRED, EventKind.LEASE_RELEASED, EventKind.SESSION_RESUMED,
+    }  # fmt: skip
 
 
 def test_a_mission_that_executed_nothing_was_not_executed(durable: Durable) -> None:
