@@ -7,7 +7,7 @@ from typing import Any
 
 from evercell.core.clock import local_text
 from evercell.core.mission_states import MissionOutcome, MissionState
-from evercell.core.missions import Mission, MissionEntry
+from evercell.core.missions import Authority, Mission, MissionDefinition, MissionEntry
 from evercell.core.records import Run
 from evercell.core.statuses import ENDED
 from evercell.core.text import one_line
@@ -124,15 +124,18 @@ def _facts(mission: Mission) -> Iterator[str]:
         for tool, level in definition.tools.items()
     )
     yield f"tools: {tools}"
-    approvers = definition.who_may_approve(definition.authority)
-    who = (
-        "anybody but the run itself" if approvers is None else ", ".join(map(one_line, approvers)) or "nobody"
-    )
-    needed = f"{definition.quorum} of " if definition.quorum > 1 else ""
     strict = "; strict" if definition.strict else ""
-    yield f"authority: {definition.authority}, approved by {needed}{who}{strict}"
+    yield f"authority: {definition.authority}, {_whom_it_asks(definition)}{strict}"
     if mission.deadline_at is not None:
         yield f"until: {local_text(mission.deadline_at)}"
+
+
+def _whom_it_asks(definition: MissionDefinition) -> str:
+    if definition.authority is Authority.L1:
+        return "which asks nobody"
+    approvers = definition.who_may_approve(definition.authority)
+    who = "anybody but the run itself" if approvers is None else ", ".join(map(one_line, approvers))
+    return f"approved by {f'{definition.quorum} of ' if definition.quorum > 1 else ''}{who}"
 
 
 def _what_next(run: Run, mission: Mission) -> Iterator[str]:
