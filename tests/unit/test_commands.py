@@ -287,7 +287,9 @@ def test_arguments_that_name_something_say_what() -> None:
     for magic in COMMANDS.values():
         for argument in magic.arguments:
             text = argument.value in (Value.TEXT, Value.SEVERAL) and not argument.choices
-            assert (argument.names is not None) is (text and argument.name not in ("name", "sort")), argument
+            assert (argument.names is not None) is (text and argument.name not in ("name", "sort", "file")), (
+                argument
+            )
 
 
 def test_runs_steps_versions_and_places_of_a_store_complete(notebook: Notebook) -> None:
