@@ -61,6 +61,7 @@ __all__ = [
     "why",
     "reset",
     "tag",
+    "mission",
     "rename",
     "archive",
     "delete",
@@ -83,6 +84,8 @@ __all__ = [
     "ApprovalTimeout",
     "Rejected",
     "PolicyDenied",
+    "MissionNotApproved",
+    "MissionClosed",
     "OutputRejected",
     "Drifted",
     "AlreadyDecided",
@@ -131,6 +134,8 @@ if TYPE_CHECKING:
         LeaseHeld,
         LeaseLost,
         LimitNotFound,
+        MissionClosed,
+        MissionNotApproved,
         NonDeterminism,
         NotAnApprover,
         NotebookError,
@@ -192,6 +197,7 @@ if TYPE_CHECKING:
         why,
     )
     from evercell.magics.keeping import archive, delete, gc, rename, stats, tag
+    from evercell.magics.missions import mission
     from evercell.magics.tracing import TracedRun, trace
     from evercell.state.proxies.lazy_proxy import resource
     from evercell.state.typerules.rebuilding import CannotRebuild, rebuilds
@@ -204,6 +210,7 @@ _HOMES = {
         "SignalTimeout ApprovalTimeout "
         "Rejected PolicyDenied OutputRejected Drifted AlreadyDecided NotAnApprover AttemptUnknown "
         "RunPaused QueueFull LimitNotFound FleetAway "
+        "MissionNotApproved MissionClosed "
         "RunNotFound StepNotFound RunNameTaken "
         "CodeOfOtherRun "
         "LeaseHeld LeaseLost ForkedProcess StoreError StoreUnavailable StateError NotKept Damaged Tampered"
@@ -228,6 +235,7 @@ _HOMES = {
         "runs source status steps take_over timeline unpause why"
     ),
     "evercell.magics.keeping": "archive delete gc rename stats tag",
+    "evercell.magics.missions": "mission",
     "evercell.magics.tracing": "TracedRun trace",
     "evercell.state.proxies.lazy_proxy": "resource",
     "evercell.state.typerules.rebuilding": "CannotRebuild rebuilds",

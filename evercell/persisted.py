@@ -22,7 +22,7 @@ _PUBLIC = (
     "idempotency_key heartbeat last_heartbeat feedback gate resource rebuilds CannotRebuild resume checkout branch "
     "new_run attach take_over pause unpause abandon status runs steps inspect timeline config log_metric "
     "compare history source diff why run_notebook start_notebook returns reset tag rename archive delete stats gc "
-    "trace"
+    "trace mission"
 )
 """Of the package's face: what ``from evercell import …`` puts into a notebook's variables."""
 
@@ -52,7 +52,8 @@ _ERRORS = (
     "Damaged StoreFull StoreReplaced CodeOfOtherRun "
     "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error "
     "UnderWay ForkedProcess NotebookUnreadable NotebookUnwritable KernelNotFound "
-    "PolicyDenied OutputRejected Drifted ChildFailed ResultNotFound QueueFull LimitNotFound FleetAway"
+    "PolicyDenied OutputRejected Drifted ChildFailed ResultNotFound QueueFull LimitNotFound FleetAway "
+    "MissionNotApproved MissionClosed"
 )
 
 _HOMES: dict[str, str] = {

@@ -35,7 +35,7 @@ from evercell.engine.calls.policy import OnChange
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.signals import send_signal
 from evercell.engine.leasing import HeldLease, take_lease
-from evercell.engine.policy.freezing import guard_of
+from evercell.engine.missions.guarding import guard_of
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.kernel_ext.interrupts import deferred_interrupts
@@ -45,6 +45,7 @@ from evercell.state import Values
 PLACES = (
     "before_call_commit", "after_call_commit", "before_user_commit", "after_user_commit",
     "before_policy_commit", "after_policy_commit", "after_policy_decision",
+    "before_mission_commit", "after_mission_commit",
     "before_child_commit", "after_child_commit", "before_result_commit", "after_result_commit",
     "before_thread_commit", "after_thread_commit", "before_thread_writes_commit", "after_thread_writes_commit",
 )  # fmt: skip

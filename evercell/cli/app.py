@@ -22,6 +22,7 @@ from evercell.cli.inspect import inspect
 from evercell.cli.kernel import kernel
 from evercell.cli.limit import limit
 from evercell.cli.log import log
+from evercell.cli.mission import mission
 from evercell.cli.names import archive, delete, rename, tag
 from evercell.cli.policy import policy
 from evercell.cli.queue import queue
@@ -100,6 +101,7 @@ for command in (
     queue,
     limit,
     policy,
+    mission,
     doctor,
     kernel,
     config,

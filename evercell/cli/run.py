@@ -19,6 +19,7 @@ from evercell.cli.common import (
     restarts_option,
     workspace_of,
 )
+from evercell.cli.mission import mission_from
 from evercell.cli.queue import QueueOptions, queue_known, queue_new, queue_options
 from evercell.cli.terminal import print_json, say, warn, warn_of_error
 from evercell.core.errors import UnderWay
@@ -54,6 +55,13 @@ _quiet_option = click.option("-q", "--quiet", is_flag=True, help="Do not say how
 @click.option(
     "--no-follow", is_flag=True, help="With --run-key: where it runs already, say so and end with 75."
 )
+@click.option(
+    "--mission",
+    "mission_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Launch it as the mission that this TOML file says: nothing is called before that is approved.",
+)
 @_kernel_option
 @restarts_option
 @grace_option
@@ -70,6 +78,7 @@ def run(
     name: str | None,
     run_key: str | None,
     no_follow: bool,
+    mission_file: Path | None,
     kernel_name: str | None,
     max_restarts: int,
     wait_grace: float | None,
@@ -88,6 +97,8 @@ def run(
     params = read_all_parameters(parameters_files, parameters)
     given: dict[str, Any] = {"params": params, "name": name, "kernel_name": kernel_name}
     with workspace_of(context, notebook=notebook) as workspace:
+        if mission_file is not None:
+            given["mission"] = mission_from(workspace, mission_file)
         if queueing.is_asked:
             new = new_run(notebook, output, run_key=run_key, **given)
             queue_new(workspace, new, queueing, as_json=as_json, has_output=output is not None)

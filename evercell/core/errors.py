@@ -36,8 +36,10 @@ EvercellError
  ├─ ApprovalTimeout (TimeoutError)
  ├─ Rejected                  a call or cell that needs approval did not get it
  ├─ PolicyDenied (PermissionError)  a call or step that the run's policy does not allow
+ │   └─ MissionNotApproved    (PolicyDenied) nobody approved the run's mission yet
  ├─ Drifted                   a gate stopped a step: its agent no longer does what it is for
  ├─ OutputRejected (ValueError)  a call's results did not pass its check
+ ├─ MissionClosed             the run's mission has its outcome: nothing more is executed
  ├─ RunPaused                 somebody paused the run
  ├─ QueueFull                 no more runs may wait in the queue
  ├─ LimitNotFound (LookupError)
@@ -268,6 +270,14 @@ class Rejected(EvercellError):
 
 class PolicyDenied(EvercellError, PermissionError):
     """A policy of the run does not allow the call or step; it was not executed."""
+
+
+class MissionNotApproved(PolicyDenied):
+    """Nobody approved the mission of the run yet: nothing is called before that."""
+
+
+class MissionClosed(EvercellError):
+    """The mission of the run has its outcome: nothing is executed or committed in the run any more."""
 
 
 class OutputRejected(EvercellError, ValueError):

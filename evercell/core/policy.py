@@ -13,6 +13,9 @@ from typing import Any
 from evercell.core.canonical import canonical_json
 from evercell.core.records import Json
 
+MISSION = "the mission"
+"""Where it is written that a run may use the tools of its mission, and no others."""
+
 
 class Effect(StrEnum):
     """What becomes of a call or step."""
@@ -67,6 +70,11 @@ class Policy:
             approvers=None if approvers is None else tuple(approvers), quorum=int(stored["quorum"]),
             timeout=stored["timeout"], origin=origin,
         )  # fmt: skip
+
+    @property
+    def reason(self) -> str:
+        """Why what no pattern names is not allowed, where there is more to say than that."""
+        return f"the mission's tools are {', '.join(self.allow)}" if self.origin == MISSION else ""
 
     @property
     def digest(self) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -50,6 +50,23 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class NewMission:
+    """A mission about to be launched in a run; the store adds the run and the time."""
+
+    content: Json
+    """What its definition says."""
+    digest: bytes
+    strict: bool
+    timeout: float | None
+    """Seconds."""
+    by: str
+    sign: Callable[[str], bytes]
+    """Signs the definition for the run of this id."""
+    branch_of: str | None = None
+    """Id of the run whose mission it repeats."""
+
+
+@dataclass(frozen=True, slots=True)
 class NewRun:
     """What a run is made from; the store adds id, times and, where None, a free name."""
 
@@ -69,6 +86,8 @@ class NewRun:
     """Unique in the store: where a run has it already, no other is made."""
     reset: Json | None = None
     """What its parent is reset by, where that is what it was made for."""
+    mission: NewMission | None = None
+    """What it is made for, launched with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +395,7 @@ class EventKind(StrEnum):
     POLICY_FROZEN = "policy.frozen"
     POLICY_RELEASED = "policy.released"
     POLICY_DENIED = "policy.denied"
+    MISSION_STATE = "mission.state"
 
 
 @dataclass(frozen=True, slots=True)

@@ -326,6 +326,16 @@ MAGICS = (
         harmless=True,
     ),
     Magic(
+        "mission",
+        Kind.COMMAND,
+        "Show where this run's mission stands, or launch one: what it may call is approved before it calls anything.",
+        (
+            Argument("file", "a mission.toml, to launch before the first step"),
+            Argument("close", "all is done: it is executed, and closed", flag="--close", value=None),
+        ),
+        harmless=True,
+    ),
+    Magic(
         "pause", Kind.COMMAND, "Let a run begin no further step.", (_run_argument(),), harmless=True
     ),
     Magic("unpause", Kind.COMMAND, "Let a paused run go on.", (_run_argument(),), harmless=True),

@@ -20,6 +20,7 @@ from evercell.core.statuses import RunStatus
 from evercell.engine.expiry import MayBeRenewed, require_silence
 from evercell.engine.holder import this_holder
 from evercell.engine.leasing import HeldLease, OnCancel, is_live, lease_held_error
+from evercell.engine.missions.launching import require_same
 from evercell.engine.workspace import Workspace
 from evercell.store import Candidate
 
@@ -92,6 +93,7 @@ def claim_by_key(workspace: Workspace, new: NewRun) -> Claim | Run:
     def choose(candidates: Sequence[Candidate]) -> Run | None:
         for candidate in candidates:
             check_same_start(candidate.run, new)
+            require_same(candidate.run, workspace.store.missions.get(candidate.run.id), new.mission)
             if candidate.run.status in _DONE:
                 over.append(candidate.run)
                 raise _IsOver

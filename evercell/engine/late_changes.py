@@ -29,7 +29,7 @@ def commit_late_changes(session: Session) -> None:
 
     After another cell it is left to the next step: what a plain cell did is made again by that cell.
     """
-    if not session.changed_late or session.position is None or not session.holds_lease:
+    if not session.changed_late or session.position is None or not session.holds_lease or session.is_over:
         return
     session.settle()
     checkpoint = session.store.checkpoints.get(session.position)

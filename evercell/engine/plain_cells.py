@@ -38,6 +38,8 @@ def commit_plain_cells(session: Session) -> None:
 
 def _commit(session: Session) -> None:
     """Where the store is away nothing is said: the step that is about to begin waits for it."""
+    if session.is_over:
+        return
     completion = Completion(
         step=PLAIN_CELLS,
         slot=PLAIN_CELLS,

@@ -18,7 +18,7 @@ from evercell.core.errors import (
     UsageError,
 )
 from evercell.core.records import Awaited, AwaitedKind, Checkpoint, Run, RunRequest
-from evercell.core.statuses import RunStatus
+from evercell.core.statuses import ENDED, RunStatus
 from evercell.engine.approvals import notifications
 from evercell.engine.aside import Aside
 from evercell.engine.claiming import claim_first_run, claim_new
@@ -29,8 +29,8 @@ from evercell.engine.holder import this_user
 from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, take_lease
+from evercell.engine.missions.guarding import guard_of
 from evercell.engine.patience import Patience, patient
-from evercell.engine.policy.freezing import guard_of
 from evercell.engine.step_names import StepPlaces
 from evercell.engine.taking_up import explain_aside, put_aside, take_up, take_up_left
 from evercell.engine.telemetry.reporting import report_run
@@ -105,6 +105,8 @@ class Session:
         """Whether something changed after the last step that is not committed yet."""
         self.aside: Aside | None = None
         """The last completed step, where the store could not take it yet."""
+        self.is_over = False
+        """Whether the run is a mission that was closed by the time the lease was taken: nothing is committed in it."""
         self._guard: tuple[tuple[str, int], RunGuard | None] | None = None
         """Who decides on calls and steps, as of a lease."""
         _latest.append(self)
@@ -178,8 +180,14 @@ class Session:
         )  # fmt: skip
         self._hold(held)
         self.refresh()
+        self._note_end()
         self._note_notebook()
         return held
+
+    def _note_end(self) -> None:
+        run = self.require_run()
+        mission = self.store.missions.get(run.id) if run.status in ENDED else None
+        self.is_over = mission is not None and mission.outcome is not None
 
     def _note_notebook(self) -> None:
         """The run is found by this notebook from now on, and by this kernel."""
@@ -207,7 +215,7 @@ class Session:
 
     def _hold(self, held: HeldLease) -> None:
         """A lease just taken is this session's, and what an earlier one had put aside is in the run."""
-        self._lease, self._history = held, None
+        self._lease, self._history, self.cancelled_by = held, None, None
         try:
             if self.aside is None:
                 take_up_left(self.workspace, held.lease, self.tell)
@@ -248,6 +256,7 @@ class Session:
             raise
         self.run, self._is_afresh = claim.run, False
         self._hold(claim.held)
+        self._note_end()
         return claim.held
 
     def guard_step(self, step: str) -> StepGuard | None:
@@ -262,6 +271,10 @@ class Session:
             self._guard = (place, guard)
         guard = self._guard[1]
         return None if guard is None else guard.for_step(step, lambda: self.ensure_lease().lease)
+
+    def forget_guard(self) -> None:
+        """What counts for the run was changed in this session: it is looked at anew."""
+        self._guard = None
 
     # -- what the store could not take -----------------------------------------------------------
 

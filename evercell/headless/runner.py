@@ -24,13 +24,14 @@ from evercell.core.errors import (
     UsageError,
 )
 from evercell.core.ids import new_id
-from evercell.core.records import NewRun, Run
+from evercell.core.records import NewMission, NewRun, Run
 from evercell.core.statuses import PAUSE, RunStatus
 from evercell.core.text import one_line
 from evercell.engine.children.hosting import attend
 from evercell.engine.claiming import Claim, claim_new, claim_work, require_key
 from evercell.engine.holder import this_user
 from evercell.engine.listing import StepRow, list_steps
+from evercell.engine.missions.launching import require_open
 from evercell.engine.notebook_cells import notebook_content
 from evercell.engine.workspace import Workspace
 from evercell.headless.endings import ExitCode, RunCancelled, RunEnded, RunWaiting
@@ -83,11 +84,12 @@ def claim_notebook(
     params: Mapping[str, Any] | None = None,
     name: str | None = None,
     kernel_name: str | None = None,
+    mission: NewMission | None = None,
 ) -> Claim:
     """A new run of a notebook, claimed for this process. Raises before anything is made: `NotebookError`,
     `KernelNotFound`; without a name of its own, `UnderWay` where the same is executed already.
     """
-    new = new_run(notebook, output, params=params, name=name, kernel_name=kernel_name)
+    new = new_run(notebook, output, params=params, name=name, kernel_name=kernel_name, mission=mission)
     return claim_new(workspace, new) if name else claim_work(workspace, new)
 
 
@@ -100,13 +102,16 @@ def claim_started(
     params: Mapping[str, Any] | None = None,
     name: str | None = None,
     kernel_name: str | None = None,
+    mission: NewMission | None = None,
 ) -> Claim | Run:
     """The run of a key, made now or resumed; without a claim where it is over.
 
     Raises `UnderWay` where somebody executes it, `RunPaused`, `RunKeyTaken`, `ParametersDiffer`, and what
     `claim_notebook` raises.
     """
-    new = new_run(notebook, output, params=params, name=name, kernel_name=kernel_name, run_key=run_key)
+    new = new_run(
+        notebook, output, params=params, name=name, kernel_name=kernel_name, run_key=run_key, mission=mission
+    )
     found = claim_keyed(workspace, new)
     if isinstance(found, Claim):
         try:
@@ -125,6 +130,7 @@ def new_run(
     name: str | None = None,
     kernel_name: str | None = None,
     run_key: str | None = None,
+    mission: NewMission | None = None,
 ) -> NewRun:
     """What a new run of a notebook is made from. Raises `NotebookError`, `KernelNotFound`, before anything is made."""
     output = output or notebook.with_suffix(".out.ipynb")
@@ -139,6 +145,7 @@ def new_run(
         kernel=kernel_name or None,
         notebook_id=notebook_content(found).id or new_id(),
         run_key=require_key(run_key) if run_key is not None else None,
+        mission=mission,
     )
 
 
@@ -166,7 +173,8 @@ def _refuse_paused(workspace: Workspace, run: Run) -> None:
 
 
 def check_to_resume(workspace: Workspace, run: Run, kernel_name: str | None = None) -> None:
-    """Raise for what would keep a run from being executed: `NotebookError`, `KernelNotFound`."""
+    """Raise for what would keep a run from being executed: `NotebookError`, `KernelNotFound`, `MissionClosed`."""
+    require_open(run, workspace.store.missions.get(run.id))
     notebook = _notebook_of(run)
     try:
         _check(notebook, _output_of(run, notebook), kernel_name or workspace.store.runs.chosen_kernel(run))

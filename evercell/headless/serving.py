@@ -107,6 +107,7 @@ class Server:
         self._give_sign_of_life()
         self._tending.begin_look()
         next_firing = self._fire_schedules()
+        self._close_overdue()
         self._take_in_strays()
         picture = self._store.queue.look()
         held = self._tending.held(picture)
@@ -130,6 +131,14 @@ class Server:
         except EvercellError as error:
             self._say_once(f"schedules: {one_line(str(error))}")
             return None
+
+    def _close_overdue(self) -> None:
+        """Close the missions whose time is over."""
+        for run_id in self._store.missions.overdue(self._workspace.clock()):
+            with suppress(RunNotFound):
+                name = one_line(self._store.runs.find(run_id).name)
+                if self._store.missions.expire(run_id):
+                    self._say(f"run {name}: the time of its mission is over")
 
     def _take_in_strays(self) -> None:
         strays = self._store.queue.strays()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from evercell.store.audit import Audit
     from evercell.store.condition import Condition
     from evercell.store.limits import Limits
+    from evercell.store.missions import Missions
     from evercell.store.queue import Queue
     from evercell.store.schedules import Schedules
     from evercell.store.servers import Servers
@@ -89,6 +90,12 @@ class Store:
         from evercell.store.limits import Limits
 
         return Limits(self._database)
+
+    @cached_property
+    def missions(self) -> Missions:
+        from evercell.store.missions import Missions
+
+        return Missions(self._database, self.approvals)
 
     @cached_property
     def servers(self) -> Servers:

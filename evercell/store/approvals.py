@@ -23,12 +23,16 @@ from evercell.core.clock import local_text
 from evercell.core.errors import AlreadyDecided, ApprovalNotFound, RowDamaged
 from evercell.core.found import Found
 from evercell.core.ids import ID_LENGTH
+from evercell.core.mission_states import ASKED_AS
 from evercell.core.records import EventKind, Lease
+from evercell.core.statuses import RunStatus
 from evercell.store.database import Database
 from evercell.store.journal import events_of
+from evercell.store.mission_states import note_decision
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_damaged, row_of
 from evercell.store.run_transaction import RunTransaction
+from evercell.store.runs import change_status
 from evercell.store.schema import approvals, runs, votes
 
 _LONGEST_VOTER = 200
@@ -53,20 +57,24 @@ class Approvals:
         Raises `LeaseLost`.
         """
         with self._database.run_transaction(asked.run_id, lease) as transaction:
-            found = self._of_call(transaction, asked)
-            if found is not None:
-                return found
-            transaction.connection.execute(sa.insert(approvals), _row(asked))
-            data = {
-                "approval": asked.id,
-                "step": asked.step,
-                "step_key": asked.step_key.hex(),
-                "call": asked.key,
-                "title": asked.title,
-                "digest": asked.digest.hex(),
-                "deadline": asked.deadline_at.isoformat() if asked.deadline_at else None,
-            }
-            transaction.append_event(EventKind.APPROVAL_ASKED, data)
+            return self.ask_within(transaction, asked)
+
+    def ask_within(self, transaction: RunTransaction[Connection], asked: Approval) -> Approval:
+        """Within a transaction: the same."""
+        found = self._of_call(transaction, asked)
+        if found is not None:
+            return found
+        transaction.connection.execute(sa.insert(approvals), _row(asked))
+        data = {
+            "approval": asked.id,
+            "step": asked.step,
+            "step_key": asked.step_key.hex(),
+            "call": asked.key,
+            "title": asked.title,
+            "digest": asked.digest.hex(),
+            "deadline": asked.deadline_at.isoformat() if asked.deadline_at else None,
+        }
+        transaction.append_event(EventKind.APPROVAL_ASKED, data)
         return asked
 
     def _of_call(self, transaction: RunTransaction[Connection], asked: Approval) -> Approval | None:
@@ -213,6 +221,11 @@ def _decide(transaction: RunTransaction[Connection], approval: Approval, vote: V
     )
     data = {"approval": approval.id, "step": approval.step, "digest": approval.digest.hex()}
     transaction.append_event(EventKind.APPROVAL_DECIDED, data | vote_to_json(vote))
+    if approval.step == ASKED_AS:
+        query = sa.select(votes.c.voter).where(votes.c.approval_id == approval.id).order_by(votes.c.at)
+        voters = list(transaction.connection.execute(query).scalars())
+        if note_decision(transaction, approval, vote, voters):
+            change_status(transaction, RunStatus.CANCELLED, reason="its mission was not approved")
 
 
 def _vote_row(approval: Approval, vote: Vote) -> dict[str, Any]:

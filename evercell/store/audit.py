@@ -13,6 +13,8 @@ from sqlalchemy.engine import Connection, Row
 from evercell.core.approvals import Approval, Vote
 from evercell.core.errors import Damaged, JournalBroken, RowDamaged
 from evercell.core.found import Found
+from evercell.core.mission_states import EDGES
+from evercell.core.missions import Mission, MissionEntry
 from evercell.core.policy import FrozenPolicy
 from evercell.core.records import (
     Attempt,
@@ -37,6 +39,7 @@ from evercell.store.collection import read_collected
 from evercell.store.database import Database
 from evercell.store.journal import verified_events
 from evercell.store.leases import read_lease
+from evercell.store.mission_rows import read_entry, read_mission
 from evercell.store.outages import asks_again
 from evercell.store.policies import read_frozen
 from evercell.store.references import read_tag
@@ -53,6 +56,9 @@ from evercell.store.schema import (
     heartbeats,
     leases,
     metadata,
+    mission_edges,
+    mission_states,
+    missions,
     policies,
     results,
     runs,
@@ -97,6 +103,10 @@ class RunSnapshot:
     """By what it started other runs."""
     policies: list[FrozenPolicy]
     """What counts for it, or did."""
+    missions: list[Mission]
+    """What it is to do: one at most, without its states."""
+    mission_entries: list[MissionEntry]
+    """The states of that."""
     deleted_at: datetime | None
     lease: Lease | None
     damaged: list[Damaged]
@@ -155,6 +165,8 @@ class Audit:
                 collected=found(collected, read_collected),
                 children=started,
                 policies=found(policies, read_frozen),
+                missions=found(missions, read_mission),
+                mission_entries=found(mission_states, read_entry),
                 deleted_at=deleted_at,
                 lease=held[0] if held else None,
                 damaged=damaged,
@@ -185,7 +197,7 @@ class Audit:
         """What is wrong with the database as a whole: pages, and rows that belong to nothing; empty if all is well."""
         with self._database.reading() as connection:
             nameless = [error.what for error in _named_runs(connection).damaged]
-            return [*_broken_pages(connection), *_orphans(connection), *nameless]
+            return [*_broken_pages(connection), *_orphans(connection), *_edges(connection), *nameless]
 
 
 def _named_runs(connection: Connection) -> Found[tuple[str, str]]:
@@ -235,11 +247,21 @@ def _broken_pages(connection: Connection) -> list[str]:
 
 def _orphans(connection: Connection) -> Iterator[str]:
     for table in metadata.sorted_tables:
-        for key in table.foreign_keys:
-            known = sa.select(key.column)
-            query = (
-                sa.select(key.parent, sa.func.count()).where(key.parent.not_in(known)).group_by(key.parent)
-            )
-            for name, count in connection.execute(query).all():
-                parent = key.column.table.name
-                yield f"{count} rows of table {table.name} belong to {name} of table {parent}, which is not there"
+        for key in table.foreign_key_constraints:
+            other = key.referred_table.alias()
+            own = [element.parent for element in key.elements]
+            is_met = (other.c[element.column.name] == element.parent for element in key.elements)
+            is_lost = [column.is_not(None) for column in own] + [~sa.exists().where(*is_met)]
+            query = sa.select(sa.func.count(), *own).where(*is_lost).group_by(*own)
+            for count, *names in connection.execute(query).all():
+                whose, parent = " ".join(map(str, names)), key.referred_table.name
+                yield f"{count} rows of table {table.name} belong to {whose} of table {parent}, which is not there"
+
+
+def _edges(connection: Connection) -> Iterator[str]:
+    found = {
+        (bool(strict), prev, state) for strict, prev, state in connection.execute(sa.select(mission_edges))
+    }
+    for strict, prev, state in sorted(found ^ EDGES):
+        what = "is not there" if (strict, prev, state) in EDGES else "was added"
+        yield f"the rule by which a {'strict ' if strict else ''}mission goes from {prev} to {state} {what}"

@@ -40,6 +40,8 @@ from evercell.store.schema import (
     events,
     heartbeats,
     leases,
+    mission_states,
+    missions,
     policies,
     queue,
     results,
@@ -226,7 +228,8 @@ class Collections:
             connection.execute(sa.delete(votes).where(votes.c.approval_id.in_(asked)))
         for table in (
             approvals, calls, signals, heartbeats, leases, tags, collected, events, attempts, steps, checkpoints,
-            results, queue, slots, waits, policies, children, thread_writes, thread_checkpoints,
+            results, queue, slots, waits, policies, mission_states, missions, children, thread_writes,
+            thread_checkpoints,
         ):  # fmt: skip
             _delete(connection, table, table.c.run_id, run_ids)
         _delete(connection, children, children.c.parent_id, run_ids)

@@ -77,7 +77,7 @@ class Leases:
                 )
             lease = Lease(run_id, session_id, transaction.row.fence + 1, holder, now, now + ttl)
             self._put_lease(transaction, lease, row)
-            self._interrupt_attempts(transaction, lease.token)
+            interrupt_attempts(transaction, before=lease.token)
         return lease
 
     def _former(self, transaction: RunTransaction[Connection], *, is_forced: bool) -> Any:
@@ -108,20 +108,6 @@ class Leases:
             before = {"token": former.token, "user": former.owner, "host": former.host, "pid": former.pid}
             transaction.append_event(EventKind.LEASE_TAKEN, {**data, "from": before})
 
-    def _interrupt_attempts(self, transaction: RunTransaction[Connection], token: int) -> None:
-        left = (attempts.c.run_id == transaction.row.id) & (attempts.c.status == str(AttemptStatus.RUNNING))
-        query = sa.select(*raw(attempts, [attempts.c.id, attempts.c.step, attempts.c.number])).where(left)
-        for step, number in read_each(transaction.connection.execute(query).all(), _read_place):
-            transaction.append_event(
-                EventKind.ATTEMPT_INTERRUPTED,
-                {"step": step, "attempt": number, "why": "its kernel went away"},
-            )
-        transaction.connection.execute(
-            sa.update(attempts)
-            .where(left & (attempts.c.token < token))
-            .values(status=str(AttemptStatus.INTERRUPTED), ended_at=transaction.now)
-        )
-
     def renew(self, lease: Lease, *, ttl: timedelta) -> Lease:
         """Commit a later expiry. Raises `LeaseLost` where another session took over."""
         ours = (leases.c.run_id == lease.run_id) & (leases.c.token == lease.token)
@@ -143,6 +129,20 @@ class Leases:
                 transaction.append_event(
                     EventKind.LEASE_RELEASED, {"token": lease.token, **_holder_data(lease.holder)}
                 )
+
+
+def interrupt_attempts(
+    transaction: RunTransaction[Connection], *, before: int | None = None, why: str = "its kernel went away"
+) -> None:
+    """Within a transaction: attempts that are left running (under a lease ``before`` this token) end by that."""
+    left = (attempts.c.run_id == transaction.row.id) & (attempts.c.status == str(AttemptStatus.RUNNING))
+    query = sa.select(*raw(attempts, [attempts.c.id, attempts.c.step, attempts.c.number])).where(left)
+    for step, number in read_each(transaction.connection.execute(query).all(), _read_place):
+        interrupted = {"step": step, "attempt": number, "why": why}
+        transaction.append_event(EventKind.ATTEMPT_INTERRUPTED, interrupted)
+    is_meant = left if before is None else left & (attempts.c.token < before)
+    ended = {"status": str(AttemptStatus.INTERRUPTED), "ended_at": transaction.now}
+    transaction.connection.execute(sa.update(attempts).where(is_meant).values(ended))
 
 
 SCHEMA = "schema"

@@ -15,6 +15,7 @@ from evercell.core.canonical import canonical_json
 from evercell.core.clock import Clock, local_text
 from evercell.core.errors import LeaseLost, RowDamaged, RunNotFound
 from evercell.core.records import EventKind, Lease
+from evercell.core.statuses import RunStatus
 from evercell.store.column_types import microseconds
 from evercell.store.prepared import Direct, Prepared
 from evercell.store.rows import decoded, raw
@@ -171,6 +172,11 @@ def _lease_lost(row: Any) -> LeaseLost:
             f"Run {row.id} was deleted ({local_text(row.deleted_at)}); this kernel's work since then was not "
             "committed.",
             hint=_AFTER_DELETION,
+        )
+    if row.status == str(RunStatus.CANCELLED):
+        return LeaseLost(
+            f"Run {row.name} was cancelled; this kernel's work since then was not committed.",
+            hint="What is in memory stays: %evercell new, and the next step starts a run with it; or %branch.",
         )
     is_known = row.token is not None and row.token == row.fence
     taker = f"{row.owner}@{row.host}, process {row.pid}" if is_known else "another session"

@@ -17,10 +17,11 @@ from evercell.core.found import Found
 from evercell.core.ids import ID_LENGTH, new_id
 from evercell.core.names import require_name
 from evercell.core.records import EventKind, Lease, NewRun, Run, RunRequest
-from evercell.core.statuses import RUN_TRANSITIONS, RunStatus
+from evercell.core.statuses import ENDED, RUN_TRANSITIONS, RunStatus
 from evercell.store.database import Database
 from evercell.store.descendants import end_children, ends_children
 from evercell.store.locks import lock_names, lock_text, share_content
+from evercell.store.mission_states import end_with_run, launch, refuse_closed
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
 from evercell.store.run_names import NameRace, free_name, require_free_name, until_named
@@ -132,6 +133,10 @@ class Runs:
         if new.reset is not None:
             created["reset"] = dict(new.reset)
         self._append_event(connection, run.id, EventKind.RUN_CREATED, created)
+        if new.mission is not None:
+            transaction = begin_on_run(connection, run.id, self._database.clock)
+            launch(transaction, new.mission)
+            transaction.finish()
         if new.kernel is not None:
             self._append_event(connection, run.id, EventKind.KERNEL_CHOSEN, {"kernel": new.kernel})
         if new.parent:
@@ -337,11 +342,16 @@ class Runs:
 
 
 def change_status(transaction: RunTransaction[Any], status: RunStatus, *, reason: str = "") -> None:
-    """Within a transaction: change the run's status and journal it; the same status is no change."""
+    """Within a transaction: change the run's status and journal it; the same status is no change.
+
+    Raises `IllegalTransition`, and `MissionClosed` where the run came to its end as a mission.
+    """
     run = transaction.row
     current = RunStatus(run.status)
     if status is current:
         return
+    if current in ENDED:
+        refuse_closed(transaction)
     if status not in RUN_TRANSITIONS[current]:
         raise IllegalTransition(
             f"Run {run.name} is {current} and cannot become {status}.",
@@ -350,6 +360,8 @@ def change_status(transaction: RunTransaction[Any], status: RunStatus, *, reason
     transaction.changes["status"] = str(status)
     data = {"from": str(current), "to": str(status)} | ({"reason": reason} if reason else {})
     transaction.append_event(EventKind.RUN_STATUS, data)
+    if status in ENDED:
+        end_with_run(transaction, status, reason=reason)
     if ends_children(status):
         end_children(transaction, status, change_status)
 

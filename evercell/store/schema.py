@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -20,14 +21,17 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     event,
+    insert,
     text,
 )
 
+from evercell.core.mission_states import EDGES, MissionOutcome, MissionState
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.store.column_types import JsonText, Moment
 
-REVISION = "0011"
+REVISION = "0012"
 """The migration that leads to this schema."""
 
 
@@ -547,4 +551,76 @@ policies = Table(
     # NULL: it counts
     Column("released_at", Moment),
     Column("released_by", Text),
+)
+
+missions = Table(
+    "missions",
+    metadata,
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("strict", Boolean, nullable=False),
+    Column("content", JsonText, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    Column("launched_at", Moment, nullable=False),
+    Column("launched_by", Text, nullable=False),
+    # when it is closed, whatever became of it by then; NULL: never
+    Column("deadline_at", Moment),
+    UniqueConstraint("run_id", "strict", name="missions_by_strictness"),
+    _partial_index("missions_by_deadline", "deadline_at", where="deadline_at IS NOT NULL"),
+)
+
+mission_edges = Table(
+    "mission_edges",
+    metadata,
+    # what may follow what: without a row in here no mission, whoever writes, comes from one state to the other
+    Column("strict", Boolean, primary_key=True),
+    Column("prev", String(20), primary_key=True),
+    Column("state", String(20), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+
+def _insert_edges(table: Table, connection: Connection, **_: object) -> None:
+    rows = [
+        {"strict": strict, "prev": str(prev), "state": str(state)} for strict, prev, state in sorted(EDGES)
+    ]
+    connection.execute(insert(table), rows)
+
+
+event.listen(mission_edges, "after_create", _insert_edges)
+
+mission_states = Table(
+    "mission_states",
+    metadata,
+    # a history instead of a column: each state once, and each left once, along an edge, from one that was reached
+    Column("run_id", String(12), primary_key=True),
+    Column("state", String(20), primary_key=True),
+    Column("prev", String(20)),
+    Column("strict", Boolean, nullable=False),
+    Column("outcome", String(12)),
+    Column("at", Moment, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("evidence", JsonText, nullable=False),
+    UniqueConstraint("run_id", "prev", name="mission_states_left_once"),
+    ForeignKeyConstraint(
+        ["run_id", "strict"], ["missions.run_id", "missions.strict"], name="mission_states_of_mission"
+    ),
+    ForeignKeyConstraint(
+        ["strict", "prev", "state"],
+        ["mission_edges.strict", "mission_edges.prev", "mission_edges.state"],
+        name="mission_states_along_edge",
+    ),
+    ForeignKeyConstraint(
+        ["run_id", "prev"],
+        ["mission_states.run_id", "mission_states.state"],
+        name="mission_states_from_reached",
+    ),
+    _one_of("state", MissionState, "mission_states_state"),
+    _one_of("outcome", MissionOutcome, "mission_states_outcome"),
+    CheckConstraint("(prev IS NULL) = (state = 'CREATED')", name="mission_states_start"),
+    CheckConstraint("(outcome IS NOT NULL) = (state = 'CLOSED')", name="mission_states_end"),
+    CheckConstraint(
+        "state <> 'CLOSED' OR (prev = 'EXECUTED') = (outcome = 'executed')", name="mission_states_earned"
+    ),
+    sqlite_with_rowid=False,
 )

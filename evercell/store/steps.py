@@ -24,9 +24,10 @@ from evercell.core.records import (
     Lease,
     Step,
 )
-from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus
+from evercell.core.statuses import ENDED, PAUSE, AttemptStatus, RunStatus
 from evercell.store.checkpoints import checkpoint_values, committed, read_checkpoint
 from evercell.store.database import Database
+from evercell.store.mission_states import refuse_closed
 from evercell.store.outages import asks_again, is_asked_again
 from evercell.store.packs import PackWriter
 from evercell.store.prepared import Direct, Prepared, insert_into
@@ -209,6 +210,8 @@ class Steps:
             self._database.direct_transaction(lease) as transaction,
         ):
             packs.insert(transaction)
+            if RunStatus(transaction.row.status) in ENDED:
+                refuse_closed(transaction)
             self._require_base(transaction, lease, draft)
             if attempt is not None:
                 self._end_attempt(transaction, attempt, AttemptStatus.COMPLETED)

@@ -89,6 +89,11 @@ def _taken(data: Data) -> str:
     return _named("{user} on {host} took the run over")(data) + of
 
 
+def _mission(data: Data) -> str:
+    outcome = f", {_text(data['outcome'])}" if data.get("outcome") else ""
+    return _named("its mission is {state}")(data) + outcome + _named(" ({by})")(data)
+
+
 def _decided(data: Data) -> str:
     comment = f": {_text(data['comment'])}" if data.get("comment") else ""
     return _named("{by} answered {choice} ({via})")(data) + comment
@@ -130,6 +135,7 @@ _WORDS: dict[EventKind, Callable[[Data], str]] = {
     EventKind.APPROVAL_DECIDED: _decided,
     EventKind.POLICY_FROZEN: _named("the policy of {origin} counts for it from now on"),
     EventKind.POLICY_RELEASED: _named("{by} released it from the policy {digest}"),
+    EventKind.MISSION_STATE: _mission,
     EventKind.POLICY_DENIED: _named("step {step} was not executed: {rule}"),
     EventKind.NOTIFICATION_SENT: _named("{to} was told by {notifier}"),
     EventKind.NOTIFICATION_FAILED: _named("nobody could be told by {notifier}: {error}"),

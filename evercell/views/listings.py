@@ -130,7 +130,11 @@ def overview(session: Session) -> Table:
     if run is None:
         return Table("This notebook has no run yet; its first %%step starts one.", (), (), footer)
     table = steps_view(run_row(session.workspace, run), list_steps(session.workspace, run))
-    return Table(table.title, table.headings, table.rows, f"{table.footer}\n{footer}".strip())
+    mission = session.store.missions.get(run.id)
+    stands = (
+        f"mission: {mission.outcome or mission.state}; %mission shows more\n" if mission is not None else ""
+    )
+    return Table(table.title, table.headings, table.rows, f"{table.footer}\n{stands}{footer}".strip())
 
 
 def damage_text(rows: Sequence[object]) -> str:

@@ -452,7 +452,7 @@ def older(store_url: str) -> Older:
         connection.execute(sa.text("DELETE FROM meta"))
         inspector = sa.inspect(connection)
         for table, found in rows.items():
-            if found:
+            if found and inspector.has_table(table.name):
                 known = {column["name"] for column in inspector.get_columns(table.name)}
                 older = [{name: value for name, value in row.items() if name in known} for row in found]
                 connection.execute(sa.insert(table), older)

@@ -24,6 +24,8 @@ from evercell.core.approvals import Vote
 from evercell.core.chunks import Supply
 from evercell.core.clock import system_clock
 from evercell.core.errors import EvercellError, StoreError, StoreUnavailable
+from evercell.core.mission_states import MissionOutcome, MissionState
+from evercell.core.missions import Authority, MissionDefinition
 from evercell.core.policy import Policy
 from evercell.core.records import ChildCall, ErrorRecord, Lease, NewRun, Returned, Run, RunRequest
 from evercell.core.statuses import PAUSE, AttemptStatus, RunStatus
@@ -35,9 +37,10 @@ from evercell.engine.children.returning import signed_part
 from evercell.engine.collecting import collect
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import take_lease
+from evercell.engine.missions.guarding import guard_of
+from evercell.engine.missions.launching import new_mission
 from evercell.engine.naming import archive_run, delete_run, tag_place
 from evercell.engine.outputs import decode_outputs, encode_outputs
-from evercell.engine.policy.freezing import guard_of
 from evercell.engine.reachability import KeepRules
 from evercell.engine.settings import Settings
 from evercell.engine.verification import StoreReport, verify_store
@@ -173,6 +176,7 @@ def add_rows(workspace: Workspace, lease: Lease) -> None:
         lease, call, NewRun("/nb/child.ipynb", status=RunStatus.QUEUED), lambda _: None
     )
     add_results(workspace, child)
+    add_mission(workspace, child)
     add_policies(workspace, lease)
     add_threads(workspace, lease)
     assert isinstance(chunks, Supply)
@@ -185,6 +189,17 @@ def add_policies(workspace: Workspace, lease: Lease) -> None:
     guard_of(workspace, workspace.store.runs.find(lease.run_id), lambda: lease)
     workspace.settings = settings
     workspace.store.policies.release(lease.run_id, policies[1].digest, by="bob")
+
+
+def add_mission(workspace: Workspace, run: Run) -> None:
+    """A mission that came to its end."""
+    held, missions = take_lease(workspace, run.id), workspace.store.missions
+    definition = MissionDefinition("do it", {"ask": Authority.L1}, timeout=3600.0)
+    missions.launch(held.lease, new_mission(workspace, definition))
+    for state in list(MissionState)[1:]:
+        outcome = MissionOutcome.EXECUTED if state is MissionState.CLOSED else None
+        missions.enter(run.id, state, by="ann", evidence={"n": 1}, outcome=outcome)
+    held.release()
 
 
 def add_results(workspace: Workspace, run: Run) -> None:

@@ -14,7 +14,7 @@ from evercell.core.magic_grammar import Magic, NameKind, Value
 from evercell.core.vocabulary import COMMANDS, HEADERS, MAGICS
 from evercell.engine.magic_lines import parse_line
 from evercell.engine.workspace import Workspace
-from evercell.magics import commands, keeping
+from evercell.magics import commands, keeping, missions
 from evercell.magics.completion import NamesOf, complete, magic_at
 from evercell.views.table import Table
 from tests.unit.sessions import Notebook, workspace_in
@@ -71,7 +71,7 @@ def test_every_command_has_a_python_twin_with_the_same_arguments(magic: Magic) -
 def test_there_is_no_function_in_the_module_without_a_magic() -> None:
     functions = {
         n
-        for module in (commands, keeping)
+        for module in (commands, keeping, missions)
         for n, f in vars(module).items()
         if inspect.isfunction(f) and f.__module__ == module.__name__
     }
@@ -287,7 +287,9 @@ def test_arguments_that_name_something_say_what() -> None:
     for magic in COMMANDS.values():
         for argument in magic.arguments:
             text = argument.value in (Value.TEXT, Value.SEVERAL) and not argument.choices
-            assert (argument.names is not None) is (text and argument.name not in ("name", "sort")), argument
+            assert (argument.names is not None) is (text and argument.name not in ("name", "sort", "file")), (
+                argument
+            )
 
 
 def test_runs_steps_versions_and_places_of_a_store_complete(notebook: Notebook) -> None:

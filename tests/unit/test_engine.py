@@ -265,3 +265,16 @@ def test_what_is_not_kept_is_named_once_with_all_that_is_lost_for_one_reason(not
     ]
     _, executor = notebook.step("use", "next(g0)\nd['n'] = 1")
     assert executor.notes == [], "once is enough"
+
+
+def test_what_was_cancelled_was_one_run_and_not_the_next_one_of_the_kernel(notebook: Notebook) -> None:
+    notebook.step("one", "x = 1")
+    session = notebook.session
+    cancelled = session.require_run()
+    session.cancelled_by = "somebody"
+    session.leave_if_cancelled()
+    session.start_afresh()
+    notebook.step("one", "x = 2")
+    session.leave_if_cancelled()  # as at the end of every cell
+    assert session.holds_lease and session.store.runs.find(cancelled.id).status == "cancelled"
+    assert session.store.runs.find(session.require_run().id).status == "running"

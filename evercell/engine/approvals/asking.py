@@ -103,11 +103,14 @@ def _with_form(request: ApprovalRequest, decision: Decision) -> Decision:
 # -- waiting -------------------------------------------------------------------------------------
 
 
-def wait(request: ApprovalRequest) -> Decision:
-    """Ask, and wait in this thread. Inside a durable call: its row is found again by the call's key."""
+def wait(request: ApprovalRequest, asked: Approval | None = None) -> Decision:
+    """Ask, and wait in this thread. Inside a durable call: its row is found again by the call's key.
+
+    ``asked``: the question, where it is in the store already.
+    """
     scope = require_scope("approve")
     waker = threading.Event()
-    pending = PendingApproval(scope, request, waker.set)
+    pending = PendingApproval(scope, request, waker.set, asked)
     with pending:
         while (decision := pending.look()) is None:
             pending.let_time_pass()
@@ -116,11 +119,11 @@ def wait(request: ApprovalRequest) -> Decision:
         return decision
 
 
-async def wait_async(request: ApprovalRequest) -> Decision:
+async def wait_async(request: ApprovalRequest, asked: Approval | None = None) -> Decision:
     """The same without holding up the loop."""
     scope = require_scope("approve")
     loop, waker = asyncio.get_running_loop(), asyncio.Event()
-    pending = PendingApproval(scope, request, lambda: loop.call_soon_threadsafe(waker.set))
+    pending = PendingApproval(scope, request, lambda: loop.call_soon_threadsafe(waker.set), asked)
     with pending:
         while (decision := pending.look()) is None:
             pending.let_time_pass()
@@ -136,9 +139,15 @@ async def wait_async(request: ApprovalRequest) -> Decision:
 class PendingApproval:
     """A question that waits for its answer: its row, and its view while somebody waits here."""
 
-    def __init__(self, scope: CallScope, request: ApprovalRequest, wake: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        scope: CallScope,
+        request: ApprovalRequest,
+        wake: Callable[[], object],
+        asked: Approval | None = None,
+    ) -> None:
         self._step = scope.step
-        self._approval = _ask(scope, request)
+        self._approval = asked or _ask(scope, request)
         self._grace = GracePeriod(
             scope,
             f"approval of {request.title!r} ({self._approval.id})",

@@ -107,9 +107,9 @@ class _Compiled:
             for pattern in map(parse_pattern, texts)
         ]
 
-    def _ruling(self, effect: Effect, rule: str) -> Ruling:
+    def _ruling(self, effect: Effect, rule: str, reason: str = "") -> Ruling:
         policy = self._policy
-        return Ruling(effect, rule, self._digest, "", policy.approvers, policy.quorum, policy.timeout)
+        return Ruling(effect, rule, self._digest, reason, policy.approvers, policy.quorum, policy.timeout)
 
     def about(self, name: str, *, is_step: bool) -> _Rules:
         """The rules about a name. Behind one that always fits no other is reached."""
@@ -125,7 +125,7 @@ class _Compiled:
             found.append(rule)
         default = self._policy.steps if is_step else self._policy.default
         said = f"steps = {default}" if is_step else f"default = {default}"
-        return _Rules(tuple(found), self._ruling(default, said))
+        return _Rules(tuple(found), self._ruling(default, said, self._policy.reason if not is_step else ""))
 
 
 def stricter(one: Ruling, other: Ruling) -> Ruling:

@@ -6,7 +6,7 @@ not any more, makes a run stricter only: the strictest of all decides, until som
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from evercell.core.canonical import canonical_json
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from evercell.engine.policy.guarding import RunGuard
 
 
-def guard_of(workspace: Workspace, run: Run, lease: Callable[[], Lease]) -> RunGuard | None:
+def policy_guard(
+    workspace: Workspace, run: Run, lease: Callable[[], Lease], beside: Sequence[Policy] = ()
+) -> RunGuard | None:
     """Who decides on the run's calls and steps; None where no policy counts. Commits those that are new to the run.
 
+    ``beside``: what counts beside what is written where it is executed.
     Raises `Tampered` or `RowDamaged` where one that counts cannot be trusted, or read: then nothing is executed.
     """
-    present = workspace.settings.policies
+    present = (*workspace.settings.policies, *beside)
     found = workspace.store.policies.above(run.id)
     if not present and not found.in_order:
         return None
@@ -99,12 +102,19 @@ def release(workspace: Workspace, run: Run, digest: str, *, by: str) -> FrozenPo
         raise NotAnApprover(
             f"{who} may not release run {run.name} from a policy.", hint="Somebody else has to."
         )
+    mission = workspace.store.missions.get(run.id)
+    of_mission = {policy.digest for policy in mission.definition.policies()} if mission is not None else set()
     own = [one for one in workspace.store.policies.above(run.id) if one.run_id == run.id]
     meant = [one for one in own if len(digest) >= 4 and one.digest.hex().startswith(digest.lower())]
     if len(meant) != 1:
         raise UsageError(
             f"Run {run.name} has {len(meant) or 'no'} policies whose digest begins with {digest!r}.",
             hint=f"`evercell policy show {run.name}` lists them.",
+        )
+    if meant[0].digest in of_mission:
+        raise UsageError(
+            f"Run {run.name} is a mission, whose tools nobody changes.",
+            hint="Launch another one: a mission of its own is a run of its own.",
         )
     workspace.store.policies.release(run.id, meant[0].digest, by=by)
     return meant[0]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
+from evercell.core.approvals import Approval
 from evercell.core.canonical import canonical_json
 from evercell.core.errors import PolicyDenied, Rejected
 from evercell.core.faults import reach
@@ -31,6 +32,25 @@ from evercell.engine.policy.deciding import Decider, Subject
 from evercell.engine.workspace import Workspace
 
 
+class Conduct(Protocol):
+    """What a run's mission says of its steps and calls. (The folder ``missions`` has it.)"""
+
+    def begin_step(self, step: str, lease: Callable[[], Lease]) -> None:
+        """Raise `MissionClosed` or `MissionNotApproved` where a step may not begin."""
+
+    def question(self, scope: CallScope) -> tuple[ApprovalRequest, Approval] | None:
+        """What a step waits for before it is executed, committed; None: for nothing."""
+
+    def refuse(self, request: ApprovalRequest, decision: Decision) -> None:
+        """Raise `Rejected` unless that was approved."""
+
+    def execute(self, scope: CallScope) -> None:
+        """Commit that it is executed from now on."""
+
+    def require_execution(self, name: str) -> None:
+        """Raise `MissionClosed` or `MissionNotApproved` where a call may not be made."""
+
+
 class RunGuard:
     """Decides for one run (`Guard` for its calls)."""
 
@@ -40,11 +60,15 @@ class RunGuard:
         self._decider = decider
         self.own = tuple(dict.fromkeys((run.created_by, this_user())))
         """Whom the run acts for: they answer none of its questions."""
+        self.policies = decider.policies
+        self.mission: Conduct | None = None
 
     # -- steps -----------------------------------------------------------------------------------
 
     def for_step(self, step: str, lease: Callable[[], Lease]) -> StepGuard:
-        """The guard of a step that is about to begin; raises `PolicyDenied`, which is journalled."""
+        """The guard of a step that is about to begin; raises `PolicyDenied` (journalled), `MissionClosed`."""
+        if self.mission is not None:
+            self.mission.begin_step(step, lease)
         ruling = self._decider.decide(Subject(step, dict, step=step, run_id=self._run.id, is_step=True))
         if ruling.effect is Effect.ASK:
             ruling = self.answerable(ruling)
@@ -117,6 +141,11 @@ class StepGuard:
 
     def permit_step(self) -> None:
         """See `Guard.permit_step`."""
+        if (mission := self.run.mission) is not None:
+            scope = require_scope("approve")
+            if (pending := mission.question(scope)) is not None:
+                mission.refuse(pending[0], wait(*pending))
+            mission.execute(scope)
         if self.ruling.effect is Effect.ASK:
             request = self._question(self.ruling, f"Step {self.step}", {})
             with _asking(require_scope("approve"), _OF_CELL, request):
@@ -125,6 +154,11 @@ class StepGuard:
 
     async def permit_step_async(self) -> None:
         """The same without holding up the loop."""
+        if (mission := self.run.mission) is not None:
+            scope = require_scope("approve")
+            if (pending := mission.question(scope)) is not None:
+                mission.refuse(pending[0], await wait_async(*pending))
+            mission.execute(scope)
         if self.ruling.effect is Effect.ASK:
             request = self._question(self.ruling, f"Step {self.step}", {})
             with _asking(require_scope("approve"), _OF_CELL, request):
@@ -132,6 +166,8 @@ class StepGuard:
             refuse_rejected(request, decision)
 
     def _decide(self, identity: CallIdentity, name: str, arguments: Arguments) -> Ruling:
+        if self.run.mission is not None:
+            self.run.mission.require_execution(name)
         ruling = self.run.decide(self.step, name, arguments)
         identity.ruling = ruling.stored
         return ruling

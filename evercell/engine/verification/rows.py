@@ -16,7 +16,7 @@ from evercell.engine.verification.report import Problem
 from evercell.state import Signer
 from evercell.store.audit import RunSnapshot
 
-_BACKUP = "Compare with a backup of the store."
+BACKUP = "Compare with a backup of the store."
 _NOT_READ = "State and outputs: they are not read from this row."
 
 _OF_POLICY = "Results can be read; execute nothing before you know what it said."
@@ -42,8 +42,8 @@ def check_rows(found: RunSnapshot) -> Iterator[Problem]:
     yield from _check_children(found)
 
 
-def _differs(where: str, what: str, works: str = _NOT_READ) -> Problem:
-    return Problem(where, what, works, _BACKUP)
+def differs(where: str, what: str, works: str = _NOT_READ) -> Problem:
+    return Problem(where, what, works, BACKUP)
 
 
 # -- the run -------------------------------------------------------------------------------------
@@ -54,19 +54,19 @@ def _check_run(found: RunSnapshot) -> Iterator[Problem]:
     named_by = [event for event in found.events if event.kind in _NAMINGS]
     if not named_by or named_by[-1].data["name"] != run.name:
         named = named_by[-1].data["name"] if named_by else "nothing"
-        yield _differs(where, f"its journal names it {named}")
+        yield differs(where, f"its journal names it {named}")
     status = _last(found.events, EventKind.RUN_STATUS)
     if status is not None and status.data["to"] != run.status:
-        yield _differs(where, f"it is {run.status}, and its journal says {status.data['to']}")
+        yield differs(where, f"it is {run.status}, and its journal says {status.data['to']}")
     token = max((event.data["token"] for event in found.events if event.kind in _LEASE_EVENTS), default=0)
     if found.fence != token:
-        yield _differs(where, f"its newest lease has number {found.fence}, and its journal says {token}")
+        yield differs(where, f"its newest lease has number {found.fence}, and its journal says {token}")
     if found.lease is not None and found.lease.token != found.fence:
-        yield _differs(where, f"its lease has number {found.lease.token} instead of {found.fence}")
+        yield differs(where, f"its lease has number {found.lease.token} instead of {found.fence}")
     request = _last(found.events, EventKind.RUN_ASKED)
     wanted = dict(request.data) if request is not None else {"what": None}
     if (asdict(found.request) if found.request else {"what": None}) != wanted:
-        yield _differs(
+        yield differs(
             where, f"its journal says that {wanted['what'] or 'nothing'} is wanted of it from outside"
         )
 
@@ -76,15 +76,15 @@ def _check_sight(found: RunSnapshot) -> Iterator[Problem]:
     where = f"run {found.run.name}"
     archived = _last(found.events, EventKind.RUN_ARCHIVED)
     if found.run.archived_at != (archived.at if archived and archived.data["archived"] else None):
-        yield _differs(where, "its journal says otherwise whether, and when, it was archived", "All of it.")
+        yield differs(where, "its journal says otherwise whether, and when, it was archived", "All of it.")
     deleted = _last(found.events, EventKind.RUN_DELETED)
     if found.deleted_at != (deleted.at if deleted else None):
-        yield _differs(where, "its journal says otherwise whether, and when, it was deleted", "All of it.")
+        yield differs(where, "its journal says otherwise whether, and when, it was deleted", "All of it.")
 
     if deleted is not None and (created := _last(found.events, EventKind.RUN_CREATED)) is not None:
         place = found.run.parent, found.run.branch_point, found.run.branch_seq
         if place != (created.data.get("parent"), created.data.get("checkpoint"), created.data.get("seq", 0)):
-            yield _differs(where, "where it branched off was changed", "Its branches.")
+            yield differs(where, "where it branched off was changed", "Its branches.")
 
 
 def _check_tags(found: RunSnapshot) -> Iterator[Problem]:
@@ -126,17 +126,17 @@ def _check_attempts(found: RunSnapshot) -> Iterator[Problem]:
     rows = {(attempt.step, attempt.number): attempt for attempt in found.attempts}
     for step, number in sorted(started.keys() ^ rows.keys()):
         where = f"attempt {number} of step {step}"
-        yield _differs(where, "its row is missing" if (step, number) in started else "its journal has none")
+        yield differs(where, "its row is missing" if (step, number) in started else "its journal has none")
     for place in sorted(started.keys() & rows.keys()):
         if altered := _altered_attempt(rows[place], started[place], ended.get(place)):
-            yield _differs(f"attempt {place[1]} of step {place[0]}", f"its {altered} was changed")
+            yield differs(f"attempt {place[1]} of step {place[0]}", f"its {altered} was changed")
     counts = Counter(step for step, _ in started)
     for row in found.steps:
         if row.attempts != counts.pop(row.name, 0):
             works = "What it completed; it may not be possible to execute it again."
-            yield _differs(f"step {row.name}", "the number of its attempts was changed", works)
+            yield differs(f"step {row.name}", "the number of its attempts was changed", works)
     for name in counts:
-        yield _differs(f"step {name}", "its row is missing", "What it completed.")
+        yield differs(f"step {name}", "its row is missing", "What it completed.")
 
 
 def _attempt_of(event: Event) -> tuple[str, int]:
@@ -176,12 +176,12 @@ def _check_checkpoints(found: RunSnapshot) -> Iterator[Problem]:
         if row is None and name in tombs:
             continue
         if row is None:
-            yield _differs(where, "its row is missing", "What does not build on it.")
+            yield differs(where, "its row is missing", "What does not build on it.")
         elif altered := _altered_checkpoint(row, event, attempts):
-            yield _differs(where, f"its {altered} was changed", "What does not build on it.")
+            yield differs(where, f"its {altered} was changed", "What does not build on it.")
     for row in rows.values():
         where = f"checkpoint {row.id} of step {row.step}"
-        yield _differs(where, "the journal has no entry for it", "What does not build on it.")
+        yield differs(where, "the journal has no entry for it", "What does not build on it.")
 
 
 def _check_tombs(found: RunSnapshot, committed: dict[str, Event]) -> Iterator[Problem]:
@@ -195,19 +195,17 @@ def _check_tombs(found: RunSnapshot, committed: dict[str, Event]) -> Iterator[Pr
     for tomb in found.collected:
         where, event = f"removed checkpoint {tomb.checkpoint_id}", committed.get(tomb.checkpoint_id)
         if tomb.checkpoint_id not in removed:
-            yield _differs(
-                where, "the journal does not say that it was removed", "What does not build on it."
-            )
+            yield differs(where, "the journal does not say that it was removed", "What does not build on it.")
         elif event is None or (event.seq, event.data["step"], event.at) != (
             tomb.seq,
             tomb.step,
             tomb.made_at,
         ):
-            yield _differs(where, "what is left of it was changed", "What does not build on it.")
+            yield differs(where, "what is left of it was changed", "What does not build on it.")
         elif tomb.collected_at != removed[tomb.checkpoint_id]:
-            yield _differs(where, "when it was removed was changed", "All else.")
+            yield differs(where, "when it was removed was changed", "All else.")
     for name in removed.keys() - {tomb.checkpoint_id for tomb in found.collected}:
-        yield _differs(
+        yield differs(
             f"removed checkpoint {name}", "what is left of it is missing", "What does not build on it."
         )
 
@@ -239,7 +237,7 @@ def _check_approvals(found: RunSnapshot) -> Iterator[Problem]:
     rows = {approval.id: approval for approval in found.approvals}
     for name in sorted(asked.keys() ^ rows.keys()):
         what = "its row is missing" if name in asked else "the journal has no entry for it"
-        yield _differs(f"approval {name}", what, "Other approvals.")
+        yield differs(f"approval {name}", what, "Other approvals.")
     for name, row in rows.items():
         if name in asked and (altered := _altered_approval(row, asked[name], decided.get(name))):
             yield Problem(
@@ -253,7 +251,7 @@ def _check_approvals(found: RunSnapshot) -> Iterator[Problem]:
     )
     stored = Counter((approval, vote.choice, vote.by, vote.via) for approval, vote in found.votes)
     for vote in sorted((cast - stored) + (stored - cast)):
-        yield _differs(
+        yield differs(
             f"approval {vote[0]}", f"the answer of {vote[2]} is not the one that it was", "Other answers."
         )
 
@@ -295,9 +293,9 @@ def _check_children(found: RunSnapshot) -> Iterator[Problem]:
         said, call = started.get(child.run_id), child.call
         where = f"child {child.run_id} of step {call.step}"
         if said is None:
-            yield _differs(where, "its journal does not say that it started this run", "Both runs.")
+            yield differs(where, "its journal does not say that it started this run", "Both runs.")
         elif (said["step"], said["call"], said["on_close"]) != (call.step, call.key, call.on_close):
-            yield _differs(where, "its journal says otherwise by what it was started", "Both runs.")
+            yield differs(where, "its journal says otherwise by what it was started", "Both runs.")
 
 
 # -- policies ------------------------------------------------------------------------------------
@@ -320,7 +318,7 @@ def check_policies(found: RunSnapshot, signer: Signer | None) -> Iterator[Proble
         try:
             thawed(one, signer)
         except Damaged as error:
-            yield Problem(f"policy {one.digest.hex()[:16]}", error.what, _OF_POLICY, _BACKUP)
+            yield Problem(f"policy {one.digest.hex()[:16]}", error.what, _OF_POLICY, BACKUP)
 
 
 def _check_policy_rows(found: RunSnapshot) -> Iterator[Problem]:
@@ -338,8 +336,8 @@ def _check_policy_rows(found: RunSnapshot) -> Iterator[Problem]:
     for digest in sorted(said.keys() | rows.keys()):
         where, works = f"policy {digest[:16]}", _OF_POLICY
         if digest not in rows:
-            yield _differs(where, "its row is missing", works)
+            yield differs(where, "its row is missing", works)
         elif digest not in said:
-            yield _differs(where, "the journal does not say that it was frozen", works)
+            yield differs(where, "the journal does not say that it was frozen", works)
         elif rows[digest] != said[digest]:
-            yield _differs(where, "its journal says otherwise since when and until when it counts", works)
+            yield differs(where, "its journal says otherwise since when and until when it counts", works)
