@@ -25,11 +25,13 @@ from evercell.core.errors import PolicyDenied, Rejected, UsageError
 from evercell.engine.approvals.tool_calls import approve_tool_call, key_of
 from evercell.engine.calls.arguments import body_arguments
 from evercell.engine.calls.calling import call_async, call_sync
+from evercell.engine.calls.http.prompts import PROMPT, prompt_of
 from evercell.engine.calls.http.usage import Prices, usage_record
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.ownership import Owner, current_owner, current_scope
 from evercell.engine.calls.policy import ONCE, CallPolicy
 from evercell.engine.calls.words import arguments_in_words
+from evercell.engine.evals.model_answers import answer_record, response_answer
 
 try:
     from agents import Agent, FunctionTool, Model, ModelProvider, ModelResponse, RunConfig, Runner
@@ -216,7 +218,7 @@ class DurableModel(Model):
         given = self._given(system_instructions, input)
         plain = await call_async(
             ask, (), given, name="model.request", key=_digest(given), policy=self.requests,
-            describe=partial(self._usage, given["model"]),
+            describe=partial(self._usage, given),
         )  # fmt: skip
         return _RESPONSE.validate_python(plain)
 
@@ -249,10 +251,11 @@ class DurableModel(Model):
         model = name if isinstance(name, str) else type(self.inner).__name__
         return {"model": model, "instructions": instructions, "input": _plain(input)}
 
-    def _usage(self, model: str, response: Any) -> dict[str, Any]:
+    def _usage(self, given: dict[str, Any], response: Any) -> dict[str, Any]:
         usage = (response or {}).get("usage") or {}
         read, wrote = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
-        return usage_record(model, read, wrote, self.prices)
+        said = answer_record(response_answer(response, given["model"]))
+        return {**usage_record(given["model"], read, wrote, self.prices), **said, **_prompt(given)}
 
 
 async def _recorded(owner: Owner, given: dict[str, Any], ask: Any) -> AsyncIterator[Any]:
@@ -274,17 +277,25 @@ async def _recorded(owner: Owner, given: dict[str, Any], ask: Any) -> AsyncItera
         seen.append(_as_json(_EVENT, event))
         if event.type in _LAST and not is_recorded:  # who reads it may stop there
             is_recorded = True
-            scope.log.record(identity, Result(seen), [_read(began, at, len(seen), given)])
+            scope.log.record(identity, Result(seen), [_read(began, at, seen, given)])
         yield event
     if not is_recorded:
-        scope.log.record(identity, Result(seen), [_read(began, at, len(seen), given)])
+        scope.log.record(identity, Result(seen), [_read(began, at, seen, given)])
 
 
-def _read(began: float, at: float, parts: int, given: dict[str, Any]) -> dict[str, Any]:
+def _prompt(given: dict[str, Any]) -> dict[str, Any]:
+    """What the user said last."""
+    text = prompt_of(given)
+    return {PROMPT: text} if text else {}
+
+
+def _read(began: float, at: float, seen: list[Any], given: dict[str, Any]) -> dict[str, Any]:
     """The record of the stream that was read."""
+    parts, last = len(seen), seen[-1] if seen and isinstance(seen[-1], dict) else {}
     return {
         "at": round(at, 3), "seconds": round(time.perf_counter() - began, 6), "error": None, "parts": parts,
         "arguments": arguments_in_words(None, (), given), "result": f"a stream of {parts} parts",
+        **answer_record(response_answer(last.get("response"), given["model"])), **_prompt(given),
     }  # fmt: skip
 
 

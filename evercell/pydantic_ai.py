@@ -21,10 +21,12 @@ from evercell import aio
 from evercell.core.errors import PolicyDenied, Rejected, UsageError
 from evercell.engine.approvals.tool_calls import approve_tool_call, key_of
 from evercell.engine.calls.calling import call_async
+from evercell.engine.calls.http.prompts import PROMPT, prompt_of
 from evercell.engine.calls.http.usage import Prices, usage_record
 from evercell.engine.calls.nondeterminism import present_moment, uuid
 from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import ONCE, CallPolicy
+from evercell.engine.evals.model_answers import answer_record, parts_answer
 
 try:
     from pydantic_ai.agent import Agent
@@ -187,7 +189,9 @@ class DurableCalls(JournalCallableOperationBackend[CallPolicy]):
         if isinstance(operation_id, ToolsetCallToolId) and operation_id.toolset_kind == "mcp":
             name = f"{name}:{cache_key[0]}"  # as those of functions are named: policies know tools by it
         key, given = _identity(operation_id, cache_key)
-        describe = partial(_usage, prices=self._prices) if isinstance(operation_id, ModelRequestId) else None
+        describe = None
+        if isinstance(operation_id, ModelRequestId):
+            describe = partial(_usage, prices=self._prices, prompt=_prompt(given["messages"]))
         try:
             return await call_async(
                 unit, (), given, name=_short(name), key=key, policy=config, describe=describe
@@ -275,10 +279,20 @@ async def _moment() -> datetime:
     return present_moment()
 
 
-def _usage(response: Any, *, prices: Prices) -> dict[str, Any]:
-    """Tokens and cost of a response, which is plain by now."""
-    usage = response.get("usage") if isinstance(response, dict) else None
-    if not usage:
-        return {}
+def _usage(response: Any, *, prices: Prices, prompt: dict[str, Any]) -> dict[str, Any]:
+    """Tokens and cost of a response, which is plain by now; what it says, and what the user had said."""
+    if not isinstance(response, dict):
+        return prompt
+    model = response.get("model_name")
+    said = answer_record(parts_answer(response.get("parts"), model if isinstance(model, str) else ""))
+    usage = response.get("usage") or {}
     read, wrote = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
-    return usage_record(response.get("model_name"), read, wrote, prices)
+    return {**prompt, **said, **(usage_record(model, read, wrote, prices) if usage else {})}
+
+
+def _prompt(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the user said last."""
+    parts = (part for message in messages for part in message.get("parts", ()))
+    turns = [{"content": part.get("content")} for part in parts if part.get("part_kind") == "user-prompt"]
+    text = prompt_of({"messages": turns})
+    return {PROMPT: text} if text else {}

@@ -74,6 +74,8 @@ class CallLog:
         """Macs of the calls that are executed anew though they were recorded, by key."""
         self.watch: Watch | None = None
         """Told of each call that ended."""
+        self._inner: dict[str, list[Call]] = {}
+        """Key of a call → those inside of it, where somebody watches."""
         self._inside: Counter[str] = Counter()
         """Key of a call → calls in order that began inside of it."""
 
@@ -145,10 +147,16 @@ class CallLog:
         found = (self._calls or {}).values()
         return [c for c in found if (c.position if c.position >= 0 else -1 - c.position) < begun]
 
-    def calls_inside(self, key: str) -> list[Call]:
-        """Those recorded that were made inside of a call."""
-        around = f"{key}/"
-        return [call for call in (self._calls or {}).values() if call.key.startswith(around)]
+    def calls_inside(self, key: str) -> Sequence[Call]:
+        """Those that were made inside of a call, and recorded before this attempt."""
+        return self._inner.get(key, ())
+
+    def watch_with(self, watch: Watch) -> None:
+        """Tell somebody of each call that ends from here on."""
+        for call in (self._calls or {}).values():
+            for outer in _outer_keys(call.key):
+                self._inner.setdefault(outer, []).append(call)
+        self.watch = watch
 
     def metrics(self, identity: CallIdentity) -> Mapping[str, Metric]:
         """What was logged in the recorded call."""

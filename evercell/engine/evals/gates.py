@@ -55,7 +55,8 @@ def open_gate(scope: CallScope, spec: GateSpec) -> OpenGate:
     """Let a gate look at a step from here on; one that is there already stays. Raises `UsageError`."""
     watch = scope.watch
     if not isinstance(watch, Gates):
-        watch = scope.log.watch = Gates(scope)
+        watch = Gates(scope)
+        scope.log.watch_with(watch)
     watch.open(spec)
     return OpenGate(spec.label)
 

@@ -17,7 +17,7 @@ from evercell.engine.calls.http.prompts import PROMPT
 from evercell.engine.calls.log import verify_call
 from evercell.engine.calls.order import GATE
 from evercell.engine.calls.tries import OWN_CALL
-from evercell.engine.evals.model_answers import ModelAnswer, ToolRequest, read_answer
+from evercell.engine.evals.model_answers import ModelAnswer, ToolRequest, answer_in, read_answer
 from evercell.engine.workspace import Workspace
 from evercell.state import join
 
@@ -217,7 +217,7 @@ def traced(call: Call, keys: Collection[str], content_of: Callable[[Call], bytes
         len(call.tries) or 1,
         int(_number(last.get("tokens_in"))), int(_number(last.get("tokens_out"))), _number(last.get("cost")),
         metrics_from_json(last.get(METRICS)),
-        read_answer(content_of(call)),
+        answer_in(last) or read_answer(content_of(call)),
         _text(last.get(PROMPT)),
         bool(first.get(OWN_CALL)) or call.name == GATE or (call.name in _OWN and not first.get("arguments")),
     )  # fmt: skip
