@@ -27,7 +27,7 @@ from evercell.engine.calls.arguments import body_arguments
 from evercell.engine.calls.calling import call_async, call_sync
 from evercell.engine.calls.http.usage import Prices, usage_record
 from evercell.engine.calls.log import Result
-from evercell.engine.calls.ownership import Owner, current_owner, current_scope
+from evercell.engine.calls.ownership import Owner, current_owner, current_scope, note_late_call
 from evercell.engine.calls.policy import ONCE, CallPolicy
 from evercell.engine.calls.words import arguments_in_words
 
@@ -210,6 +210,7 @@ class DurableModel(Model):
             return _as_json(_RESPONSE, response)
 
         if current_owner() is None:
+            note_late_call("model.request")
             return await self.inner.get_response(
                 system_instructions, input, model_settings, tools, *args, **kwargs
             )
@@ -227,6 +228,8 @@ class DurableModel(Model):
         make_durable(tools, self.tools)
         given = self._given(system_instructions, input)
         owner = current_owner()
+        if owner is None:
+            note_late_call("model.stream")
 
         def ask() -> AsyncIterator[Any]:
             stream: AsyncIterator[Any] = self.inner.stream_response(
@@ -329,6 +332,7 @@ class DurableTool:
     async def __call__(self, context: Any, arguments: str) -> Any:
         """What the tool returns, recorded."""
         if current_owner() is None:
+            note_late_call(f"tool:{context.tool_name}")
             return await self.inner(context, arguments)
 
         async def invoke(**_: object) -> Any:

@@ -11,6 +11,7 @@ from evercell import __version__
 from evercell.cli.approve import approve, inbox, pause, reject, unpause
 from evercell.cli.branch import branch
 from evercell.cli.cancel import cancel
+from evercell.cli.check import check
 from evercell.cli.compare import compare
 from evercell.cli.config import config
 from evercell.cli.demo import demo
@@ -81,6 +82,7 @@ for command in (
     archive,
     delete,
     compare,
+    check,
     history,
     source,
     diff,

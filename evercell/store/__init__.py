@@ -29,6 +29,7 @@ from evercell.store.waits import Waits
 if TYPE_CHECKING:
     from evercell.store.audit import Audit
     from evercell.store.condition import Condition
+    from evercell.store.excerpts import Excerpts
     from evercell.store.limits import Limits
     from evercell.store.queue import Queue
     from evercell.store.schedules import Schedules
@@ -113,6 +114,12 @@ class Store:
         from evercell.store.condition import Condition
 
         return Condition(self._database)
+
+    @cached_property
+    def excerpts(self) -> Excerpts:
+        from evercell.store.excerpts import Excerpts
+
+        return Excerpts(self._database)
 
     @cached_property
     def sweeps(self) -> Sweeps:
