@@ -376,6 +376,7 @@ class EventKind(StrEnum):
     POLICY_FROZEN = "policy.frozen"
     POLICY_RELEASED = "policy.released"
     POLICY_DENIED = "policy.denied"
+    SCORES_GIVEN = "scores.given"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from evercell.store.limits import Limits
     from evercell.store.queue import Queue
     from evercell.store.schedules import Schedules
+    from evercell.store.scores import Scores
     from evercell.store.servers import Servers
     from evercell.store.sweeping import Sweeps
     from evercell.store.threads import Threads
@@ -120,6 +121,12 @@ class Store:
         from evercell.store.excerpts import Excerpts
 
         return Excerpts(self._database)
+
+    @cached_property
+    def scores(self) -> Scores:
+        from evercell.store.scores import Scores
+
+        return Scores(self._database)
 
     @cached_property
     def sweeps(self) -> Sweeps:

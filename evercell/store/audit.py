@@ -29,6 +29,7 @@ from evercell.core.records import (
     Step,
     Tag,
 )
+from evercell.core.scores import GivenScore
 from evercell.store.approvals import read_approval, read_vote
 from evercell.store.calls import read_heartbeat, read_whole_call
 from evercell.store.checkpoints import read_listed_checkpoint
@@ -56,11 +57,13 @@ from evercell.store.schema import (
     policies,
     results,
     runs,
+    scores,
     signals,
     steps,
     tags,
     votes,
 )
+from evercell.store.scores import read_score
 from evercell.store.signals import read_signal
 from evercell.store.steps import read_attempt, read_step
 
@@ -97,6 +100,8 @@ class RunSnapshot:
     """By what it started other runs."""
     policies: list[FrozenPolicy]
     """What counts for it, or did."""
+    scores: list[GivenScore]
+    """What was said of it."""
     deleted_at: datetime | None
     lease: Lease | None
     damaged: list[Damaged]
@@ -155,6 +160,7 @@ class Audit:
                 collected=found(collected, read_collected),
                 children=started,
                 policies=found(policies, read_frozen),
+                scores=found(scores, read_score),
                 deleted_at=deleted_at,
                 lease=held[0] if held else None,
                 damaged=damaged,

@@ -45,6 +45,7 @@ _LOST = {
     "children": ("that one run started another", "Both runs, each by its own name."),
     "results": ("a value that a notebook returned", "What else it returned. To return it anew: %%step STEP --rerun."),
     "policies": ("what a run may do", "Nothing of the run is executed without it. Results can be read and exported."),
+    "scores": ("what was said of the run", "All else. To have it said anew: evercell eval RUN."),
     "leases": ("who is on the run", "To be the one yourself: %evercell takeover."),
     "schedules": (
         "when a notebook is to run again",

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.store.column_types import JsonText, Moment
 
-REVISION = "0011"
+REVISION = "0012"
 """The migration that leads to this schema."""
 
 
@@ -547,4 +547,23 @@ policies = Table(
     # NULL: it counts
     Column("released_at", Moment),
     Column("released_by", Text),
+)
+
+scores = Table(
+    "scores",
+    metadata,
+    # what was said of a run, or (step is not empty) of a step of it; of one name what was said last
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("step", String(200), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    # NULL: it has a label only
+    Column("value", Float),
+    Column("label", Text),
+    Column("reason", Text, nullable=False),
+    # who said it: a function or class, and its version
+    Column("evaluator", Text, nullable=False),
+    Column("version", Text),
+    Column("given_at", Moment, nullable=False),
+    Column("given_by", Text, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
 )

@@ -33,6 +33,7 @@ from evercell.engine.calls.log import LARGE_VALUE
 from evercell.engine.calls.signals import send_signal
 from evercell.engine.children.returning import signed_part
 from evercell.engine.collecting import collect
+from evercell.engine.evals.scores import Judgement, keep
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import take_lease
 from evercell.engine.naming import archive_run, delete_run, tag_place
@@ -174,6 +175,8 @@ def add_rows(workspace: Workspace, lease: Lease) -> None:
     )
     add_results(workspace, child)
     add_policies(workspace, lease)
+    said = Judgement("flow", 0.5, "half", "so-so", evaluator="flow", version="2")
+    keep(workspace, workspace.store.runs.find(lease.run_id), [said], step="load")
     add_threads(workspace, lease)
     assert isinstance(chunks, Supply)
 

@@ -16,7 +16,6 @@ from evercell.engine.standing import standing_of
 from evercell.engine.telemetry.kinds import KnownCall, know_calls
 from evercell.engine.telemetry.spans import (
     Attributes,
-    EventRecord,
     SpanRecord,
     call_span,
     run_span,
@@ -39,10 +38,10 @@ class Trace:
     """What is left out, since it cannot be read."""
 
 
-def read_trace(
-    workspace: Workspace, run: Run, *, with_content: bool = False, evaluations: Iterable[EventRecord] = ()
-) -> Trace:
-    """The trace of a run, whether it has come to its end or not. Nothing is written."""
+def read_trace(workspace: Workspace, run: Run, *, with_content: bool = False) -> Trace:
+    """The trace of a run, whether it has come to its end or not, with its scores. Nothing is written."""
+    from evercell.engine.evals.scores import evaluation_events
+
     standing = standing_of(workspace, run)
     run = workspace.store.runs.find(run.id)
     status = str(run.status) if run.status in ENDED else standing.word
@@ -58,7 +57,7 @@ def read_trace(
         else _latest(workspace, run, spans, is_alive=is_alive)
     )
     child = workspace.store.children.of_run(run.id)
-    whole = run_span(run, ended, child, status=status, evaluations=tuple(evaluations))
+    whole = run_span(run, ended, child, status=status, evaluations=tuple(evaluation_events(workspace, run)))
     damaged = tuple(error.what for error in (*attempts.damaged, *calls.damaged))
     return Trace(run.id, run.name, status, (whole, *spans), damaged)
 

@@ -17,6 +17,7 @@ from evercell.engine.facts import is_tomb
 from evercell.engine.verification.content import ContentChecker
 from evercell.engine.verification.report import Problem, RunReport, StoreReport
 from evercell.engine.verification.rows import check_policies, check_rows, governed_steps
+from evercell.engine.verification.scores import check_scores
 from evercell.engine.verification.state import Progress, StateChecker
 from evercell.engine.verification.threads import check_threads
 from evercell.engine.workspace import Workspace
@@ -134,6 +135,7 @@ class _RunChecker:
         if broken is None:
             report.problems += check_rows(found)
             report.problems += check_policies(found, self._state.signer)
+            report.problems += check_scores(found, self._state.signer)
             self._governed = governed_steps(found)
         else:
             works = "State and outputs: they are not read from the journal."
