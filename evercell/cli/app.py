@@ -16,6 +16,7 @@ from evercell.cli.compare import compare
 from evercell.cli.config import config
 from evercell.cli.demo import demo
 from evercell.cli.doctor import doctor
+from evercell.cli.eval import evaluate
 from evercell.cli.export import export
 from evercell.cli.gc import gc
 from evercell.cli.history import diff, history, source
@@ -83,6 +84,7 @@ for command in (
     delete,
     compare,
     check,
+    evaluate,
     history,
     source,
     diff,

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from evercell.core.records import NewRun, Run
-from evercell.engine.evals.scores import Judgement, figures_of, keep, scores_of
 from evercell.engine.naming import delete_run
+from evercell.engine.scores import Judgement, figures_of, keep, scores_of
 from evercell.engine.settings import Settings
 from evercell.engine.verification import verify_store
 from evercell.engine.workspace import Workspace, open_workspace

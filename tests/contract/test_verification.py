@@ -33,13 +33,13 @@ from evercell.engine.calls.log import LARGE_VALUE
 from evercell.engine.calls.signals import send_signal
 from evercell.engine.children.returning import signed_part
 from evercell.engine.collecting import collect
-from evercell.engine.evals.scores import Judgement, keep
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import take_lease
 from evercell.engine.naming import archive_run, delete_run, tag_place
 from evercell.engine.outputs import decode_outputs, encode_outputs
 from evercell.engine.policy.freezing import guard_of
 from evercell.engine.reachability import KeepRules
+from evercell.engine.scores import Judgement, keep
 from evercell.engine.settings import Settings
 from evercell.engine.verification import StoreReport, verify_store
 from evercell.engine.workspace import Workspace, open_workspace

@@ -15,8 +15,8 @@ from evercell.core.records import Attempt, Call, Checkpoint, EventKind
 from evercell.core.scores import GivenScore
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.comparison.steps_behind import StepsAt, steps_at
-from evercell.engine.evals.scores import figures_of
 from evercell.engine.places import Place
+from evercell.engine.scores import figures_of
 from evercell.engine.timeline import TimedCall, timed_calls
 from evercell.engine.workspace import Workspace
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from evercell.core.errors import EvercellError
 from evercell.core.records import Call, Run
-from evercell.engine.evals.model_answers import ModelAnswer, read_answer
 from evercell.engine.masking import Mask
+from evercell.engine.model_answers import ModelAnswer, read_answer
 from evercell.engine.policy.checking import known_functions
 from evercell.engine.policy.values import UNREADABLE
 from evercell.engine.policy.written_calls import Parameters, arguments_of_words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evercell.core.records import EventKind
-from evercell.engine.evals.scores import is_signed
+from evercell.engine.scores import is_signed
 from evercell.engine.verification.report import Problem
 from evercell.state import Signer
 from evercell.store.audit import RunSnapshot

@@ -12,8 +12,6 @@ from evercell.core.records import Run
 from evercell.core.scores import GivenScore
 from evercell.core.text import one_line
 from evercell.engine.holder import this_user
-from evercell.engine.telemetry import names
-from evercell.engine.telemetry.spans import Attributes, EventRecord
 from evercell.engine.workspace import Workspace
 from evercell.state import Signer
 
@@ -86,21 +84,3 @@ def scores_of(workspace: Workspace, run: Run) -> list[GivenScore]:
 def figures_of(workspace: Workspace, run: Run) -> Mapping[str, GivenScore]:
     """Of the run as a whole, by name."""
     return {one.name: one for one in scores_of(workspace, run) if not one.step}
-
-
-def evaluation_events(workspace: Workspace, run: Run) -> list[EventRecord]:
-    """The scores as events of a trace."""
-    return [_event(one) for one in scores_of(workspace, run)]
-
-
-def _event(score: GivenScore) -> EventRecord:
-    attributes: Attributes = {names.EVALUATION_NAME: score.name}
-    if score.value is not None:
-        attributes[names.SCORE_VALUE] = score.value
-    if score.label is not None:
-        attributes[names.SCORE_LABEL] = score.label
-    if score.reason:
-        attributes[names.EXPLANATION] = score.reason
-    if score.step:
-        attributes[names.STEP_NAME] = score.step
-    return EventRecord(names.EVALUATION, score.given_at, attributes)
