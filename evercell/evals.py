@@ -20,8 +20,8 @@ from evercell.engine.evals.metrics import (
     tool_choice,
     tool_errors,
 )
-from evercell.engine.evals.model_answers import ModelAnswer, ToolRequest
 from evercell.engine.evals.trajectory import Score, TracedCall, Trajectory
+from evercell.engine.model_answers import ModelAnswer, ToolRequest
 
 __all__ = [
     "advancement",

@@ -28,10 +28,10 @@ from evercell.engine.calls.calling import call_async, call_sync
 from evercell.engine.calls.http.prompts import PROMPT, prompt_of
 from evercell.engine.calls.http.usage import Prices, usage_record
 from evercell.engine.calls.log import Result
-from evercell.engine.calls.ownership import Owner, current_owner, current_scope
+from evercell.engine.calls.ownership import Owner, current_owner, current_scope, note_late_call
 from evercell.engine.calls.policy import ONCE, CallPolicy
 from evercell.engine.calls.words import arguments_in_words
-from evercell.engine.evals.model_answers import answer_record, response_answer
+from evercell.engine.model_answers import answer_record, response_answer
 
 try:
     from agents import Agent, FunctionTool, Model, ModelProvider, ModelResponse, RunConfig, Runner
@@ -212,6 +212,7 @@ class DurableModel(Model):
             return _as_json(_RESPONSE, response)
 
         if current_owner() is None:
+            note_late_call("model.request")
             return await self.inner.get_response(
                 system_instructions, input, model_settings, tools, *args, **kwargs
             )
@@ -229,6 +230,8 @@ class DurableModel(Model):
         make_durable(tools, self.tools)
         given = self._given(system_instructions, input)
         owner = current_owner()
+        if owner is None:
+            note_late_call("model.stream")
 
         def ask() -> AsyncIterator[Any]:
             stream: AsyncIterator[Any] = self.inner.stream_response(
@@ -340,6 +343,7 @@ class DurableTool:
     async def __call__(self, context: Any, arguments: str) -> Any:
         """What the tool returns, recorded."""
         if current_owner() is None:
+            note_late_call(f"tool:{context.tool_name}")
             return await self.inner(context, arguments)
 
         async def invoke(**_: object) -> Any:

@@ -26,7 +26,7 @@ from evercell.engine.calls.http.usage import Prices, usage_record
 from evercell.engine.calls.nondeterminism import present_moment, uuid
 from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import ONCE, CallPolicy
-from evercell.engine.evals.model_answers import answer_record, parts_answer
+from evercell.engine.model_answers import answer_record, parts_answer
 
 try:
     from pydantic_ai.agent import Agent

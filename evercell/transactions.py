@@ -17,7 +17,7 @@ from evercell.core.errors import Tampered
 from evercell.core.faults import reach
 from evercell.engine.calls.calling import call_sync
 from evercell.engine.calls.heartbeat import idempotency_key
-from evercell.engine.calls.ownership import current_scope
+from evercell.engine.calls.ownership import current_scope, note_late_call
 from evercell.engine.calls.policy import CallPolicy, Errors
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.tracebacks import passes_on
@@ -78,6 +78,7 @@ def transaction(
         def durable(*args: Any, **kwargs: Any) -> Any:
             scope = current_scope()
             if scope is None:
+                note_late_call(called)
                 with engine.begin() as connection:
                     return function(connection, *args, **kwargs)
 

@@ -11,10 +11,12 @@ from evercell import __version__
 from evercell.cli.approve import approve, inbox, pause, reject, unpause
 from evercell.cli.branch import branch
 from evercell.cli.cancel import cancel
+from evercell.cli.check import check
 from evercell.cli.compare import compare
 from evercell.cli.config import config
 from evercell.cli.demo import demo
 from evercell.cli.doctor import doctor
+from evercell.cli.eval import evaluate
 from evercell.cli.export import export
 from evercell.cli.gc import gc
 from evercell.cli.history import diff, history, source
@@ -82,6 +84,8 @@ for command in (
     archive,
     delete,
     compare,
+    check,
+    evaluate,
     history,
     source,
     diff,

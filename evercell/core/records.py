@@ -396,6 +396,7 @@ class EventKind(StrEnum):
     POLICY_RELEASED = "policy.released"
     POLICY_DENIED = "policy.denied"
     MISSION_STATE = "mission.state"
+    SCORES_GIVEN = "scores.given"
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def _collect(
         base_of=base_of,
     )
     removal = _removal(workspace, survey, reached, held)
-    content = _Content(workspace, removal)
+    content = NamedContent(workspace, purged=removal.runs, hidden=removal.hidden)
     digests = content.reached_by(reached.content, progress)
     if not dry_run and not removal.is_empty:
         is_removed = store.collections.remove(removal, lambda new: {str(base_of(name)) for name in new})
@@ -235,12 +235,15 @@ def _purged(survey: Survey, reached: Reached) -> set[str]:
     return purged
 
 
-class _Content:
+class NamedContent:
     """Which chunks checkpoints, attempts and calls name."""
 
-    def __init__(self, workspace: Workspace, removal: Removal) -> None:
+    def __init__(
+        self, workspace: Workspace, *, purged: frozenset[str], hidden: frozenset[str] = frozenset()
+    ) -> None:
+        """Of the runs ``purged`` nothing counts but checkpoints, of those ``hidden`` also what threads name."""
         self._store = workspace.store
-        self._removal = removal
+        self._purged, self._hidden = purged, hidden
         self._indexes: dict[Blob, list[bytes]] = {}
 
     def reached_by(self, checkpoints: frozenset[str], progress: Progress) -> set[bytes]:
@@ -249,8 +252,8 @@ class _Content:
         for number, checkpoint in enumerate(sorted(checkpoints), start=1):
             progress(f"checkpoint {number:,} of {len(checkpoints):,}")
             found.update(self._of_checkpoint(checkpoint, among=checkpoints))
-        without = self._removal.runs | self._removal.hidden
-        for blob in self._store.collections.content_beside(without, purged=self._removal.runs):
+        without = self._purged | self._hidden
+        for blob in self._store.collections.content_beside(without, purged=self._purged):
             found.update(self._digests(blob))
         return found
 

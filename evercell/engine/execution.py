@@ -133,6 +133,7 @@ def _context(
         note=executor.note,
         gate=ApprovalGate(spec.approval),
         guard=guard,
+        recording=session.recording,
         attempt=attempt.id,
         attempts_behind=session.attempts_behind,
         limit=spec.limit,

@@ -40,7 +40,9 @@ from evercell.engine.workspace import Workspace
 from evercell.state import Missing, Namespace, VerifiedManifest
 
 if TYPE_CHECKING:
-    from evercell.engine.policy.guarding import RunGuard, StepGuard
+    from evercell.engine.calls.context import Answers
+    from evercell.engine.calls.guard import Guard
+    from evercell.engine.policy.guarding import RunGuard
 
 _NOTIFY_TIMEOUT = 10.0
 """Seconds that the end of a session waits for notifications on their way."""
@@ -107,6 +109,8 @@ class Session:
         """The last completed step, where the store could not take it yet."""
         self.is_over = False
         """Whether the run is a mission that was closed by the time the lease was taken: nothing is committed in it."""
+        self.recording: Answers | None = None
+        """What calls are answered with, where a notebook is checked against a run."""
         self._guard: tuple[tuple[str, int], RunGuard | None] | None = None
         """Who decides on calls and steps, as of a lease."""
         _latest.append(self)
@@ -259,11 +263,13 @@ class Session:
         self._note_end()
         return claim.held
 
-    def guard_step(self, step: str) -> StepGuard | None:
+    def guard_step(self, step: str) -> Guard | None:
         """Who decides on the calls of a step that is about to begin, None where no policy counts for the run.
 
         What counts is committed first. Raises `PolicyDenied` where the step itself may not be executed.
         """
+        if self.recording is not None:
+            return self.recording.guard_of(step)
         lease = self.ensure_lease().lease
         place = (lease.run_id, lease.token)
         if self._guard is None or self._guard[0] != place:

@@ -38,6 +38,11 @@ class CorrectedNotebook:
     _cells: Sequence[tuple[str, str]]
     """Name and source of each cell that is a step."""
 
+    @property
+    def steps(self) -> list[str]:
+        """Their names, in the order of the notebook."""
+        return [name for name, _ in self._cells]
+
     def cell_state(self, step: str, version: Checkpoint | None) -> CellState:
         """Whether the cell of a step differs from what ran; of one that never completed nobody can tell."""
         if version is not None and version.slot != version.step:  # known by its code, not by its name

@@ -148,6 +148,10 @@ def attach(shell: Any, *, run: str | None = None) -> Extension:
         )
         found = workspace.store.runs.find(run) if run else notebook.find_run(workspace)
         session = Session(workspace, namespace, notebook=notebook, run=found)
+        if "EVERCELL_CHECK" in os.environ:
+            from evercell.engine.evals.replaying import recording_of
+
+            session.recording = recording_of(workspace)
         extension = Extension(shell, workspace, session, background)
     except BaseException:
         workspace.close()

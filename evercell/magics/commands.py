@@ -81,11 +81,6 @@ def set_notebook(notebook: Notebook | None) -> None:
     _notebook = notebook
 
 
-def is_in_notebook() -> bool:
-    """Whether there is a live notebook."""
-    return _notebook is not None
-
-
 def notebook_for(command: str, *, moves: bool = False) -> Notebook:
     """The notebook. ``moves``: the command puts the kernel elsewhere, which nothing inside of a step may."""
     if _notebook is None:

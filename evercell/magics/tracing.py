@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evercell.core.errors import UsageError
 from evercell.engine.places import find_place
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import open_workspace
-from evercell.magics.commands import is_in_notebook, notebook_for
+from evercell.magics.commands import notebook_for
 
 if TYPE_CHECKING:
     from evercell.engine.telemetry.spans import SpanRecord
@@ -56,8 +57,12 @@ def trace(run: str | None = None, *, content: bool = False) -> TracedRun:
     """
     from evercell.engine.telemetry.tracing import read_trace
 
-    if run is None or is_in_notebook():
+    try:
         session = notebook_for("trace").session
+    except UsageError:
+        if run is None:
+            raise
+    else:
         found = find_place(session.workspace, run, session).run if run is not None else session.require_run()
         return TracedRun(read_trace(session.workspace, found, with_content=content))
     with open_workspace(resolve_settings(), create=False) as workspace:

@@ -29,10 +29,12 @@ from evercell.store.waits import Waits
 if TYPE_CHECKING:
     from evercell.store.audit import Audit
     from evercell.store.condition import Condition
+    from evercell.store.excerpts import Excerpts
     from evercell.store.limits import Limits
     from evercell.store.missions import Missions
     from evercell.store.queue import Queue
     from evercell.store.schedules import Schedules
+    from evercell.store.scores import Scores
     from evercell.store.servers import Servers
     from evercell.store.sweeping import Sweeps
     from evercell.store.threads import Threads
@@ -120,6 +122,18 @@ class Store:
         from evercell.store.condition import Condition
 
         return Condition(self._database)
+
+    @cached_property
+    def excerpts(self) -> Excerpts:
+        from evercell.store.excerpts import Excerpts
+
+        return Excerpts(self._database)
+
+    @cached_property
+    def scores(self) -> Scores:
+        from evercell.store.scores import Scores
+
+        return Scores(self._database)
 
     @cached_property
     def sweeps(self) -> Sweeps:

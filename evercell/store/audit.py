@@ -31,6 +31,7 @@ from evercell.core.records import (
     Step,
     Tag,
 )
+from evercell.core.scores import GivenScore
 from evercell.store.approvals import read_approval, read_vote
 from evercell.store.calls import read_heartbeat, read_whole_call
 from evercell.store.checkpoints import read_listed_checkpoint
@@ -62,11 +63,13 @@ from evercell.store.schema import (
     policies,
     results,
     runs,
+    scores,
     signals,
     steps,
     tags,
     votes,
 )
+from evercell.store.scores import read_score
 from evercell.store.signals import read_signal
 from evercell.store.steps import read_attempt, read_step
 
@@ -107,6 +110,8 @@ class RunSnapshot:
     """What it is to do: one at most, without its states."""
     mission_entries: list[MissionEntry]
     """The states of that."""
+    scores: list[GivenScore]
+    """What was said of it."""
     deleted_at: datetime | None
     lease: Lease | None
     damaged: list[Damaged]
@@ -167,6 +172,7 @@ class Audit:
                 policies=found(policies, read_frozen),
                 missions=found(missions, read_mission),
                 mission_entries=found(mission_states, read_entry),
+                scores=found(scores, read_score),
                 deleted_at=deleted_at,
                 lease=held[0] if held else None,
                 damaged=damaged,

@@ -46,6 +46,7 @@ from evercell.store.schema import (
     queue,
     results,
     runs,
+    scores,
     signals,
     slots,
     steps,
@@ -216,7 +217,7 @@ class Collections:
         transaction.finish()
 
     def _empty(self, connection: Connection, run_ids: Set[str]) -> None:
-        for table in (calls, signals, heartbeats, results):
+        for table in (calls, signals, heartbeats, results, scores):
             _delete(connection, table, table.c.run_id, run_ids)
         for some in _some(run_ids):
             nothing = sa.update(attempts).where(attempts.c.run_id.in_(some)).values(outputs=sa.null())
@@ -228,7 +229,7 @@ class Collections:
             connection.execute(sa.delete(votes).where(votes.c.approval_id.in_(asked)))
         for table in (
             approvals, calls, signals, heartbeats, leases, tags, collected, events, attempts, steps, checkpoints,
-            results, queue, slots, waits, policies, mission_states, missions, children, thread_writes,
+            results, queue, slots, waits, policies, mission_states, missions, scores, children, thread_writes,
             thread_checkpoints,
         ):  # fmt: skip
             _delete(connection, table, table.c.run_id, run_ids)

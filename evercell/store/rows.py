@@ -49,6 +49,7 @@ _LOST = {
     "mission_states": (
         "how far a mission came", "Nothing of the run is executed without it. Results can be read and exported."
     ),
+    "scores": ("what was said of the run", "All else. To have it said anew: evercell eval RUN."),
     "leases": ("who is on the run", "To be the one yourself: %evercell takeover."),
     "schedules": (
         "when a notebook is to run again",

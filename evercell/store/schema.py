@@ -31,7 +31,7 @@ from evercell.core.mission_states import EDGES, MissionOutcome, MissionState
 from evercell.core.statuses import AttemptStatus, RunStatus
 from evercell.store.column_types import JsonText, Moment
 
-REVISION = "0012"
+REVISION = "0013"
 """The migration that leads to this schema."""
 
 
@@ -623,4 +623,23 @@ mission_states = Table(
         "state <> 'CLOSED' OR (prev = 'EXECUTED') = (outcome = 'executed')", name="mission_states_earned"
     ),
     sqlite_with_rowid=False,
+)
+
+scores = Table(
+    "scores",
+    metadata,
+    # what was said of a run, or (step is not empty) of a step of it; of one name what was said last
+    Column("run_id", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("step", String(200), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    # NULL: it has a label only
+    Column("value", Float),
+    Column("label", Text),
+    Column("reason", Text, nullable=False),
+    # who said it: a function or class, and its version
+    Column("evaluator", Text, nullable=False),
+    Column("version", Text),
+    Column("given_at", Moment, nullable=False),
+    Column("given_by", Text, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
 )

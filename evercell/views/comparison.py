@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
+from evercell.core.scores import GivenScore
 from evercell.core.text import one_line, printable
 from evercell.engine.comparison.code import CellDifference, Side
 from evercell.engine.comparison.comparing import Comparison, Pair
@@ -26,7 +27,7 @@ def figures_table(rows: Sequence[Figures], footer: str = "", *, first: Sequence[
     """A row for each run; what nobody used (tokens, calls) has no column. ``first``: metrics shown in any case."""
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
     shown = sorted(metrics, key=lambda name: name not in first)[:MOST_METRICS]
-    columns = [*_columns(rows), *map(_metric_column, shown)]
+    columns = [*_columns(rows), *map(_metric_column, shown), *_score_columns(rows, metrics)]
     if len(rows) > 2:  # of two the code is shown itself
         columns.append(("other code", lambda row: listed(row.other_code, 4)))
     if left_out := len(metrics) - len(shown):
@@ -58,6 +59,19 @@ def _columns(rows: Sequence[Figures]) -> Iterator[Column]:
 
 def _metric_column(name: str) -> Column:
     return name, lambda row: number_text(row.metrics[name]) if name in row.metrics else ""
+
+
+def _score_columns(rows: Sequence[Figures], metrics: Sequence[str]) -> Iterator[Column]:
+    for name in list(dict.fromkeys(name for row in rows for name in row.scores))[:MOST_METRICS]:
+        heading = f"{name} (score)" if name in metrics else name
+        yield heading, lambda row, name=name: score_text(row.scores[name]) if name in row.scores else ""  # type: ignore[misc]
+
+
+def score_text(score: GivenScore) -> str:
+    """Its label, or its value."""
+    if score.label is not None or score.value is None:
+        return one_line(score.label or "")
+    return number_text(score.value)
 
 
 def number_text(number: float) -> str:

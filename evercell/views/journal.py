@@ -94,6 +94,14 @@ def _mission(data: Data) -> str:
     return _named("its mission is {state}")(data) + outcome + _named(" ({by})")(data)
 
 
+def _scores(data: Data) -> str:
+    given = data.get("scores")
+    names = (
+        [_text(one.get("name")) for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+    )
+    return _named("{by} had it judged")(data) + (f": {', '.join(names)}" if names else "")
+
+
 def _decided(data: Data) -> str:
     comment = f": {_text(data['comment'])}" if data.get("comment") else ""
     return _named("{by} answered {choice} ({via})")(data) + comment
@@ -133,6 +141,7 @@ _WORDS: dict[EventKind, Callable[[Data], str]] = {
     EventKind.APPROVAL_ASKED: _named("step {step} asked: {title}"),
     EventKind.APPROVAL_VOTED: _named("{by} answered {choice} ({via}); others have to as well"),
     EventKind.APPROVAL_DECIDED: _decided,
+    EventKind.SCORES_GIVEN: _scores,
     EventKind.POLICY_FROZEN: _named("the policy of {origin} counts for it from now on"),
     EventKind.POLICY_RELEASED: _named("{by} released it from the policy {digest}"),
     EventKind.MISSION_STATE: _mission,

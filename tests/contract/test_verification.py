@@ -42,6 +42,7 @@ from evercell.engine.missions.launching import new_mission
 from evercell.engine.naming import archive_run, delete_run, tag_place
 from evercell.engine.outputs import decode_outputs, encode_outputs
 from evercell.engine.reachability import KeepRules
+from evercell.engine.scores import Judgement, keep
 from evercell.engine.settings import Settings
 from evercell.engine.verification import StoreReport, verify_store
 from evercell.engine.workspace import Workspace, open_workspace
@@ -178,6 +179,8 @@ def add_rows(workspace: Workspace, lease: Lease) -> None:
     add_results(workspace, child)
     add_mission(workspace, child)
     add_policies(workspace, lease)
+    said = Judgement("flow", 0.5, "half", "so-so", evaluator="flow", version="2")
+    keep(workspace, workspace.store.runs.find(lease.run_id), [said], step="load")
     add_threads(workspace, lease)
     assert isinstance(chunks, Supply)
 

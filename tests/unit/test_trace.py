@@ -239,7 +239,7 @@ def test_what_was_said_is_in_it_only_where_asked_for_and_secrets_never(
     assert spans["execute_tool refund"].attributes["gen_ai.tool.call.result"] == "'done'"
     (said,) = json.loads(str(spans["chat gpt-x-2026"].attributes["gen_ai.output.messages"]))
     (part,) = said["parts"]
-    assert (said["finish_reason"], part["type"], part["name"]) == ("tool_calls", "tool_call", "search")
+    assert (said["role"], part["type"], part["name"]) == ("assistant", "tool_call", "search")
     (said,) = json.loads(str(spans["chat gpt-x"].attributes["gen_ai.output.messages"]))
     assert said["parts"] == [{"type": "text", "content": "ti fo lla"}]
     document = json.dumps(otlp_document(found.spans))

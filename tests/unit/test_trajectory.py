@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evercell.engine.calls.exchange import Exchange
-from evercell.engine.evals.model_answers import ModelAnswer, ToolRequest, answer_of, read_answer
 from evercell.engine.evals.trajectory import Trajectory, read_arguments, read_trajectory
+from evercell.engine.model_answers import ModelAnswer, ToolRequest, answer_of, read_answer
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
 from tests.database import open_database

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evercell.core.records import Lease
 from evercell.engine.calls.gate import Gate
@@ -17,6 +17,16 @@ from evercell.state import Values
 
 if TYPE_CHECKING:
     from evercell.engine.calls.guard import Guard
+
+
+class Answers(Protocol):
+    """What was recorded elsewhere. (The room ``evals`` has it, where a notebook is checked against a run.)"""
+
+    def log_of(self, step: StepContext) -> Any:
+        """The `CallLog` that an attempt at a step finds its calls in."""
+
+    def guard_of(self, step: str) -> Guard:
+        """What refuses those that are not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +47,8 @@ class StepContext:
     """Asks before calls that need approval."""
     guard: Guard | None = None
     """Decides on each call before it is executed; None where no policy counts for the run."""
+    recording: Answers | None = None
+    """What calls are answered with in the place of what they would do; None: they do it."""
     attempt: str = ""
     """Id of the attempt, empty where it has none."""
     attempts_behind: Callable[[], Collection[str]] = frozenset

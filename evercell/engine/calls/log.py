@@ -275,8 +275,8 @@ class CallLog:
             step.run_id, step.name, step.key, identity.key, identity.position, identity.name, identity.arguments,
             ok, value, b"", tuple(tries), step.workspace.clock(), undoing,
         )  # fmt: skip
-        call = replace(draft, mac=step.workspace.signer.sign(_signed_part(draft, content)))
-        self._commit(call, chunks)
+        call = signed(draft, content, step.workspace.signer)
+        self.commit(call, chunks)
         with self._lock:
             if self._calls is not None:
                 self._calls[call.key] = call
@@ -296,11 +296,12 @@ class CallLog:
             )
             return values.dumps(substitute, name="the error")
 
-    def _commit(self, call: Call, chunks: Supply) -> None:
+    def commit(self, call: Call, chunks: Supply | None = None) -> None:
+        """Commit a signed call; ``chunks``: what is new of its value. Raises `LeaseLost`."""
         step = self._step
         replaced = self._forgotten.get(call.key, b"")
         with step.deferred_interrupts():
-            step.workspace.store.calls.record(step.lease(), call, chunks, replaced=replaced)
+            step.workspace.store.calls.record(step.lease(), call, chunks or Supply(), replaced=replaced)
 
 
 def undecided(name: str) -> PolicyDenied:
@@ -334,6 +335,11 @@ def _goes_on(call: Call) -> bool:
 
 
 # -- signatures ----------------------------------------------------------------------------------
+
+
+def signed(call: Call, content: bytes, signer: Signer) -> Call:
+    """The call with this key's signature, with ``content`` for its value."""
+    return replace(call, mac=signer.sign(_signed_part(call, content)))
 
 
 def verify_call(call: Call, content: bytes, signer: Signer) -> None:

@@ -17,7 +17,7 @@ from evercell.engine.calls.http.transport import RecordingTransport, wrap_transp
 from evercell.engine.calls.http.usage import Prices, usage_record
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.order import CallIdentity
-from evercell.engine.calls.ownership import Owner, current_owner
+from evercell.engine.calls.ownership import Owner, current_owner, note_late_call
 from evercell.engine.calls.policy import CallPolicy, Errors
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.tracebacks import passes_on
@@ -124,6 +124,7 @@ def request_recorded(
 ) -> Any:
     owner = current_owner()
     if owner is None:
+        note_late_call(path)
         return method(*args, **kwargs)
     describe = partial(_usage, prices=prices)
     if kwargs.get("stream"):

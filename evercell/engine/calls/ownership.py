@@ -82,8 +82,14 @@ def require_scope(name: str) -> CallScope:
     return scope
 
 
+refuse_outside: Callable[[str], None] | None = None
+"""Raises for calls outside of any step, where none may be executed."""
+
+
 def note_late_call(name: str) -> None:
     """Say, once for each step, that what it left behind still calls, and is not recorded."""
+    if refuse_outside is not None:
+        refuse_outside(name)
     owner = _owner.get()
     if owner is None or owner.scope.late_call_noted:
         return

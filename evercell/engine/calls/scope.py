@@ -25,7 +25,7 @@ class CallScope:
     def __init__(self, step: StepContext) -> None:
         self.step = step
         self.order = CallOrder()
-        self.log = CallLog(step)
+        self.log = CallLog(step) if step.recording is None else step.recording.log_of(step)
         self.has_ended = False
         self.process = os.getpid()
         """A forked child of it is no part of the step."""

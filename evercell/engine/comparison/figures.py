@@ -12,9 +12,11 @@ from typing import Any
 from evercell.core.errors import Damaged, UsageError
 from evercell.core.metrics import METRICS, Metric, metrics_from_json
 from evercell.core.records import Attempt, Call, Checkpoint, EventKind
+from evercell.core.scores import GivenScore
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.comparison.steps_behind import StepsAt, steps_at
 from evercell.engine.places import Place
+from evercell.engine.scores import figures_of
 from evercell.engine.timeline import TimedCall, timed_calls
 from evercell.engine.workspace import Workspace
 
@@ -62,6 +64,8 @@ class Figures:
     """Of those that this run executed itself: what the branch cost."""
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     """Name → what the last step logged that logged it."""
+    scores: Mapping[str, GivenScore] = field(default_factory=dict)
+    """What was said of the run as a whole, by name."""
     other_code: tuple[str, ...] = ()
     """Steps whose code is another than in the first of the runs, or that only one of the two has."""
     damaged: tuple[Damaged, ...] = ()
@@ -77,6 +81,7 @@ class Figures:
             "total": self.total.as_json(),
             "own": self.own.as_json(),
             "metrics": metrics,
+            "scores": {name: score.as_json() for name, score in self.scores.items()},
             "other_code": list(self.other_code),
         }
 
@@ -99,13 +104,15 @@ def _other_code(first: StepsAt, other: StepsAt) -> Iterator[str]:
 
 
 def sort_figures(rows: Sequence[Figures], by: str, *, reverse: bool = False) -> list[Figures]:
-    """The rows by a column (``time``, ``cost``, …) or a metric, the smallest first; those without it last.
+    """The rows by a column (``time``, ``cost``, …), a metric or a score, the smallest first; those without it last.
 
     Raises `UsageError` for what is neither.
     """
-    names = sorted({name for row in rows for name in row.metrics})
-    if by in names:
+    names = sorted({name for row in rows for name in (*row.metrics, *row.scores)})
+    if any(by in row.metrics for row in rows):
         value: Callable[[Figures], Any] = lambda row: row.metrics.get(by)  # noqa: E731
+    elif by in names:
+        value = lambda row: row.scores[by].value if by in row.scores else None  # noqa: E731
     elif by in COLUMNS:
         value = COLUMNS[by]
     else:
@@ -153,7 +160,8 @@ class _Reader:
             if checkpoint.run_id == place.run.id:
                 own.add_step(checkpoint.seconds, calls)
             metrics |= self._metrics_of(checkpoint.run_id).get(checkpoint.id, {})
-        return Figures(place, total, own, metrics, damaged=at.damaged)
+        scores = figures_of(self._workspace, place.run) if place.named is None else {}
+        return Figures(place, total, own, metrics, scores, damaged=at.damaged)
 
     def _metrics_of(self, run_id: str) -> dict[str, Mapping[str, Metric]]:
         """Checkpoint → what was logged."""

@@ -17,7 +17,7 @@ from evercell.engine.calls.http.prompts import PROMPT
 from evercell.engine.calls.log import verify_call
 from evercell.engine.calls.order import GATE
 from evercell.engine.calls.tries import OWN_CALL
-from evercell.engine.evals.model_answers import ModelAnswer, ToolRequest, answer_in, read_answer
+from evercell.engine.model_answers import ModelAnswer, ToolRequest, answer_in, read_answer
 from evercell.engine.workspace import Workspace
 from evercell.state import join
 

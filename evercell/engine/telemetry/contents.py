@@ -9,13 +9,12 @@ from typing import Any
 
 from evercell.core.errors import EvercellError
 from evercell.core.records import Call, Run
-from evercell.engine.calls.exchange import MARK, Exchange
 from evercell.engine.masking import Mask
+from evercell.engine.model_answers import ModelAnswer, read_answer
 from evercell.engine.policy.checking import known_functions
 from evercell.engine.policy.values import UNREADABLE
 from evercell.engine.policy.written_calls import Parameters, arguments_of_words
 from evercell.engine.telemetry import names
-from evercell.engine.telemetry.answers import Answer, read_answer
 from evercell.engine.telemetry.kinds import CallKind, KnownCall, know_calls
 from evercell.engine.telemetry.spans import Attributes
 from evercell.engine.workspace import Workspace
@@ -38,7 +37,7 @@ def _place(call: Call) -> Place:
     return call.step, call.step_key, call.key
 
 
-def _content(one: KnownCall, answer: Answer | None, given: _Given, mask: Mask) -> Attributes:
+def _content(one: KnownCall, answer: ModelAnswer | None, given: _Given, mask: Mask) -> Attributes:
     call = one.call
     found: Attributes = {}
     if call.tries and (arguments := call.tries[0].get("arguments")):
@@ -51,9 +50,17 @@ def _content(one: KnownCall, answer: Answer | None, given: _Given, mask: Mask) -
             found[names.TOOL_ARGUMENTS] = json.dumps(mask.data(arguments), ensure_ascii=False, default=str)
         if names.CALL_RESULT in found:
             found[names.TOOL_RESULT] = found[names.CALL_RESULT]
-    if answer is not None and answer.messages:
-        found[names.OUTPUT_MESSAGES] = json.dumps(mask.data(answer.messages), ensure_ascii=False)
+    if answer is not None:
+        found[names.OUTPUT_MESSAGES] = json.dumps(mask.data([_message(answer)]), ensure_ascii=False)
     return found
+
+
+def _message(answer: ModelAnswer) -> Mapping[str, Any]:
+    """As the conventions have it."""
+    parts: list[Mapping[str, Any]] = [{"type": "text", "content": answer.text}] if answer.text else []
+    for tool in answer.tools:
+        parts.append({"type": "tool_call", "id": tool.id, "name": tool.name, "arguments": tool.arguments})
+    return {"role": "assistant", "parts": parts}
 
 
 class _Given:
@@ -63,7 +70,7 @@ class _Given:
         self,
         functions: Mapping[str, Parameters],
         known: Sequence[KnownCall],
-        answers: Mapping[Place, Answer],
+        answers: Mapping[Place, ModelAnswer],
     ) -> None:
         self._functions = functions
         made: dict[str, list[Place]] = {}
@@ -72,8 +79,8 @@ class _Given:
                 made.setdefault(one.name, []).append(_place(one.call))
         asked: dict[str, list[Mapping[str, Any]]] = {}
         for one in sorted(known, key=lambda one: one.call.ended_at):
-            for name, arguments in getattr(answers.get(_place(one.call)), "tools", ()):
-                asked.setdefault(name, []).append(arguments)
+            for tool in answer.tools if (answer := answers.get(_place(one.call))) is not None else ():
+                asked.setdefault(tool.name, []).append(tool.arguments or {})
         self._asked = {
             place: arguments
             for name, places in made.items()
@@ -94,7 +101,7 @@ class _Given:
         return {name: value for name, value in written.items() if value is not UNREADABLE}
 
 
-def _answers(workspace: Workspace, known: Sequence[KnownCall]) -> Iterator[tuple[KnownCall, Answer]]:
+def _answers(workspace: Workspace, known: Sequence[KnownCall]) -> Iterator[tuple[KnownCall, ModelAnswer]]:
     """What models answered over HTTP. What is pickled is not read: to look at a run executes nothing of it."""
     asking = [one for one in known if one.kind is CallKind.CHAT]
     for step, step_key in dict.fromkeys((one.call.step, one.call.step_key) for one in asking):
@@ -106,5 +113,5 @@ def _answers(workspace: Workspace, known: Sequence[KnownCall]) -> Iterator[tuple
             with suppress(EvercellError, ValueError, TypeError, KeyError):
                 value = whole[one.call.key].value
                 content = value if isinstance(value, bytes) else bytes(join(value, workspace.store.chunks))
-                if content.startswith(MARK):
-                    yield one, read_answer(Exchange.from_bytes(content))
+                if (answer := read_answer(content)) is not None:
+                    yield one, answer

@@ -43,6 +43,9 @@ _EMBEDDINGS = re.compile(
     r"(?:.*/(?:embeddings|api/embed)|.*:\w*embedContents?|embeddings\.create)(?:\?.*)?", re.I
 )
 _TOOL_OF_FRAMEWORK = re.compile(r"(?:.*\bcall_tool|tool):(.+)", re.S)
+_REFUSAL = re.compile(
+    r"'kind': '(model_retry|tool_failed|validation_error|run_cancelled|approval_required|call_deferred)'\}$"
+)
 _OF_AGENT = re.compile(r"__(?:run_start_time|event_stream_handler\w*)$")
 """What agents of frameworks do beside asking models and calling tools."""
 
@@ -59,6 +62,19 @@ class KnownCall:
     """Of the model or the tool; that of the call otherwise."""
     outer: str | None
     """The key of the nearest recorded call around it."""
+
+    @property
+    def refusal(self) -> str:
+        """What the tool of a framework said instead of a result, which the framework keeps as one: ``ModelRetry``."""
+        if self.kind is not CallKind.TOOL or self.name == self.call.name or not self.call.tries:
+            return ""
+        said = _REFUSAL.search(str(self.call.tries[-1].get("result") or ""))
+        return "".join(map(str.capitalize, said[1].split("_"))) if said is not None else ""
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether it waits for somebody and was not executed."""
+        return self.refusal in ("ApprovalRequired", "CallDeferred")
 
 
 def know_calls(calls: Iterable[Call]) -> list[KnownCall]:

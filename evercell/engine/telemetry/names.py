@@ -38,6 +38,7 @@ TOOL_TYPE = "gen_ai.tool.type"
 TOOL_CALL_ID = "gen_ai.tool.call.id"
 TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
 TOOL_RESULT = "gen_ai.tool.call.result"
+DEFERRED = "pydantic_ai.tool.deferral.name"
 WORKFLOW_NAME = "gen_ai.workflow.name"
 INVOKE_WORKFLOW, FUNCTION = "invoke_workflow", "function"
 

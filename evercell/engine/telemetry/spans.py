@@ -67,6 +67,8 @@ class SpanRecord:
     """Trace and span of what it was started by, or branched from."""
     events: tuple[EventRecord, ...] = field(default=())
     measures: tuple[Measure, ...] = field(default=())
+    place: tuple[str, int] | None = None
+    """Of a call: its step, and its number there (`Call.position`)."""
 
 
 def trace_id_of(run_id: str) -> int:
@@ -162,21 +164,25 @@ def call_span(known: KnownCall, attempt: Attempt | None, content: Attributes | N
         names.CALL_KEY: call.key,
         names.CALL_TRIES: len(call.tries) or 1,
     }
-    if not call.ok:
-        attributes[names.ERROR_TYPE] = str(last.get("error") or "").partition(":")[0] or "_OTHER"
+    is_error = not call.ok or (bool(known.refusal) and not known.is_deferred)
+    if is_error:
+        raised = str(last.get("error") or "").partition(":")[0] or "_OTHER"
+        attributes[names.ERROR_TYPE] = known.refusal or raised
+    elif known.is_deferred:
+        attributes[names.DEFERRED] = known.refusal
     if isinstance(cost := last.get("cost"), int | float):
         attributes[names.CALL_COST] = float(cost)
     genai = _genai(known, last)
     attributes |= (content or {}) | genai
     measured: Attributes = {names.CALL_NAME: call.name}
-    if not call.ok:
+    if is_error:
         measured[names.ERROR_TYPE] = attributes[names.ERROR_TYPE]
     return SpanRecord(
         _SPANS[known.kind].format(known.name), trace_id_of(call.run_id),
         _call_span_id(call.run_id, call.step, call.step_key, call.key),
         _parent_of(known, attempt),
         call.ended_at - timedelta(seconds=seconds), call.ended_at, attributes,
-        is_error=not call.ok, is_client=known.kind in _OF_MODELS,
+        is_error=is_error, is_client=known.kind in _OF_MODELS, place=(call.step, call.position),
         message=str(last.get("error") or "") if content is not None and not call.ok else "",
         measures=(Measure(names.CALL_DURATION, seconds, measured), *_model_measures(known, genai, seconds)),
     )  # fmt: skip

@@ -11,8 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from evercell.core.records import Attempt, Call, EventKind, Run
+from evercell.core.scores import GivenScore
 from evercell.core.statuses import ENDED, AttemptStatus, RunStatus
+from evercell.engine.scores import scores_of
 from evercell.engine.standing import standing_of
+from evercell.engine.telemetry import names
 from evercell.engine.telemetry.kinds import KnownCall, know_calls
 from evercell.engine.telemetry.spans import (
     Attributes,
@@ -39,10 +42,8 @@ class Trace:
     """What is left out, since it cannot be read."""
 
 
-def read_trace(
-    workspace: Workspace, run: Run, *, with_content: bool = False, evaluations: Iterable[EventRecord] = ()
-) -> Trace:
-    """The trace of a run, whether it has come to its end or not. Nothing is written."""
+def read_trace(workspace: Workspace, run: Run, *, with_content: bool = False) -> Trace:
+    """The trace of a run, whether it has come to its end or not, with its scores. Nothing is written."""
     standing = standing_of(workspace, run)
     run = workspace.store.runs.find(run.id)
     status = str(run.status) if run.status in ENDED else standing.word
@@ -58,7 +59,9 @@ def read_trace(
         else _latest(workspace, run, spans, is_alive=is_alive)
     )
     child = workspace.store.children.of_run(run.id)
-    whole = run_span(run, ended, child, status=status, evaluations=tuple(evaluations))
+    whole = run_span(
+        run, ended, child, status=status, evaluations=tuple(map(_evaluation, scores_of(workspace, run)))
+    )
     damaged = tuple(error.what for error in (*attempts.damaged, *calls.damaged))
     return Trace(run.id, run.name, status, (whole, *spans), damaged)
 
@@ -155,3 +158,17 @@ def _contents_of(
     from evercell.engine.telemetry.contents import contents_of
 
     return contents_of(workspace, run, calls)
+
+
+def _evaluation(score: GivenScore) -> EventRecord:
+    """A score as the conventions have it."""
+    attributes: Attributes = {names.EVALUATION_NAME: score.name}
+    if score.value is not None:
+        attributes[names.SCORE_VALUE] = score.value
+    if score.label is not None:
+        attributes[names.SCORE_LABEL] = score.label
+    if score.reason:
+        attributes[names.EXPLANATION] = score.reason
+    if score.step:
+        attributes[names.STEP_NAME] = score.step
+    return EventRecord(names.EVALUATION, score.given_at, attributes)

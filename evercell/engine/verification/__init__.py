@@ -18,6 +18,7 @@ from evercell.engine.verification.content import ContentChecker
 from evercell.engine.verification.missions import check_mission
 from evercell.engine.verification.report import Problem, RunReport, StoreReport
 from evercell.engine.verification.rows import check_policies, check_rows, governed_steps
+from evercell.engine.verification.scores import check_scores
 from evercell.engine.verification.state import Progress, StateChecker
 from evercell.engine.verification.threads import check_threads
 from evercell.engine.workspace import Workspace
@@ -136,6 +137,7 @@ class _RunChecker:
             report.problems += check_rows(found)
             report.problems += check_policies(found, self._state.signer)
             report.problems += check_mission(found, self._state.signer)
+            report.problems += check_scores(found, self._state.signer)
             self._governed = governed_steps(found)
         else:
             works = "State and outputs: they are not read from the journal."

@@ -20,6 +20,9 @@ _watched: set[str] = set()
 _named: set[tuple[str, str]] = set()
 """Run and host."""
 
+refuse: Callable[[str], None] | None = None
+"""Raises for requests that no call makes, where none may be made."""
+
 
 def watch_requests() -> None:
     """Look at what httpx and httpx2 ask, if they are imported, once in a process."""
@@ -37,6 +40,8 @@ def _noting(ask: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     @passes_on
     def ask_noted(transport: Any, request: Any) -> Any:
         owner = current_owner()
+        if refuse is not None and (owner is None or owner.call is None):
+            refuse(f"{request.method} {request.url.host}")
         if owner is not None and owner.call is None and request.method == "POST":
             scope = owner.scope
             scope.unrecorded += 1
