@@ -6,9 +6,10 @@ import os
 import re
 import signal
 import subprocess
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
@@ -106,10 +107,23 @@ class Kernel:
         self._client.start_channels()
         self.pid: int = self._manager.provisioner.process.pid
         try:
-            self._client.wait_for_ready(timeout=CELL_TIMEOUT)
+            self._wait_until_it_is_heard()
         except RuntimeError:
             self.shut_down()
             raise
+
+    def _wait_until_it_is_heard(self) -> None:
+        """Until what it tells all front ends reaches us. (`wait_for_ready` listens on for a fifth of a second.)"""
+        deadline = time.monotonic() + CELL_TIMEOUT
+        while time.monotonic() < deadline:
+            if not self.is_alive():
+                raise RuntimeError("The kernel died before it was heard.")
+            asked = self._client.kernel_info()
+            with suppress(Empty):
+                while not _is_idle_after(self._client.get_iopub_msg(timeout=0.5), asked):
+                    pass
+                return
+        raise RuntimeError(f"The kernel was not heard for {CELL_TIMEOUT} s.")
 
     def run(
         self,
@@ -234,8 +248,22 @@ class Kernel:
         """End the kernel if it still lives, and free what the client holds."""
         self._client.stop_channels()
         if self._manager.has_kernel:
-            self._manager.shutdown_kernel(now=not self.is_alive())
+            if (
+                self.is_alive()
+            ):  # as `shutdown_kernel` does, which looks every tenth of a second whether it has gone
+                self._manager.interrupt_kernel()
+                self._manager.request_shutdown()
+                self._manager.finish_shutdown(pollinterval=0.01)
+            else:
+                self._manager.shutdown_kernel(now=True)
         self._manager.cleanup_resources()
+
+
+def _is_idle_after(message: dict[str, Any], request: str) -> bool:
+    return (
+        message["parent_header"].get("msg_id") == request
+        and message["content"].get("execution_state") == "idle"
+    )
 
 
 def _is_remark(mark: dict[str, Any]) -> bool:
