@@ -5,8 +5,15 @@ A probe's names begin with its own, so that all of them can live in one kernel, 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from textwrap import dedent
+
+ITERTOOLS_KNOW = sys.version_info < (3, 14)
+"""Whether iterators of itertools tell where they are: from 3.14 on only `count` does."""
+
+KEEPS_ANY_DEPTH = sys.version_info >= (3, 14)
+"""Whether what is written in C recurses as deeply as there is stack: before, there was a limit of its own."""
 
 
 @dataclass(frozen=True)

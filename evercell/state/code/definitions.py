@@ -14,7 +14,7 @@ from evercell.state.code.analysis import DYNAMIC_CALLS
 EVERYTHING = "*"
 """Among the names that code reads: any variable."""
 
-_READ_OPS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
+_READ_OPS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 _WRITE_OPS = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL"})
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copyreg
+import gc
 import os
 import pickle
+import types
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -83,6 +85,37 @@ _WORDS_OF_BUFFER = 16
 """More than a ``Py_buffer`` has; its first is the address."""
 _READ_ONLY_WITH_STRIDES = 0x11C
 """``PyBUF_FULL_RO``."""
+
+
+def remembered_annotations(function: types.FunctionType) -> dict[str, Any] | None:
+    """What a function's ``__annotate__`` gave when it was asked, None where it was not: the collector tells, for to ask
+    the function would be to ask ``__annotate__``.
+    """
+    others = (
+        function.__globals__, function.__builtins__, function.__dict__, function.__kwdefaults__,
+    )  # fmt: skip
+    known = {id(other) for other in others}
+    held = [one for one in gc.get_referents(function) if type(one) is dict and id(one) not in known]
+    return held[0] if held else None
+
+
+def namespace_of(kind: type) -> Any:
+    """The dict behind ``vars(kind)``; where Python does not tell, what it shows of it."""
+    shown = vars(kind)
+    held = [one for one in gc.get_referents(shown) if type(one) is dict]
+    return held[0] if held else shown
+
+
+def class_with(namespace: Any) -> type | None:
+    """The class that has this namespace. The collector is asked, which looks at everything: not for often."""
+    return next(
+        (
+            one
+            for one in gc.get_referrers(namespace)
+            if isinstance(one, type) and namespace_of(one) is namespace
+        ),
+        None,
+    )
 
 
 _FINALIZERS: Mapping[Any, Any] = getattr(weakref.finalize, "_registry", {})

@@ -18,18 +18,31 @@ import cloudpickle
 from evercell import persisted
 from evercell.state.code.definitions import Definitions, code_names
 from evercell.state.code.sources import Sources
-from evercell.state.internals.standard_library import fill_slot_names, python_pickler
+from evercell.state.internals.standard_library import (
+    class_with,
+    fill_slot_names,
+    namespace_of,
+    python_pickler,
+)
 from evercell.state.pickling.code_objects import CodeOfCell, reduce_cell, reduce_code
 from evercell.state.pickling.pickled import Notes
 from evercell.state.pickling.recursion import is_for_python, is_too_deep
 from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules import factories, lending, sentinels
+from evercell.state.typerules.annotations import (
+    IS_LATE,
+    annotate_function,
+    annotations_of_function,
+    make_class_cell,
+    type_parameters_of,
+    without_annotate,
+)
 from evercell.state.typerules.caches import reduce_cache
-from evercell.state.typerules.classes import reduce_class
+from evercell.state.typerules.classes import annotate_class, reduce_class
 from evercell.state.typerules.hiding import hide_secrets
 from evercell.state.typerules.instances import forgotten, reduce_quietly
-from evercell.state.typerules.modules import home_of, is_place_of_code, reduce_module
+from evercell.state.typerules.modules import home_of, is_place_of_code, name_in_module, reduce_module
 from evercell.state.typerules.packages import library_of
 from evercell.state.typerules.reach import reach_of
 from evercell.state.typerules.rebuilding import CannotRebuild, noting_losses, rebuilder_of
@@ -97,6 +110,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._name = name
         self.notes = Notes()
         self._own_dicts = self._dicts_of(name) if ", " in name else frozenset()
+        self._namespaces: dict[int, type] = {}
+        """Classes met so far by the ids of their namespaces."""
         self._trials: set[int] = set()
         self._lost: list[Missing] = []
         """What was left out of the object that is taken apart at the moment."""
@@ -126,7 +141,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if issubclass(kind, type):
             return self._class(value)
         if kind is types.CellType:
-            return reduce_cell(value)
+            return self._cell(value)
         if kind is types.ModuleType:
             return reduce_module(value) or super().reducer_override(value)
         if kind is types.CodeType:
@@ -313,7 +328,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return super().reducer_override(function)
         where = home_of(function.__globals__)
         if where is function.__globals__ and not is_place_of_code(where, self._variables):
-            return super().reducer_override(function)
+            return annotate_function(super().reducer_override(without_annotate(function)), function)
         self.notes.inlined.add(id(function))
         _, (code, name, closure), *rest = self._by_value(function)
         return factories.make_function_in, (code, name, closure, where), *rest
@@ -336,7 +351,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             "__defaults__": function.__defaults__,
             "__kwdefaults__": function.__kwdefaults__,
             "__dict__": function.__dict__,
-            "__annotations__": function.__annotations__,
+            **annotations_of_function(function),
+            **type_parameters_of(function),
             "__doc__": function.__doc__,
             "__module__": function.__module__,
             "__qualname__": function.__qualname__,
@@ -347,6 +363,21 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _code(self, code: CodeOfCell) -> Any:
         return reduce_code(code)
+
+    def _cell(self, cell: types.CellType) -> Any:
+        if IS_LATE and (kind := self._class_around(cell)) is not None:
+            return make_class_cell, (kind,)
+        return reduce_cell(cell)
+
+    def _class_around(self, cell: types.CellType) -> type | None:
+        """The class whose very namespace is in a cell, for its annotations to be looked up in."""
+        try:
+            held = cell.cell_contents
+        except ValueError:
+            return None
+        if type(held) is dict and "__module__" in held:
+            return self._namespaces.get(id(held)) or class_with(held)
+        return None
 
     def _owner(self, method: types.FunctionType) -> Any:
         """The class that a method belongs to, where it is referred to from outside of its class."""
@@ -368,11 +399,17 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind.__module__ == "__main__":
             # pickling an instance caches this in its class: do it now, or the class will seem to change then
             fill_slot_names(kind)
+            self._namespaces[id(namespace_of(kind))] = kind
             return reduce_class(super().reducer_override(kind), kind)
         if persisted.is_ours(kind):
             return self._ours(kind)
         reduced = super().reducer_override(kind)
-        self.notes.defines |= isinstance(reduced, tuple)
+        if isinstance(reduced, tuple):
+            if (name := name_in_module(kind)) is not None:
+                return factories.attribute_of_module, (kind.__module__, name)
+            self.notes.defines = True
+            self._namespaces[id(namespace_of(kind))] = kind
+            return annotate_class(reduced, kind)
         return reduced
 
     def _reference(self, definition: Any) -> Any:

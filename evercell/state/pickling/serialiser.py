@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pickle import PickleBuffer
 from types import NoneType
 from typing import Any
@@ -55,6 +55,16 @@ def _plainly(value: Any) -> Pickled:
     return Pickled(without_frames(stream.getvalue()), root=id(value), pickler=_Plain(pickler))
 
 
+def _deeply(function: Callable[[], NotebookPickler]) -> NotebookPickler:
+    """What a function gives; where it recursed too deeply, it is called again with more room for that."""
+    try:
+        return function()
+    except Exception as error:
+        if not is_too_deep(error):
+            raise
+    return with_room(function)
+
+
 class _Plain:
     """A pickler that put nothing beside its stream."""
 
@@ -94,12 +104,8 @@ class Serialiser:
             return _plainly(value)
         inside = {id(member) for member in members}
         try:
-            try:
-                pickler = self._take_apart(value, inside, name)
-            except Exception as error:
-                if not is_too_deep(error):
-                    raise
-                pickler = with_room(lambda: self._take_apart(value, inside, name))
+            pickler = _deeply(lambda: self._take_apart(value, inside, name))
+            bare = self._bare_fingerprint(value, inside, name) if pickler.notes.has_caches else b""
         except Exception as error:  # noqa: BLE001  user code runs in __reduce__; whatever it raises costs this value only
             if is_too_deep(error):
                 error = RecursionError("its objects nest too deeply")
@@ -108,7 +114,6 @@ class Serialiser:
             self._note_finalizers(pickler, waiting, name)
         mark = MARK if isinstance(pickler, ExactPickler) and pickler.refers else b""
         stream = without_frames(pickler.stream.getvalue()) + mark
-        bare = self._bare_fingerprint(value, inside, name) if pickler.notes.has_caches else b""
         new = Pickled(stream, pickler.buffers, pickler.notes, bare=bare, root=id(value), pickler=pickler)
         if not members and self._is_unproved(new):
             return self._proved(new, value, name, variables or {name: value})
@@ -128,7 +133,7 @@ class Serialiser:
             pickler.notes.left_objects.append((note, memo[key][1]))
 
     def _bare_fingerprint(self, value: Any, inside: set[int], name: str) -> bytes:
-        pickler = self._with(ExactPickler, value, inside, name, forgets_caches=True)
+        pickler = _deeply(lambda: self._with(ExactPickler, value, inside, name, forgets_caches=True))
         return Pickled(without_frames(pickler.stream.getvalue()), pickler.buffers).fingerprint
 
     def _is_unproved(self, new: Pickled) -> bool:

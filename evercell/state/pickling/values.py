@@ -21,6 +21,7 @@ from evercell.state.pickling.framing import without_frames
 from evercell.state.pickling.loader import Loading
 from evercell.state.pickling.pickler import NotebookPickler
 from evercell.state.typerules import factories
+from evercell.state.typerules.annotations import IS_LATE
 from evercell.state.typerules.classes import anonymous
 
 _PLAIN = (str, int, float, bool, type(None), bytes)
@@ -170,6 +171,12 @@ class _Fingerprinter(_ByName):
     def _by_value(self, function: types.FunctionType) -> Any:
         make, (_, *rest), *state = super()._by_value(function)
         return make, (CodeOfCell(function.__code__, None), *rest), *state
+
+    def _cell(self, cell: types.CellType) -> Any:
+        """Without the class around a method: it is what the method is met in."""
+        return (
+            (types.CellType, ()) if IS_LATE and self._class_around(cell) is not None else super()._cell(cell)
+        )
 
     def _code(self, code: CodeOfCell) -> Any:
         return reduce_behaviour(code)

@@ -9,6 +9,7 @@ from typing import Any
 
 from evercell.state.internals.cloudpickle import is_skeleton, is_skeleton_of_enum
 from evercell.state.typerules import factories
+from evercell.state.typerules.annotations import IS_LATE, annotations_of_class, without_annotations
 from evercell.state.typerules.packages import is_users
 
 
@@ -18,9 +19,10 @@ def reduce_class(reduced: Any, kind: type) -> Any:
     if generic.get("origin") is not None:  # there is one such class in a process, found in a cache
         return operator.getitem, (generic["origin"], generic["args"])
     if isinstance(reduced, tuple) and is_skeleton_of_enum(reduced[0]):
-        return _enum(reduced, kind)
+        return _enum(annotate_class(reduced, kind), kind)
     if not isinstance(reduced, tuple) or not is_skeleton(reduced[0]):
         return reduced
+    reduced = annotate_class(reduced, kind)
     _, (metaclass, name, bases, namespace, tracker, extra), (attributes, slotstate), *rest = reduced
     if "__slots__" in attributes and typing.NamedTuple not in bases:  # which sets its own
         namespace = {**namespace, "__slots__": attributes["__slots__"]}
@@ -29,6 +31,16 @@ def reduce_class(reduced: Any, kind: type) -> Any:
     if is_users(metaclass) and metaclass.__setattr__ is not type.__setattr__:
         rest = [None, None, factories.fill_class]
     return (factories.make_class, arguments, (attributes, slotstate), *rest)
+
+
+def annotate_class(reduced: tuple[Any, ...], kind: type) -> tuple[Any, ...]:
+    """cloudpickle's reduction, with the annotations that it drops where Python evaluates them late."""
+    if not IS_LATE or not (is_skeleton(reduced[0]) or is_skeleton_of_enum(reduced[0])):
+        return reduced
+    make, arguments, (attributes, slotstate), items, pairs, fill = reduced
+    own = annotations_of_class(kind)
+    fill = factories.fill_annotated_class if is_skeleton(make) and own else fill
+    return make, arguments, ({**without_annotations(attributes), **own}, slotstate), items, pairs, fill
 
 
 _SET_BY_ENUM = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})

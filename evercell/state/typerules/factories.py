@@ -21,6 +21,12 @@ from evercell.state.internals.cloudpickle import (
     make_skeleton_of_enum,
     set_state,
 )
+from evercell.state.typerules.annotations import (
+    annotations_for_class,
+    code_of_texts,
+    fill_annotations,
+    is_code_of_annotations,
+)
 from evercell.state.typerules.packages import is_users
 
 
@@ -95,11 +101,17 @@ def make_code(
         code = types.CodeType(*arguments).replace(co_filename=place[0])  # cloudpickle 3.1.3 named another
     elif source is not None:
         filename, qualname, line = place
+        if is_code_of_annotations(qualname):
+            return code_of_texts(source, line, arguments[_FREE])
         code = recompiled(source, filename=filename, qualname=qualname, line=line, saved=python)
     else:
         return None
     show_again(code, source or "")
     return code
+
+
+_FREE = -2
+"""Among the arguments of a code object: the names of its free variables."""
 
 
 def make_function(code: types.CodeType, name: str, closure: tuple[Any, ...] | None) -> types.FunctionType:
@@ -115,6 +127,7 @@ def make_function_in(code: types.CodeType, name: str, closure: Any, where: Any) 
 def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     """What a function has beside its code."""
     function.__dict__.update(state.pop("__dict__"))
+    fill_annotations(function, state)
     for name, value in state.items():
         setattr(function, name, value)
 
@@ -143,7 +156,14 @@ def make_class(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) 
 
 def fill_class(made: type, state: tuple[dict[str, Any], Any]) -> None:
     """Attributes of a class whose metaclass would note or refuse them."""
-    set_state(made, state, put=type.__setattr__)
+    attributes, slotstate = state
+    set_state(made, (annotations_for_class(attributes), slotstate), put=type.__setattr__)
+
+
+def fill_annotated_class(made: type, state: tuple[dict[str, Any], Any]) -> None:
+    """Attributes of a class whose annotations are evaluated when they are asked for."""
+    attributes, slotstate = state
+    set_state(made, (annotations_for_class(attributes), slotstate))
 
 
 def make_enum(
@@ -163,7 +183,7 @@ def make_enum(
 def fill_enum(made: Any, state: tuple[dict[str, Any], Any, dict[str, dict[str, Any]]]) -> None:
     """What an enumeration and its members have beside their values."""
     attributes, slotstate, beside = state
-    set_state(made, (attributes, slotstate))
+    set_state(made, (annotations_for_class(attributes), slotstate))
     for name, found in beside.items():
         vars(made.__members__[name]).update(found)
 

@@ -76,6 +76,14 @@ def _is_of(value: Any, namespace: dict[str, Any]) -> bool:
     )
 
 
+def name_in_module(kind: type) -> str | None:
+    """The name under which a module holds a class of it that calls itself otherwise (``typing._TypedDict``)."""
+    module = sys.modules.get(kind.__module__)
+    if module is None or not issubclass(type(module), types.ModuleType) or not is_imported(module):
+        return None
+    return next((name for name, value in list(vars(module).items()) if value is kind), None)
+
+
 def _search(namespace: dict[str, Any]) -> types.ModuleType | None:
     """The module, asked of the collector: a namespace does not know whose it is."""
     holders = (one for one in gc.get_referrers(namespace) if isinstance(one, types.ModuleType))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import struct
 import types
 from collections.abc import Callable
@@ -101,6 +102,21 @@ def _flat(iterator: Any) -> Reduced | None:
     return (getattr, (iterator.base, "flat")) if iterator.index == 0 else None
 
 
+def _count(counter: Any) -> Reduced | None:
+    """Where ``itertools.count`` is: from Python 3.14 on it shows that only."""
+    if "__reduce__" in vars(itertools.count):
+        return None
+    held = [one for one in gc.get_referents(counter) if one is not itertools.count]
+    if len(held) == 1:  # a small number is no object of its own
+        return itertools.count, (int(repr(counter)[len("count(") : -1]),)
+    return itertools.count, tuple(held)
+
+
+def _super(value: Any) -> Reduced | None:
+    bound = value.__self__
+    return super, (value.__thisclass__,) if bound is None else (value.__thisclass__, bound)
+
+
 def _match(match: Any) -> Reduced | None:
     """What a pattern found, by finding it again; None where it is not found so."""
     again = match.re.match(match.string, match.start(), match.endpos)
@@ -196,5 +212,7 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "_struct.Struct": _structure_of_bytes,
     "evercell.state.typerules.lending.Span": lending.reduce_span,
     "re.Match": _match,
+    "itertools.count": _count,
+    "builtins.super": _super,
     "numpy.flatiter": _flat,
 }

@@ -1,6 +1,6 @@
 """What is reached through an object that hides it."""
 
-from tests.probes import Probe
+from tests.probes import ITERTOOLS_KNOW, Probe
 
 PROBES = [
     Probe(
@@ -157,8 +157,14 @@ PROBES = [
     ),
     Probe(
         "iters",
-        "rows=[1,2,3]; d={'a':1,'b':2}; e=enumerate(rows); next(e); z=zip(rows,rows); next(z); m=map(str,rows); next(m); di=iter(d); next(di); r=reversed(rows); next(r); f=filter(None,rows); next(f)\nimport itertools; c=itertools.chain(rows,[9]); next(c); cy=itertools.cycle(rows); next(cy); t1,t2=itertools.tee(rows); next(t1)",
-        "assert next(e)==(1,2) and next(z)==(2,2) and next(m)=='2' and next(di)=='b' and next(r)==2 and next(f)==2 and next(c)==2 and next(cy)==2 and next(t1)==2 and next(t2)==1",
+        "rows=[1,2,3]; d={'a':1,'b':2}; e=enumerate(rows); next(e); z=zip(rows,rows); next(z); m=map(str,rows); next(m); di=iter(d); next(di); r=reversed(rows); next(r); f=filter(None,rows); next(f)\nimport itertools; n=itertools.count(5); next(n); n2=itertools.count(2**70, 3); next(n2); n3=itertools.count(1.5, -0.5); next(n3)",
+        "assert next(e)==(1,2) and next(z)==(2,2) and next(m)=='2' and next(di)=='b' and next(r)==2 and next(f)==2 and next(n)==6 and next(n2)==2**70+3 and next(n3)==1.0 and next(n3)==0.5",
+    ),
+    Probe(
+        "iters_of_itertools",
+        "import itertools; rows=[1,2,3]; c=itertools.chain(rows,[9]); next(c); cy=itertools.cycle(rows); next(cy); t1,t2=itertools.tee(rows); next(t1)",
+        "assert next(c)==2 and next(cy)==2 and next(t1)==2 and next(t2)==1" if ITERTOOLS_KNOW else "",
+        "" if ITERTOOLS_KNOW else "itertools.cycle) was not kept",
     ),
     Probe(
         "local",
@@ -192,9 +198,8 @@ PROBES = [
     ),
     Probe(
         "super_obj",
-        "class A:\n    def f(self): return 'A'\nclass B(A):\n    def f(self): return 'B'\nb=B(); s=super(B,b)",
-        "",
-        "cannot be serialised",
+        "class A:\n    def f(self): return 'A'\nclass B(A):\n    def f(self): return 'B'\nb=B(); s=super(B,b); c=super(B,B)",
+        "assert s.f()=='A' and s.__self__ is b and s.__thisclass__ is B and c.f(b)=='A'",
     ),
     Probe(
         "cell",

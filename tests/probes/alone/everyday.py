@@ -1,6 +1,6 @@
 """What notebooks do with all of it: agents, observers, records, parsers."""
 
-from tests.probes import Probe
+from tests.probes import ITERTOOLS_KNOW, Probe
 
 PROBES = [
     Probe(
@@ -41,7 +41,8 @@ PROBES = [
     Probe(
         "itertools_shared",
         "import itertools\nrows=[1,2]; c=itertools.chain(rows,[5]); cyc=itertools.cycle(rows); acc=itertools.accumulate(rows); next(c)\n----\nrows.append(3)",
-        "assert list(c)==[2,3,5] and next(cyc)==1",
+        "assert list(c)==[2,3,5] and next(cyc)==1" if ITERTOOLS_KNOW else "assert rows == [1, 2, 3]",
+        "" if ITERTOOLS_KNOW else "itertools.chain) was not kept",
     ),
     Probe(
         "closure_cb",

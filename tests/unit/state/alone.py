@@ -31,6 +31,11 @@ def _save(probe: Probe) -> Saved:
     for number, cell in enumerate(probe.cells):
         cells.step(f"s{number}", cell)
         named += cells.missing
+    if any(
+        cells.namespace.look_in_slices()
+    ):  # as an idle kernel does with what a step's budget did not reach
+        cells.commit("late")
+        named += cells.missing
     assert cells.head is not None
     return Saved(probe, cells.memory, cells.head, named)
 
@@ -48,7 +53,9 @@ def ask_all() -> None:
         try:
             cells = Cells(saved.memory)
             cells.restore(saved.head)
-            exec(compile(saved.probe.check_cell, saved.probe.name, "exec"), cells.variables)
+            exec(
+                compile(saved.probe.check_cell, saved.probe.name, "exec", dont_inherit=True), cells.variables
+            )
         except BaseException:
             faults[saved.probe.name] = traceback.format_exc()
     sys.stdout.buffer.write(pickle.dumps(faults))

@@ -74,7 +74,7 @@ class Cells:
     def plain(self, source: str, label: str = "In [1]") -> bytes:
         source = textwrap.dedent(source)
         plan = self.namespace.plan(source)
-        exec(compile(source, label, "exec"), self.variables)
+        exec(compile(source, label, "exec", dont_inherit=True), self.variables)
         self.namespace.observe(plan, label=label)
         return plan.key
 
@@ -94,7 +94,7 @@ class Cells:
         """A cell that is a step, and its checkpoint (of the same name)."""
         source = textwrap.dedent(source)
         plan = self.namespace.plan(source, label=name)
-        exec(compile(source, name, "exec"), self.variables)
+        exec(compile(source, name, "exec", dont_inherit=True), self.variables)
         self.namespace.observe(plan, label=name)
         self.commit(checkpoint or name)
         return plan.key
@@ -103,7 +103,7 @@ class Cells:
         """An attempt that raises at its end, and the way back; returns what could not be put back."""
         plan = self.namespace.plan(source, label=name)
         held = self.namespace.savepoint(plan)
-        exec(compile(source, name, "exec"), self.variables)
+        exec(compile(source, name, "exec", dont_inherit=True), self.variables)
         return self.namespace.roll_back(held)
 
     def restore(self, name: str) -> Restored:
@@ -113,7 +113,7 @@ class Cells:
 
     def setup(self, name: str, source: str) -> None:
         plan = self.namespace.plan(source)
-        exec(compile(source, name, "exec"), self.variables)
+        exec(compile(source, name, "exec", dont_inherit=True), self.variables)
         self.namespace.observe(plan, label=name)
         self.namespace.mark_setup(name, plan)
 

@@ -12,6 +12,7 @@ import pytest
 
 from evercell.core.errors import NotKept
 from evercell.state.proxies.placeholder import Placeholder
+from tests.probes import KEEPS_ANY_DEPTH
 from tests.unit.state.memory import Cells, in_a_new_process, resumed
 
 REFUSED: dict[str, str] = {
@@ -33,8 +34,10 @@ REFUSED: dict[str, str] = {
     "memoryview": "import mmap\nbad = memoryview(mmap.mmap(-1, 8))",
     "frame": "import sys\nbad = sys._getframe()",
     "pointer": "import ctypes\nbad = ctypes.pointer(ctypes.c_int(1))",
-    "too deep": "bad = None\nfor _ in range(100_000): bad = [bad]",
 }
+DEEP = "bad = None\nfor _ in range(100_000): bad = [bad]"
+if not KEEPS_ANY_DEPTH:
+    REFUSED["too deep"] = DEEP
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -51,6 +54,40 @@ def test_a_variable_that_cannot_be_kept_is_named_and_its_neighbours_are_kept(cas
         fresh["bad"].attribute
     if case == "pipe":
         cells["bad"].close()
+
+
+@pytest.mark.skipif(not KEEPS_ANY_DEPTH, reason="Python takes nothing so deep apart")
+def test_what_nests_as_deeply_as_there_is_stack_comes_back() -> None:
+    cells = Cells()
+    cells.step("s", f"good = [1]\n{DEEP}")
+    fresh = resumed(cells)
+    assert not cells.missing and fresh["good"] == [1]
+    for each in (cells.variables, fresh.variables):
+        depth = 0
+        while each["bad"]:
+            each["bad"], depth = each["bad"][0], depth + 1
+        assert depth == 100_000
+
+
+def test_what_nests_deeply_beside_a_cached_function_costs_no_step() -> None:
+    depth = 300_000 if KEEPS_ANY_DEPTH else 20_000
+    cells = Cells()
+    cells.step(
+        "s",
+        f"""
+        import functools
+        @functools.cache
+        def f(x): return x
+        deep = []
+        for _ in range({depth}): deep = [deep]
+        box, good = [deep, f], [1]
+        """,
+    )
+    while cells.variables["deep"]:
+        cells.variables["deep"] = cells.variables["deep"][0]
+    fresh = resumed(cells)
+    assert fresh["good"] == [1] and fresh["f"](2) == 2
+    assert not cells.missing and fresh["box"][0] is fresh["deep"]
 
 
 NESTED: dict[str, tuple[str, str]] = {
