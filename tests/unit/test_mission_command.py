@@ -21,6 +21,7 @@ from evercell.engine.missions.reading import read_mission, read_mission_file
 from evercell.engine.settings import Settings, resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.views.mission import mission_view
+from tests.database import open_database
 from tests.missions import ORDER, defined
 from tests.unit.sessions import Notebook
 
@@ -211,12 +212,10 @@ def test_a_run_without_a_mission_asks_nothing_about_missions_at_its_steps(tmp_pa
     with open_workspace(settings) as workspace:
         notebook = Notebook(workspace)
         notebook.step("one", "x = 1")
-        asked: list[str] = []
-        database = workspace.store._database
-        with database.direct.autocommit() as direct:
-            direct.driver.set_trace_callback(asked.append)
-        sa.event.listen(database._engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        with open_database(settings.store_url) as connection:
+            for table in ("mission_states", "missions", "policies"):
+                connection.execute(sa.text(f"DROP TABLE {table}"))
         notebook.step("two", "y = x")
-        assert any("INSERT INTO checkpoints" in statement for statement in asked)
-        assert not [statement for statement in asked if "mission" in statement or "policies" in statement]
+        (run,) = workspace.store.runs.all()
+        assert [step.name for step in workspace.store.steps.of_run(run.id)] == ["one", "two"]
         notebook.session.detach()
