@@ -6,6 +6,7 @@ A loop itself is the one of the kernel that cells run in: what was bound to it i
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import OrderedDict, defaultdict, deque
 from typing import Any
 
@@ -74,7 +75,15 @@ def _running_loop() -> Any:
 
 def current_loop() -> Any:
     """The loop that cells run in."""
-    return _running_loop() or asyncio.get_event_loop_policy().get_event_loop()
+    running = _running_loop()
+    if running is not None or sys.version_info < (3, 14):
+        return running or asyncio.get_event_loop_policy().get_event_loop()
+    try:
+        return asyncio.get_event_loop()
+    except RuntimeError:  # Python makes none by itself any more
+        made = asyncio.new_event_loop()
+        asyncio.set_event_loop(made)
+        return made
 
 
 # -- anyio ---------------------------------------------------------------------------------------

@@ -124,3 +124,150 @@ LATE_ANNOTATIONS = [  # one line a cell, however long: that is how they read bes
         "el_mod.T = el_ns['T'] = int\nassert el_mod.f.__annotations__ == el_ns['f'].__annotations__ == {'a': int}\nassert el_mod.C.__annotations__ == {'x': int} and el_mod.C.m.__annotations__ == {'a': int}\nassert el_ns['C'].__annotations__ == {'x': int}",
     ),
 ]
+
+VALUES = [
+    Probe(
+        "templates",
+        "from string.templatelib import Template, Interpolation, convert\ntm_rows = [1]\ntm_t = t'a {tm_rows!r:>5} b {tm_rows[0]}'\ntm_u = t'{tm_t} and {tm_rows}' t'!'\ntm_i = tm_t.interpolations[0]\nclass tm_C:\n    def __init__(self, t): self.t = t\ntm_c = tm_C(tm_t)\n----\ntm_rows.append(2)",
+        "assert type(tm_t) is Template and tm_t.strings == ('a ', ' b ', '') and tm_t.values == ([1, 2], 1) and tm_t.values[0] is tm_rows\nassert tm_i is tm_t.interpolations[0] and (tm_i.value is tm_rows, tm_i.expression, tm_i.conversion, tm_i.format_spec) == (True, 'tm_rows', 'r', '>5')\nassert tm_u.interpolations[0].value is tm_t and tm_u.interpolations[1].value is tm_rows and tm_u.strings[-1] == '!' and tm_c.t is tm_t",
+    ),
+    Probe(
+        "templates_of_what_is_not_kept",
+        "import socket\ntn_s = socket.socket(); tn_rows = [1]\ntn_t = t'{tn_s} {tn_rows}'\ntn_s.close()",
+        "assert tn_t.interpolations[1].value is tn_rows",
+        "socket.socket) was not kept",
+    ),
+    Probe(
+        "unions",
+        "import typing, types\nclass un_C: pass\nun_u = int | un_C; un_o = typing.Optional[un_C]; un_l = list[un_C] | None",
+        "assert un_u == int | un_C == typing.Union[int, un_C] and isinstance(un_C(), un_u) and un_o.__args__ == (un_C, type(None)) and un_l == list[un_C] | None\nassert type(un_u) is typing.Union",
+    ),
+    Probe(
+        "forward_refs",
+        "import annotationlib\ndef fr_f(a: fr_Later, b: list[fr_Later]): ...\nfr_d = annotationlib.get_annotations(fr_f, format=annotationlib.Format.FORWARDREF)\nfr_r = fr_d['a']; fr_m = annotationlib.ForwardRef('x.y', module='os')\nfr_e = annotationlib.Format.STRING",
+        "assert fr_r is fr_d['a'] and fr_r.__forward_arg__ == 'fr_Later' and fr_m.__forward_module__ == 'os' and fr_e is annotationlib.Format.STRING\nfr_Later = int; assert fr_r.evaluate() is int and fr_d['b'].__args__[0].evaluate() is int",
+    ),
+    Probe(
+        "placeholders_of_partials",
+        "import functools\npp_rows = [5]\npp_p = functools.partial(pow, functools.Placeholder, 2); pp_q = functools.partial(isinstance, functools.Placeholder, list)\npp_h = functools.Placeholder\nclass pp_C:\n    m = functools.partialmethod(lambda self, a, b: (a, b), functools.Placeholder, 2)",
+        "assert pp_p(3) == 9 and pp_q(pp_rows) and pp_h is functools.Placeholder and pp_C().m(1) == (1, 2)",
+    ),
+    Probe(
+        "compression",
+        "from compression import zstd\nzs_d = zstd.compress(b'abc' * 100)\nzs_level, zs_p = zstd.Strategy.btopt, zstd.CompressionParameter.checksum_flag\nzs_o = {zs_p: 1}",
+        "assert zstd.decompress(zs_d) == b'abc' * 100 and zs_level is zstd.Strategy.btopt and zs_p is zstd.CompressionParameter.checksum_flag and zs_o == {zs_p: 1}",
+    ),
+    Probe(
+        "frames_of_compressed_data",
+        "from compression import zstd\nfi_i = zstd.get_frame_info(zstd.compress(b'abc'))",
+        "",
+        "fi_i (compression.zstd.FrameInfo) was not kept",
+    ),
+    Probe(
+        "compressors",
+        "from compression import zstd\nzc_c = zstd.ZstdCompressor(); zc_x = zc_c.compress(b'abc')",
+        "",
+        "zc_c (compression.zstd.ZstdCompressor) was not kept",
+    ),
+    Probe(
+        "decompressors",
+        "from compression import zstd\nzx_c = zstd.ZstdDecompressor()",
+        "",
+        "zx_c (compression.zstd.ZstdDecompressor) was not kept",
+    ),
+    Probe(
+        "compressed_files",
+        "from compression import zstd\nimport tempfile; zf_n = tempfile.mktemp(); zf_f = zstd.open(zf_n, 'wb'); zf_f.write(b'abc')\n----\nzf_f.close(); zf_g = zstd.open(zf_n, 'rb'); zf_b = zf_g.read(1)",
+        "",
+        "zf_f (compression.zstd._zstdfile.ZstdFile) was not kept",
+    ),
+    Probe(
+        "identifiers",
+        "import uuid\nid_7, id_6, id_8 = uuid.uuid7(), uuid.uuid6(), uuid.uuid8(1, 2, 3)\nid_l = [id_7, id_7]; id_s = str(id_7)",
+        "assert id_7.version == 7 and id_6.version == 6 and id_8.version == 8 and str(id_7) == id_s and id_l[0] is id_l[1] == id_7 and id_7.time",
+    ),
+    Probe(
+        "paths",
+        "import pathlib\npa_p = pathlib.Path('.').resolve(); pa_i = pa_p.info; pa_e = pa_i.exists(); pa_q = pathlib.Path('no such'); pa_d = {pa_p: pa_q}\nclass pa_C(pathlib.PurePosixPath):\n    note = None\npa_c = pa_C('a/b'); pa_c.note = [1]",
+        "assert pa_p.info.is_dir() and pa_d[pa_p] == pa_q and not pa_q.exists() and pa_i.exists() and type(pa_c) is pa_C and pa_c.name == 'b' and pa_c.note == [1]",
+    ),
+    Probe(
+        "strict_iterators",
+        "si_m = map(lambda a, b: a + b, [1, 2, 3], [4, 5], strict=True); next(si_m)\nsi_z = zip([1, 2], [3], strict=True); next(si_z)",
+        "assert next(si_m) == 7\nfor si_i in (si_m, si_z):\n    try: next(si_i)\n    except ValueError: pass\n    else: raise AssertionError('it is not strict any more')",
+    ),
+    Probe(
+        "generic_builtins",
+        "import array\ngb_m = memoryview[int]; gb_a = array.array('w', 'añ😀'); gb_c = [1.5, complex(1, -0.0)]\nimport struct; gb_s = struct.Struct('<D'); gb_b = gb_s.pack(1+2j)",
+        "assert gb_m == memoryview[int] and gb_a.tounicode() == 'añ😀' and gb_a.typecode == 'w' and str(gb_c[1]) == '(1-0j)' and gb_s.unpack(gb_b) == (1+2j,)",
+    ),
+    Probe(
+        "tokens_of_context",
+        "import contextvars\ncv_v = contextvars.ContextVar('cv_v', default=0)\nwith cv_v.set(1): cv_in = cv_v.get()\ncv_v.set([5])",
+        "assert cv_in == 1 and cv_v.get() == [5]\nwith cv_v.set(2): assert cv_v.get() == 2\nassert cv_v.get() == [5]",
+    ),
+    Probe(
+        "interpreters",
+        "from concurrent import interpreters\nin_i = interpreters.create()",
+        "",
+        "in_i (concurrent.interpreters.Interpreter) was not kept: it is an interpreter",
+    ),
+    Probe(
+        "queues_of_interpreters",
+        "from concurrent import interpreters\nqi_q = interpreters.create_queue(); qi_q.put([1])",
+        "",
+        "qi_q (concurrent.interpreters._queues.Queue) was not kept",
+    ),
+    Probe(
+        "pools_of_interpreters",
+        "from concurrent.futures import InterpreterPoolExecutor\npi_p = InterpreterPoolExecutor(1); pi_r = pi_p.submit(pow, 2, 3).result()",
+        "assert pi_r == 8",
+        "InterpreterPoolExecutor) was not kept",
+    ),
+    Probe(
+        "pools_of_processes",
+        "from concurrent.futures import ProcessPoolExecutor\nimport multiprocessing as pr_mp\npr_p = ProcessPoolExecutor(1)\npr_c, pr_f = pr_mp.get_context('fork'), pr_mp.get_context()",
+        "assert list(pr_p.map(abs, [-1])) == [1]; pr_p.shutdown()\nassert pr_c.get_start_method() == 'fork' and pr_f.get_start_method() == 'forkserver'",
+    ),
+    Probe(
+        "iterators_of_async",
+        "async def ia_g():\n    yield 1\nia_a = ia_g()\nia_rows = [1]",
+        "assert ia_rows == [1]",
+        "ia_a (builtins.async_generator) was not kept",
+    ),
+    Probe(
+        "reader_protocols",
+        "import io, heapq\nrp_b = io.BytesIO(b'abc'); rp_b.read(1); rp_ok = isinstance(rp_b, io.Reader)\nrp_h = [3, 1, 2]; heapq.heapify_max(rp_h)",
+        "assert rp_ok and rp_b.read() == b'bc' and heapq.heappop_max(rp_h) == 3",
+    ),
+    Probe(
+        "decimals_dates_fractions",
+        "import decimal, datetime, fractions\ndd_n = decimal.Decimal.from_number(1.5); dd_d = datetime.date.strptime('2025-10-07', '%Y-%m-%d'); dd_t = datetime.time.strptime('10:11', '%H:%M'); dd_f = fractions.Fraction.from_number(0.5)\ndd_c = decimal.IEEEContext(64)",
+        "assert dd_n == decimal.Decimal('1.5') and dd_d == datetime.date(2025, 10, 7) and dd_t == datetime.time(10, 11) and dd_f == fractions.Fraction(1, 2) and dd_c.prec == 16",
+    ),
+    Probe(
+        "syntax",
+        "def sy_f(x):\n    try: return 1 / x\n    except ZeroDivisionError, TypeError: return 'no'\nimport ast; sy_tree = ast.parse('t\"{a}\"')\nsy_code = compile('1 + 1', 'c', 'eval')",
+        "assert sy_f(0) == sy_f('') == 'no' and ast.unparse(sy_tree) == \"t'{a}'\" and eval(sy_code) == 2",
+    ),
+    Probe(
+        "exceptions_of_now",
+        "try:\n    {}['a']\nexcept KeyError as ex_caught: ex_e = ex_caught; ex_e.add_note('n')\nex_g = BaseExceptionGroup('g', [ValueError(1), KeyboardInterrupt()])\nimport concurrent.futures; ex_b = concurrent.futures.BrokenExecutor('b')",
+        "assert ex_e.__notes__ == ['n'] and ex_e.args == ('a',) and ex_e.__traceback__.tb_lineno == 2 and type(ex_g.exceptions[1]) is KeyboardInterrupt and ex_b.args == ('b',)",
+    ),
+    Probe(
+        "named_tuples_and_replacing",
+        "import copy, collections\nnr_P = collections.namedtuple('nr_P', 'x y')\nnr_p = copy.replace(nr_P(1, 2), y=3)\nclass nr_C:\n    def __init__(self, x): self.x = x\n    def __replace__(self, /, **new): return nr_C(**{**vars(self), **new})\nnr_c = copy.replace(nr_C(1), x=2)\nimport types; nr_n = copy.replace(types.SimpleNamespace(a=1), a=2); nr_s = copy.replace(nr_C.__init__.__code__, co_name='other')",
+        "assert nr_p == (1, 3) and copy.replace(nr_p, x=5) == (5, 3) and copy.replace(nr_c, x=7).x == 7 and nr_n.a == 2 and nr_s.co_name == 'other'",
+    ),
+    Probe(
+        "warnings_in_contexts",
+        "import warnings\nwarnings.filterwarnings('error', message='wc_only')",
+        "try: warnings.warn('wc_only')\nexcept UserWarning: pass\nelse: raise AssertionError('it is not raised any more')",
+    ),
+    Probe(
+        "tasks_and_locks",
+        "import asyncio\nal_l, al_e, al_q, al_s = asyncio.Lock(), asyncio.Event(), asyncio.Queue(), asyncio.Semaphore(2)\nal_e.set(); al_q.put_nowait([1])",
+        "assert not al_l.locked() and al_e.is_set() and al_q.get_nowait() == [1] and not al_s.locked()",
+    ),
+]

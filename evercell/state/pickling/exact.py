@@ -1,4 +1,4 @@
-"""Identity where pickle knows none: which NaN is which, a module's own tuple, what a setup cell made.
+"""Identity where pickle knows none: which NaN is which, a module's own tuple, the namespace, what a setup cell made.
 
 A pickler that asks for every object is slower, so a value is first taken apart without, and again where something
 of the kind turned up. Such a stream ends with a mark.
@@ -63,6 +63,8 @@ class ExactPickler(NotebookPickler):
             return None if place is None else self._refer("tuple", *place, *value)
         if kind is dict and value is builtins.__dict__:
             return self._refer("builtins")
+        if value is self._variables:
+            return self._refer("notebook")
         place_in_setup = self.setup.place(value)
         return None if place_in_setup is None else self._refer("setup", *place_in_setup)
 
@@ -133,6 +135,8 @@ class ExactUnpickler(pickle.Unpickler):
             return sentinels.find(module, name, content.decode())
         if kind == "builtins":
             return builtins.__dict__
+        if kind == "notebook":
+            return self._variables
         return self._of_setup(*rest)
 
     def _nan(self, content: bytes, *place: Any) -> float:

@@ -165,8 +165,24 @@ class _ByName(NotebookPickler):
             return False
 
 
+_WITH_FILLER = 6
+
+
+class _NeedsMemo(Exception):
+    """An object that is taken apart so that it must be known again."""
+
+
 class _Fingerprinter(_ByName):
     """Tells code by what it does: another kernel names and numbers the same cell otherwise."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """Not without a memo for what is filled by a function of its own: pickle names it a second time for that, and
+        would take it apart again, without end.
+        """
+        reduced = super().reducer_override(value)
+        if self.fast and type(reduced) is tuple and len(reduced) == _WITH_FILLER:
+            raise _NeedsMemo
+        return reduced
 
     def _by_value(self, function: types.FunctionType) -> Any:
         make, (_, *rest), *state = super()._by_value(function)

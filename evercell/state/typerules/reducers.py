@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import gc
 import itertools
 import struct
@@ -112,6 +113,13 @@ def _count(counter: Any) -> Reduced | None:
     return itertools.count, tuple(held)
 
 
+def _partial_method(value: Any) -> Reduced:
+    """With what its class is to be called with: from Python 3.14 on it cannot be made without."""
+    own = {name: held for name, held in vars(value).items() if name not in ("_phcount", "_merger")}
+    make: Any = copyreg.__newobj_ex__  # type: ignore[attr-defined]
+    return make, (type(value), (value.func, *value.args), dict(value.keywords)), own
+
+
 def _super(value: Any) -> Reduced | None:
     bound = value.__self__
     return super, (value.__thisclass__,) if bound is None else (value.__thisclass__, bound)
@@ -214,5 +222,6 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "re.Match": _match,
     "itertools.count": _count,
     "builtins.super": _super,
+    "functools.partialmethod": _partial_method,
     "numpy.flatiter": _flat,
 }

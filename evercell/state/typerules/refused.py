@@ -28,6 +28,7 @@ _CONNECTION = Refusal("a live connection", _SETUP)
 _THREAD = Refusal("a running thread or pool", _SETUP)
 _LOOP = Refusal("a part of a running event loop", "await it inside the step, and keep its result")
 _PROCESS = Refusal("a process of this kernel", "wait for it inside the step, and keep its result")
+_INTERPRETER = Refusal("an interpreter of this kernel, or a queue of such ones", _SETUP)
 _DISPLAY = Refusal("a part of the page that this kernel drives", "make it anew where it is shown")
 _SHELL = Refusal("this kernel itself", "get it where it is used: get_ipython()")
 _SUSPENDED = Refusal("suspended code", "keep a list of its values instead, or make it anew where it is used")
@@ -92,6 +93,8 @@ REFUSED: dict[str, Refusal] = {
     "tqdm.std.tqdm": _DISPLAY,
     "subprocess.Popen": _PROCESS,
     "multiprocessing.context.Process": _PROCESS,
+    "concurrent.interpreters.Interpreter": _INTERPRETER,
+    "concurrent.interpreters._queues.Queue": _INTERPRETER,
     "builtins.generator": _SUSPENDED,
     "builtins.coroutine": _SUSPENDED,
     "builtins.async_generator": _SUSPENDED,

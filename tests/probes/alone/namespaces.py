@@ -4,6 +4,11 @@ from tests.probes import Probe
 
 PROBES = [
     Probe(
+        "namespace_in_a_value",
+        "rows=[1]; box={'g': globals()}\nclass C: pass\nc=C(); c.g=globals(); f=lambda: 1; t=(f.__globals__, rows)",
+        "assert box['g'] is c.g is t[0] is globals() and t[1] is rows is c.g['rows']",
+    ),
+    Probe(
         "other_globals",
         "ns = {'n': 0}\nexec('def inc():\\n    global n\\n    n += 1\\ndef get(): return n', ns)\ninc, get = ns['inc'], ns['get']\ninc()",
         "inc(); assert get()==2 and ns['n']==2 and inc.__globals__ is ns and get.__globals__ is ns",

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.probes import Probe
-from tests.probes.since_314 import LATE_ANNOTATIONS
+from tests.probes.since_314 import LATE_ANNOTATIONS, VALUES
 from tests.unit.state.alone import Asked, ask
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 14), reason="what Python 3.14 brought")
@@ -21,3 +21,13 @@ def annotated() -> Asked:
 @pytest.mark.parametrize("probe", LATE_ANNOTATIONS, ids=lambda probe: probe.name)
 def test_annotations_are_evaluated_when_they_are_asked_for(annotated: Asked, probe: Probe) -> None:
     annotated.judge(probe)
+
+
+@pytest.fixture(scope="module")
+def asked() -> Asked:
+    return ask("tests.probes.since_314", "VALUES")
+
+
+@pytest.mark.parametrize("probe", VALUES, ids=lambda probe: probe.name)
+def test_what_came_back_is_what_was_or_it_was_named(asked: Asked, probe: Probe) -> None:
+    asked.judge(probe)

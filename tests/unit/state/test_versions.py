@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import types
 from typing import Any
 
 import pytest
 
 from evercell.state.code import sources
+from evercell.state.pickling import pickler
 from evercell.state.pickling.values import Values
-from evercell.state.typerules import packages
+from evercell.state.typerules import annotations, packages
 from tests.unit.state.memory import Cells, resumed
 
 SOURCE = '''\
@@ -45,7 +47,7 @@ def saved_by(monkeypatch: pytest.MonkeyPatch, version: str, *, filename: str) ->
         for module in ("pickling.code_objects", "save"):
             patched.setattr(f"evercell.state.{module}.python_version", lambda: version)
         plan = cells.namespace.plan(SOURCE)
-        exec(compile(SOURCE, filename, "exec"), cells.variables)
+        exec(compile(SOURCE, filename, "exec", dont_inherit=True), cells.variables)
         cells.namespace.observe(plan, label="s")
         cells.commit("s")
     return cells
@@ -96,7 +98,7 @@ def test_functions_of_several_cells_keep_each_their_own_source() -> None:
         filename = f"/tmp/ipykernel_3/{name}.py"
         linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
         plan = cells.namespace.plan(source)
-        exec(compile(source, filename, "exec"), cells.variables)
+        exec(compile(source, filename, "exec", dont_inherit=True), cells.variables)
         cells.namespace.observe(plan, label=name)
         cells.commit(name)
         linecache.cache.pop(filename)
@@ -119,7 +121,7 @@ def test_what_a_call_was_given_is_known_again_though_its_cell_moved(source: str)
 
     def fingerprint(source: str, filename: str) -> bytes:
         variables: dict[str, Any] = {"__name__": "__main__"}
-        exec(compile(source, filename, "exec"), variables)
+        exec(compile(source, filename, "exec", dont_inherit=True), variables)
         given = variables.pop("f")  # not to be found by its name
         return Values(variables).fingerprint((given,), {"key": [given]})
 
@@ -138,3 +140,88 @@ def test_another_version_of_a_package_is_said(monkeypatch: pytest.MonkeyPatch) -
     )
     assert Cells(cells.memory).restore("s").made_otherwise == (f"{numpy}, here 99.1.0",)
     assert packages.minor("2.1.3") == "2.1"
+
+
+OF_314 = """\
+def deco(f): return f
+@deco
+@deco
+def f(a: T, /, b: "str" = 1, *c: list[T], d: int | None = None, **e: Later) -> T | None: ...
+class C:
+    x: T
+    if T:
+        __y: "Later"
+    for _ in ():
+        z: int
+    def m(self, q: T) -> "C":
+        w: int = 1
+    class In:
+        v: T
+async def g(a: T): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "texts"),
+    [
+        (2, {"a": "T", "b": "'str'", "c": "list[T]", "d": "int | None", "e": "Later", "return": "T | None"}),
+        (4, {"a": "T", "b": "'str'", "c": "list[T]", "d": "int | None", "e": "Later", "return": "T | None"}),
+        (5, {"x": "T", "_C__y": "'Later'", "z": "int"}),
+        (11, {"q": "T", "return": "'C'"}),
+        (13, {"v": "T"}),
+        (15, {"a": "T"}),
+        (1, {}),
+        (99, {}),
+    ],
+)
+def test_an_older_python_has_annotations_as_texts(
+    monkeypatch: pytest.MonkeyPatch, line: int, texts: dict[str, str]
+) -> None:
+    monkeypatch.setattr(annotations, "IS_LATE", False)
+    assert annotations.is_code_of_annotations("C.__annotate__")
+    code = annotations.code_of_texts(OF_314, line, ("__classdict__",))
+    annotate = types.FunctionType(code, {}, "__annotate__", None, (types.CellType({}),))
+
+    def restored() -> None: ...
+
+    annotations.fill_annotations(restored, {"__annotate__": annotate})
+    of_class = annotations.annotations_for_class({"__annotate_func__": annotate, "x": 1})
+    assert restored.__annotations__ == texts
+    assert of_class == {"x": 1, "__annotations__": texts}
+
+
+def test_an_older_python_has_what_was_asked_for_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotations, "IS_LATE", False)
+
+    def restored() -> None: ...
+
+    annotations.fill_annotations(restored, {"__annotate__": len, "__annotations__": {"a": int}})
+    attributes = {"__annotate_func__": len, "__annotations_cache__": {"x": int}}
+    assert restored.__annotations__ == {"a": int}
+    assert annotations.annotations_for_class(attributes) == {"__annotations__": {"x": int}}
+
+
+def test_without_its_library_an_older_python_has_no_annotations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotations, "IS_LATE", False)
+
+    def restored() -> None: ...
+
+    annotations.fill_annotations(restored, {"__annotate__": len})
+    assert restored.__annotations__ == {}
+
+
+def test_a_function_that_a_call_is_given_is_taken_apart_a_few_times_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[types.CodeType] = []
+
+    def counted(code: types.CodeType) -> frozenset[str]:
+        asked.append(code)
+        return frozenset()
+
+    monkeypatch.setattr(pickler, "code_names", counted)
+    variables: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile("def f(x): return x", "cell", "exec", dont_inherit=True), variables)
+    given = variables.pop("f")
+    Values(variables).fingerprint((given,), {})
+    assert 0 < len(asked) < 5
