@@ -91,9 +91,8 @@ def remembered_annotations(function: types.FunctionType) -> dict[str, Any] | Non
     """What a function's ``__annotate__`` gave when it was asked, None where it was not: the collector tells, for to ask
     the function would be to ask ``__annotate__``.
     """
-    others = (
-        function.__globals__, function.__builtins__, function.__dict__, function.__kwdefaults__,
-    )  # fmt: skip
+    builtins = getattr(function, "__builtins__", None)  # (type checkers do not know it of a function)
+    others = (function.__globals__, builtins, function.__dict__, function.__kwdefaults__)
     known = {id(other) for other in others}
     held = [one for one in gc.get_referents(function) if type(one) is dict and id(one) not in known]
     return held[0] if held else None
