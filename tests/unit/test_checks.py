@@ -86,11 +86,19 @@ def test_wrong_twice_then_right_is_three_tries_one_result_and_a_replay_asks_noth
     assert (call.tries, len(call.errors), call.ok) == (3, 2, True)
 
 
+@pytest.fixture
+def anywhere(tmp_path: Path, store_url: str) -> Iterator[Durable]:
+    """The plugin's fixture, on both databases."""
+    with durable_on(store_url, tmp_path) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("place", ["before_call_commit", "after_call_commit"])
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_kill_between_two_tries_makes_no_rejected_result_again(
-    durable: Durable, place: str, number: int
+    anywhere: Durable, place: str, number: int
 ) -> None:
+    durable = anywhere
     ask = model(SCHEMA, tries=3)
     with durable.dies_at(place, number):
         durable.step("a", ask)

@@ -266,7 +266,7 @@ class CheckedTries(Tries):
             f"The result of {name}() in step {self._scope.step.name} was rejected {times}, the last time because: "
             f"{self._reason}",
             hint=f"Look at check= of {name}, give it more tries (tries=...), or let a person decide "
-            "(on_rejected='ask'). `evercell show` says what was made.",
+            "(on_rejected='ask'). `evercell show RUN --calls` lists what was made.",
             reason=self._reason or "",
         )
         call.scope.log.record(call.identity, Result(error=error), self.records(metrics=call.metrics.values))

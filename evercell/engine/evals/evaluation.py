@@ -173,7 +173,7 @@ class Evaluation:
     def _drifted(self) -> Drifted:
         value = self._score.value if self._score is not None else None
         name, step = name_of(self._spec.metric), self._scope.step
-        hint = f"Its calls are kept. `evercell show {step.run_id}@{step.name}` lists them."
+        hint = f"Its calls are kept. `evercell show {step.run_id} --calls` lists them."
         if self._goes_on is False:
             return Drifted(f"{self._says}. Somebody answered Stop.", hint=hint, metric=name, value=value)
         if self._spec.then == "branch":
