@@ -6,9 +6,10 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -16,11 +17,12 @@ import pydantic
 import pytest
 
 import evercell
-from evercell.core.errors import OutputRejected, StoreError, UsageError
+from evercell.core.errors import NotKept, OutputRejected, StoreError, UsageError
 from evercell.engine.approvals.deciding import answer
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.evals.trajectory import read_trajectory
 from evercell.testing import Died, Durable
+from tests.agents import durable_on
 
 SCHEMA = {
     "type": "object",
@@ -256,6 +258,16 @@ def test_a_person_decides_about_the_last_result_though_the_kernel_was_away(
         with pytest.raises(OutputRejected, match="rejected 2 times"):
             durable.step("a", ask)
     assert len(asked) == 2, "what was decided on is what was shown"
+
+
+def test_nobody_is_asked_about_a_result_that_cannot_be_kept(durable: Durable) -> None:
+    @evercell.step(check=lambda result: False, tries=1, on_rejected="ask")
+    def ask() -> Any:
+        return (n for n in range(3))
+
+    with pytest.raises(NotKept, match="result of ask"):
+        durable.step("a", ask)
+    assert not durable.workspace.store.approvals.pending()
 
 
 def _without_patience(durable: Durable) -> Any:

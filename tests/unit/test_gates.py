@@ -235,6 +235,25 @@ def test_a_gate_that_was_made_wider_lets_the_same_calls_go_on(durable: Durable) 
     assert durable.step("a", wider) == 10, "five of them had been made"
 
 
+def test_a_call_around_those_that_drifted_is_not_tried_again(durable: Durable) -> None:
+    begun: list[int] = []
+
+    @evercell.step(retries=3, backoff=0)
+    def research() -> None:
+        begun.append(1)
+        while True:
+            search("cats")
+
+    def cell() -> None:
+        evercell.gate("advancement", every=5, below=0.4, then="stop")
+        research()
+
+    for _ in range(2):
+        with pytest.raises(Drifted):
+            durable.step("a", cell)
+    assert len(begun) == 2 and len(done) == 5
+
+
 # -- asked ---------------------------------------------------------------------------------------
 
 

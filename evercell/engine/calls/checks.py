@@ -218,6 +218,10 @@ class CheckedTries(Tries):
         error = self._rejected
         assert error is not None
         if self._check.on_rejected == "ask" and self._rejections >= self._check.tries:
+            name = f"The result of {self._identity.name}()"
+            self._scope.step.values.dumps(
+                self._value, name=name
+            )  # or else: nobody is asked about what is lost
             error = OutputRejected(error.what, reason=error.reason, result=self._value)
         records = self.records()
         records[-1] = {**records[-1], AGAIN: True}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evercell.core.errors import LeaseLost, NonDeterminism, NotKept, StepTimeout
+from evercell.core.errors import Drifted, LeaseLost, NonDeterminism, NotKept, StepTimeout
 from evercell.core.metrics import METRICS, Metric, metrics_to_json
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.policy import CallPolicy
@@ -23,8 +23,8 @@ Describe = Callable[[Any], dict[str, Any]]
 OWN_CALL = "own"
 """Of the first try at a call: it is one of evercell's own, without an effect outside of its run."""
 
-_OF_RECORDING = (LeaseLost, NonDeterminism, NotKept)
-"""Errors about the recording itself: neither tried again nor recorded."""
+_OF_RECORDING = (LeaseLost, NonDeterminism, NotKept, Drifted)
+"""Errors about the recording itself, or the step as a whole: neither tried again nor recorded."""
 
 _LONGEST_ERROR = 500
 """Characters."""

@@ -16,8 +16,8 @@ from evercell.engine.calls.policy import ONCE
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.tries import Tries
 from evercell.engine.evals.branching import leave_branch
-from evercell.engine.evals.gate_lines import GateSpec, as_score
-from evercell.engine.evals.metrics import name_of
+from evercell.engine.evals.gate_lines import GateSpec
+from evercell.engine.evals.scoring import as_score, name_of
 from evercell.engine.evals.trajectory import Score, TracedCall, Trajectory
 
 GO_ON_OR_STOP = ("Go on", "Stop")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from evercell.core.errors import UsageError
-from evercell.engine.evals.metrics import NAMED, name_of
+from evercell.engine.evals.metrics import NAMED
+from evercell.engine.evals.scoring import name_of
 from evercell.engine.evals.trajectory import Score, Trajectory
 
 Metric = Callable[[Trajectory], Any]
@@ -152,21 +153,3 @@ def _metric(name: str) -> Metric:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
-
-
-def as_score(name: str, said: object) -> Score:
-    """What a metric returned, as a score; raises `UsageError` for what is none."""
-    reason = ""
-    if isinstance(said, Score):
-        return said
-    if isinstance(said, tuple) and len(said) == 2 and isinstance(said[1], str):
-        said, reason = said
-    if isinstance(said, bool) or type(said).__name__ == "bool_":
-        return Score(name, float(bool(said)), reason, "yes" if said else "no")
-    try:
-        return Score(name, float(said), reason)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"The metric {name} returned a {type(said).__name__}.",
-            hint="It returns a Score, a number, True or False, or (one of these, the reason as text).",
-        ) from None
