@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from evercell.core.text import storable
 from evercell.engine.model_answers import (
     ModelAnswer,
     Reading,
@@ -32,10 +33,12 @@ def answer_record(answer: ModelAnswer | None) -> dict[str, Any]:
     """What is stored of an answer beside its call; longer texts are cut, and of longer arguments there is a digest."""
     if answer is None:
         return {}
-    tools = [[tool.name, _kept(tool.arguments), tool.id] for tool in answer.tools[:_MOST_TOOLS]]
+    tools = [
+        [storable(tool.name), _kept(tool.arguments), storable(tool.id)] for tool in answer.tools[:_MOST_TOOLS]
+    ]
     text = "" if holds_secret_of_environment(answer.text[:_LOOKED_THROUGH]) else answer.text
     cut = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… {_digest(text)}"
-    return {ANSWER: {"text": cut, "tools": tools, "model": answer.model}}
+    return {ANSWER: {"text": storable(cut), "tools": tools, "model": storable(answer.model)}}
 
 
 def answer_in(tried: Mapping[str, Any]) -> ModelAnswer | None:
@@ -89,6 +92,8 @@ def _kept(arguments: Mapping[str, Any] | None) -> object:
     except (TypeError, ValueError):
         return None
     if holds_secret_of_environment(text[:_LOOKED_THROUGH]) or any(is_secret_name(name) for name in arguments):
+        return {"…": _digest(text)}
+    if text != storable(text):
         return {"…": _digest(text)}
     return dict(arguments) if len(text) <= _LONGEST_ARGUMENTS else {"…": _digest(text)}
 

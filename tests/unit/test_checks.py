@@ -199,6 +199,41 @@ def test_a_predicate_says_no_by_false_by_a_reason_or_by_raising(
     assert caught.value.reason == reason
 
 
+def test_a_call_that_fails_with_half_a_character_is_recorded(anywhere: Durable) -> None:
+    @evercell.step
+    def broken() -> None:
+        raise ValueError("\ud800 猫")
+
+    def cell() -> str:
+        try:
+            broken()
+        except ValueError as error:
+            return f"{error}{evercell.now()}"
+        return ""
+
+    assert anywhere.step("a", cell) == anywhere.step("a", cell)
+    assert [t[0]["error"] for key, t in _all_tries(anywhere).items() if "broken" in key] == [
+        "ValueError: \\ud800 猫"
+    ]
+
+
+def _all_tries(durable: Durable) -> dict[str, list[dict[str, Any]]]:
+    return durable.workspace.store.calls.tries(durable.run.id, "a")
+
+
+@pytest.mark.parametrize("on_rejected", ["raise", "ask"])
+def test_whatever_is_wrong_with_a_result_can_be_kept_and_asked_about(
+    anywhere: Durable, on_rejected: str
+) -> None:
+    hostile = "\ud800\x00\u202e</script><b>\x1b[31m" + "long " * 1000
+    anywhere.workspace.settings = _without_patience(anywhere)
+    ask = model(lambda result: hostile, tries=2, on_rejected=on_rejected)
+    for _ in range(2):
+        with pytest.raises((OutputRejected, Suspended)):
+            anywhere.step("a", ask)
+    assert asked[1] is not None and asked[1].startswith("\ud800") and len(asked[1]) <= 2000
+
+
 @pytest.mark.parametrize("said", [7, [], {}, object()])
 def test_a_predicate_that_says_neither_is_a_mistake_and_nothing_passes(durable: Durable, said: Any) -> None:
     with pytest.raises(UsageError, match=r"The check <lambda>\(\) returned a "):

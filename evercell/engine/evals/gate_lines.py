@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -104,6 +105,10 @@ def gate_spec(
 ) -> GateSpec:
     """What `evercell.gate` was given."""
     found = _metric(metric) if isinstance(metric, str) else metric
+    if inspect.iscoroutinefunction(found):
+        raise UsageError(
+            f"The metric {name_of(found)} is a coroutine function.", hint="Give the gate a plain one."
+        )
     if not callable(found):
         raise UsageError(
             f"A metric is a function of a trajectory, not {type(metric).__name__}.", hint=_EXAMPLE
