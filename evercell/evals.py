@@ -10,16 +10,9 @@ one of these with a reason.
 
 from __future__ import annotations
 
-from evercell.engine.evals.metrics import (
-    advancement,
-    calls,
-    completion,
-    cost,
-    flow,
-    intent,
-    tool_choice,
-    tool_errors,
-)
+from evercell.engine.evals.advancement import advancement
+from evercell.engine.evals.goals import intent
+from evercell.engine.evals.metrics import calls, completion, cost, flow, tool_choice, tool_errors
 from evercell.engine.evals.trajectory import Score, TracedCall, Trajectory
 from evercell.engine.model_answers import ModelAnswer, ToolRequest
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from evercell import aio
 from evercell.core.errors import PolicyDenied, Rejected, UsageError
+from evercell.engine.answer_records import answer_record, response_answer
 from evercell.engine.approvals.tool_calls import approve_tool_call, key_of
 from evercell.engine.calls.arguments import body_arguments
 from evercell.engine.calls.calling import call_async, call_sync
@@ -31,7 +32,6 @@ from evercell.engine.calls.log import Result
 from evercell.engine.calls.ownership import Owner, current_owner, current_scope, note_late_call
 from evercell.engine.calls.policy import ONCE, CallPolicy
 from evercell.engine.calls.words import arguments_in_words
-from evercell.engine.model_answers import answer_record, response_answer
 
 try:
     from agents import Agent, FunctionTool, Model, ModelProvider, ModelResponse, RunConfig, Runner

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from evercell import aio
 from evercell.core.errors import PolicyDenied, Rejected, UsageError
+from evercell.engine.answer_records import answer_record, parts_answer
 from evercell.engine.approvals.tool_calls import approve_tool_call, key_of
 from evercell.engine.calls.calling import call_async
 from evercell.engine.calls.http.prompts import PROMPT, prompt_of
@@ -26,7 +27,6 @@ from evercell.engine.calls.http.usage import Prices, usage_record
 from evercell.engine.calls.nondeterminism import present_moment, uuid
 from evercell.engine.calls.ownership import current_scope
 from evercell.engine.calls.policy import ONCE, CallPolicy
-from evercell.engine.model_answers import answer_record, parts_answer
 
 try:
     from pydantic_ai.agent import Agent

@@ -34,6 +34,11 @@ def _number(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def storable(text: str) -> str:
+    """The text with halves of characters, which no database takes, shown by their numbers."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def printable_in_colour(text: str) -> str:
     """What a cell printed: its colours stay, and all else that is hidden is left out, as a page leaves it out."""
     return "".join(part if n % 2 else _without_hidden(part) for n, part in enumerate(_COLOUR.split(text)))

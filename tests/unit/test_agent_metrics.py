@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evercell.core.errors import UsageError
-from evercell.engine.evals.gate_lines import as_score
-from evercell.engine.evals.metrics import shared_words
+from evercell.engine.evals.goals import shared_words
+from evercell.engine.evals.scoring import as_score
 from evercell.evals import (
     ModelAnswer,
     Score,

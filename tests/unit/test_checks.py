@@ -6,9 +6,10 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -16,11 +17,12 @@ import pydantic
 import pytest
 
 import evercell
-from evercell.core.errors import OutputRejected, StoreError, UsageError
+from evercell.core.errors import NotKept, OutputRejected, StoreError, UsageError
 from evercell.engine.approvals.deciding import answer
 from evercell.engine.calls.suspension import Suspended
 from evercell.engine.evals.trajectory import read_trajectory
 from evercell.testing import Died, Durable
+from tests.agents import durable_on
 
 SCHEMA = {
     "type": "object",
@@ -86,11 +88,19 @@ def test_wrong_twice_then_right_is_three_tries_one_result_and_a_replay_asks_noth
     assert (call.tries, len(call.errors), call.ok) == (3, 2, True)
 
 
+@pytest.fixture
+def anywhere(tmp_path: Path, store_url: str) -> Iterator[Durable]:
+    """The plugin's fixture, on both databases."""
+    with durable_on(store_url, tmp_path) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("place", ["before_call_commit", "after_call_commit"])
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_kill_between_two_tries_makes_no_rejected_result_again(
-    durable: Durable, place: str, number: int
+    anywhere: Durable, place: str, number: int
 ) -> None:
+    durable = anywhere
     ask = model(SCHEMA, tries=3)
     with durable.dies_at(place, number):
         durable.step("a", ask)
@@ -189,6 +199,41 @@ def test_a_predicate_says_no_by_false_by_a_reason_or_by_raising(
     assert caught.value.reason == reason
 
 
+def test_a_call_that_fails_with_half_a_character_is_recorded(anywhere: Durable) -> None:
+    @evercell.step
+    def broken() -> None:
+        raise ValueError("\ud800 猫")
+
+    def cell() -> str:
+        try:
+            broken()
+        except ValueError as error:
+            return f"{error}{evercell.now()}"
+        return ""
+
+    assert anywhere.step("a", cell) == anywhere.step("a", cell)
+    assert [t[0]["error"] for key, t in _all_tries(anywhere).items() if "broken" in key] == [
+        "ValueError: \\ud800 猫"
+    ]
+
+
+def _all_tries(durable: Durable) -> dict[str, list[dict[str, Any]]]:
+    return durable.workspace.store.calls.tries(durable.run.id, "a")
+
+
+@pytest.mark.parametrize("on_rejected", ["raise", "ask"])
+def test_whatever_is_wrong_with_a_result_can_be_kept_and_asked_about(
+    anywhere: Durable, on_rejected: str
+) -> None:
+    hostile = "\ud800\x00\u202e</script><b>\x1b[31m" + "long " * 1000
+    anywhere.workspace.settings = _without_patience(anywhere)
+    ask = model(lambda result: hostile, tries=2, on_rejected=on_rejected)
+    for _ in range(2):
+        with pytest.raises((OutputRejected, Suspended)):
+            anywhere.step("a", ask)
+    assert asked[1] is not None and asked[1].startswith("\ud800") and len(asked[1]) <= 2000
+
+
 @pytest.mark.parametrize("said", [7, [], {}, object()])
 def test_a_predicate_that_says_neither_is_a_mistake_and_nothing_passes(durable: Durable, said: Any) -> None:
     with pytest.raises(UsageError, match=r"The check <lambda>\(\) returned a "):
@@ -248,6 +293,16 @@ def test_a_person_decides_about_the_last_result_though_the_kernel_was_away(
         with pytest.raises(OutputRejected, match="rejected 2 times"):
             durable.step("a", ask)
     assert len(asked) == 2, "what was decided on is what was shown"
+
+
+def test_nobody_is_asked_about_a_result_that_cannot_be_kept(durable: Durable) -> None:
+    @evercell.step(check=lambda result: False, tries=1, on_rejected="ask")
+    def ask() -> Any:
+        return (n for n in range(3))
+
+    with pytest.raises(NotKept, match="result of ask"):
+        durable.step("a", ask)
+    assert not durable.workspace.store.approvals.pending()
 
 
 def _without_patience(durable: Durable) -> Any:

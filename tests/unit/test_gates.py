@@ -23,6 +23,7 @@ from evercell.engine.workspace import open_workspace
 from evercell.evals import Trajectory, advancement, intent
 from evercell.magics.headers import parse_step
 from evercell.testing import Died, Durable
+from tests.agents import durable_on
 from tests.policies import rule
 from tests.unit.sessions import Notebook
 
@@ -233,6 +234,25 @@ def test_a_gate_that_was_made_wider_lets_the_same_calls_go_on(durable: Durable) 
         return len(done)
 
     assert durable.step("a", wider) == 10, "five of them had been made"
+
+
+def test_a_call_around_those_that_drifted_is_not_tried_again(durable: Durable) -> None:
+    begun: list[int] = []
+
+    @evercell.step(retries=3, backoff=0)
+    def research() -> None:
+        begun.append(1)
+        while True:
+            search("cats")
+
+    def cell() -> None:
+        evercell.gate("advancement", every=5, below=0.4, then="stop")
+        research()
+
+    for _ in range(2):
+        with pytest.raises(Drifted):
+            durable.step("a", cell)
+    assert len(begun) == 2 and len(done) == 5
 
 
 # -- asked ---------------------------------------------------------------------------------------
@@ -499,6 +519,70 @@ def test_the_same_gate_again_is_one_and_another_one_has_a_name_of_its_own(durabl
     with pytest.raises(UsageError, match="has a gate advancement already"):
         durable.step("a", cell)
     assert len(gates_of(durable)) == 2
+
+
+HOSTILE = "\ud800\x00\u202e</script><b>\x1b[31m" + "long " * 1000
+
+
+@pytest.mark.parametrize("then", ["ask", "stop", "feedback"])
+def test_whatever_a_metric_says_can_be_kept_shown_and_asked_about(
+    store_url: str, tmp_path: Path, then: str
+) -> None:
+    with durable_on(store_url, tmp_path) as durable:
+        durable.workspace.settings = replace(durable.workspace.settings, wait_grace=0.0)
+
+        def cell() -> str | None:
+            evercell.gate(lambda trajectory: (0.1, HOSTILE), every=1, below=0.5, then=then, name="猫 gate")
+            search("cats")
+            return evercell.feedback()
+
+        if then == "feedback":
+            told = durable.step("a", cell)
+            assert told == durable.step("a", cell) and "猫 gate is 0.1" in told and "\x1b" not in told
+            return
+        with pytest.raises((Suspended, Drifted)):
+            durable.step("a", cell)
+        for asked in durable.workspace.store.approvals.pending():
+            assert "\\x1b[31m" in asked.title and len(asked.title) <= 500
+
+
+def test_a_metric_that_fails_with_anything_is_told_in_a_line(store_url: str, tmp_path: Path) -> None:
+    def broken(trajectory: Trajectory) -> float:
+        raise RuntimeError(HOSTILE)
+
+    with durable_on(store_url, tmp_path) as durable:
+        durable.workspace.settings = replace(durable.workspace.settings, wait_grace=0.0)
+
+        def cell() -> None:
+            evercell.gate(broken, every=1, below=0.5)
+            search("cats")
+
+        for _ in range(2):
+            with pytest.raises(Suspended):
+                durable.step("a", cell)
+        assert len(durable.notes) == 1 and "\n" not in durable.notes[0] and "\x00" not in durable.notes[0]
+
+
+async def _awaited(trajectory: Trajectory) -> float:
+    return 1.0
+
+
+def test_a_metric_that_has_to_be_awaited_is_refused(durable: Durable) -> None:
+    with pytest.raises(UsageError, match="coroutine function"):
+        durable.step("a", lambda: evercell.gate(_awaited, below=1))
+
+
+def test_coroutines_are_told_without_holding_up_their_loop(durable: Durable) -> None:
+    async def cell() -> list[str | None]:
+        evercell.gate(advancement(judge=lambda prompt: "no, in circles"), every=1, below=0.5, then="feedback")
+        before = await evercell.aio.feedback()
+        await evercell.aio.sleep(0)
+        search("cats")
+        return [before, await evercell.aio.feedback()]
+
+    told = durable.step("a", cell)
+    assert told[0] is None and "0 of 3 votes say yes: in circles" in str(told[1])
+    assert durable.step("a", cell) == told
 
 
 @pytest.mark.parametrize("said", ["text", None, [1], ("a", "b", "c")])

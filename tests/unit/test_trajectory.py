@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evercell.engine.calls.exchange import Exchange
+from evercell.engine.calls.http.prompts import prompt_of
 from evercell.engine.evals.trajectory import Trajectory, read_arguments, read_trajectory
 from evercell.engine.model_answers import ModelAnswer, ToolRequest, answer_of, read_answer
 from evercell.engine.settings import Settings
@@ -120,6 +121,53 @@ def test_what_a_model_answered_and_asked_for_is_read(notebook: Notebook, store_u
         database.execute(sa.text("UPDATE calls SET mac = arguments WHERE position = 0"))
     found = read(notebook)
     assert found.calls[0].answer is None and "is not what was signed" in str(found.damaged[0])
+
+
+def test_what_the_user_said_last_is_kept_with_a_request(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_API_KEY", "sk-very-secret-0123456789")
+    said = ["find \ud800 cats", "x" * 1000, "my key is sk-very-secret-0123456789"]
+    with model_server() as server:
+        notebook.variables |= {"url": server.url, "said": said}
+        notebook.plain("import httpx, evercell, json\nclient = evercell.record(httpx.Client())")
+        notebook.step(
+            "a",
+            "for text in said:\n"
+            "    messages = [{'role': 'user', 'content': text}]\n"
+            "    body = json.dumps({'model': 'm', 'max_tokens': 9, 'messages': messages})\n"
+            "    client.post(url + '/messages', content=body, headers={'content-type': 'application/json'})\n",
+        )
+        notebook["client"].close()
+    prompts = [call.prompt for call in read(notebook).calls]
+    assert prompts[0] == "find \\ud800 cats" and len(prompts[1]) == 300 and prompts[2] == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"text": "b"}]}]}, "a b"),
+        ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "a"),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "a"},
+                    {"role": "user", "content": [{"type": "tool_result"}]},
+                ]
+            },
+            "a",
+        ),
+        ({"input": "a"}, "a"),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}]}, {"type": "x"}]}, "a"),
+        ({"contents": [{"parts": [{"text": "a"}]}]}, "a"),
+        ({"prompt": "a"}, "a"),
+        ({"messages": 7}, ""),
+        ({"messages": [7, None, {"content": {"a": 1}}]}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_the_user_said_is_found_in_every_wire_format(body: dict[str, Any], expected: str) -> None:
+    assert prompt_of(body) == expected
 
 
 # -- what a model's answer says ------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from evercell.core.errors import OutputRejected, UsageError
 from evercell.core.metrics import Metric
+from evercell.core.text import printable
 from evercell.engine.calls.feedback import told
 from evercell.engine.calls.log import AGAIN, Result, TryRecord
 from evercell.engine.calls.order import CallIdentity
@@ -198,7 +199,8 @@ class CheckedTries(Tries):
             return
         self._value, self._was_rejected = value, True
         self._results[len(self._tries)] = value_in_words(value)
-        self._rejected = OutputRejected(reason[:_LONGEST_REASON], reason=reason[:_LONGEST_REASON])
+        reason = reason[:_LONGEST_REASON]
+        self._rejected = OutputRejected(printable(reason), reason=reason)
         raise self._rejected
 
     # -- what is recorded --------------------------------------------------------------------------
@@ -218,6 +220,10 @@ class CheckedTries(Tries):
         error = self._rejected
         assert error is not None
         if self._check.on_rejected == "ask" and self._rejections >= self._check.tries:
+            name = f"The result of {self._identity.name}()"
+            self._scope.step.values.dumps(
+                self._value, name=name
+            )  # or else: nobody is asked about what is lost
             error = OutputRejected(error.what, reason=error.reason, result=self._value)
         records = self.records()
         records[-1] = {**records[-1], AGAIN: True}
@@ -264,9 +270,9 @@ class CheckedTries(Tries):
         times = "once" if count == 1 else f"{count} times"
         error = OutputRejected(
             f"The result of {name}() in step {self._scope.step.name} was rejected {times}, the last time because: "
-            f"{self._reason}",
+            f"{printable(self._reason or '')}",
             hint=f"Look at check= of {name}, give it more tries (tries=...), or let a person decide "
-            "(on_rejected='ask'). `evercell show` says what was made.",
+            "(on_rejected='ask'). `evercell show RUN --calls` lists what was made.",
             reason=self._reason or "",
         )
         call.scope.log.record(call.identity, Result(error=error), self.records(metrics=call.metrics.values))

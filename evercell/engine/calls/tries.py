@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evercell.core.errors import LeaseLost, NonDeterminism, NotKept, StepTimeout
+from evercell.core.errors import Drifted, LeaseLost, NonDeterminism, NotKept, StepTimeout
 from evercell.core.metrics import METRICS, Metric, metrics_to_json
+from evercell.core.text import storable
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.policy import CallPolicy
 from evercell.engine.calls.words import value_in_words
@@ -23,8 +24,8 @@ Describe = Callable[[Any], dict[str, Any]]
 OWN_CALL = "own"
 """Of the first try at a call: it is one of evercell's own, without an effect outside of its run."""
 
-_OF_RECORDING = (LeaseLost, NonDeterminism, NotKept)
-"""Errors about the recording itself: neither tried again nor recorded."""
+_OF_RECORDING = (LeaseLost, NonDeterminism, NotKept, Drifted)
+"""Errors about the recording itself, or the step as a whole: neither tried again nor recorded."""
 
 _LONGEST_ERROR = 500
 """Characters."""
@@ -41,7 +42,9 @@ class Try:
 
     def record(self) -> dict[str, Any]:
         """It as it is stored."""
-        error = None if self.error is None else f"{type(self.error).__name__}: {self.error}"[:_LONGEST_ERROR]
+        error = None
+        if self.error is not None:
+            error = storable(f"{type(self.error).__name__}: {self.error}"[:_LONGEST_ERROR])
         return {"at": round(self.at, 3), "seconds": round(self.seconds, 6), "error": error}
 
 

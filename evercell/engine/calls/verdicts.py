@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import GenericAlias
 from typing import Any, Protocol
 
-from evercell.core.errors import LeaseLost, NonDeterminism, NotKept, StoreError, UsageError
+from evercell.core.errors import Drifted, LeaseLost, NonDeterminism, NotKept, StoreError, UsageError
 from evercell.engine.calls.functions import is_async
 from evercell.engine.calls.tracebacks import passes_on
 
-_OF_RECORDING = (LeaseLost, NonDeterminism, NotKept, StoreError, UsageError)
+_OF_RECORDING = (Drifted, LeaseLost, NonDeterminism, NotKept, StoreError, UsageError)
 """Errors that say nothing of the result."""
 
 _MOST = 5

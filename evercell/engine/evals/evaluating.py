@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from evercell.core.records import Run
-from evercell.engine.evals.metrics import advancement, calls, cost, flow, tool_errors
+from evercell.engine.evals.advancement import advancement
+from evercell.engine.evals.metrics import calls, cost, flow, tool_errors
 from evercell.engine.evals.trajectory import Score, Trajectory, read_trajectory
 from evercell.engine.scores import FAIL, PASS, Judgement
 from evercell.engine.workspace import Workspace

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
 from evercell.core.errors import Drifted, LeaseLost, NonDeterminism, NotKept, StoreError, UsageError
+from evercell.core.text import one_line
 from evercell.engine.calls.calling import inside_call
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.order import GATE, OWN, CallIdentity
@@ -16,8 +18,8 @@ from evercell.engine.calls.policy import ONCE
 from evercell.engine.calls.scope import CallScope
 from evercell.engine.calls.tries import Tries
 from evercell.engine.evals.branching import leave_branch
-from evercell.engine.evals.gate_lines import GateSpec, as_score
-from evercell.engine.evals.metrics import name_of
+from evercell.engine.evals.gate_lines import GateSpec
+from evercell.engine.evals.scoring import as_score, name_of
 from evercell.engine.evals.trajectory import Score, TracedCall, Trajectory
 
 GO_ON_OR_STOP = ("Go on", "Stop")
@@ -27,6 +29,9 @@ STOPS = "stops"
 
 _OF_RECORDING = (LeaseLost, NonDeterminism, NotKept, StoreError, UsageError)
 """Errors that say nothing of the step."""
+
+_LONGEST_REASON = 2_000
+"""Characters."""
 
 _SHOWN = 12
 """Calls that a question shows."""
@@ -93,16 +98,14 @@ class Evaluation:
         trajectory = self._trajectory_of()
         try:
             with self._tries.noted():
-                self._score = as_score(self._spec.label, self._spec.metric(trajectory))
-                if self._score.value != self._score.value:
-                    raise ValueError("it is not a number")
+                self._score = _kept(as_score(self._spec.label, self._spec.metric(trajectory)))
                 return
         except _OF_RECORDING:
             raise
         error = self._tries.last_error
         if isinstance(error, _OF_RECORDING):
             raise error
-        self._score, self._failure = None, f"{type(error).__name__}: {error}"[:500]
+        self._score, self._failure = None, one_line(f"{type(error).__name__}: {error}")[:500]
         self._scope.step.note(f"gate {self._spec.label} cannot tell: {self._failure}")
 
     # -- deciding ----------------------------------------------------------------------------------
@@ -173,7 +176,7 @@ class Evaluation:
     def _drifted(self) -> Drifted:
         value = self._score.value if self._score is not None else None
         name, step = name_of(self._spec.metric), self._scope.step
-        hint = f"Its calls are kept. `evercell show {step.run_id}@{step.name}` lists them."
+        hint = f"Its calls are kept. `evercell show {step.run_id} --calls` lists them."
         if self._goes_on is False:
             return Drifted(f"{self._says}. Somebody answered Stop.", hint=hint, metric=name, value=value)
         if self._spec.then == "branch":
@@ -203,6 +206,15 @@ class Evaluation:
             self._told(None, result.error)
         said = result.get()
         self._told(said.get("feedback") if isinstance(said, dict) else None, None)
+
+
+def _kept(score: Score) -> Score:
+    """A score that the store can have, and a line can show; raises ValueError where it compares with nothing."""
+    value = float(score.value)
+    if not math.isfinite(value):
+        raise ValueError(f"it is {value}")
+    label = None if score.label is None else one_line(str(score.label))[:100]
+    return Score(one_line(str(score.name))[:100], value, one_line(str(score.reason))[:_LONGEST_REASON], label)
 
 
 def _stops_before(scope: CallScope, identity: CallIdentity) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from evercell.core.errors import UsageError
-from evercell.engine.evals.metrics import NAMED, name_of
+from evercell.engine.evals.metrics import NAMED
+from evercell.engine.evals.scoring import name_of
 from evercell.engine.evals.trajectory import Score, Trajectory
 
 Metric = Callable[[Trajectory], Any]
@@ -103,6 +105,10 @@ def gate_spec(
 ) -> GateSpec:
     """What `evercell.gate` was given."""
     found = _metric(metric) if isinstance(metric, str) else metric
+    if inspect.iscoroutinefunction(found):
+        raise UsageError(
+            f"The metric {name_of(found)} is a coroutine function.", hint="Give the gate a plain one."
+        )
     if not callable(found):
         raise UsageError(
             f"A metric is a function of a trajectory, not {type(metric).__name__}.", hint=_EXAMPLE
@@ -152,21 +158,3 @@ def _metric(name: str) -> Metric:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
-
-
-def as_score(name: str, said: object) -> Score:
-    """What a metric returned, as a score; raises `UsageError` for what is none."""
-    reason = ""
-    if isinstance(said, Score):
-        return said
-    if isinstance(said, tuple) and len(said) == 2 and isinstance(said[1], str):
-        said, reason = said
-    if isinstance(said, bool) or type(said).__name__ == "bool_":
-        return Score(name, float(bool(said)), reason, "yes" if said else "no")
-    try:
-        return Score(name, float(said), reason)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"The metric {name} returned a {type(said).__name__}.",
-            hint="It returns a Score, a number, True or False, or (one of these, the reason as text).",
-        ) from None

@@ -12,12 +12,13 @@ from typing import Any
 from evercell.core.errors import Damaged, EvercellError
 from evercell.core.metrics import METRICS, Metric, metrics_from_json
 from evercell.core.records import Call, Run
+from evercell.engine.answer_records import answer_in
 from evercell.engine.calls.exchange import MARK
 from evercell.engine.calls.http.prompts import PROMPT
 from evercell.engine.calls.log import verify_call
 from evercell.engine.calls.order import GATE
 from evercell.engine.calls.tries import OWN_CALL
-from evercell.engine.model_answers import ModelAnswer, ToolRequest, answer_in, read_answer
+from evercell.engine.model_answers import ModelAnswer, ToolRequest, read_answer
 from evercell.engine.workspace import Workspace
 from evercell.state import join
 

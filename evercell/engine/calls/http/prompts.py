@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from evercell.core.text import storable
 from evercell.state import holds_secret_of_environment
 
 PROMPT = "prompt"
@@ -25,7 +26,7 @@ def prompt_of(body: Mapping[str, Any]) -> str:
         said = next((text for text in texts if text), "")
     if not isinstance(said, str) or holds_secret_of_environment(said[:_LOOKED_THROUGH]):
         return ""
-    return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…"
+    return storable(said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…")
 
 
 def _text(content: object) -> str:
