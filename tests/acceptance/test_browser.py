@@ -114,7 +114,7 @@ def test_run_all_goes_on_after_a_click(open_notebook: Any, how: str) -> None:
     front.wait_for_text("the rest ran")
 
 
-@pytest.mark.long_where(server="notebook", how="await evercell.aio.approve")
+@pytest.mark.long_where(server="notebook")
 @pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_run_all_goes_on_after_a_click_on_ipykernel_6(open_notebook: Any, ipykernel_6: str, how: str) -> None:
     version = "import ipykernel; print('version', ipykernel.version_info[0])"
@@ -275,7 +275,7 @@ def evercell(folder: Path, environ: dict[str, str], *arguments: str, expect: int
     assert done.returncode == expect, done.stderr
 
 
-@pytest.mark.long_where(server="notebook", how="await evercell.aio.approve")
+@pytest.mark.long_where(server="notebook")
 @pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"], ids=["sync", "async"])
 def test_how_long_a_click_takes(open_notebook: Any, how: str, figure: Callable[[str], None]) -> None:
     """Printed, not judged: the machine decides. The issue asks for a median of 100 ms."""
