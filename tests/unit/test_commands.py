@@ -79,6 +79,7 @@ def test_there_is_no_function_in_the_module_without_a_magic() -> None:
     assert {name for name in functions if not name.startswith("_")} - {
         "set_notebook",
         "notebook_for",
+        "is_in_notebook",
     } == twins
 
 
