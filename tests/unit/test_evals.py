@@ -66,6 +66,9 @@ def same_tools(trajectory, against):
 def several(trajectory):
     return {"one": 1, "two": (False, "not two")}
 
+async def waits(trajectory):
+    return 0.25
+
 def says_nothing(trajectory):
     return None
 
@@ -117,7 +120,7 @@ def test_functions_of_a_trajectory_and_metrics_of_a_file_judge_a_run(
     said = evaluate(judged(workspace, run, other), read_evaluators(evals))
     assert short(said) == {
         "tool_errors": 0.0, "mails_once": "pass", "share": 0.75, "tone": "kind <b>&", "same_tools": "fail",
-        "one": 1.0, "two": "fail", "is_down": "RuntimeError: judge is down",
+        "one": 1.0, "two": "fail", "waits": 0.25, "is_down": "RuntimeError: judge is down",
         "odd": "TypeError: object is no score: return a bool, a number, a text or (value, reason)",
     }  # fmt: skip
     assert {one.name: one.version for one in said if one.version} == {"share": "2"}
