@@ -55,6 +55,8 @@ class Refusal:
     def __str__(self) -> str:
         if not self.step:
             return f"{self.call} is called outside of a step, where nothing is recorded"
+        if self.recorded == self.call:
+            return f"{self.call} is called with other arguments than in the run"
         if self.recorded:
             return f"{self.call} is called, where the run called {self.recorded}"
         return f"{self.call} is called, and the run has no recorded answer"
