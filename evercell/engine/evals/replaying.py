@@ -197,7 +197,7 @@ def recording_of(workspace: Workspace) -> Recording | None:
     found: dict[str, Any] = json.loads(said)
     recording = Recording(workspace, found["run"], Path(found["report"]))
     ownership.refuse_outside = recording.refuse_outside
-    for name in ("httpx", "httpx2"):
+    for name in ("httpx", "httpx2", "urllib3"):
         if find_spec(name) is not None:
             import_module(name)
     unrecorded.refuse = recording.refuse_outside
