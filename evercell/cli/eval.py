@@ -51,12 +51,15 @@ def evaluate(
     from evercell.engine.evals.evaluator_files import read_evaluators
     from evercell.engine.places import find_place
     from evercell.engine.scores import keep as keep_scores
+    from evercell.headless.exporting import check_target
     from evercell.headless.notebook_file import write_text
     from evercell.views.evals import evals_view, junit_page
 
     with workspace_of(context, create=False) as workspace:
         runs = [find_place(workspace, ref, verified=False).run for ref in dict.fromkeys(refs)]
         against = find_place(workspace, golden, verified=False).run if golden is not None else None
+        if junit is not None:
+            check_target(workspace, runs[0], junit, force=False)
         evaluators = [one for path in files for one in read_evaluators(path)]
         said, beside = {}, None
         for run in runs:

@@ -52,7 +52,9 @@ def check_notebook(workspace: Workspace, run: Run, path: Path, *, network: bool 
 
 
 def _error_of(came: RunReport) -> str:
-    return came.error or came.waiting or came.stopped or ""
+    """What stopped the notebook. (The name of the branch, which is gone by now, says nothing.)"""
+    error = came.error or came.waiting or came.stopped or ""
+    return error.replace(f" of run {came.run.name}", "")
 
 
 def _refusals(report: Path) -> list[Refusal]:
@@ -72,7 +74,7 @@ def step_facts(
     replayed = {str(event.data.get("step")) for event in events} - {PLAIN_CELLS}
     for step in dict.fromkeys([*known, *written, *replayed, *now]):
         before, after = ended.get(step), now.get(step)
-        error = after.error.ename if after is not None and after.error is not None else ""
+        error = _end_of(after)
         yield StepFacts(
             step,
             recorded=calls_of_run(workspace, run.id, step),
@@ -81,9 +83,17 @@ def step_facts(
             was_executed=after is not None,
             is_in_notebook=step in written or step in replayed,
             was_completed=before is None or before.status is AttemptStatus.COMPLETED,
-            error="" if error == Diverged.__name__ else error,
+            error=error,
             error_of_run=_failure_of(before),
         )
+
+
+def _end_of(attempt: Attempt | None) -> str:
+    """The class of what ended an attempt of the check, but for a call that was refused."""
+    if attempt is None or attempt.status is AttemptStatus.COMPLETED:
+        return ""
+    ename = attempt.error.ename if attempt.error is not None else "KernelDied"
+    return "" if ename == Diverged.__name__ else ename
 
 
 def _failure_of(attempt: Attempt | None) -> str:

@@ -9,7 +9,7 @@ from evercell.core.scores import GivenScore
 from evercell.core.text import one_line, printable
 from evercell.engine.comparison.code import CellDifference, Side
 from evercell.engine.comparison.comparing import Comparison, Pair
-from evercell.engine.comparison.figures import Figures
+from evercell.engine.comparison.figures import COLUMNS, Figures
 from evercell.views.comparison_parts import Part, listed, outputs_parts, title_of, variables_part
 from evercell.views.differences import diff_html, section
 from evercell.views.picture import DIM, FONT, Picture
@@ -63,7 +63,7 @@ def _metric_column(name: str) -> Column:
 
 def _score_columns(rows: Sequence[Figures], metrics: Sequence[str]) -> Iterator[Column]:
     for name in list(dict.fromkeys(name for row in rows for name in row.scores))[:MOST_METRICS]:
-        heading = f"{name} (score)" if name in metrics else name
+        heading = f"{name} (score)" if name in metrics or name in COLUMNS else name
         yield heading, lambda row, name=name: score_text(row.scores[name]) if name in row.scores else ""  # type: ignore[misc]
 
 

@@ -100,6 +100,7 @@ def ways(found: dict[str, Any]) -> list[tuple[str, str, int, int]]:
     return [(step["name"], step["way"], step["recorded"], step["made"]) for step in found["steps"]]
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_recorded_answers_are_replayed_against_a_changed_notebook_and_nothing_is_called(
     checked: Checked,
 ) -> None:
@@ -127,11 +128,7 @@ def test_recorded_answers_are_replayed_against_a_changed_notebook_and_nothing_is
         "the run went on with POST 127.0.0.1/v1/chat/completions(model='m', "
         "messages=[{'role': 'user', 'content': 'What of fusion?'}])."
     ]
-    assert run_command("runs", "--all", "--json").stdout == checked.runs
 
-
-@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_nothing_is_called_outside_of_steps_and_nothing_is_connected_to(checked: Checked) -> None:
     code, found = checked.check(("def ask", "mail('in a setup')\ndef ask"))
     said = "mail() is called outside of a step, where nothing is recorded."
     assert (code, found["divergences"]) == (3, [said])
@@ -140,7 +137,4 @@ def test_nothing_is_called_outside_of_steps_and_nothing_is_connected_to(checked:
     code, found = checked.check(("moment =", connects))
     assert (code, found["divergences"]) == (3, [])
     assert "Nothing is connected to while a notebook is checked" in found["error"]
-
-    shown = run_command("check", "r", "nb.ipynb")
-    assert shown.returncode == 0, shown.stderr
-    assert "It goes the same way." in shown.stdout
+    assert run_command("runs", "--all", "--json").stdout == checked.runs

@@ -182,6 +182,9 @@ def test_an_altered_answer_is_not_replayed(checking: Checking) -> None:
 
 
 def test_refusals_are_sentences() -> None:
+    assert str(Refusal("s", "ask#0", "ask('…')", "ask('…')")) == (
+        "ask('…') is called with other arguments than in the run"
+    )
     assert str(Refusal("", "", "GET example.org")) == (
         "GET example.org is called outside of a step, where nothing is recorded"
     )

@@ -66,6 +66,9 @@ def same_tools(trajectory, against):
 def several(trajectory):
     return {"one": 1, "two": (False, "not two")}
 
+async def waits(trajectory):
+    return 0.25
+
 def says_nothing(trajectory):
     return None
 
@@ -117,7 +120,7 @@ def test_functions_of_a_trajectory_and_metrics_of_a_file_judge_a_run(
     said = evaluate(judged(workspace, run, other), read_evaluators(evals))
     assert short(said) == {
         "tool_errors": 0.0, "mails_once": "pass", "share": 0.75, "tone": "kind <b>&", "same_tools": "fail",
-        "one": 1.0, "two": "fail", "is_down": "RuntimeError: judge is down",
+        "one": 1.0, "two": "fail", "waits": 0.25, "is_down": "RuntimeError: judge is down",
         "odd": "TypeError: object is no score: return a bool, a number, a text or (value, reason)",
     }  # fmt: skip
     assert {one.name: one.version for one in said if one.version} == {"share": "2"}
@@ -158,11 +161,12 @@ def test_a_file_that_is_no_good_is_refused_with_its_place(tmp_path: Path, code: 
 def test_scores_stand_where_runs_are_compared_and_in_their_trace(workspace: Workspace) -> None:
     run, other = run_of(workspace, "a", "b"), run_of(workspace, "a")
     keep(workspace, run, [Judgement("flow", 0.5, "half"), Judgement("tone", None, label="kind <b>")])
-    keep(workspace, other, [Judgement("flow", 1.0)])
+    keep(workspace, other, [Judgement("flow", 1.0), Judgement("cost", 7.0)])
     places = [find_place(workspace, name) for name in (run.name, other.name)]
     rows = read_figures(workspace, places)
     text = str(figures_table(rows))
     assert "flow" in text
+    assert "cost (score)" in text, "that of what it took is another one"
     assert "kind <b>" in text
     assert "kind &lt;b&gt;" in figures_table(rows)._repr_html_()
     assert rows[0].as_json()["scores"]["flow"]["value"] == 0.5  # type: ignore[index]

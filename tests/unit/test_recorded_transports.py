@@ -14,6 +14,7 @@ import httpx2
 import openai
 import pydantic
 import pytest
+import requests
 
 import evercell
 from evercell.core.errors import NonDeterminism, UsageError
@@ -315,6 +316,26 @@ def test_a_client_that_asks_outside_of_what_is_recorded_is_named_once(
         durable.step("agent", agent)
     assert [note for note in durable.notes if "127.0.0.1 is not recorded" in note] == durable.notes
     assert len(durable.notes) == 1 and "evercell.record(client)" in durable.notes[0]
+
+
+def test_what_asks_through_requests_is_named_too_and_told_what_keeps_it(
+    durable: Durable, server: ModelServer
+) -> None:
+    with requests.Session() as client:
+
+        def ask() -> str:
+            client.get(server.url)
+            answer = client.post(f"{server.url}/chat/completions", json=CHAT)
+            return str(answer.json()["choices"][0]["message"]["content"])
+
+        durable.step("once", ask)
+        assert durable.notes == [], "the step itself is what is recorded"
+        durable.step("durable", lambda: [evercell.call(ask) for _ in range(2)])
+        assert durable.notes == []
+        durable.step("agent", lambda: [ask() for _ in range(3)])
+    (note,) = durable.notes
+    assert "127.0.0.1 is not recorded" in note
+    assert "@evercell.step on the function that asks" in note
 
 
 def test_clients_that_an_agent_makes_anew_are_recorded(durable: Durable, server: ModelServer) -> None:

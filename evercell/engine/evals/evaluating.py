@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -94,7 +95,10 @@ def evaluate(of: Judged, evaluators: Iterable[Evaluator]) -> list[Judgement]:
     found = []
     for evaluator in evaluators:
         try:
-            said = list(_judgements(evaluator, evaluator.judge(of)))
+            judgement = evaluator.judge(of)
+            if inspect.iscoroutine(judgement):
+                judgement = asyncio.run(judgement)
+            said = list(_judgements(evaluator, judgement))
         except Exception as error:  # noqa: BLE001  whatever an evaluator raises is what came of it
             said = [Judgement(evaluator.name, None, error=f"{type(error).__name__}: {error}")]
         found += [replace(one, evaluator=evaluator.name, version=evaluator.version) for one in said]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from inspect import isclass, isfunction
 from pathlib import Path
@@ -16,15 +17,15 @@ from evercell.engine.evals.evaluating import Evaluator, is_of_trajectory, of_fun
 
 def read_evaluators(path: Path) -> list[Evaluator]:
     """What a file has at its top: functions whose only argument that has to be given is a trajectory (a second one,
-    ``against``, is that of the run that did well), evaluators of pydantic-evals, and lists of both. A name with an
-    underscore is its own. Raises `UsageError`.
+    ``against``, is that of the run that did well), evaluators of pydantic-evals or classes of such that need nothing to
+    be made, and lists of these. A name with an underscore is its own. Raises `UsageError`.
     """
     module = _imported(path)
     found: dict[int, Evaluator] = {}
-    for name, value in vars(module).items():
-        if not name.startswith("_"):
-            for one in value if isinstance(value, list | tuple) else (value,):
-                found |= {id(one): evaluator for evaluator in _evaluators(one, module)}
+    values = [value for name, value in vars(module).items() if not name.startswith("_")]
+    given = [one for value in values for one in (value if isinstance(value, list | tuple) else (value,))]
+    for one in [*given, *_made(given, module)]:
+        found |= {id(one): evaluator for evaluator in _evaluators(one, module)}
     if not found:
         raise UsageError(
             f"{path} has nothing that judges.",
@@ -44,10 +45,26 @@ def _evaluators(value: Any, module: ModuleType) -> Iterator[Evaluator]:
             yield of_function(value)
 
 
-def _is_of_pydantic(value: Any) -> bool:
-    """(Where nobody imported that, nothing is.)"""
+def _made(given: list[Any], module: ModuleType) -> list[Any]:
+    """An evaluator of each class of the file that needs nothing to be made, where the file makes none itself."""
+    made = []
+    for kind in given:
+        if not isclass(kind) or kind.__module__ != module.__name__ or any(type(one) is kind for one in given):
+            continue
+        if issubclass(kind, _evaluators_of_pydantic()):
+            with suppress(TypeError):
+                made.append(kind())
+    return made
+
+
+def _evaluators_of_pydantic() -> tuple[type, ...]:
+    """(Where nobody imported them, there are none.)"""
     evaluators = sys.modules.get("pydantic_evals.evaluators")
-    return evaluators is not None and not isclass(value) and isinstance(value, evaluators.Evaluator)
+    return (evaluators.Evaluator,) if evaluators is not None else ()
+
+
+def _is_of_pydantic(value: Any) -> bool:
+    return not isclass(value) and isinstance(value, _evaluators_of_pydantic())
 
 
 def _imported(path: Path) -> ModuleType:

@@ -23,7 +23,7 @@ from evercell.engine.calls.content import load_result
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.guard import Arguments
 from evercell.engine.calls.http import unrecorded
-from evercell.engine.calls.log import CallLog, Result, signed, verify_call
+from evercell.engine.calls.log import AGAIN, CallLog, Result, signed, verify_call
 from evercell.engine.calls.order import CallIdentity
 from evercell.engine.evals.connections import refuse_connections
 from evercell.engine.evals.recorded_calls import calls_of_run
@@ -55,6 +55,8 @@ class Refusal:
     def __str__(self) -> str:
         if not self.step:
             return f"{self.call} is called outside of a step, where nothing is recorded"
+        if self.recorded == self.call:
+            return f"{self.call} is called with other arguments than in the run"
         if self.recorded:
             return f"{self.call} is called, where the run called {self.recorded}"
         return f"{self.call} is called, and the run has no recorded answer"
@@ -83,8 +85,11 @@ class Recording:
     def answer(self, step: str, identity: CallIdentity) -> Call | None:
         """What was recorded of a call, None where there is nothing; after a refusal nothing is answered any more."""
         call = self._recorded(step).get(identity.key)
-        fits = call is not None and call.arguments == identity.arguments and self.refused is None
-        return call if fits else None
+        if call is None or call.arguments != identity.arguments or self.refused is not None:
+            return None
+        return (
+            call if call.ok or not call.tries or AGAIN not in call.tries[-1] else None
+        )  # it was interrupted
 
     def refuse(self, step: str, key: str, call: str) -> Diverged:
         """The error for a call that is not to be executed. The first one is reported."""
@@ -192,7 +197,7 @@ def recording_of(workspace: Workspace) -> Recording | None:
     found: dict[str, Any] = json.loads(said)
     recording = Recording(workspace, found["run"], Path(found["report"]))
     ownership.refuse_outside = recording.refuse_outside
-    for name in ("httpx", "httpx2"):
+    for name in ("httpx", "httpx2", "urllib3"):
         if find_spec(name) is not None:
             import_module(name)
     unrecorded.refuse = recording.refuse_outside
