@@ -48,7 +48,9 @@ EVALS = '''
 """Evaluators of ours."""
 from math import isclose
 from beside import LIMIT
-from evercell.engine.evals.metrics import tool_errors
+from evercell.evals import advancement, flow, intent, tool_errors
+
+in_order = flow(["search", "search", "mail"])
 
 def mails_once(trajectory):
     return trajectory.names.count("mail") == 1
@@ -119,6 +121,8 @@ def test_functions_of_a_trajectory_and_metrics_of_a_file_judge_a_run(
     run, other = run_of(workspace, "a", "b"), run_of(workspace, "a", text="bad")
     said = evaluate(judged(workspace, run, other), read_evaluators(evals))
     assert short(said) == {
+        "advancement": 1.0,
+        "flow": 1.0,
         "tool_errors": 0.0, "mails_once": "pass", "share": 0.75, "tone": "kind <b>&", "same_tools": "fail",
         "one": 1.0, "two": "fail", "waits": 0.25, "is_down": "RuntimeError: judge is down",
         "odd": "TypeError: object is no score: return a bool, a number, a text or (value, reason)",

@@ -72,8 +72,24 @@ def takes_two(function: Callable[..., Any]) -> bool:
 
 def is_of_trajectory(function: Callable[..., Any]) -> bool:
     """Whether it can be called with a trajectory alone, or with that of the run that did well."""
-    found = _positional(function)
-    return bool(found) and (len(found) == 1 or found[1].name in ("against", "golden"))
+    if _begins_with_trajectory(function):
+        return len(needed := _positional(function)) <= 1 or [one.name for one in needed[1:]] == ["against"]
+    return len(_positional(function)) == 1
+
+
+def is_metric(function: Callable[..., Any]) -> bool:
+    """Whether it is one of evercell's own metrics, and not what makes one."""
+    home = str(getattr(function, "__module__", ""))
+    return home.startswith("evercell.engine.evals.") and _begins_with_trajectory(function)
+
+
+def _begins_with_trajectory(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = [*inspect.signature(function).parameters.values()]
+    except (TypeError, ValueError):
+        return False
+    needed = [one for one in parameters[1:] if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
+    return bool(parameters) and parameters[0].name == "trajectory" and not needed
 
 
 def _positional(function: Callable[..., Any]) -> list[inspect.Parameter]:

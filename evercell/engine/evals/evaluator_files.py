@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from evercell.core.errors import UsageError
-from evercell.engine.evals.evaluating import Evaluator, is_of_trajectory, of_function
+from evercell.engine.evals.evaluating import Evaluator, is_metric, is_of_trajectory, of_function
 
 
 def read_evaluators(path: Path) -> list[Evaluator]:
@@ -39,10 +39,10 @@ def _evaluators(value: Any, module: ModuleType) -> Iterator[Evaluator]:
         from evercell.engine.evals.pydantic_evaluators import of_pydantic
 
         yield of_pydantic(value)
-    elif isfunction(value) and is_of_trajectory(value):
-        is_own = value.__module__ == module.__name__
-        if is_own or value.__module__.startswith("evercell.engine.evals.metrics"):
-            yield of_function(value)
+        return
+    is_ours = isfunction(value) and (value.__module__ == module.__name__ or is_metric(value))
+    if is_ours and is_of_trajectory(value):
+        yield of_function(value)
 
 
 def _made(given: list[Any], module: ModuleType) -> list[Any]:
