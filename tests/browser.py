@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -226,10 +226,16 @@ class FrontEnd:
 
     def save(self) -> None:
         """Save the notebook, and wait until the page has nothing left to write. (Notebook 7 may ask about a file that
-        it renamed itself.)
+        it renamed itself. What a cell's mark says may change while a save is under way: then another one is due.)
         """
-        self.page.keyboard.press("Control+s")
-        self.page.wait_for_function(f"() => document.querySelector('.jp-Dialog') || ({_IS_SAVED})()")
+        from playwright.sync_api import TimeoutError as NotYet
+
+        for _ in range(12):
+            self.page.keyboard.press("Control+s")
+            with suppress(NotYet):
+                asked_or_saved = f"() => document.querySelector('.jp-Dialog') || ({_IS_SAVED})()"
+                self.page.wait_for_function(asked_or_saved, timeout=SECONDS / 12)
+                break
         overwrite = self.page.locator(".jp-Dialog button", has_text="Overwrite")
         if overwrite.count():
             overwrite.click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -111,16 +112,26 @@ def _is_self(owner: ast.expr) -> bool:
     return False
 
 
-TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
-OURS = {name for tree in TREES.values() for name in names_defined_in(tree)}
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text())
 
 
-USED = {name: list(private_names_used(tree, names_defined_in(tree), OURS)) for name, tree in TREES.items()}
+@cache
+def ours() -> set[str]:
+    """Names that any of our modules defines. (Read by the process that tests it, not by all that collect tests.)"""
+    return {name for module in MODULES for name in names_defined_in(tree_of(module))}
+
+
+@cache
+def used_by(module: str) -> list[tuple[int, str]]:
+    tree = tree_of(module)
+    return list(private_names_used(tree, names_defined_in(tree), ours()))
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_private_names_of_libraries_are_used_in_their_own_module_only(module: str) -> None:
-    used = [] if module in INTERNALS else USED[module]
+    used = [] if module in INTERNALS else used_by(module)
     assert [f"{module}:{line} {name}" for line, name in used if (module, name) not in ALLOWED] == []
 
 
@@ -131,8 +142,12 @@ def _private_texts(tree: ast.AST) -> Iterator[str]:
 
 
 def test_what_may_use_private_names_does() -> None:
-    assert [module for module in INTERNALS if not (USED[module] or any(_private_texts(TREES[module])))] == []
-    assert [a for a in ALLOWED if a[1] not in (name for _, name in USED.get(a[0], ()))] == []
+    assert [
+        module for module in INTERNALS if not (used_by(module) or any(_private_texts(tree_of(module))))
+    ] == []
+    assert [
+        a for a in ALLOWED if a[0] not in MODULES or a[1] not in (name for _, name in used_by(a[0]))
+    ] == []
 
 
 TESTS = {str(path.relative_to(HERE)): path for path in sorted(HERE.rglob("*.py"))}
@@ -142,5 +157,5 @@ TESTS = {str(path.relative_to(HERE)): path for path in sorted(HERE.rglob("*.py")
 def test_tests_go_through_public_names(test: str) -> None:
     """What a test knows of the inside of a class or module holds up whoever wants to change it."""
     tree = ast.parse(TESTS[test].read_text())
-    used = private_names_used(tree, names_defined_in(tree), OURS)
-    assert [f"{test}:{line} {name}" for line, name in used if name in OURS and is_private(name)] == []
+    used = private_names_used(tree, names_defined_in(tree), ours())
+    assert [f"{test}:{line} {name}" for line, name in used if name in ours() and is_private(name)] == []
