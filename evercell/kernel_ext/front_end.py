@@ -179,7 +179,8 @@ class FrontEnd:
                 self._put_last(page)
                 self._look_anew()
             case "request":
-                page.view = replace(page.view, cells=read_view(data, page.view).cells)
+                page.view, page.is_unseen = replace(page.view, cells=read_view(data, page.view).cells), True
+                self._put_last(page)
                 self._requests.handle(data, partial(page.send, "outcome", token=data.get("token")), page.view)
 
     def _look_anew(self) -> None:
@@ -279,11 +280,16 @@ class FrontEnd:
         """See what the notebook is by now, and what of it would execute again."""
         if self._is_busy():
             return  # it is done when the cell has ended
+        pages = self._see_pages()
+        self._stale.judge(pages[-1].view.cells if pages else ())
+
+    def _see_pages(self) -> list[Page]:
+        """Take the notebook for what the pages said of it."""
         with self._lock:
             pages = list(self._pages)
         if any(page.is_unseen for page in pages):
             self._identify(pages)
-        self._stale.judge(pages[-1].view.cells if pages else ())
+        return pages
 
     def _identify(self, pages: list[Page]) -> None:
         """The page that spoke last says what the notebook is; all are told its id."""
@@ -313,6 +319,8 @@ class FrontEnd:
             if self._is_busy():
                 refuse()
                 return
+            with suppress(EvercellError):  # of a store that cannot be reached the move itself tells
+                self._see_pages()  # who asks says what the cells are by now
             move()
 
         if self._is_busy():
