@@ -101,6 +101,19 @@ class Obstacles:
             return f"not before {max(1, left)} s from now"
         return ""
 
+    def is_to_come(self, entry: Queued, server_id: str) -> bool:
+        """Whether a server will have something to do with an entry that may not be started now: it executes it, nobody
+        is left who did, or its next start is a moment away.
+        """
+        if entry.admitted_at is not None:
+            now, servers = self.picture.now, self.picture.servers
+            others = {one.id for one in servers if one.id != server_id and is_alive(one, now)}
+            return entry.admitted_by not in others
+        return not is_ready(entry, self.picture.now) and not self._is_stopped(entry)
+
+    def _is_stopped(self, entry: Queued) -> bool:
+        return entry.asked is not None or not entry.is_due or entry.status in ENDED
+
     def candidates(self) -> list[Queued]:
         """Those that may be started, as far as they themselves are concerned."""
         return [e for e in self.picture.entries if e.admitted_at is None and not self.of_itself(e)]

@@ -118,7 +118,10 @@ class Server:
         candidates = self._pick(picture, held)
         if candidates:
             self._start(self._store.queue.admit(self.id, lambda now: self._pick(now, held)))
-        self._is_idle = not candidates and not any(entry.admitted_by == self.id for entry in picture.entries)
+        obstacles = Obstacles(picture, held, {})
+        self._is_idle = not candidates and not any(
+            obstacles.is_to_come(entry, self.id) for entry in picture.entries
+        )
         if next_firing is None:
             return LOOK
         return min(LOOK, max(0.0, (next_firing - self._workspace.clock()).total_seconds()))

@@ -140,6 +140,35 @@ def test_a_run_whose_process_died_is_started_again_at_once_and_then_after_pauses
     assert names(store, desk) == ["a", "a", "a"]
 
 
+def test_a_server_until_idle_waits_for_the_next_start_of_a_run_whose_process_died(
+    store: Store, server: Server, desk: Desk, clock: SetClock, gone: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = put(store, "a")
+    server.tick()
+    begin(store, run, gone)
+    desk.living.clear()
+    server.tick()
+    desk.living.clear()
+    server.tick()
+    assert names(store, desk) == ["a", "a"] and entry_of(store, run).starts == 2
+
+    def executed(run_id: str) -> None:
+        desk.started.append(run_id)
+        store.queue.drop(entry_of(store, run))  # as its process does at its end
+
+    class Passing(threading.Event):
+        """A second passes at each wait."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            assert len(desk.started) < 3 or not timeout or clock.now.minute < 5, "it never ends"
+            clock.now += timedelta(seconds=1)
+            return self.is_set()
+
+    monkeypatch.setattr(desk, "start", executed)
+    server.serve(Passing(), until_idle=True)
+    assert names(store, desk) == ["a", "a", "a"]
+
+
 def test_a_run_that_is_started_in_vain_again_and_again_has_failed_and_says_why(
     store: Store, server: Server, desk: Desk, clock: SetClock
 ) -> None:
