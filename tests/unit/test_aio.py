@@ -66,8 +66,9 @@ EXPECTED = {"approve": True, "sleep": None, "sleep_until": None, "wait_for": 1, 
 
 
 def test_every_verb_that_waits_has_a_twin_with_the_same_signature_and_docstring() -> None:
-    assert set(aio.__all__) == {*VERBS, *STARTS, "gather"}
-    for name in (*VERBS, *STARTS):
+    twins = (*VERBS, *STARTS, "feedback")
+    assert set(aio.__all__) == {*twins, "gather"}
+    for name in twins:
         plain, twin = getattr(evercell, name), getattr(aio, name)
         assert inspect.signature(plain, eval_str=True) == inspect.signature(twin, eval_str=True), name
         assert plain.__doc__ and inspect.getdoc(plain) == inspect.getdoc(twin), name
