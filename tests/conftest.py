@@ -78,25 +78,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     deselected.
     """
     for item in items:
-        if _is_of_the_other_database(item) or _is_another_pair(item):
+        if _is_another_pair(item):
             item.add_marker(pytest.mark.long)
     unasked = [name for name in ("torch", "agents", "more_agents", "long") if not config.getoption(name)]
     others = [item for item in items if any(map(item.get_closest_marker, unasked))]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
-
-
-def _is_of_the_other_database(item: pytest.Item) -> bool:
-    """Whether it shows on PostgreSQL what it shows on SQLite of kernels, commands and pages, and not of the store.
-
-    All tests of the store and of the engine run on both, and here at least one of each feature.
-    """
-    if "acceptance" not in item.path.parts or any(
-        map(item.get_closest_marker, ("both_databases", "torch", "agents", "more_agents"))
-    ):
-        return False
-    return "postgres" in getattr(getattr(item, "callspec", None), "params", {}).values()
 
 
 def _is_another_pair(item: pytest.Item) -> bool:

@@ -72,7 +72,6 @@ def kernel(new_kernel: NewKernel, tmp_path: Path) -> Kernel:
 
 
 @pytest.mark.parametrize("header", ["%%step a\n", ""], ids=["step", "plain"])
-@pytest.mark.both_databases
 def test_what_waits_where_it_may(kernel: Kernel, header: str) -> None:
     for number, (where, source) in enumerate(FINE.items()):
         named = header.replace("a", f"a{number}")

@@ -62,7 +62,6 @@ def answering(command: Command, *words: str) -> Callable[[str, dict[str, Any]], 
 
 
 @pytest.mark.parametrize("how", ["evercell.approve", "await evercell.aio.approve"])
-@pytest.mark.both_databases
 def test_a_cell_goes_on_after_an_answer_from_the_command_line(
     new_kernel: NewKernel, command: Command, how: str
 ) -> None:
@@ -188,7 +187,6 @@ def effects(tmp_path: Path) -> list[str]:
     return (tmp_path / "effects.txt").read_text().split()
 
 
-@pytest.mark.both_databases
 def test_a_headless_run_waits_without_a_kernel_and_goes_on_in_a_new_one(
     tmp_path: Path, command: Command, counter: Counter
 ) -> None:
@@ -284,7 +282,6 @@ def test_the_notebook_that_asks_first_sends_only_when_approved(tmp_path: Path, c
 # -- killed at random ----------------------------------------------------------------------------
 
 
-@pytest.mark.both_databases
 def test_a_run_with_three_approvals_killed_at_random_asks_each_once(
     new_kernel: NewKernel,
     store_url: str,

@@ -24,7 +24,6 @@ def _rows(url: str) -> dict[str, int]:
         engine.dispose()
 
 
-@pytest.mark.both_databases
 def test_a_branch_begins_at_a_step_with_its_state_and_copies_nothing(
     new_kernel: NewKernel, counter: Counter, store_url: str
 ) -> None:

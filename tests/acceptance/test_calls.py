@@ -51,7 +51,6 @@ def kills(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.mark.parametrize("body", [SYNC, ASYNC], ids=["sync", "async"])
-@pytest.mark.both_databases
 def test_an_agent_killed_at_random_repeats_no_completed_call(
     new_kernel: NewKernel, counter: Counter, body: str, chance: random.Random, request: pytest.FixtureRequest
 ) -> None:
@@ -122,7 +121,6 @@ def test_a_signal_from_the_command_line_wakes_a_waiting_cell(
     assert wrong.returncode == 2 and "not JSON" in wrong.stderr
 
 
-@pytest.mark.both_databases
 def test_a_wait_survives_the_kernel(new_kernel: NewKernel) -> None:
     kernel = new_kernel()
     kernel.run("import evercell")

@@ -133,7 +133,6 @@ def test_a_database_that_goes_away_is_waited_for(
     next(databases, None)
 
 
-@pytest.mark.both_databases
 def test_cancel_with_undo_from_the_command_line(
     new_kernel: NewKernel, store_url: str, counter: Counter, tmp_path: Path
 ) -> None:

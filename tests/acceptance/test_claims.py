@@ -19,7 +19,7 @@ from tests.forked import Forked
 from tests.kernels import Kernel
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.kernel, pytest.mark.both_databases]
+pytestmark = pytest.mark.kernel
 
 SECONDS = 120
 COMMANDS = {

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from tests.commands import run_command
 from tests.kernels import Kernel, KernelGone
 
@@ -38,7 +36,6 @@ def save(folder: Path, *sources: str) -> None:
     (folder / "nb.ipynb").write_text(json.dumps(notebook))
 
 
-@pytest.mark.both_databases
 def test_branches_are_compared_in_a_kernel_and_in_a_terminal(new_kernel: NewKernel, store_url: str) -> None:
     kernel = new_kernel()
     kernel.run(LOAD)
@@ -78,7 +75,6 @@ def test_branches_are_compared_in_a_kernel_and_in_a_terminal(new_kernel: NewKern
     assert run_command("--store", store_url, "compare").returncode == 2
 
 
-@pytest.mark.both_databases
 def test_metrics_of_calls_survive_a_kill_and_are_logged_once(new_kernel: NewKernel, tmp_path: Path) -> None:
     cell = (
         "%%step train\nimport evercell, os, signal\n@evercell.step\ndef epoch(n):\n"

@@ -57,7 +57,6 @@ def text_of(cell: Any) -> str:
     return "".join(output.get("text", "") for output in cell.get("outputs", ()))
 
 
-@pytest.mark.both_databases
 def test_a_history_is_exported_as_it_was_executed_whatever_became_of_the_notebook(
     new_kernel: NewKernel, tmp_path: Path
 ) -> None:

@@ -49,7 +49,6 @@ def test_loading_says_in_one_line_where_the_notebook_stands(new_kernel: NewKerne
     assert "%evercell new" in greeting
 
 
-@pytest.mark.both_databases
 def test_a_notebook_can_start_afresh(new_kernel: NewKernel, counter: Counter) -> None:
     kernel = new_kernel()
     step = f"%%step one\n{counter.cell('one')}\nx = 1"
@@ -76,7 +75,6 @@ def test_unloading_leaves_the_shell_as_it_was(new_kernel: NewKernel) -> None:
     assert kernel.run("%%step one\nx = 1").status == "ok"
 
 
-@pytest.mark.both_databases
 def test_a_store_that_cannot_be_opened_leaves_the_kernel_usable(
     new_kernel: NewKernel, tmp_path: object
 ) -> None:

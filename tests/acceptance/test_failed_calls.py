@@ -200,7 +200,6 @@ def test_a_failed_step_says_how_many_calls_are_kept(
     assert (kept in shown.notes) if kept else ("kept" not in shown.notes)
 
 
-@pytest.mark.both_databases
 def test_an_interrupted_step_says_so_too_and_goes_on_there(new_kernel: NewKernel, counter: Counter) -> None:
     kernel = new_kernel()
     kernel.run(

@@ -10,7 +10,7 @@ from bench.faults.runners import runners
 from bench.faults.stores import STORES
 from bench.faults.zombies import zombies
 
-pytestmark = [pytest.mark.kernel, pytest.mark.both_databases]
+pytestmark = pytest.mark.kernel
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 

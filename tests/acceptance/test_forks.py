@@ -9,7 +9,7 @@ import pytest
 from evercell.store import open_store
 from tests.kernels import Kernel
 
-pytestmark = [pytest.mark.kernel, pytest.mark.both_databases]
+pytestmark = pytest.mark.kernel
 
 FORK = """
 import os

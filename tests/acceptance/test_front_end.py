@@ -69,7 +69,6 @@ class Page:
         return self.wait_for("outcome", lambda said: said["token"] == name)
 
 
-@pytest.mark.both_databases
 def test_a_page_is_told_marks_outputs_that_it_missed_and_what_would_execute_again(
     new_kernel: Callable[..., Kernel],
 ) -> None:

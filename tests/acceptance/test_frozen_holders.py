@@ -14,7 +14,7 @@ from evercell.engine.workspace import open_workspace
 from tests.conftest import Counter
 from tests.kernels import Kernel
 
-pytestmark = [pytest.mark.kernel, pytest.mark.both_databases]
+pytestmark = pytest.mark.kernel
 NewKernel = Callable[..., Kernel]
 IN_A_COMMIT = {"EVERCELL_FAULT": "after_chunks_before_commit:2:STOP"}
 

@@ -54,7 +54,6 @@ def _killed(new_kernel: NewKernel, agent: str, cell: str, kills: int, chance: ra
     return died
 
 
-@pytest.mark.both_databases
 def test_a_looping_agent_is_stopped_by_its_gate_in_a_kernel_that_is_killed_at_random(
     new_kernel: NewKernel, counter: Counter, agent: str, chance: random.Random, request: pytest.FixtureRequest
 ) -> None:

@@ -42,7 +42,6 @@ def kernel(new_kernel: Callable[..., Kernel], tmp_path: Path) -> Kernel:
     return kernel
 
 
-@pytest.mark.both_databases
 def test_a_checkout_says_which_cells_have_other_code_by_now(kernel: Kernel, tmp_path: Path) -> None:
     shown = kernel.run("%checkout nb-1").text
     assert "other code in the notebook than in this run: fit; %source fit shows it" in shown, shown

@@ -60,7 +60,6 @@ def four(counter: Counter, third: str) -> list[str]:
     ]
 
 
-@pytest.mark.both_databases
 def test_papermill_goes_on_at_the_cell_that_failed(
     command: Callable[..., Any], counter: Counter, tmp_path: Path
 ) -> None:
@@ -82,7 +81,6 @@ def test_papermill_goes_on_at_the_cell_that_failed(
     assert counter.times("one") == 2
 
 
-@pytest.mark.both_databases
 def test_a_killed_kernel_is_replaced_and_the_run_goes_on(
     command: Callable[..., Any], counter: Counter, tmp_path: Path
 ) -> None:
@@ -161,7 +159,6 @@ def test_a_home_that_cannot_be_written_to_is_no_obstacle(
     assert counter.words() == ["one", "two", "three", "four"]
 
 
-@pytest.mark.both_databases
 def test_runs_that_start_at_once_in_one_folder_do_not_meet(
     command: Callable[..., Any], counter: Counter, tmp_path: Path
 ) -> None:
@@ -187,7 +184,6 @@ def test_a_kernel_that_keeps_dying_ends_the_run_and_resume_goes_on_after_a_fix(
     assert counter.words() == ["one", "two", "three", "three", "three", "four"]
 
 
-@pytest.mark.both_databases
 def test_runs_show_and_branch_tell_and_do(
     command: Callable[..., Any], counter: Counter, tmp_path: Path
 ) -> None:
@@ -496,7 +492,6 @@ def test_a_cell_that_may_raise_and_one_that_is_skipped_are_what_papermill_takes_
     assert made.metadata.evercell.status == "failed" and made.metadata.papermill.exception is True
 
 
-@pytest.mark.both_databases
 def test_a_run_whose_journal_is_broken_is_not_resumed_and_goes_on_in_a_branch(
     command: Callable[..., Any], counter: Counter, tmp_path: Path, store_url: str
 ) -> None:

@@ -12,7 +12,7 @@ from evercell.store import Store
 from tests.kernels import Kernel
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.kernel, pytest.mark.both_databases]
+pytestmark = pytest.mark.kernel
 NewKernel = Callable[..., Kernel]
 
 LARGE = "many = {f'k{n}': [n, {'a': n}] for n in range(5_000)}"

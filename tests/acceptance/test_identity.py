@@ -74,7 +74,6 @@ def test_a_name_that_another_notebook_had_gives_nobody_its_run(
     assert "%evercell new takes no run" in kernel.run("%evercell new Untitled-1").error
 
 
-@pytest.mark.both_databases
 def test_a_copy_goes_on_in_a_branch(new_kernel: Callable[..., Kernel], tmp_path: Path) -> None:
     path = tmp_path / "plan.ipynb"
     load, first = write(path, LOAD, FIRST)

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.commands import run_program
 from tests.kernels import Kernel
 
@@ -25,7 +23,6 @@ gen = (i for i in [1])
 """
 
 
-@pytest.mark.both_databases
 def test_inspect_tells_type_size_sharing_origin_and_what_is_not_saved(new_kernel: NewKernel) -> None:
     kernel = new_kernel()
     kernel.run(CELL)

@@ -10,7 +10,7 @@ from evercell.store import open_store
 from tests.conftest import Counter
 from tests.kernels import Kernel
 
-pytestmark = [pytest.mark.kernel, pytest.mark.both_databases]
+pytestmark = pytest.mark.kernel
 NewKernel = Callable[..., Kernel]
 
 

@@ -67,7 +67,6 @@ def standings(evercell: Evercell, run: str = "nb-1") -> set[str]:
     return {listed["standing"]}
 
 
-@pytest.mark.both_databases
 def test_how_a_run_stands_is_the_same_everywhere_from_work_to_death(
     new_kernel: NewKernel, evercell: Evercell, tmp_path: Path
 ) -> None:

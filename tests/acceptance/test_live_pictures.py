@@ -38,7 +38,6 @@ def updates(shown: Shown) -> list[str]:
     ]
 
 
-@pytest.mark.both_databases
 def test_a_timeline_follows_below_its_cell_and_is_no_output_of_the_step_that_runs(
     new_kernel: NewKernel, tmp_path: Path
 ) -> None:

@@ -44,7 +44,6 @@ def test_a_notebook_shows_what_its_stored_outputs_say(tmp_path: Path, name: str,
     assert f"{cells} passed" in done.stdout
 
 
-@pytest.mark.both_databases
 def test_the_agent_loop_asks_nothing_twice_though_its_kernel_is_killed(
     new_kernel: Callable[..., Kernel],
 ) -> None:

@@ -220,7 +220,6 @@ def test_a_question_in_a_captured_cell_is_seen(new_kernel: NewKernel) -> None:
     assert "Send?" in shown.notes
 
 
-@pytest.mark.both_databases
 def test_a_question_stands_below_what_the_cell_shows(new_kernel: NewKernel) -> None:
     kernel = new_kernel(EVERCELL_WAIT_GRACE="1ms")
     kernel.run("import evercell")

@@ -35,7 +35,6 @@ def ask(
     return [(str(event.kind), dict(event.data)) for event in events if event.kind in kinds]
 
 
-@pytest.mark.both_databases
 def test_a_webhook_is_signed_and_tried_again(
     tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone, Shown
 from tests.outages import Outage
 
-pytestmark = [pytest.mark.kernel, pytest.mark.both_databases]
+pytestmark = pytest.mark.kernel
 NewKernel = Callable[..., Kernel]
 SHORT = {"EVERCELL_OUTAGE_SECONDS": "1"}
 

@@ -67,7 +67,6 @@ Hold(sys.stdout)
 """Stops the thread that sends text when it has taken some out of the buffer, until somebody waits for it."""
 
 
-@pytest.mark.both_databases
 def test_text_on_its_way_when_its_cell_ends_is_recorded(new_kernel: NewKernel) -> None:
     kernel = new_kernel()
     kernel.run(HOLD)
@@ -78,7 +77,6 @@ def test_text_on_its_way_when_its_cell_ends_is_recorded(new_kernel: NewKernel) -
     assert new_kernel().run(cell).text == "on its way\n"
 
 
-@pytest.mark.both_databases
 def test_two_hundred_megabytes_of_text_replay_as_first_and_last_part(
     new_kernel: NewKernel,
 ) -> None:

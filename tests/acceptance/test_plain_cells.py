@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone
 
-pytestmark = [pytest.mark.kernel, pytest.mark.both_databases]
+pytestmark = pytest.mark.kernel
 
 DIE = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 PLAIN = "import math\nfactor = 3\ndef scaled(x):\n    return factor * x\nrows = [scaled(1)]"

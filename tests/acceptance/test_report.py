@@ -115,7 +115,6 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-@pytest.mark.both_databases
 def test_a_report_tells_all_and_holds_no_script_no_address_and_no_secret(run: str, tmp_path: Path) -> None:
     page = report(run, tmp_path / "report.html")
     for text in TOLD:

@@ -115,7 +115,6 @@ def test_a_run_goes_on_from_before_a_step_with_the_corrected_notebook_and_stays_
     assert first.returncode == 0 and counter.times("load") == 3, "to the first step"
 
 
-@pytest.mark.both_databases
 def test_a_batch_that_was_killed_is_gone_on_with_and_done_once(
     write: Callable[[str], None], counter: Counter, tmp_path: Path
 ) -> None:

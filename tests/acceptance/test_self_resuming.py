@@ -27,7 +27,6 @@ def start(new_kernel: Callable[..., Kernel]) -> Callable[..., Kernel]:
 
 
 @pytest.mark.parametrize("now", [False, True], ids=["restart", "crash"])
-@pytest.mark.both_databases
 def test_after_a_restart_memory_is_there_before_the_first_prompt(
     start: Callable[..., Kernel], now: bool, tmp_path: Path
 ) -> None:
@@ -135,7 +134,6 @@ def test_a_store_that_cannot_be_opened_leaves_a_kernel_and_says_why(
     assert kernel.run("print(2 + 2)", cell_id="a").text == "4\n"
 
 
-@pytest.mark.both_databases
 def test_a_run_that_another_kernel_holds_is_read_and_not_taken(start: Callable[..., Kernel]) -> None:
     first = start()
     first.run("x = 1", cell_id="a")

@@ -22,7 +22,7 @@ from tests.database import open_database
 from tests.kernels import Kernel
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.kernel, pytest.mark.both_databases]
+pytestmark = pytest.mark.kernel
 
 Serve = Callable[..., "subprocess.Popen[str]"]
 

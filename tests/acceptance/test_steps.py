@@ -13,7 +13,6 @@ pytestmark = pytest.mark.kernel
 NewKernel = Callable[..., Kernel]
 
 
-@pytest.mark.both_databases
 def test_run_all_twice_replays_every_step(new_kernel: NewKernel, counter: Counter) -> None:
     kernel = new_kernel()
     cells = [
@@ -28,7 +27,6 @@ def test_run_all_twice_replays_every_step(new_kernel: NewKernel, counter: Counte
     assert kernel.value("(data, total)") == ([1, 2, 3], 6)
 
 
-@pytest.mark.both_databases
 def test_completed_step_is_not_executed_again_after_kernel_kill(
     new_kernel: NewKernel, counter: Counter
 ) -> None:
@@ -137,7 +135,6 @@ def test_rerun_executes_and_says_so(new_kernel: NewKernel, counter: Counter) -> 
     assert "--rerun" in shown.notes
 
 
-@pytest.mark.both_databases
 def test_resume_puts_back_the_state_and_an_interrupted_attempt_is_tried_again(
     new_kernel: NewKernel, counter: Counter, store_url: str
 ) -> None:

@@ -89,7 +89,6 @@ def command(workspace: Workspace, tmp_path: Path) -> Command:
     return run
 
 
-@pytest.mark.both_databases
 def test_no_command_prints_what_a_terminal_obeys(command: Command, run: Run, workspace: Workspace) -> None:
     (pending,) = waiting_for(workspace)
     said: dict[tuple[str, ...], subprocess.CompletedProcess[str]] = {}
