@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -126,8 +127,17 @@ def _go_on(scope: CallScope, run: Run) -> None:
     """A child whose failure was told before is asked for again: it goes on at its failed step."""
     if run.status is not RunStatus.FAILED:
         return
-    store = scope.step.workspace.store
-    with scope.step.deferred_interrupts():
-        child = store.children.of_run(run.id)
-        if child is not None and child.told_at is not None:
-            store.children.try_again(run.id, tries=1)
+    workspace = scope.step.workspace
+    store, last = workspace.store, time.monotonic() + workspace.lease_ttl.total_seconds()
+    while True:
+        with scope.step.deferred_interrupts():
+            child = store.children.of_run(run.id)
+            if child is None or child.told_at is None or store.children.try_again(run.id, tries=1):
+                return
+            if store.runs.find(run.id).status is not RunStatus.FAILED or time.monotonic() > last:
+                return
+        time.sleep(_MOMENT)  # the session in which it failed is about to leave it
+
+
+_MOMENT = 0.05
+"""Seconds."""
