@@ -190,7 +190,12 @@ def _end_as(workspace: Workspace, report: RunReport, *, as_json: bool) -> None:
         warn(f"evercell: {report.error}")
         if report.hint:
             warn(f"  → {report.hint}")
-        if report.code is not ExitCode.OUTPUT_UNWRITTEN:
+        mission = workspace.store.missions.get(report.run.id)
+        if mission is not None and mission.outcome is not None:
+            warn(
+                f"  → its mission is closed; a branch is a mission of its own: evercell branch {report.run.name}"
+            )
+        elif report.code is not ExitCode.OUTPUT_UNWRITTEN:
             warn(f"  → after mending it: evercell resume {report.run.name}")
     if report.code is not ExitCode.COMPLETED:
         sys.exit(int(report.code))
@@ -218,7 +223,8 @@ def _print_report(workspace: Workspace, report: RunReport, *, as_json: bool) -> 
     run = report.run
     if not as_json:
         done = sum(row.is_completed for row in report.steps)
-        say(f"run {run.name} {run.status}: {done} steps completed → {run.output}")
+        count = "1 step" if done == 1 else f"{done} steps"
+        say(f"run {run.name} {run.status}: {count} completed → {run.output}")
         return
     more: dict[str, Any] = {
         "output": run.output,

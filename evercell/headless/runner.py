@@ -269,7 +269,8 @@ def _execute_notebook(*paths: str, **options: Any) -> dict[str, Any]:
         if failure.ename == LeaseLost.__name__:  # it is no failure of the run's
             what = str(failure.evalue).partition("\n")[0]
             raise LeaseLost(what, hint="Whoever has it goes on with it: see `evercell show`.") from None
-        return {"error": f"{failure.ename}: {failure.evalue}", "code": ExitCode.FAILED}
+        what, _, hint = str(failure.evalue).partition("\n  → ")  # an error of ours says what to do
+        return {"error": f"{failure.ename}: {what}", "hint": hint, "code": ExitCode.FAILED}
     except CellTimeoutError as failure:
         return {"error": one_line(str(failure)), "code": ExitCode.FAILED}
     except (LeaseHeld, LeaseLost, StoreUnavailable):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.acceptance.test_headless import write
+from tests.commands import run_command
 from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone
 
@@ -78,3 +81,16 @@ def _checked_in(kernel: Kernel, counter: Counter) -> None:
     before = len(counter.words())
     assert kernel.run(PLANNED).status == "ok" and kernel.value("answer") == 2
     assert len(counter.words()) == before + 3 and kernel.run(PLANNED).is_replayed
+
+
+def test_a_headless_run_that_drifted_says_line_by_line_what_happened_and_what_to_do(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERCELL_STORE", str(tmp_path / "store.db"))
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "nb.ipynb", [AGENT.format(path=str(tmp_path / "asked")), CIRCLE])
+    done = run_command("run", "nb.ipynb", "-q")
+    assert done.returncode == 1 and "run nb-1 failed: 1 step completed" in done.stdout
+    drifted, kept, resume = done.stderr.splitlines()
+    assert drifted.startswith("evercell: Drifted: Step agent: advancement is 0.1") and drifted.endswith(".")
+    assert kept.startswith("  → Its calls are kept.") and resume.endswith("evercell resume nb-1")
