@@ -186,7 +186,9 @@ def _complete(
         result=None if value is None else describe_result(value, plan.code.names, executor.variables),
     )
     checkpoint, missing = commit_step(session, completion, attempt=attempt, progress=progress)
-    if new := [m for m in missing if m not in session.named_missing]:  # once in a kernel is enough
+    not_kept = dict.fromkeys((*session.missing_before, *missing))
+    session.missing_before = ()
+    if new := [m for m in not_kept if m not in session.named_missing]:  # once in a kernel is enough
         session.named_missing.update(new)
         executor.note("\n".join(summarise(new)))
     return StepOutcome(Ending.COMPLETED, checkpoint, missing)

@@ -37,7 +37,9 @@ def commit_plain_cells(session: Session) -> None:
 
 
 def _commit(session: Session) -> None:
-    """Where the store is away nothing is said: the step that is about to begin waits for it."""
+    """Where the store is away nothing is said: the step that is about to begin waits for it. What could not be kept is
+    named when that has completed.
+    """
     if session.is_over:
         return
     completion = Completion(
@@ -52,9 +54,10 @@ def _commit(session: Session) -> None:
         late=True,
     )
     try:
-        commit_checkpoint(session, completion, attempt=None)
+        _, missing = commit_checkpoint(session, completion, attempt=None)
     except StoreError:
         return
+    session.missing_before = (*session.missing_before, *missing)
 
 
 def step_before(store: Store, checkpoint_id: str | None) -> Checkpoint | None:

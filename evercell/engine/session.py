@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -83,6 +83,8 @@ class Session:
         """Steps of this session that failed or were interrupted, by name."""
         self.named_missing: set[Missing] = set()
         """What could not be kept, and was named at a cell."""
+        self.missing_before: Sequence[Missing] = ()
+        """What could not be kept of what plain cells made before the step that is under way."""
         self.interrupt: Callable[[], bool] = bool
         """Interrupts the cell that runs; says whether one does."""
         self.deferred_interrupts: Callable[[], AbstractContextManager[None]] = nullcontext
