@@ -50,9 +50,11 @@ class VariableRow:
         }
 
 
-def verified_manifest(workspace: Workspace, checkpoint: Checkpoint) -> VerifiedManifest:
-    """The checkpoint's manifest, authenticated back to the last full one, of a row that is as it was signed; raises
-    `Tampered`.
+def verified_manifest(
+    workspace: Workspace, checkpoint: Checkpoint, known: VerifiedManifest | None = None
+) -> VerifiedManifest:
+    """The checkpoint's manifest, authenticated back to the last full one or to the one that is ``known``, of a row that
+    is as it was signed; raises `Tampered`.
     """
 
     def payload_of(checkpoint_id: str) -> tuple[bytes, bytes]:
@@ -61,7 +63,8 @@ def verified_manifest(workspace: Workspace, checkpoint: Checkpoint) -> VerifiedM
         return found.manifest, found.mac
 
     signer = workspace.signer
-    manifest = verify(checkpoint.id, payload_of, signer=signer, store_id=workspace.store.store_id)
+    store_id = workspace.store.store_id
+    manifest = verify(checkpoint.id, payload_of, signer=signer, store_id=store_id, known=known)
     if altered := altered_columns(checkpoint, manifest.facts, manifest.parent, signer):
         raise row_altered(checkpoint, altered)
     return manifest

@@ -16,6 +16,9 @@ from evercell.engine.spec import StepSpec
 from evercell.engine.watching import StepProgress, StepState
 from evercell.state import CellPlan
 
+REPLAYS = "application/vnd.evercell.replays+json"
+"""MIME type of what a kernel says of steps that it replayed together for a headless runner."""
+
 
 def replay_step(
     session: Session,

@@ -120,6 +120,8 @@ class Session:
         """The next step starts a new run, whatever runs the notebook has."""
         self._lease: HeldLease | None = None
         self._history: History | None = None
+        self._verified: VerifiedManifest | None = None
+        """The manifest that was verified last: that of the next step builds on it."""
 
     def waiting_for_store(self) -> AbstractContextManager[None]:
         """While inside, what this session asks of a store that is away waits for it, and says so."""
@@ -405,4 +407,5 @@ class Session:
 
     def verified_manifest(self, checkpoint: Checkpoint) -> VerifiedManifest:
         """The checkpoint's manifest, authenticated back to the last full one; raises `Tampered`."""
-        return verified_manifest(self.workspace, checkpoint)
+        self._verified = verified_manifest(self.workspace, checkpoint, self._verified)
+        return self._verified

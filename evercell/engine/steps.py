@@ -27,19 +27,10 @@ async def run_step(
     Raises `DuplicateStep`, `LeaseHeld`, `LeaseLost`, `RunPaused`, `AttemptUnknown`; errors of the user's code are
     shown by the executor and only reported in the outcome.
     """
-    session.places.claim(spec.name, place)
-    session.ensure_lease()
-    session.settle()
-    commit_late_changes(session)
-    with session.readings.waited_for():
-        plan = session.namespace.plan(source, label=spec.name)
-    if _may_be_hidden(session, spec, place, plan):
-        look_at_everything(session)
-        plan = session.namespace.plan(source, label=spec.name)
-    match decide(session, spec, place, plan):
+    plan, decision = _begin(session, spec, place, source)
+    match decision:
         case Replay(checkpoint_id):
-            progress = StepProgress(spec.name, cell_id=place.cell_id, watchers=session.watchers)
-            return replay_step(session, spec, plan, checkpoint_id, executor, progress)
+            return _replay(session, spec, place, plan, checkpoint_id, executor)
         case Execute(reason):
             _require_known_effect(session, spec, plan)
             if reason == OWN_CODE:
@@ -53,6 +44,39 @@ async def run_step(
                 spec.name, cell_id=place.cell_id, why=reason or "", watchers=session.watchers
             )
             return await execute_step(session, spec, place, plan, executor, progress)
+
+
+def replay_completed(
+    session: Session, spec: StepSpec, place: CellPlace, source: str, executor: Executor
+) -> StepOutcome | None:
+    """Replay a step as `run_step` would; None, and nothing done, where that would execute it. Raises as that does."""
+    plan, decision = _begin(session, spec, place, source)
+    if not isinstance(decision, Replay):
+        return None
+    return _replay(session, spec, place, plan, decision.checkpoint_id, executor)
+
+
+def _begin(
+    session: Session, spec: StepSpec, place: CellPlace, source: str
+) -> tuple[CellPlan, Replay | Execute]:
+    """What the cell is about to do, and what is to be done with it."""
+    session.places.claim(spec.name, place)
+    session.ensure_lease()
+    session.settle()
+    commit_late_changes(session)
+    with session.readings.waited_for():
+        plan = session.namespace.plan(source, label=spec.name)
+    if _may_be_hidden(session, spec, place, plan):
+        look_at_everything(session)
+        plan = session.namespace.plan(source, label=spec.name)
+    return plan, decide(session, spec, place, plan)
+
+
+def _replay(
+    session: Session, spec: StepSpec, place: CellPlace, plan: CellPlan, checkpoint_id: str, executor: Executor
+) -> StepOutcome:
+    progress = StepProgress(spec.name, cell_id=place.cell_id, watchers=session.watchers)
+    return replay_step(session, spec, plan, checkpoint_id, executor, progress)
 
 
 def _may_be_hidden(session: Session, spec: StepSpec, place: CellPlace, plan: CellPlan) -> bool:

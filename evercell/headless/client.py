@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from evercell.core.errors import EvercellError, LeaseHeld, LeaseLost, StoreUnavailable
 from evercell.core.statuses import RunStatus
 from evercell.engine.claiming import Claim
+from evercell.engine.replay import REPLAYS
 from evercell.engine.watching import Snapshot
 from evercell.headless.deaths import memory_kills, why_it_died
 from evercell.headless.kernel_process import KernelProcess
@@ -25,6 +27,7 @@ from evercell.headless.kernels import reach_through_sockets, remote_call, unusab
 from evercell.headless.living_kernel import LivingKernel, manager_of
 from evercell.headless.output import CellEnd
 from evercell.headless.progress import snapshot_in
+from evercell.headless.replays_ahead import Replay, ReplaysAhead, request_metadata
 from evercell.headless.runner_mark import Place
 from evercell.headless.stopping import Stop
 
@@ -59,7 +62,10 @@ class Callbacks:
 
     cell_began: Callable[[int], Place]
     """Returns where the run stands before that cell."""
-    cell_ended: Callable[[int], None]
+    cell_ended: Callable[[int], str]
+    """Returns what became of the cell's step; empty where it is none."""
+    cell_replayed: Callable[[int, str], None]
+    """The cell was replayed as this step, without a request of its own."""
     progress: Callable[[int, Snapshot], None]
     taken_over: Callable[[Place | None], int]
     """A kernel was taken over, and is idle: returns the index of the cell to begin with."""
@@ -77,11 +83,13 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         callbacks: Callbacks,
         stop: Stop,
         environ: Mapping[str, str],
+        has_steps: bool = False,
         living: LivingKernel | None = None,
         ahead: KernelProcess | None = None,
         **options: Any,
     ) -> None:
-        """``environ``: what the kernel's environment has of the run. ``living``: a kernel that is on the run already,
+        """``environ``: what the kernel's environment has of the run. ``has_steps``: steps of the run may be replayed
+        together with others. ``living``: a kernel that is on the run already,
         instead of a new one; ``ahead``: one that was started ahead of us.
         """
         super().__init__(nb_man, **options)
@@ -95,6 +103,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         self._mark = living.mark if living else None
         self._memory_kills = memory_kills()
         self._metadata: dict[str, Any] = {}
+        self._ahead = ReplaysAhead(self.nb.cells, requests, self._replays_of, has_steps=has_steps)
         self.failed = False
         self.waits_for: str | None = None
         """What the run waits for, where it was suspended."""
@@ -202,7 +211,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
     def _execute_from(self, first: int) -> None:
         """As papermill does, but that a cell which came to no end is not called completed."""
         for index, cell in enumerate(self.nb.cells):
-            if index < first:
+            if index < first or self._is_replayed(cell, index):
                 continue
             self.nb_man.cell_start(cell, index)
             end = CellEnd.PENDING
@@ -224,7 +233,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         place = self._callbacks.cell_began(cell_index)
         if self._mark is not None and cell.cell_type == "code":  # whose beginning was saved
             self._mark.note(place)
-        self._metadata = {"cellId": cell.get("id"), "evercell": self._requests[cell_index]}
+        self._metadata = request_metadata(cell, self._requests[cell_index])
         try:
             return self._until_stopped(lambda: self.async_execute_cell(cell, cell_index, *args, **kwargs))
         except CellExecutionError as error:
@@ -234,7 +243,49 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
             raise _RunSuspended from None
         finally:
             self._metadata = {}
-            self._callbacks.cell_ended(cell_index)
+            fate = self._callbacks.cell_ended(cell_index)
+            self._ahead.has_run(executed=fate == "completed")
+
+    def _is_replayed(self, cell: Any, index: int) -> bool:
+        """Whether the kernel replayed the cell together with others; then it is as if it had been executed."""
+        replay = self._ahead.replay_of(index)
+        if replay is None:
+            return False
+        cell.outputs, self.clear_before_next_output = [], False
+        cell.execution_count = replay["number"]
+        self.code_cells_executed += 1
+        self.nb_man.cell_replayed(cell, index)
+        for kind, content in replay["messages"]:
+            message = {
+                "msg_type": kind,
+                "header": {"msg_type": kind},
+                "parent_header": {},
+                "content": content,
+            }
+            self.process_message(message, cell, index)
+        self._callbacks.cell_replayed(index, str(replay["step"]))
+        return True
+
+    def _replays_of(self, cells: list[dict[str, Any]]) -> list[Replay]:
+        """What the kernel replayed of these cells, up to the first one that it has to be asked to run."""
+        if self._mark is not None:  # nobody who comes after us would know where the kernel is
+            self._mark.forget()
+        msg_id = self._execute(
+            remote_call("replay_ahead", json.dumps(cells)),
+            silent=True,
+            store_history=False,
+            user_expressions={"replays": remote_call("replays")},
+        )
+        reply = self._until_stopped(lambda: self._answer_to(msg_id))
+        found = (reply["content"].get("user_expressions") or {}).get("replays") or {}
+        replayed: list[Replay] = (found.get("data") or {}).get(REPLAYS, [])
+        return replayed
+
+    async def _answer_to(self, msg_id: str) -> dict[str, Any]:
+        """However long it takes. Raises `DeadKernelError`."""
+        while (reply := await self._reply_to(msg_id, self.shell_timeout_interval)) is None:
+            pass
+        return reply
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """As nbclient does; beside it, whoever shows the run hears how far a step is."""

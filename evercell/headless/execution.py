@@ -151,7 +151,11 @@ class Execution:
             self._nb_man,
             claim=self._claim,
             requests=self._requests,
-            callbacks=Callbacks(self._begin_cell, self._end_cell, self._show_progress, self._take_over),
+            callbacks=Callbacks(
+                self._begin_cell, self._end_cell, self._cell_replayed, self._show_progress, self._take_over
+            ),
+            # where a kernel died, it is told at which cell
+            has_steps=self._run.head is not None and not self._deaths,
             stop=self._stop,
             environ=self._environment(),
             living=living,
@@ -276,9 +280,17 @@ class Execution:
     def _show_progress(self, index: int, snapshot: Snapshot) -> None:
         self._display.step_stands(self._cells[index], snapshot)
 
-    def _end_cell(self, index: int) -> None:
+    def _end_cell(self, index: int) -> str:
         self._mark_cell(index)
-        self._display.cell_ended(self._cells[index], self._fate(index), time.monotonic() - self._began)
+        fate = self._fate(index)
+        self._display.cell_ended(self._cells[index], fate, time.monotonic() - self._began)
+        return fate
+
+    def _cell_replayed(self, index: int, step: str) -> None:
+        cell = self._nb_man.nb.cells[index]
+        mark = cell_mark(cell, self._requests[index])
+        cell.metadata["evercell"] = mark | {"status": "replayed", "step": step}
+        self._display.cell_ended(self._cells[index], "replayed", 0.0)
 
     def _fate(self, index: int) -> str:
         return str((self._nb_man.nb.cells[index].metadata.get("evercell") or {}).get("status", ""))

@@ -90,6 +90,14 @@ class OutputNotebook(NotebookExecutionManager):  # type: ignore[misc]
         cell.metadata.papermill.update(exception=None, status=self.PENDING)
         self.save()
 
+    def cell_replayed(self, cell: Any, cell_index: int) -> None:
+        """The cell's turn came and is over: it was replayed together with others, and is saved with the next one that
+        is not.
+        """
+        with self._unsaved():
+            super().cell_start(cell, cell_index=cell_index)
+            self.cell_complete(cell, cell_index=cell_index)
+
     def notebook_complete(self, **kwargs: Any) -> None:
         """Close the books: times, and the statuses as they are."""
         pending = [cell for cell in self.nb.cells if cell.metadata.papermill["status"] == self.PENDING]

@@ -70,6 +70,12 @@ class RunnerMark:
             with suppress(OSError):
                 os.pwrite(self._descriptor, json.dumps(asdict(place)).ljust(_ROOM).encode(), 0)
 
+    def forget(self) -> None:
+        """Say of no cell that we are there: whoever comes after us begins with a new kernel."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                os.pwrite(self._descriptor, b"".ljust(_ROOM), 0)
+
     def remove(self) -> None:
         """The kernel has ended, or ends."""
         self.path.unlink(missing_ok=True)

@@ -69,13 +69,27 @@ class KernelExecutor:
 
     @contextmanager
     def _same_number(self, again: dict[str, Any]) -> Iterator[None]:
-        """A further attempt has the same ``In [n]`` as the first."""
-        step_back = 1 if again else 0
-        self._shell.execution_count -= step_back
+        """A further attempt has the same ``In [n]`` and ``Out[n]`` as the first."""
+        if not again:
+            yield
+            return
+        shell, number = self._shell, self._shell.execution_count
+        ahead = (
+            number - shell.displayhook.prompt_count
+        )  # IPython 9 counts a cell when it begins, 8 when it ends
+
+        def begun(_: object) -> None:
+            shell.events.unregister("pre_run_cell", begun)
+            shell.execution_count += ahead
+
+        shell.execution_count -= 1
+        shell.events.register("pre_run_cell", begun)
         try:
             yield
         finally:
-            self._shell.execution_count += step_back
+            if begun in shell.events.callbacks["pre_run_cell"]:  # it did not come so far
+                shell.events.unregister("pre_run_cell", begun)
+            shell.execution_count = number
 
     async def _run_approved(self, again: dict[str, Any], timeout: float | None) -> Any:
         try:

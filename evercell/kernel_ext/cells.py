@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from evercell.engine.magic_lines import HelpRequested, header_of
 from evercell.engine.outcome import Ending
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
-from evercell.engine.steps import run_step
+from evercell.engine.steps import replay_completed, run_step
 from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.body import KernelExecutor, show_note
 from evercell.kernel_ext.cell_request import CellRequest, read_request
@@ -34,7 +34,8 @@ from evercell.kernel_ext.interrupts import deferred_interrupts, interrupt_waits
 from evercell.kernel_ext.ipykernel_internals import wake_loop
 from evercell.kernel_ext.page import KernelPage
 from evercell.kernel_ext.progress import ProgressDisplay
-from evercell.kernel_ext.recorder import Recorder, Recording
+from evercell.kernel_ext.recorder import Gathered, Recorder, Recording
+from evercell.kernel_ext.replays_ahead import ReplayedCell, finish_at_once
 from evercell.kernel_ext.runner_watch import RUNNER
 from evercell.kernel_ext.time_limits import LIMITS
 from evercell.kernel_ext.tracebacks import Tracebacks
@@ -109,17 +110,46 @@ class CellRunner:
         """Whether a cell runs."""
         return self._inside_cell
 
-    def foreseen_request(self, source: str, *, cell_id: str, tags: Sequence[str]) -> CellRequest:
-        """What a cell would be if it were run now. Raises as `read_request` does."""
+    def foreseen_request(self, source: str, *, label: str, metadata: Mapping[str, Any]) -> CellRequest:
+        """What a cell would be if it were run now, with this metadata in its request. Raises as `read_request` does."""
         self._foresees = True
         try:
             transformed = self._shell.transform_cell(source)
             return read_request(
-                self._shell, source, transformed, label=cell_id, cell_id=cell_id, metadata={"tags": list(tags)},
-                every_cell=self._every_cell,
-            )  # fmt: skip
+                self._shell, source, transformed, label=label, metadata=metadata, every_cell=self._every_cell
+            )
         finally:
             self._foresees = False
+
+    def replay_ahead(self, source: str, metadata: Mapping[str, Any]) -> ReplayedCell | None:
+        """Replay the cell without a request of its own. None, and nothing done, where it has to be run as a cell: it
+        is no step, or one that executes.
+        """
+        number = self._shell.execution_count
+        if self._untold:
+            return None
+        # what is wrong is said when it runs
+        with self._as_cell(), suppress(EvercellError, HelpRequested), self._session.waiting_for_store():
+            cell = self.foreseen_request(source, label=f"In [{number}]", metadata=metadata)
+            if cell.step is None or not cell.is_valid or configuring_part(cell.transformed):
+                return None
+            shown = Gathered()
+            if self._replay(cell, cell.step, shown):
+                finish_at_once(
+                    self._original(
+                        source, store_history=True, transformed_cell="", cell_id=cell.place.cell_id
+                    )
+                )
+                return ReplayedCell(cell.step.name, number, shown.messages)
+        return None
+
+    def _replay(self, cell: CellRequest, step: StepSpec, shown: Recording) -> bool:
+        """Whether the step is one that replays; then it has."""
+        with self._recorder.recording(self._message(), shown), self._progress.below(shown):
+            executor = KernelExecutor(
+                self._shell, shown, self._original, step=step.name, is_async=False, page=self._page(shown)
+            )
+            return replay_completed(self._session, step, cell.place, cell.source, executor) is not None
 
     def note_loading_cell(self) -> None:
         """The cell that loads us began without us. What else it does counts as what a cell does: run again,
@@ -162,19 +192,26 @@ class CellRunner:
             return await self._original(*bound.args, **bound.kwargs)
         options.pop("raw_cell")
         run_cell = partial(self._original, raw_cell, **options)
+        with self._as_cell():
+            try:
+                with self._session.waiting_for_store():
+                    return await self._run_request(raw_cell, options, run_cell)
+            except EvercellError as error:
+                return await run_cell(preprocessing_exc_tuple=(type(error), error, None))
+            except HelpRequested as requested:
+                print(requested)  # noqa: T201
+                return await run_cell(transformed_cell="")
+            except Exception:  # noqa: BLE001  a fault of ours must never leave the front end without a reply
+                return await run_cell(preprocessing_exc_tuple=sys.exc_info())
+
+    @contextmanager
+    def _as_cell(self) -> Iterator[None]:
+        """While inside, a cell runs."""
         self._inside_cell = True
         self._idle_look.stop()
         self._progress.cell_began()
         try:
-            with self._session.waiting_for_store():
-                return await self._run_request(raw_cell, options, run_cell)
-        except EvercellError as error:
-            return await run_cell(preprocessing_exc_tuple=(type(error), error, None))
-        except HelpRequested as requested:
-            print(requested)  # noqa: T201
-            return await run_cell(transformed_cell="")
-        except Exception:  # noqa: BLE001  a fault of ours must never leave the front end without a reply
-            return await run_cell(preprocessing_exc_tuple=sys.exc_info())
+            yield
         finally:
             self._inside_cell = False
             self._idle_look.cell_ended()
@@ -220,11 +257,14 @@ class CellRunner:
     # -- steps -----------------------------------------------------------------------------------
 
     async def _run_step(self, cell: CellRequest, spec: StepSpec, run_cell: RunCell) -> Any:
-        msg_id = self._shell.kernel.get_parent("shell")["header"]["msg_id"]
-        with self._recorder.recording(msg_id) as recording, self._progress.below(recording):
-            page = KernelPage(self._shell, recording, self._session.workspace.settings)
+        with self._recorder.recording(self._message()) as recording, self._progress.below(recording):
             executor = KernelExecutor(
-                self._shell, recording, run_cell, step=spec.name, is_async=self._is_async(cell), page=page
+                self._shell,
+                recording,
+                run_cell,
+                step=spec.name,
+                is_async=self._is_async(cell),
+                page=self._page(recording),
             )
             try:
                 outcome = await run_step(self._session, spec, cell.place, cell.source, executor)
@@ -237,6 +277,13 @@ class CellRunner:
             if executor.late.was_received and executor.result.success:
                 return self._with_error(executor.result, KeyboardInterrupt(), recording)
             return executor.result
+
+    def _message(self) -> str:
+        """Id of the request that the shell works on."""
+        return str(self._shell.kernel.get_parent("shell")["header"]["msg_id"])
+
+    def _page(self, recording: Recording) -> KernelPage:
+        return KernelPage(self._shell, recording, self._session.workspace.settings)
 
     def _with_error(self, result: Any, error: BaseException, recording: Recording) -> Any:
         """The body ran, and then something went wrong: show that as the cell's error, below what the cell showed."""

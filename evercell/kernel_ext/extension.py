@@ -56,7 +56,7 @@ class Extension:
             session,
             is_busy=lambda: self.runner.is_inside_cell,
             request_of=lambda cell: self.runner.foreseen_request(
-                cell.source, cell_id=cell.id, tags=cell.tags
+                cell.source, label=cell.id, metadata={"cellId": cell.id, "tags": list(cell.tags)}
             ),
         )
         with ExitStack() as installed:
@@ -84,7 +84,9 @@ class Extension:
     def _foresee(self, cell: NotebookCell) -> ForeseenCell | None:
         """What a cell of the notebook would be if it were run now."""
         try:
-            found = self.runner.foreseen_request(cell.source, cell_id=cell.id or "", tags=())
+            found = self.runner.foreseen_request(
+                cell.source, label=cell.id or "", metadata={"cellId": cell.id or "", "tags": []}
+            )
         except (EvercellError, HelpRequested, SyntaxError, ValueError):
             return None
         return ForeseenCell(found.step, found.place, found.source) if found.step and found.is_valid else None

@@ -93,6 +93,19 @@ class Recording:
         return Output("stream", {"name": "stderr", "text": "\n" * self.page.is_within_line + text})
 
 
+class Gathered(Recording):
+    """What a cell shows, kept back: whoever asked for it sends it on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[Output] = []
+
+    def take(self, output: Output) -> Sequence[Output]:
+        """Nothing is sent."""
+        self.messages += super().take(output)
+        return ()
+
+
 class Recorder:
     """Taps the kernel session's ``send`` and sorts messages to recordings by their parent request."""
 
@@ -116,9 +129,9 @@ class Recorder:
         self._wrapper.remove()
 
     @contextmanager
-    def recording(self, msg_id: str) -> Iterator[Recording]:
+    def recording(self, msg_id: str, recording: Recording | None = None) -> Iterator[Recording]:
         """Record what is shown on behalf of the execute request ``msg_id``."""
-        recording = Recording()
+        recording = recording or Recording()
         with self._lock:
             self._recordings[msg_id] = recording
         try:

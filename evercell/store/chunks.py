@@ -25,6 +25,20 @@ _BATCH = 500
 """Bound parameters in one query."""
 
 
+def _finding() -> sa.Select[Any]:
+    # substr counts from 1; on PostgreSQL it reads only the part, since packs are stored uncompressed
+    start, length = sa.cast(chunks.c.start + 1, sa.Integer), sa.cast(chunks.c.length, sa.Integer)
+    inside = sa.and_(chunks.c.start >= 0, chunks.c.length.between(0, packs.c.size - chunks.c.start))
+    part = sa.case((inside, sa.func.substr(packs.c.data, start, length))).label("part")
+    query = sa.select(*raw(chunks), part, inside.label("is_inside"))
+    query = query.join(packs, packs.c.id == chunks.c.pack_id)
+    wanted = sa.bindparam("digests", expanding=True, type_=chunks.c.digest.type)
+    return query.where(chunks.c.digest.in_(wanted)).order_by(chunks.c.pack_id, chunks.c.start)
+
+
+_FIND = _finding()
+
+
 @asks_again
 class Chunks:
     """The content of a store: the `ChunkReader` that state is given."""
@@ -58,14 +72,7 @@ class Chunks:
     def _find_batch(
         self, connection: Connection, batch: Sequence[bytes], files: dict[str, _PackFile]
     ) -> Iterator[tuple[bytes, StoredChunk]]:
-        # substr counts from 1; on PostgreSQL it reads only the part, since packs are stored uncompressed
-        start, length = sa.cast(chunks.c.start + 1, sa.Integer), sa.cast(chunks.c.length, sa.Integer)
-        inside = sa.and_(chunks.c.start >= 0, chunks.c.length.between(0, packs.c.size - chunks.c.start))
-        part = sa.case((inside, sa.func.substr(packs.c.data, start, length))).label("part")
-        query = sa.select(*raw(chunks), part, inside.label("is_inside"))
-        query = query.join(packs, packs.c.id == chunks.c.pack_id)
-        query = query.where(chunks.c.digest.in_(batch)).order_by(chunks.c.pack_id, chunks.c.start)
-        for row in connection.execute(query):
+        for row in connection.execute(_FIND, {"digests": batch}):
             chunk = _stored_chunk(row, self._reader_of(row, files))
             yield chunk.digest, chunk
 

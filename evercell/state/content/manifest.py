@@ -127,16 +127,18 @@ def verify(
     *,
     signer: Signer,
     store_id: str,
+    known: VerifiedManifest | None = None,
 ) -> VerifiedManifest:
     """Authenticate a checkpoint's manifest and all that it builds on, and put them together.
 
     ``payload_of`` returns payload and mac by checkpoint id. Raises `Tampered` by name for one that was
     changed, cut, signed with another key, or that belongs to another store or checkpoint.
+    ``known`` was verified before: where the way back comes to it, it goes no further.
     """
     chain: list[dict[str, Any]] = []
     wanted, expected = checkpoint, b""
     weight, head_digest = 0, b""
-    while wanted:
+    while wanted and not (known is not None and (wanted, expected) == (known.checkpoint, known.digest)):
         payload, mac = payload_of(wanted)
         signer.verify(payload, mac, what=f"checkpoint {wanted}")
         digest = sha256(payload).digest()
@@ -148,7 +150,7 @@ def verify(
         weight += len(payload)
         base = content["base"]
         wanted, expected = (base[0], bytes.fromhex(base[1])) if base else ("", b"")
-    return _merge(checkpoint, head_digest, chain, weight)
+    return _merge(checkpoint, head_digest, chain, weight, known if wanted else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +250,11 @@ def _misplaced(checkpoint: str, why: str) -> Tampered:
     )
 
 
-def _merge(checkpoint: str, digest: bytes, chain: list[dict[str, Any]], weight: int) -> VerifiedManifest:
-    variables: dict[str, Variable] = {}
-    groups: dict[str, Group] = {}
+def _merge(
+    checkpoint: str, digest: bytes, chain: list[dict[str, Any]], weight: int, base: VerifiedManifest | None
+) -> VerifiedManifest:
+    variables: dict[str, Variable] = dict(base.variables) if base else {}
+    groups: dict[str, Group] = dict(base.groups) if base else {}
     for content in reversed(chain):
         for name in content["gone"]:
             variables.pop(name, None)
@@ -264,7 +268,7 @@ def _merge(checkpoint: str, digest: bytes, chain: list[dict[str, Any]], weight: 
     return VerifiedManifest(
         checkpoint=checkpoint,
         digest=digest,
-        depth=len(chain),
+        depth=len(chain) + (base.depth if base else 0),
         variables=variables,
         groups=groups,
         wrote=frozenset(head["wrote"]),
@@ -272,7 +276,7 @@ def _merge(checkpoint: str, digest: bytes, chain: list[dict[str, Any]], weight: 
         setup=tuple((name, source) for name, source in head["setup"]),
         facts=head["facts"],
         parent=head.get("parent"),
-        weight=weight,
+        weight=weight + (base.weight if base else 0),
         group_of={node: name for name, group in groups.items() for node in group.nodes},
         seal=_VERIFIED,
     )
