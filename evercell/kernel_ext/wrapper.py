@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 
@@ -47,10 +48,17 @@ class Wrapper:
             async def call_async(*args: Any, **kwargs: Any) -> Any:
                 return await (self._ours or self._original)(*args, **kwargs)
 
-            return call_async
+            return _with_signature(call_async, self._original)
 
         @functools.wraps(self._original)
         def call(*args: Any, **kwargs: Any) -> Any:
             return (self._ours or self._original)(*args, **kwargs)
 
-        return call
+        return _with_signature(call, self._original)
+
+
+def _with_signature(wrapper: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    """Tell the signature at once: ipykernel asks for that of ``run_cell_async`` at every cell."""
+    with suppress(ValueError, TypeError):
+        wrapper.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
+    return wrapper
