@@ -9,11 +9,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
+from evercell.core.run_process import command_of
 from evercell.engine.clusters import THIS_CLUSTER
 
 _MODULE = "evercell.headless.fleet_runner"
@@ -60,7 +60,7 @@ def execute_on_worker(run_id: str, store_url: str) -> dict[str, str]:
     for _ in range(_RUNNERS):
         # stdin is how the runner knows that this worker lives, stdout is where it answers
         runner = subprocess.Popen(  # noqa: S603  our own program, and an id
-            [sys.executable, "-P", "-m", _MODULE, run_id],
+            command_of(_MODULE, run_id),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environ,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 import psutil
+
+from evercell.core.run_process import command_of
 
 _MODULE = "evercell.headless.admitted"
 
@@ -60,7 +61,7 @@ class ProcessStarter:
         self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._log(run_id).open("ab") as log:
             self._processes[run_id] = subprocess.Popen(  # noqa: S603  our own program, and an id
-                [sys.executable, "-P", "-m", "evercell.headless.entry", _MODULE, run_id],
+                command_of(_MODULE, run_id),
                 env={**environ, "EVERCELL_STORE": self._store_url},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import evercell
+from evercell.core.run_process import command_of
+from evercell.engine.children.hosting import HOST
 
 
 def _imported(script: str, *, since: str = "") -> set[str]:
@@ -89,6 +94,27 @@ def test_a_process_that_executes_a_run_imports_as_a_command_does() -> None:
         "entry.import_module = imported\nentry.main()"
     )
     assert _printed(script) == ["a-run", "True", "False", "True"]
+
+
+def test_a_process_that_executes_a_run_imports_nothing_from_the_folder_that_it_is_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child's is started where its notebook lies."""
+    (tmp_path / "papermill.py").write_text("raise SystemExit('imported from beside the notebook')")
+    monkeypatch.setenv("EVERCELL_STORE", f"sqlite:///{tmp_path}/store.db")
+    done = subprocess.run(
+        command_of(HOST, "no-run"), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "beside the notebook" not in done.stderr
+
+
+def test_nobody_starts_a_process_for_a_run_but_by_the_command_that_all_share() -> None:
+    """One that does makes grammars for a second first, as those of a fleet did."""
+    package = Path(evercell.__file__).parent
+    starting = {
+        str(path.relative_to(package)) for path in package.rglob("*.py") if '"-m"' in path.read_text()
+    }
+    assert starting == {"core/run_process.py", "server/comparing.py"}
 
 
 def test_only_in_a_command_is_the_garbage_collector_told_that_modules_stay() -> None:

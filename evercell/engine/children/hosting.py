@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,10 +16,14 @@ from pathlib import Path
 
 from evercell.core.errors import StoreError
 from evercell.core.records import Lease, Run
+from evercell.core.run_process import command_of
 from evercell.core.statuses import CANCEL, ENDED, RunStatus
 from evercell.engine.leasing import is_live
 from evercell.engine.queue_states import is_alive
 from evercell.engine.workspace import Workspace
+
+HOST = "evercell.headless.hosting"
+"""The module that such a process executes."""
 
 BETWEEN_LOOKS = 1.0
 """Seconds: so often whoever waits looks after the others."""
@@ -140,7 +143,7 @@ def host(workspace: Workspace, run: Run) -> subprocess.Popen[bytes]:
     """A process in a session of its own that executes a run to its end."""
     folder = Path(run.notebook).parent if run.notebook else Path.cwd()
     return subprocess.Popen(  # noqa: S603  this Python and a module of ours
-        command_of(run.id),
+        command_of(HOST, run.id),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -148,11 +151,6 @@ def host(workspace: Workspace, run: Run) -> subprocess.Popen[bytes]:
         cwd=folder if folder.is_dir() else None,
         start_new_session=True,
     )
-
-
-def command_of(run_id: str, *words: str) -> list[str]:
-    """The command of `evercell.headless.hosting`."""
-    return [sys.executable, "-m", "evercell.headless.entry", "evercell.headless.hosting", run_id, *words]
 
 
 def environ_of(workspace: Workspace) -> dict[str, str]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from evercell.core.errors import UsageError
 from evercell.core.records import Run
+from evercell.core.run_process import command_of
 from evercell.core.statuses import RunStatus
 from evercell.engine.calls.ownership import require_scope
-from evercell.engine.children.hosting import command_of, environ_of
+from evercell.engine.children.hosting import HOST, environ_of
 from evercell.engine.workspace import Workspace
 
 _KEPT = "keep"
@@ -26,7 +27,11 @@ def undo_run(workspace: Workspace, run_id: str) -> None:
     if child is None or child.call.on_close == _KEPT:
         return
     done = subprocess.run(  # noqa: S603  this Python and a module of ours
-        command_of(run_id, "undo"), env=environ_of(workspace), capture_output=True, text=True, check=False
+        command_of(HOST, run_id, "undo"),
+        env=environ_of(workspace),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise UsageError(
