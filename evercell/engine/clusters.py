@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -147,6 +147,14 @@ def connect(scheduler: Any, loop: Any) -> Any:
         )
 
 
+def leave(opened: Any) -> None:
+    """Close a client of Dask, or a cluster of our own. (One that reconnects raises, for its connections are closed
+    under it; what there was to close is closed.)
+    """
+    with suppress(OSError, RuntimeError):
+        opened.close()
+
+
 def _knock(scheduler: str) -> None:
     """Raise `OSError` where nobody listens."""
     parts = urlsplit(scheduler)
@@ -172,8 +180,10 @@ def executor_of(executor: Executor | str | None) -> Iterator[Executor | None]:
                 f"No Dask scheduler answers at {address}.",
                 hint="Start it: dask scheduler; or leave executor= out.",
             ) from error
-        with client:
+        try:
             yield client.get_executor()
+        finally:
+            leave(client)
 
 
 def _named(text: str) -> ClusterAddress:

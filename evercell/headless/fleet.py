@@ -19,6 +19,7 @@ from evercell.engine.clusters import (
     ClusterAddress,
     connect,
     dask_loop,
+    leave,
     require_dask,
     require_reachable,
     url_to_travel,
@@ -86,8 +87,7 @@ class Fleet:
         self._futures.clear()
         for opened in (self._client, self._cluster):
             if opened is not None:
-                with suppress(OSError, TimeoutError):
-                    opened.close()
+                leave(opened)
         self._client = self._cluster = self._loop = None
         self._opened.close()
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from evercell.core.errors import UsageError
 from evercell.engine.clusters import (
     THIS_CLUSTER,
     ClusterAddress,
+    dask_loop,
     executor_of,
     parse_cluster,
     require_reachable,
     url_to_travel,
 )
+from evercell.headless.fleet import Fleet
 
 
 @pytest.mark.parametrize(
@@ -88,3 +92,20 @@ def test_an_executor_that_is_not_there_is_refused_in_words(
     with pytest.raises(UsageError) as refused, executor_of(named):
         pass
     assert refused.value.hint
+
+
+class _Reconnecting:
+    """As Dask's client is for some seconds after its scheduler died."""
+
+    status = "connecting"
+
+    def close(self) -> None:
+        raise RuntimeError("ConnectionPool is closed")
+
+
+def test_a_fleet_whose_client_is_reconnecting_is_left_without_a_word_and_leaves_no_thread() -> None:
+    fleet = Fleet(parse_cluster("dask://127.0.0.1:1"), "postgresql+psycopg://db/runs")
+    fleet._loop = fleet._opened.enter_context(dask_loop())
+    fleet._client = _Reconnecting()  # type: ignore[assignment]
+    fleet.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "evercell-dask"]
