@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from bench.faults.stores import postgres_store
-from bench.fleet import soak
+from bench.fleet.soak import soak
 
 
 @pytest.mark.postgres
