@@ -19,7 +19,11 @@ _TOLERANCE = 0.5
 
 def this_holder() -> Holder:
     """The holder record of the current process."""
-    pid = os.getpid()
+    return holder_of(os.getpid())
+
+
+def holder_of(pid: int) -> Holder:
+    """The holder record of a process of this machine."""
     return Holder(
         host=socket.gethostname(), boot=_pid_space(), pid=pid, started=_started(pid) or 0.0, user=this_user()
     )

@@ -130,6 +130,7 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         self.extra_arguments += self._process.arguments
         try:
             super().start_new_kernel(**self._process.options, **kwargs)
+            self._process.has_started()
         except OSError as error:
             why = f"cannot be started: {error.strerror or error}"
             raise unusable(

@@ -13,7 +13,7 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
 from evercell.headless.kernels import mark_of, reach_through_sockets
-from evercell.headless.runner_mark import RunnerMark
+from evercell.headless.runner_mark import RunnerMark, clear_dead
 
 _LAST_WORDS = 2000
 """Characters of what a kernel's process wrote at its end, past all cells."""
@@ -34,9 +34,21 @@ class KernelProcess:
 
     @classmethod
     def prepare(cls, manager: Any) -> KernelProcess:
-        """What is to be there before the kernel is started."""
+        """What is to be there before the kernel is started. What others left that were killed is cleared."""
         path = mark_of(manager)
-        return cls(manager, RunnerMark.take(path, is_new=True) if path is not None else None)
+        if path is None:
+            return cls(manager, None)
+        clear_dead(path.parent)
+        mark = RunnerMark.take(path, is_new=True)
+        if mark is not None:
+            mark.note_process(os.getpid())  # should we die before there is a kernel
+        return cls(manager, mark)
+
+    def has_started(self) -> None:
+        """Its process is there."""
+        pid = getattr(self.manager.provisioner, "pid", None)
+        if self.mark is not None and pid is not None:
+            self.mark.note_process(pid)
 
     @property
     def arguments(self) -> list[str]:
@@ -94,6 +106,7 @@ def start_ahead(kernel_name: str) -> KernelProcess | None:
         process = KernelProcess.prepare(manager)
         history = [_NO_HISTORY] if manager.ipykernel else []
         run_sync(manager.start_kernel)(extra_arguments=[*process.arguments, *history], **process.options)
+        process.has_started()
     except Exception:  # noqa: BLE001  whatever is wrong with it, it is said where it is needed
         if process is not None:
             process.kill()

@@ -1,7 +1,8 @@
 """A file by which a kernel, and whoever comes next, see whether the process that drives the kernel lives.
 
 It lies beside the kernel's connection file and is locked by the runner: the system frees the lock when that dies,
-however it dies. What is written in it is how far the runner was.
+however it dies. What is written in it is how far the runner was, and which process the kernel is: when both are gone,
+the next runner clears what they left in Jupyter's runtime folder.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from evercell.core.locked_file import lock_exclusively
+from evercell.core.records import Holder
+from evercell.engine.holder import holder_of, is_gone
 
 _TRIES = 4
 _INSTANT = 0.01
 
-_ROOM = 256
+_ROOM = 512
 """Bytes that are written each time, in one call."""
 
 
@@ -38,6 +42,7 @@ class RunnerMark:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self._descriptor: int | None = descriptor
+        self._noted = self._read()
 
     @classmethod
     def take(cls, path: Path, *, is_new: bool = False) -> RunnerMark | None:
@@ -56,19 +61,27 @@ class RunnerMark:
     @property
     def place(self) -> Place | None:
         """Where the runner was, as it wrote it down last."""
-        if self._descriptor is None:
-            return None
         try:
-            found = json.loads(os.pread(self._descriptor, _ROOM, 0))
-            return Place(int(found["cell"]), int(found["seen"]))
-        except (OSError, ValueError, TypeError, LookupError):
+            return Place(int(self._noted["cell"]), int(self._noted["seen"]))
+        except (ValueError, TypeError, LookupError):
             return None
 
     def note(self, place: Place) -> None:
         """Write down where we are. (For whoever comes after us: without it they begin with a new kernel.)"""
+        self._write(asdict(place))
+
+    def note_process(self, pid: int) -> None:
+        """Write down which process is gone when the files beside this mark are of no use any more."""
+        self._write({"process": asdict(holder_of(pid))})
+
+    def _write(self, more: dict[str, Any]) -> None:
+        self._noted |= more
         if self._descriptor is not None:
             with suppress(OSError):
-                os.pwrite(self._descriptor, json.dumps(asdict(place)).ljust(_ROOM).encode(), 0)
+                os.pwrite(self._descriptor, json.dumps(self._noted).ljust(_ROOM).encode(), 0)
+
+    def _read(self) -> dict[str, Any]:
+        return _noted_in(os.pread(self._descriptor, _ROOM, 0)) if self._descriptor is not None else {}
 
     def forget(self) -> None:
         """Say of no cell that we are there: whoever comes after us begins with a new kernel."""
@@ -77,8 +90,9 @@ class RunnerMark:
                 os.pwrite(self._descriptor, b"".ljust(_ROOM), 0)
 
     def remove(self) -> None:
-        """The kernel has ended, or ends."""
-        self.path.unlink(missing_ok=True)
+        """The kernel has ended, or ends: its connection file and its sockets go, too, if it was killed."""
+        for left in self.path.parent.glob(f"{self.path.stem}*"):
+            left.unlink(missing_ok=True)
         self.let_go()
 
     def let_go(self) -> None:
@@ -86,3 +100,33 @@ class RunnerMark:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def clear_dead(folder: Path) -> None:
+    """Remove the connection files and sockets that kernels left which were killed, and their runners, too.
+
+    Those of kernels that live, here or on another machine with the same folder, are not touched.
+    """
+    for path in folder.glob("kernel-*.runner"):
+        with suppress(OSError):
+            mark = RunnerMark.take(path) if _is_dead(path) else None
+            if mark is not None:
+                mark.remove()
+
+
+def _is_dead(path: Path) -> bool:
+    """Whether what is noted there of a process says that it is gone. (A mark is looked at before it is locked: its
+    kernel takes whoever locks it for another runner.)
+    """
+    try:
+        return is_gone(Holder(**_noted_in(path.read_bytes())["process"]))
+    except (OSError, LookupError, TypeError):
+        return False
+
+
+def _noted_in(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -56,3 +56,26 @@ def test_one_whose_runner_was_killed_before_it_joined_a_run_ends_at_once(runtime
     kernel = psutil.Process(int(runner.stdout))
     wait_until(lambda: not kernel.is_running(), "the end of a kernel that nobody will come for")
     assert not [*runtime.glob("*.runner")]
+
+
+def test_what_a_kernel_left_that_was_killed_with_its_runner_is_cleared_by_the_next_and_nothing_else_is(
+    runtime: Path,
+) -> None:
+    code = (
+        "import os, signal; from evercell.headless.kernel_process import start_ahead\n"
+        "os.kill(start_ahead('python3').manager.provisioner.pid, signal.SIGKILL); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    lives = start_ahead("python3")
+    assert lives is not None
+    others = runtime / "kernel-of-jupyterlab.json"
+    others.write_text("{}")
+    before = {path.stem for path in runtime.glob("kernel-*.json")}
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert {path.stem for path in runtime.glob("kernel-*.json")} > before
+    ahead = start_ahead("python3")
+    assert ahead is not None and ahead.mark is not None
+    stems = {path.stem.partition("-ipc")[0] for path in runtime.iterdir()}
+    assert stems == before | {ahead.mark.path.stem}
+    ahead.kill()
+    lives.kill()
+    assert [*runtime.iterdir()] == [others]
