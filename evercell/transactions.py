@@ -99,9 +99,7 @@ def transaction(
 def commit_once(
     engine: sa.Engine, scope: CallScope, function: Callable[..., Any], args: Any, kwargs: Any
 ) -> Any:
-    if engine not in _ready:
-        _metadata.create_all(engine)
-        _ready.add(engine)
+    _require_marks(engine)
     key = idempotency_key()
     with engine.begin() as connection:
         found = connection.execute(sa.select(MARKS).where(MARKS.c.key == key)).first()
@@ -113,6 +111,18 @@ def commit_once(
         reach("before_user_commit")
     reach("after_user_commit")
     return value
+
+
+def _require_marks(engine: sa.Engine) -> None:
+    """Have the table there. Of several kernels that begin at the same instant one makes it."""
+    if engine in _ready:
+        return
+    try:
+        _metadata.create_all(engine)
+    except sa.exc.DBAPIError:
+        if not sa.inspect(engine).has_table(MARKS.name):
+            raise
+    _ready.add(engine)
 
 
 def _recorded(scope: CallScope, key: str, content: bytes, mac: bytes) -> Any:

@@ -27,7 +27,7 @@ EFFECTS = 4
 _SETUP = """
 import evercell, sqlalchemy as sa
 engine = sa.create_engine({url!r})
-@evercell.transaction(engine)
+@evercell.transaction(engine, retries=20, longest_backoff=5, retry_on=sa.exc.DBAPIError)  # it is restarted
 def act(connection, run, what):
     connection.execute(sa.text("INSERT INTO effects VALUES (:run, :what)"), dict(run=run, what=what))
 """

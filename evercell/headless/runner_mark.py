@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from evercell.core.kernel_files import remove_files
 from evercell.core.locked_file import lock_exclusively
 from evercell.core.records import Holder
 from evercell.engine.holder import holder_of, is_gone
@@ -91,8 +92,7 @@ class RunnerMark:
 
     def remove(self) -> None:
         """The kernel has ended, or ends: its connection file and its sockets go, too, if it was killed."""
-        for left in self.path.parent.glob(f"{self.path.stem}*"):
-            left.unlink(missing_ok=True)
+        remove_files(self.path)
         self.let_go()
 
     def let_go(self) -> None:

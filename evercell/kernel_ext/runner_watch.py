@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from evercell.core.kernel_files import remove_files
 from evercell.core.locked_file import lock_exclusively
 
 RUNNER = "EVERCELL_RUNNER"
@@ -67,7 +68,7 @@ class RunnerWatch:
             elif alone_since is None and self._is_on_run():
                 alone_since = time.monotonic()
             elif alone_since is None or time.monotonic() - alone_since >= self._patience:
-                self._mark.unlink(missing_ok=True)  # whoever comes now begins with a new kernel
+                remove_files(self._mark)
                 self._end()
                 return
             if held is not None and held >= 0:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import evercell
 from evercell.core.errors import Tampered
 from evercell.testing import PLACES, Durable
+from evercell.transactions import MARKS
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -86,3 +87,23 @@ def test_a_mark_that_somebody_else_wrote_is_refused(durable: Durable, engine: sa
         connection.execute(sa.text("UPDATE evercell_calls SET value = :v"), {"v": b"\x80\x05K\x02."})
     with pytest.raises(Tampered, match="evercell_calls"):
         durable.step("s", save)
+
+
+def test_of_kernels_that_begin_at_the_same_instant_one_makes_the_table_and_all_go_on(
+    durable: Durable, engine: sa.Engine
+) -> None:
+    """The other one makes it between our look for the table and our making it."""
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def make_first(_: object, __: object, statement: str, *___: object) -> None:
+        if "CREATE TABLE evercell_calls" in statement:
+            with sa.create_engine(engine.url, poolclass=sa.NullPool).begin() as other:
+                MARKS.create(other)
+
+    @evercell.transaction(engine)
+    def save(connection: Any, order: int) -> int:
+        connection.execute(sa.text("INSERT INTO orders VALUES (:id, 1)"), {"id": order})
+        return order
+
+    assert durable.step("orders", lambda: save(1)) == 1
+    assert orders(engine) == [1]
