@@ -10,7 +10,6 @@ from evercell.core.errors import UsageError
 from evercell.engine.clusters import (
     THIS_CLUSTER,
     ClusterAddress,
-    dask_loop,
     executor_of,
     parse_cluster,
     require_reachable,
@@ -97,15 +96,21 @@ def test_an_executor_that_is_not_there_is_refused_in_words(
 class _Reconnecting:
     """As Dask's client is for some seconds after its scheduler died."""
 
-    status = "connecting"
+    status = "running"
+
+    def submit(self, *_: object, **__: object) -> object:
+        return object()
 
     def close(self) -> None:
         raise RuntimeError("ConnectionPool is closed")
 
 
-def test_a_fleet_whose_client_is_reconnecting_is_left_without_a_word_and_leaves_no_thread() -> None:
+def test_a_fleet_whose_client_is_reconnecting_is_left_without_a_word_and_leaves_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evercell.headless.fleet.connect", lambda *_: _Reconnecting())
     fleet = Fleet(parse_cluster("dask://127.0.0.1:1"), "postgresql+psycopg://db/runs")
-    fleet._loop = fleet._opened.enter_context(dask_loop())
-    fleet._client = _Reconnecting()  # type: ignore[assignment]
+    fleet.start("a-run")
+    assert [thread for thread in threading.enumerate() if thread.name == "evercell-dask"]
     fleet.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "evercell-dask"]
