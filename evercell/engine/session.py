@@ -37,7 +37,7 @@ from evercell.engine.telemetry.reporting import report_run
 from evercell.engine.transfers import Readings
 from evercell.engine.watching import Watchers
 from evercell.engine.workspace import Workspace
-from evercell.state import Missing, Namespace, VerifiedManifest
+from evercell.state import Missing, Namespace, VerifiedManifest, summarise
 
 if TYPE_CHECKING:
     from evercell.engine.calls.context import Answers
@@ -396,6 +396,13 @@ class Session:
             self.ensure_lease()
         except StoreFull:
             return
+
+    def tell_losses(self) -> None:
+        """Name what was stored and could not be loaded here, at the cell that first could reach it."""
+        lost = dict.fromkeys(self.namespace.take_losses())
+        if new := [one for one in lost if one not in self.named_missing]:
+            self.named_missing.update(new)
+            self.tell("\n".join(summarise(new)))
 
     # -- what it stands on -----------------------------------------------------------------------
 

@@ -149,7 +149,9 @@ class CellRunner:
             executor = KernelExecutor(
                 self._shell, shown, self._original, step=step.name, is_async=False, page=self._page(shown)
             )
-            return replay_completed(self._session, step, cell.place, cell.source, executor) is not None
+            replayed = replay_completed(self._session, step, cell.place, cell.source, executor)
+            self._session.tell_losses()
+            return replayed is not None
 
     def note_loading_cell(self) -> None:
         """The cell that loads us began without us. What else it does counts as what a cell does: run again,
@@ -244,12 +246,15 @@ class CellRunner:
         )
         if not cell.is_valid:
             return await run_cell()
-        with kernels_cell(partial(self._is_async, cell)):
-            if cell.step is not None:
-                return await self._run_step(cell, cell.step, run_cell)
-            if cell.setup is not None:
-                self._check_setup(cell, cell.setup)
-            return await self._run_observed(cell, run_cell)
+        try:
+            with kernels_cell(partial(self._is_async, cell)):
+                if cell.step is not None:
+                    return await self._run_step(cell, cell.step, run_cell)
+                if cell.setup is not None:
+                    self._check_setup(cell, cell.setup)
+                return await self._run_observed(cell, run_cell)
+        finally:
+            self._session.tell_losses()
 
     def _is_async(self, cell: CellRequest) -> bool:
         return bool(self._shell.should_run_async(cell.transformed, transformed_cell=cell.transformed))

@@ -23,6 +23,7 @@ from evercell.state.content.manifest import ManifestDraft, VerifiedManifest
 from evercell.state.content.sealing import seal_with
 from evercell.state.content.signing import Signer
 from evercell.state.pickling.values import Values
+from evercell.state.proxies.placeholder import Missing
 from evercell.state.restore import Restored, Restorer
 from evercell.state.save import Base, Changed, draft_manifest
 
@@ -226,6 +227,12 @@ class Namespace:
         """
         self._tracker.forget_last_cell()
         return self._restorer.replay(manifest, reader, binds=binds)
+
+    def take_losses(self) -> Sequence[Missing]:
+        """What could not be loaded since the last time that this was asked: of values that waited, and in replays."""
+        lost = tuple(self._live.lazy.lost)
+        self._live.lazy.lost.clear()
+        return lost
 
     def load_everything(self) -> None:
         """Load what waits, before its store is closed."""

@@ -115,7 +115,9 @@ class Restorer:
         failed = self._put(values, manifest, loader)
         # a checkpoint that repeats this one says the same of what its step did
         live.since_cell.made, live.since_cell.gone = set(manifest.wrote), set(manifest.deleted)
-        return Restored(tuple(sorted({*values, *gone})), (*loader.lost, *failed))
+        unloaded = [one for one in loader.lost if one.name in values]  # (of others the live value stays)
+        live.lazy.lost += unloaded
+        return Restored(tuple(sorted({*values, *gone})), (*unloaded, *failed))
 
     def _loader(
         self,

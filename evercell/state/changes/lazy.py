@@ -6,12 +6,13 @@ user's runs in a thread that it does not know of, and nobody sees a value that i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
 from threading import Event, RLock, Thread
 from typing import Any, Protocol
 
 from evercell.core.forks import tell_child
+from evercell.state.proxies.placeholder import Missing
 
 WORTH_DEFERRING = 8 << 20
 """Bytes of a group from which on it is loaded when it is needed."""
@@ -26,6 +27,10 @@ class Source(Protocol):
     def fetch(self, groups: Iterable[str]) -> None:
         """Read the bytes of groups ahead of time."""
 
+    @property
+    def lost(self) -> Sequence[Missing]:
+        """What could not be put together, so far."""
+
 
 class LazyVariables:
     """The variables of one namespace that are not loaded yet."""
@@ -37,6 +42,8 @@ class LazyVariables:
         self._lock = RLock()
         self._stop = Event()
         self._reader: Thread | None = None
+        self.lost: list[Missing] = []
+        """What could not be put together of those that waited, until somebody says so."""
         tell_child(self)
 
     def in_child(self) -> None:
@@ -103,7 +110,10 @@ class LazyVariables:
         with self._lock:
             if name in self._source:
                 together = [n for n in self._together[name] if n in self._source]
-                values = {n: self._source[n].variable(n) for n in together}
+                source = self._source[name]
+                known = len(source.lost)
+                values = {n: source.variable(n) for n in together}
+                self.lost += source.lost[known:]
                 self._variables.update(values)
                 for other in together:
                     del self._source[other]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ from evercell.state.typerules.rebuilding import noting_losses
 
 if TYPE_CHECKING:
     from evercell.state.pickling.salvage import Unloadable
+
+_Lend = Callable[[str | None], bool]
+"""Puts the variable of a name into the namespace for a while; says whether it did."""
 
 
 class _FormerUnpickler(pickle.Unpickler):
@@ -157,38 +161,48 @@ class Loader:
         stream, *buffers = self._contents.pop(group_id)
         self._under_way.add(group_id)
         names = ", ".join(sorted(node for node in group.nodes if not is_definition_node(node)))
-        try:
-            with noting_losses() as lost:
-                self._values.update(self._unpack_with_globals(list(group.nodes), stream, buffers))
-            self.lost += [missing if missing.name else replace(missing, name=names) for missing in lost]
-        except (Tampered, ChunkMissing):
-            raise  # of a definition that it refers to
-        except Exception as error:  # noqa: BLE001  user code runs in __setstate__
-            self._salvage(group, error, stream, buffers)
-        finally:
-            self._under_way.discard(group_id)
+        with self._lending() as lend:
+            try:
+                with noting_losses() as lost:
+                    self._values.update(self._unpack_with_globals(list(group.nodes), stream, buffers, lend))
+                self.lost += [missing if missing.name else replace(missing, name=names) for missing in lost]
+            except (Tampered, ChunkMissing):
+                raise  # of a definition that it refers to
+            except Exception as error:  # noqa: BLE001  user code runs in __setstate__
+                self._salvage(group, error, stream, buffers, lend)
+            finally:
+                self._under_way.discard(group_id)
         self._loaded.add(group_id)
 
-    def _unpack_with_globals(
-        self, nodes: list[str], stream: bytes | Memory, buffers: Sequence[Memory]
-    ) -> dict[str, Any]:
-        """Code that makes a value (``__reduce__``, ``__setstate__``) may read variables of the notebook that
-        are not there yet: those are lent to it.
+    @contextmanager
+    def _lending(self) -> Iterator[_Lend]:
+        """Code that makes a value (``__reduce__``, ``__setstate__``) may read variables of the notebook that are not
+        there yet: those are lent to it, by name, while we are inside.
         """
         variables, lent = self._loading.variables, set[str]()
+
+        def lend(name: str | None) -> bool:
+            if name is None or name in variables or name not in self._verified().variables:
+                return False
+            variables[name] = self.variable(name)
+            lent.add(name)
+            return True
+
         try:
-            while True:
-                try:
-                    return self._unpack(nodes, stream, buffers)
-                except NameError as error:
-                    name = error.name or ""
-                    if name in variables or name not in self._verified().variables:
-                        raise
-                    variables[name] = self.variable(name)
-                    lent.add(name)
+            yield lend
         finally:
             for name in lent:
                 variables.pop(name, None)
+
+    def _unpack_with_globals(
+        self, nodes: list[str], stream: bytes | Memory, buffers: Sequence[Memory], lend: _Lend
+    ) -> dict[str, Any]:
+        while True:
+            try:
+                return self._unpack(nodes, stream, buffers)
+            except NameError as error:
+                if not lend(error.name):
+                    raise
 
     def _unpack(self, nodes: list[str], stream: bytes | Memory, buffers: Sequence[Memory]) -> dict[str, Any]:
         return self._as_nodes(nodes, self._loading.loads(stream, buffers))
@@ -201,12 +215,14 @@ class Loader:
         return dict(values)
 
     def _salvage(
-        self, group: Group, error: Exception, stream: bytes | Memory, buffers: Sequence[Memory]
+        self, group: Group, error: Exception, stream: bytes | Memory, buffers: Sequence[Memory], lend: _Lend
     ) -> None:
         """Load what can be loaded of a group that raised ``error``."""
         nodes = list(group.nodes)
         try:
             content, lost = self._loading.salvage(stream, buffers)
+            while any(lend(one.unbound) for one in lost):
+                content, lost = self._loading.salvage(stream, buffers)
             values = self._as_nodes(nodes, content)
         except (Tampered, ChunkMissing):
             raise

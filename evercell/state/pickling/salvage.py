@@ -32,6 +32,8 @@ class Unloadable:
     is_absent: bool
     """Its class or function is not there."""
     placeholder: Placeholder
+    unbound: str | None = None
+    """The variable that was not there as it was put together."""
 
 
 class SalvagingUnpickler(PythonUnpickler):  # type: ignore[misc]
@@ -60,7 +62,8 @@ class SalvagingUnpickler(PythonUnpickler):  # type: ignore[misc]
     def _lose(self, kind: str, error: Exception, *, is_absent: bool = False) -> Placeholder:
         why = error.what if isinstance(error, StateError) else f"{type(error).__name__}: {error}"
         lost = Placeholder(f"A {kind} could not be put together again ({why}).", "Make it anew.")
-        self.lost.append(Unloadable(kind, why[:300], is_absent, lost))
+        unbound = error.name if isinstance(error, NameError) else None
+        self.lost.append(Unloadable(kind, why[:300], is_absent, lost, unbound))
         return lost
 
     def _guarded(self, make: Callable[[], Any], maker: Any, arguments: Iterable[Any] = ()) -> Any:
