@@ -188,13 +188,14 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh store's URL, on each database; connections left open fail the test."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'store.db'}"
-        held = _open_files(tmp_path / "store.db")
+        held = open_files(tmp_path / "store.db")
         assert not held, f"connections left open: {held}"
     else:
         yield from postgres_database(request.getfixturevalue("postgres_server"))
 
 
-def _open_files(path: Path) -> list[str]:
+def open_files(path: Path) -> list[str]:
+    """Files that this process has open whose path begins so."""
     links = Path("/proc/self/fd").iterdir()
     return [t for link in links if (t := _target(link)) and t.startswith(str(path))]
 

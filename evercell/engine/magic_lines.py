@@ -113,7 +113,12 @@ def _as_written(line: str) -> str:
 
 
 class MagicParser(argparse.ArgumentParser):
-    """An ArgumentParser that neither exits nor prints."""
+    """An ArgumentParser that neither exits nor prints, and whose help is text."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # from 3.14 on Python colours what is for a terminal, and a kernel's stdout passes for one
+        self.color = False
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {message}.", hint=f"{self.prog} -h shows how to write it.")

@@ -99,8 +99,12 @@ def _binary(file: Any) -> tuple[Any, ...]:
 def reopen(path: str, mode: str, position: int, options: dict[str, Any]) -> Any:
     """Open a file again as it was; one that was written is not cut, but goes on where it was."""
     file = open(path, mode, **options)  # noqa: SIM115, PTH123  the notebook closes it, as it would have
-    if "a" not in mode:
-        file.seek(position)
+    try:
+        if "a" not in mode:
+            file.seek(position)
+    except BaseException:  # another file lies there, and the place is none of it
+        file.close()
+        raise
     return file
 
 

@@ -195,8 +195,21 @@ def make_sqlite3(
         detect_types=settings["detects"],
         check_same_thread=settings["one_thread"],
     )
+    try:
+        _fill(connection, content, settings)
+        for name, value in taken.items():
+            setattr(connection, name, value)
+    except BaseException:
+        connection.close()  # it has the file open and perhaps locked, and from 3.13 on Python warns of it
+        raise
+    return connection
+
+
+def _fill(connection: sqlite3.Connection, content: dict[str, str | bytes], settings: dict[str, Any]) -> None:
     for name, database in content.items():
         if name != "main":
+            if isinstance(database, str) and not Path(database).exists():  # SQLite would make an empty one
+                raise sqlite3.OperationalError(f"unable to open database file {database}")
             connection.execute(
                 f"attach ? as {_quoted(name)}", (database if isinstance(database, str) else ":memory:",)
             )
@@ -207,9 +220,6 @@ def make_sqlite3(
         connection.setlimit(limit, value)
     for name, value in settings["pragmas"].items():
         connection.execute(f"pragma {name}={value}")
-    for name, value in taken.items():
-        setattr(connection, name, value)
-    return connection
 
 
 def _fill_temporary(

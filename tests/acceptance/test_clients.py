@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,9 +226,8 @@ def _question(client: Client) -> str:
 def everything_in(database: Path) -> bytes:
     """The files of a store, and its chunks as they were before they were compressed."""
     files = [path for path in database.parent.glob(f"{database.name}*") for path in (path, *path.rglob("*"))]
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         digests = [row[0] for row in connection.execute("select digest from chunks")]
-    connection.close()
     store = open_store(f"sqlite:///{database}")
     try:
         chunks = [bytes(read_content(chunk)) for chunk in store.chunks.find(digests).values()]

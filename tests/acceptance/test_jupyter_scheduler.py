@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +116,7 @@ def _outputs(home: Path, job_id: str) -> str:
 
 
 def _pid_of(home: Path, job_id: str) -> int:
-    import sqlite3
-
-    with sqlite3.connect(home / "jupyter_data_dir" / "scheduler.sqlite") as database:
+    with closing(sqlite3.connect(home / "jupyter_data_dir" / "scheduler.sqlite")) as database:
         return int(database.execute("SELECT pid FROM jobs WHERE job_id = ?", (job_id,)).fetchone()[0])
 
 

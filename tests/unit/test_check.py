@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,9 +174,8 @@ def test_a_run_that_failed_or_was_interrupted_is_gone_after_as_far_as_it_came(ch
 
 def test_an_altered_answer_is_not_replayed(checking: Checking) -> None:
     run = checking.run(("load", LOAD), ("agent", AGENT))
-    with sqlite3.connect(checking.folder / "store.db") as database:
+    with closing(sqlite3.connect(checking.folder / "store.db")) as database, database:
         database.execute("UPDATE calls SET value = X'00' WHERE key = 'look#0'")
-    database.close()
     found = checking.check(run, ("load", LOAD), ("agent", AGENT + "\nmore = 1"))
     assert not found.is_same
     assert [step.way for step in found.steps] == ["unchanged", "failed"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -235,11 +237,9 @@ def test_a_name_that_is_none_is_told(notebook: Notebook, workspace: Workspace) -
 
 
 def test_a_damaged_row_costs_only_itself_and_is_named(notebook: Notebook, workspace: Workspace) -> None:
-    import sqlite3
-
     run = two_branches(notebook)
     path = workspace.store.url.removeprefix("sqlite:///")
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE checkpoints SET source_hash = 'x' WHERE step = 'fit' AND run_id = ?",
                            (workspace.store.runs.find("other").id,))  # fmt: skip
     found = compared(notebook, run, "other")
@@ -377,11 +377,9 @@ def test_what_is_made_anew_where_it_is_loaded_is_not_loaded(notebook: Notebook, 
 
 
 def test_state_that_was_not_signed_is_not_loaded(notebook: Notebook, workspace: Workspace) -> None:
-    import sqlite3
-
     run = two_branches(notebook)
     path = workspace.store.url.removeprefix("sqlite:///")
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
             "UPDATE checkpoints SET manifest = replace(CAST(manifest AS TEXT), 'model', 'modem') WHERE step = 'fit'"
         )

@@ -284,7 +284,8 @@ def test_a_cell_with_a_command_is_no_step_headless(magic: Magic) -> None:
 
 
 @pytest.mark.parametrize("magic", MAGICS, ids=lambda magic: magic.written)
-def test_help_shows_every_argument(magic: Magic) -> None:
+def test_help_shows_every_argument(magic: Magic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a kernel, whose stdout says that it is a terminal
     with pytest.raises(HelpRequested) as asked:
         parse_line(magic, "-h")
     shown = str(asked.value)

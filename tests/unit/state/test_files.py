@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evercell.state.typerules.rebuilding import rebuilder_of
+from tests.conftest import open_files
 
 LINES = st.one_of(
     st.lists(st.sampled_from(["", "a", "b", "ab"]), max_size=60),
@@ -44,3 +45,19 @@ def test_a_loop_over_lines_goes_on(
         assert file.read() == rest
     with make(*arguments) as again:
         assert again.read() == (rest if opened is None else rest.replace("\r\n", "\n"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="what is open is told by /proc alone")
+def test_one_whose_place_is_gone_is_not_left_open(tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("日本語テキスト\n" * 9, encoding="utf-7")
+    with path.open(encoding="utf-7") as file:
+        file.read(5)
+        rebuild = rebuilder_of(type(file))
+        assert rebuild is not None
+        make, arguments = rebuild(file)
+    path.write_text("", encoding="utf-7")
+    with pytest.raises(OSError, match="logical file position") as raised:
+        make(*arguments)
+    assert raised.value.__traceback__ is not None, "which has what was opened until then"
+    assert open_files(path) == []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from evercell.state.typerules.rebuilding import rebuilder_of
+from tests.conftest import open_files
 from tests.unit.state.memory import Cells, resumed
 
 KEPT: dict[str, tuple[str, str]] = {
@@ -122,3 +125,18 @@ def test_to_ask_a_function_that_is_gone_is_an_error() -> None:
         fresh["c"].execute("select twice(1)")
     for one in (fresh, cells):
         one["c"].close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="what is open is told by /proc alone")
+def test_one_that_does_not_come_back_leaves_no_file_open(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        connection.execute("attach ? as other", (str(tmp_path / "y.db"),))
+        connection.execute("create table other.t(x)")
+        rebuild = rebuilder_of(type(connection))
+        assert rebuild is not None
+        make, arguments = rebuild(connection)
+    (tmp_path / "y.db").unlink()
+    with pytest.raises(sqlite3.OperationalError, match=r"unable to open .*y\.db") as raised:
+        make(*arguments)
+    assert raised.value.__traceback__ is not None, "which has what was made until then"
+    assert open_files(tmp_path) == []
