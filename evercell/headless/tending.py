@@ -127,12 +127,16 @@ class Tending:
         return held
 
     def _left(self, picture: QueuePicture, held: Collection[str]) -> set[str]:
-        """The runs whose lease on another machine has ended: it is gone, whatever a cluster still believes of it."""
+        """The runs whose lease on another machine has ended: it is gone, whatever a cluster still believes of it.
+
+        (Not those that were handed out anew since, and have not begun there: the lease is still that of the former.)
+        """
         return {
             entry.run_id
             for entry in picture.entries
-            if entry.lease is not None and entry.run_id not in held and not is_here(entry.lease.holder)
-        }
+            if entry.lease is not None and entry.runner is not None
+            and entry.run_id not in held and not is_here(entry.lease.holder)
+        }  # fmt: skip
 
     def is_dead(self, run_id: str) -> bool:
         """Whether nobody is on a run whose lease has ended."""

@@ -253,6 +253,17 @@ def test_a_machine_that_vanished_is_believed_gone_when_its_lease_has_ended_whate
     clock.now += timedelta(seconds=31)
     assert run.id in desk.living, "the cluster waits for five minutes before it gives a worker up"
     wait_until(lambda: bool(server.tick()) and names(store, desk) == ["a", "a"], "another start")
+    for _ in range(3):  # whoever takes it now needs some seconds until the lease is theirs
+        clock.now += timedelta(seconds=20)
+        server.tick()
+    assert names(store, desk) == ["a", "a"]
+    assert entry_of(store, run).starts == 1
+    begin(store, run, replace(ELSEWHERE, boot="a third one's"))
+    clock.now += timedelta(seconds=31)
+    wait_until(lambda: bool(server.tick()) and entry_of(store, run).starts == 2, "word that it is gone, too")
+    clock.now += timedelta(seconds=2)
+    server.tick()
+    assert names(store, desk) == ["a", "a", "a"]
 
 
 def test_the_runs_of_a_server_that_was_killed_are_looked_after_by_the_next_one(
