@@ -11,8 +11,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.namespaces import Network
 from tests.servers import free_port
 from tests.waiting import wait_until
+
+
+def worker_names(workers: int) -> list[str]:
+    """Of a cluster's workers."""
+    return [f"worker-{n}" for n in range(workers)]
 
 
 @dataclass
@@ -25,14 +31,21 @@ class DaskCluster:
     threads: int = 1
     port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    network: Network | None = None
+    """Where each worker is a host of its own, of its name; without one all are on loopback."""
+
+    @property
+    def host(self) -> str:
+        """The scheduler's."""
+        return self.network.address if self.network is not None else "127.0.0.1"
 
     @property
     def address(self) -> str:
-        return f"dask://127.0.0.1:{self.port}"
+        return f"dask://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Start what does not run: the scheduler, and each worker. It comes back when the scheduler listens."""
-        for name in ("scheduler", *(f"worker-{n}" for n in range(self.workers))):
+        for name in ("scheduler", *worker_names(self.workers)):
             found = self.processes.get(name)
             if found is None or found.poll() is not None:
                 self.processes[name] = self._start(name)
@@ -41,22 +54,26 @@ class DaskCluster:
     def _listens(self) -> bool:
         assert self.processes["scheduler"].poll() is None, self.log_of("scheduler")
         with suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port)).close()
+            socket.create_connection((self.host, self.port)).close()
             return True
         return False
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         if name == "scheduler":
-            words = ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
+            words = ["scheduler", "--host", self.host, "--port", str(self.port), "--no-dashboard"]
         else:
+            at = self.network.address_of(name) if self.network is not None else "127.0.0.1"
             words = [
-                "worker", f"tcp://127.0.0.1:{self.port}", "--host", "127.0.0.1", "--no-dashboard", "--no-nanny",
-                "--name", name,
-                "--nthreads", str(self.threads), "--memory-limit", "0", "--local-directory", str(self.folder / "dask"),
+                "worker", f"tcp://{self.host}:{self.port}", "--host", at, "--no-dashboard", "--no-nanny",
+                "--name", name, "--nthreads", str(self.threads), "--memory-limit", "0",
+                "--local-directory", str(self.folder / "dask"),
             ]  # fmt: skip
+        command = [sys.executable, "-W", "ignore", "-m", "dask", *words]
+        if self.network is not None and name != "scheduler":
+            command = self.network.command_on(name, command)
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "dask", *words],
+                command,
                 cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **self.environ}, start_new_session=True,
             )  # fmt: skip
@@ -79,10 +96,15 @@ class DaskCluster:
 
 @contextmanager
 def dask_cluster(
-    folder: Path, environ: Mapping[str, str], *, workers: int = 2, threads: int = 1
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    workers: int = 2,
+    threads: int = 1,
+    network: Network | None = None,
 ) -> Iterator[DaskCluster]:
     """A cluster whose workers have this environment."""
-    cluster = DaskCluster(folder, environ, workers, threads)
+    cluster = DaskCluster(folder, environ, workers, threads, network=network)
     cluster.start()
     try:
         yield cluster

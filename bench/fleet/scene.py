@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,8 @@ from tests.clusters import DaskCluster
 
 _PATIENCE = 60.0
 """Seconds that what is needed no more has to be gone in."""
+
+_CUT_SECONDS = 15.0
 
 
 class Scene:
@@ -30,6 +33,7 @@ class Scene:
         self.servers: dict[str, subprocess.Popen[bytes]] = {}
         self._names = [f"serve-{n}" for n in range(servers)]
         self._over = threading.Event()
+        self._timers: list[threading.Timer] = []
         self._keeper = threading.Thread(target=self._keep, name="keeper")
 
     def __enter__(self) -> Scene:
@@ -39,6 +43,8 @@ class Scene:
     def __exit__(self, *exception: object) -> None:
         self._over.set()
         self._keeper.join()
+        for timer in self._timers:
+            timer.join()
         for process in self.servers.values():
             process.kill()
             process.wait()
@@ -84,7 +90,18 @@ class Scene:
             "scheduler": [p.kill for name, p in dask.items() if name == "scheduler" and p.poll() is None],
             "serve": [p.kill for p in list(self.servers.values()) if p.poll() is None],
         }
+        if self.cluster.network is not None:
+            found["link"] = [partial(self._cut, host) for host in self.cluster.network.hosts]
         return {name: kills for name, kills in found.items() if kills}
+
+    def _cut(self, host: str) -> None:
+        """Cut a worker off for longer than its leases live."""
+        network = self.cluster.network
+        assert network is not None
+        network.cut(host)
+        timer = threading.Timer(_CUT_SECONDS, network.mend, [host])
+        self._timers.append(timer)
+        timer.start()
 
     def leftovers(self) -> list[str]:
         """What is left of runners and kernels when all runs are over, after it had time to go."""

@@ -21,16 +21,18 @@ from evercell.core.statuses import ENDED
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import open_workspace
 from tests.clusters import DaskCluster
+from tests.namespaces import Network
 
 ENVIRON = {"EVERCELL_LEASE_SECONDS": "8", "EVERCELL_WAIT_GRACE": "0.5s", "EVERCELL_ORPHAN_SECONDS": "3"}
 
 
 def soak(
     store: FaultyStore, *, runs: int, servers: int, workers: int, seconds: float, seed: int, every: float,
-    kills: int,
+    kills: int, network: Network | None = None,
 ) -> SoakReport:  # fmt: skip
     """Let servers and a cluster execute ``runs`` runs while something is killed every ``every`` seconds or so, up to
-    ``kills`` times. (Where kills come faster than this machine starts kernels, nothing ever ends.)
+    ``kills`` times. (Where kills come faster than this machine starts kernels, nothing ever ends.) With a network each
+    worker is a host of its own, whose link is cut now and then, too.
     """
     report, began, used, chance = SoakReport(runs), time.monotonic(), _processor(), random.Random(seed)
     with home_of_its_own() as folder, database_of_effects(store) as effects:
@@ -38,7 +40,7 @@ def soak(
         environ = {**ENVIRON, "EVERCELL_STORE": store.url}
         with open_workspace(resolve_settings(store.url)) as workspace:
             queue_runs(workspace, folder, effects, runs)
-        cluster = DaskCluster(folder, environ, workers, threads=1)
+        cluster = DaskCluster(folder, environ, workers, threads=1, network=network)
         scene = Scene(folder, cluster, environ, servers, jobs=workers + 1)
         with scene, Answerer(resolve_settings(store.url)) as answerer:
             _kill_until_done(scene, store, report, chance, every, kills, began + seconds)

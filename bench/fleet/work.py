@@ -24,13 +24,14 @@ from evercell.engine.workspace import Workspace, open_workspace
 EFFECTS = 4
 """Of each run, each in a transaction of a database that is not the store's."""
 
-_SETUP = """
+SETUP = """
 import evercell, sqlalchemy as sa
 engine = sa.create_engine({url!r})
 @evercell.transaction(engine, retries=20, longest_backoff=5, retry_on=sa.exc.DBAPIError)  # it is restarted
 def act(connection, run, what):
     connection.execute(sa.text("INSERT INTO effects VALUES (:run, :what)"), dict(run=run, what=what))
 """
+"""A cell: ``act(run, what)`` is an effect."""
 
 _MIDDLE = {
     "plain": "made = sum(range(n))",
@@ -79,7 +80,7 @@ def queue_runs(workspace: Workspace, folder: Path, effects: str, runs: int) -> N
     """Notebooks of each kind, and as many runs of them."""
     workspace.store.limits.set(parse_limit("api=3"), by="soak")
     for kind, middle in _MIDDLE.items():
-        cells = ["n = 0", _SETUP.format(url=effects), "act(n, 'begin')", middle, "act(n, 'middle')",
+        cells = ["n = 0", SETUP.format(url=effects), "act(n, 'begin')", middle, "act(n, 'middle')",
                  "for what in ('nearly', 'end'): act(n, what)"]  # fmt: skip
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         notebook.cells[0].metadata["tags"] = ["parameters"]
@@ -135,7 +136,7 @@ def judge(store: FaultyStore, effects: str, report: SoakReport) -> None:
         report.problems += [f"{p.where}: {p.what}" for p in verified.problems]
         if len(completed) == len(runs):
             report.problems += _held(workspace)
-    report.problems += _count_effects(effects, completed, report)
+    report.problems += _judge_effects(effects, completed, report)
 
 
 def _held(workspace: Workspace) -> list[str]:
@@ -146,10 +147,15 @@ def _held(workspace: Workspace) -> list[str]:
     return [*leases, *slots, *(f"run {entry.name} is in the queue" for entry in store.queue.look().entries)]
 
 
-def _count_effects(effects: str, completed: list[Run], report: SoakReport) -> list[str]:
+def count_effects(effects: str) -> Counter[tuple[int, str]]:
+    """How often each effect happened, by run and effect."""
     own = make_url(effects).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(own) as connection:
-        happened = Counter(connection.execute("SELECT run, what FROM effects").fetchall())
+        return Counter(connection.execute("SELECT run, what FROM effects").fetchall())
+
+
+def _judge_effects(effects: str, completed: list[Run], report: SoakReport) -> list[str]:
+    happened = count_effects(effects)
     report.effects = happened.total()
     problems = [f"effect {effect} happened {times} times" for effect, times in happened.items() if times > 1]
     for run in completed:

@@ -62,25 +62,26 @@ def _verify(workspace: Workspace) -> None:
     assert not report.problems and not any(found.problems for found in report.runs)
 
 
-class _Served:
-    """A server that hands runs out, in a thread of the test."""
+class Served:
+    """Within, a server hands runs out, in a thread of the test."""
 
     def __init__(self, workspace: Workspace, fleet: Fleet) -> None:
         self._stop = threading.Event()
         server = Server(workspace, fleet, jobs=4, runs_on=fleet.runs_on, say=print)
         self._thread = threading.Thread(target=server.serve, args=(self._stop,), name="server")
+
+    def __enter__(self) -> None:
         self._thread.start()
 
-    def end(self) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._stop.set()
         self._thread.join()
 
 
 @pytest.fixture
 def served(workspace: Workspace, fleet: Fleet) -> Iterator[None]:
-    server = _Served(workspace, fleet)
-    yield
-    server.end()
+    with Served(workspace, fleet):
+        yield
 
 
 def _wait_for_ends(workspace: Workspace, *runs: str) -> None:
