@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from queue import Empty
 from typing import Any
 
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from nbclient.util import ensure_async, run_sync
-from papermill.clientwrap import PapermillNotebookClient
+from nbclient.util import run_sync
 
-from evercell.core.errors import EvercellError, LeaseHeld, LeaseLost, StoreUnavailable
 from evercell.core.statuses import RunStatus
 from evercell.engine.claiming import Claim
 from evercell.engine.replay import REPLAYS
 from evercell.engine.watching import Snapshot
+from evercell.headless.calling_client import CallingClient, StoppedByRequest
 from evercell.headless.deaths import memory_kills, why_it_died
 from evercell.headless.kernel_process import KernelProcess
 from evercell.headless.kernels import reach_through_sockets, remote_call, unusable
@@ -47,15 +43,6 @@ class _RunSuspended(Exception):
     """No further cell is executed."""
 
 
-class StoppedByRequest(Exception):
-    """Somebody wants the execution to end."""
-
-
-def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Future[Any]) -> None:
-    """From any thread, or in a signal's handler."""
-    loop.call_soon_threadsafe(task.cancel)
-
-
 @dataclass(frozen=True, slots=True)
 class Callbacks:
     """What the client tells of."""
@@ -71,7 +58,7 @@ class Callbacks:
     """A kernel was taken over, and is idle: returns the index of the cell to begin with."""
 
 
-class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
+class DurableClient(CallingClient):
     """Executes a notebook as (a part of) the run ``claim``, which its kernel takes over."""
 
     def __init__(
@@ -92,17 +79,15 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         together with others. ``living``: a kernel that is on the run already,
         instead of a new one; ``ahead``: one that was started ahead of us.
         """
-        super().__init__(nb_man, **options)
+        super().__init__(nb_man, stop=stop, **options)
         self._claim = claim
         self._requests = requests
         self._callbacks = callbacks
-        self._stop = stop
         self._living = living
         self._environ = dict(environ)
         self._process = ahead
         self._mark = living.mark if living else None
         self._memory_kills = memory_kills()
-        self._metadata: dict[str, Any] = {}
         self._ahead = ReplaysAhead(self.nb.cells, requests, self._replays_of, has_steps=has_steps)
         self.failed = False
         self.waits_for: str | None = None
@@ -282,48 +267,12 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         replayed: list[Replay] = (found.get("data") or {}).get(REPLAYS, [])
         return replayed
 
-    async def _answer_to(self, msg_id: str) -> dict[str, Any]:
-        """However long it takes. Raises `DeadKernelError`."""
-        while (reply := await self._reply_to(msg_id, self.shell_timeout_interval)) is None:
-            pass
-        return reply
-
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """As nbclient does; beside it, whoever shows the run hears how far a step is."""
         snapshot = snapshot_in(msg)
         if snapshot is not None:
             self._callbacks.progress(cell_index, snapshot)
         return super().process_message(msg, cell, cell_index)
-
-    def _until_stopped(self, make: Callable[[], Awaitable[Any]]) -> Any:
-        """What comes of waiting for the kernel. Raises `StoppedByRequest` when somebody wants the execution to end."""
-
-        async def wait() -> Any:
-            loop, task = asyncio.get_running_loop(), asyncio.ensure_future(make())
-            with self._stop.telling(partial(_cancel, loop, task)):
-                return await task
-
-        try:
-            return run_sync(wait)()
-        except (asyncio.CancelledError, DeadKernelError):  # nbclient takes any end of its waiting for a death
-            if self._stop.is_asked:
-                raise StoppedByRequest from None
-            raise
-
-    def _execute(self, code: str, **options: Any) -> str:
-        content = {
-            "code": code,
-            "silent": False,
-            "store_history": True,
-            "user_expressions": {},
-            "allow_stdin": False,
-            "stop_on_error": True,
-            **options,
-        }
-        message = self.kc.session.msg("execute_request", content, metadata=self._metadata)
-        self.kc.shell_channel.send(message)
-        msg_id: str = message["header"]["msg_id"]
-        return msg_id
 
     # -- leaving ---------------------------------------------------------------------------------
 
@@ -341,37 +290,6 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
                     return
             self.shutdown_kernel = "immediate"
 
-    async def _reply_to(self, msg_id: str, seconds: float) -> dict[str, Any] | None:
-        """The answer to a request if it comes in time. Raises `DeadKernelError`."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            with suppress(Empty):
-                message: dict[str, Any] = await ensure_async(self.kc.shell_channel.get_msg(timeout=left))
-                if message["parent_header"].get("msg_id") == msg_id:
-                    return message
-        if not await ensure_async(self.kc.is_alive()):
-            raise DeadKernelError("Kernel died")
-        return None
-
-    def _interrupt_kernel(self) -> None:
-        run_sync(self.km.interrupt_kernel)()
-
-    def _call_in_kernel(self, function: str, *arguments: str | dict[str, str], is_first: bool = True) -> None:
-        msg_id = self._execute(remote_call(function, *arguments), silent=True, store_history=False)
-        reply = self.wait_for_reply(msg_id)
-        content = reply["content"]
-        if content["status"] == "aborted" and is_first:  # with the cell that was interrupted
-            self._call_in_kernel(function, *arguments, is_first=False)
-            return
-        if content["status"] == "ok":
-            return
-        if content.get("ename") == "ModuleNotFoundError" and "evercell" in content.get("evalue", ""):
-            why = "has no evercell in its environment"
-            raise unusable(
-                self.kernel_name, why, "pip install evercell there, or choose another one with --kernel."
-            )
-        raise _could_not_join(content)
-
     # -- its death -------------------------------------------------------------------------------
 
     def _why_it_died(self) -> str:
@@ -380,13 +298,3 @@ class DurableClient(PapermillNotebookClient):  # type: ignore[misc]
         said = self._process.last_words() if self._process is not None else ""
         why = why_it_died(status, out_of_memory=memory_kills() > self._memory_kills)
         return f"{why}; it said last: {said}" if said and why else why or said
-
-
-_OF_OTHERS = {kind.__name__: kind for kind in (LeaseHeld, LeaseLost, StoreUnavailable)}
-"""What keeps a kernel from its run that is no fault of the run's, and passes."""
-
-
-def _could_not_join(content: dict[str, Any]) -> EvercellError:
-    what, _, hint = str(content.get("evalue") or content).partition("\n  → ")
-    kind = _OF_OTHERS.get(str(content.get("ename")), EvercellError)
-    return kind(f"The kernel could not join the run: {what}", hint=hint)

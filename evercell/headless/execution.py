@@ -19,8 +19,9 @@ from evercell.engine.claiming import Claim, claim_run
 from evercell.engine.missed_outputs import outputs_of_steps
 from evercell.engine.watching import Snapshot
 from evercell.engine.workspace import Workspace
+from evercell.headless.calling_client import StoppedByRequest
 from evercell.headless.cell_steps import cell_mark, cell_requests
-from evercell.headless.client import Callbacks, DurableClient, StoppedByRequest
+from evercell.headless.client import Callbacks, DurableClient
 from evercell.headless.deaths import Death
 from evercell.headless.endings import RunCancelled, RunStopped, RunWaiting
 from evercell.headless.kernel_process import KernelProcess

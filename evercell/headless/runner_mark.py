@@ -86,9 +86,7 @@ class RunnerMark:
 
     def forget(self) -> None:
         """Say of no cell that we are there: whoever comes after us begins with a new kernel."""
-        if self._descriptor is not None:
-            with suppress(OSError):
-                os.pwrite(self._descriptor, b"".ljust(_ROOM), 0)
+        self._write({"cell": None, "seen": None})
 
     def remove(self) -> None:
         """The kernel has ended, or ends: its connection file and its sockets go, too, if it was killed."""

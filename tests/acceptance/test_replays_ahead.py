@@ -118,4 +118,8 @@ def test_a_process_killed_among_replays_leaves_no_place_to_go_on_from(tmp_path: 
     assert mark.place == Place(cell=7, seen=100)
     mark.forget()
     assert mark.place is None
-    mark.remove()
+    mark.let_go()
+    another = RunnerMark.take(tmp_path / "kernel.runner")
+    assert another is not None
+    assert another.place is None
+    another.remove()
