@@ -12,7 +12,7 @@ from bench.fleet.soak import soak
 
 @pytest.mark.postgres
 @pytest.mark.kernel
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("ignore")
 def test_every_run_of_a_fleet_completes_with_each_effect_once_whatever_is_killed(
     request: pytest.FixtureRequest, figure: Callable[[str], None]
@@ -20,7 +20,7 @@ def test_every_run_of_a_fleet_completes_with_each_effect_once_whatever_is_killed
     is_long, seed = request.config.option.long, request.config.option.seed
     with postgres_store() as store:
         report = (
-            soak(store, runs=300, servers=3, workers=4, seconds=600, seed=seed, every=4, kills=120)
+            soak(store, runs=300, servers=3, workers=4, seconds=3000, seed=seed, every=5, kills=150)
             if is_long
             else soak(store, runs=6, servers=2, workers=2, seconds=600, seed=seed, every=8, kills=6)
         )
