@@ -164,7 +164,10 @@ class Groups:
         former = self._snapshots.get(node)
         known = former.identities if former is not None else frozenset()
         self._disown(known - snapshot.identities, node)
-        self._owner.update(dict.fromkeys(snapshot.identities - known, node))
+        # the index has one owner of what several hold: the one that is compared last, so that it is one that holds it
+        is_tied = node in self._group and len(self._group[node].nodes) > 1
+        own = snapshot.identities if is_tied else snapshot.identities - known
+        self._owner.update(dict.fromkeys(own, node))
         self._snapshots[node] = snapshot
 
     def nodes(self) -> Set[str]:
@@ -206,6 +209,11 @@ class Groups:
         """Groups in memory whose shared ids are not in the index."""
         groups = {g.id: g for g in self._group.values() if not g.is_indexed}.values()
         return [group for group in groups if not any(map(self._is_deferred, group.nodes))]
+
+    def _own_too(self, node: str) -> None:
+        """Stand in the index for what a node holds and nobody stands for any more."""
+        if (known := self._snapshots.get(node)) is not None:
+            self._owner.update(dict.fromkeys(known.identities - self._owner.keys(), node))
 
     def _disown(self, identities: Iterable[int], node: str) -> None:
         for key in identities:
@@ -269,6 +277,7 @@ class Groups:
             for other in rest.nodes:
                 if self._group.get(other) is group:
                     self._join(other, rest)
+                    self._own_too(other)
 
     # -- serialising -----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evercell.state.pickling import pickled
@@ -96,7 +96,11 @@ STEPS = st.tuples(CELLS, st.booleans(), st.sampled_from((True, False, False, Fal
 """A cell, whether it is a step, and whether the kernel is replaced after it."""
 
 
+LET_GO_OF = ["d, b = b, d", "exec('c = d')", "b = np.arange(72.)", "d = caller(c)", "b, c = c, b"]
+
+
 @settings(max_examples=examples(40, long=400))
+@example(cells=[(source, False, source == LET_GO_OF[-1]) for source in LET_GO_OF], large=300)
 @given(cells=st.lists(STEPS, min_size=1, max_size=14), large=st.sampled_from((0, 300, pickled.LARGE)))
 def test_random_cells_resume_as_if_the_kernel_had_never_died(
     cells: list[tuple[str, bool, bool]], large: int

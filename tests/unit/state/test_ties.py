@@ -8,7 +8,7 @@ import types
 import pytest
 
 from evercell.state.pickling import pickled
-from tests.unit.state.memory import Cells
+from tests.unit.state.memory import Cells, resumed
 
 APART = {
     "arrays": "import numpy as np\na, b = np.zeros((50, 50)), np.zeros((50, 50))",
@@ -172,3 +172,30 @@ def test_a_read_and_a_write_of_very_many_objects_leave_their_neighbours_alone() 
     assert again["a"] == cells["a"] and again["b"] is again["a"]["all"][7]
     again.step("wrote after a restore", "a['all'][8]['n'] = -1")
     assert again.namespace.made_by("b") == "wrote both"
+
+
+NAMES_EITHER_WAY = pytest.mark.parametrize(("held", "holder"), [("c", "d"), ("d", "c")])
+"""Which of two variables the index has for an object that both hold is chance."""
+
+
+@NAMES_EITHER_WAY
+def test_what_one_variable_let_go_of_is_known_as_the_others(held: str, holder: str) -> None:
+    cells = Cells()
+    cells.step("made", f"b = list(range(400_000))\n{held} = {{'k': 2}}\n{holder} = [{held}]")
+    cells.step("swapped", f"b, {held} = {held}, b")
+    fresh = resumed(cells)
+    assert fresh[holder][0] is fresh["b"]
+    assert fresh[held] == list(range(400_000))
+
+
+@NAMES_EITHER_WAY
+def test_what_a_deleted_variable_held_is_known_as_the_others(
+    held: str, holder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "evercell_kept", None, raising=False)
+    cells = Cells()
+    cells.step("made", f"import sys\n{held} = {{'k': 2}}\n{holder} = [{held}]")
+    cells.step("deleted", f"sys.evercell_kept = {held}\ndel {held}")
+    cells.step("found", "b = sys.evercell_kept")
+    fresh = resumed(cells)
+    assert fresh[holder][0] is fresh["b"]
