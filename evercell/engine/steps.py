@@ -38,6 +38,7 @@ async def run_step(
             is_known = session.notebook.every_cell and not spec.is_named and reason == OWN_CODE
             if reason is not None and not is_known:  # (whoever edited such a cell just now knows why)
                 executor.note(f"step {spec.name} executes again: {reason}")
+            session.namespace.know_restored()
             with executor.uninterrupted():
                 commit_before_step(session)
             progress = StepProgress(

@@ -304,6 +304,7 @@ class CellRunner:
         namespace = self._session.namespace
         with self._session.readings.waited_for():
             plan = namespace.plan(cell.source)
+        namespace.know_restored()
         result = await run_cell()
         completed = bool(result.success)
         namespace.observe(plan, label=cell.setup or cell.place.label, completed=completed)

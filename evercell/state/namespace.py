@@ -69,6 +69,12 @@ class Namespace:
         """
         return self._tracker.plan(source, label=label)
 
+    def know_restored(self) -> None:
+        """To be called where the cell is about to run: what was put back is looked at first, for a twentieth of a
+        second, so that a change by a way that no name tells is found afterwards.
+        """
+        self._tracker.know_restored()
+
     def foresee(self, source: str, *, label: str | None = None) -> CellPlan:
         """The same where the cell is not about to run: nothing is loaded, looked at or noted for it."""
         return self._tracker.foresee(source, label=label)

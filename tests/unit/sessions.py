@@ -111,6 +111,7 @@ class Notebook:
     def plain(self, source: str) -> None:
         """Run a cell that is no step."""
         plan = self.session.namespace.plan(source)
+        self.session.namespace.know_restored()
         exec(compile(source, "cell", "exec"), self.variables)
         self.session.namespace.observe(plan, label="In [1]")
 

@@ -5,7 +5,7 @@ A node is a variable's name or a definition's id. How groups are found, `diff` s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import is_
@@ -98,6 +98,8 @@ class Groups:
         self._contents: dict[str, set[str]] = {}
         """Node → ids of the groups that it was in, whose content of it is still its own."""
         self._seconds: dict[str, float] = {}
+        self._unseen: dict[frozenset[str], int] = {}
+        """Groups that were restored, and were not looked at since: their nodes, and bytes."""
         self.moved: set[str] = set()
         """Nodes that moved to another group since `settled`."""
         self.only_remembered: set[str] = set()
@@ -229,6 +231,15 @@ class Groups:
             self.drop(node)
         self.regroup(group)
         self.retired.discard(group_id)
+        self._unseen[nodes] = saved.size
+
+    def take_unseen(self) -> Iterator[frozenset[str]]:
+        """The nodes of each group that was restored and not looked at since, the smallest first. Whoever stops in
+        between finds the rest the next time.
+        """
+        for nodes in sorted(self._unseen, key=self._unseen.__getitem__):
+            del self._unseen[nodes]
+            yield frozenset(node for node in nodes if node in self._group and not self.is_known(node))
 
     def is_as_in(self, node: str, group_id: str) -> bool:
         """Whether a node's own content is what it was in a group, with whatever it may be tied by now."""

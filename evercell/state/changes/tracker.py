@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,6 +17,9 @@ from evercell.state.code.analysis import CellCode, analyse
 from evercell.state.code.definitions import EVERYTHING, is_definition_node
 from evercell.state.code.provenance import CellPlan, cell_key, variable_provenance
 from evercell.state.code.statements import OwnStatement
+
+_TIME_TO_KNOW = 0.05
+"""Seconds before a cell that is about to run after a resume."""
 
 _KNOWN_IN_A_ROW = 64
 
@@ -64,6 +68,17 @@ class Tracker:
         touched = frozenset(n for n in reached if n in live.origins and n not in live.lazy)
         find_changes(live.groups, [n for n in self.with_definitions(touched) if not live.groups.is_known(n)])
         return CellPlan(source, code, cell_key(code.digest, inputs), inputs, touched, sees_everything)
+
+    def know_restored(self) -> None:
+        """Look at what was restored, the smallest first, for a moment: what a cell changes of it by a way that nobody
+        sees is found only where it was known before.
+        """
+        live, end = self._live, time.monotonic() + _TIME_TO_KNOW
+        for nodes in live.groups.take_unseen():
+            if nodes and not any(node in live.lazy for node in nodes):
+                find_changes(live.groups, nodes)
+            if time.monotonic() > end:
+                break
 
     def foresee(self, source: str, *, label: str | None) -> CellPlan:
         """See `Namespace.foresee`."""
@@ -297,6 +312,8 @@ class Tracker:
             states[SEEN] = dict(live.seen)
         for name, state in states.items():
             if state != live.states.get(name) or name not in live.origins:
+                if name in live.groups and not live.groups.is_known(name):
+                    find_changes(live.groups, [name])  # as it was restored
                 live.states[name] = state
                 changed, pickled = find_changes(live.groups, [name])
                 self.fresh = {**self.fresh, **pickled}
