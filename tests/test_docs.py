@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import evercell
-from evercell import persisted
+from evercell import evals, persisted, policies
 
 PACKAGE = Path(evercell.__file__).parent
 CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
@@ -36,8 +37,14 @@ def test_the_walks_lead_to_what_is_there(path: str, name: str) -> None:
     assert name in defined
 
 
-@pytest.mark.parametrize("name", [name for name in evercell.__all__ if not name.startswith("__")])
-def test_what_a_notebook_imports_from_evercell_is_kept_with_it(name: str) -> None:
+FACES = (evercell, evercell.aio, evals, policies)
+"""Modules that a notebook imports from."""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(face, name) for face in FACES for name in face.__all__ if not name.startswith("__")]
+)
+def test_what_a_notebook_imports_from_evercell_is_kept_with_it(module: ModuleType, name: str) -> None:
     """``from evercell import step`` makes a variable, which is saved under a name that stays."""
-    found = getattr(evercell, name)
+    found = getattr(module, name)
     assert not callable(found) or persisted.name_of(found) is not None
