@@ -15,6 +15,7 @@ from evercell.core.errors import EvercellError, StepNotFound, UsageError
 from evercell.core.found import Found
 from evercell.core.records import Attempt, Checkpoint, Event, Output, Run
 from evercell.core.statuses import AttemptStatus
+from evercell.core.text import as_word
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.inspection import inspect_checkpoint
 from evercell.engine.listing import RunRow, list_runs, run_row
@@ -244,7 +245,7 @@ class OutputHandler(StepHandler):
             if checkpoint.outputs.size > 20 * LARGEST_SHOWN:
                 raise UsageError(
                     f"It showed {size_text(checkpoint.outputs.size)}.",
-                    hint=f"evercell show {run.name}@{name}",
+                    hint=f"evercell show {as_word(run.name)}@{name}",
                 )
             return plain_text(with_updates(decode_outputs(checkpoint.outputs, self.workspace.store.chunks)))
 
