@@ -17,6 +17,9 @@ from IPython.core.inputtransformer2 import TransformerManager
 import evercell
 from evercell import evals, persisted, policies
 from evercell.cli.app import app
+from evercell.engine.configuration import SETTINGS
+from evercell.engine.settings import DEFAULT_LEASE, LONGEST_OUTAGE, MAX_QUEUED
+from evercell.kernel_ext.configuration import Evercell
 
 PACKAGE = Path(evercell.__file__).parent
 CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
@@ -58,6 +61,25 @@ def test_what_a_notebook_imports_from_evercell_is_kept_with_it(module: ModuleTyp
     """``from evercell import step`` makes a variable, which is saved under a name that stays."""
     found = getattr(module, name)
     assert not callable(found) or persisted.name_of(found) is not None
+
+
+DEFAULTS = {
+    "lease_seconds": DEFAULT_LEASE.total_seconds(),
+    "outage_seconds": LONGEST_OUTAGE,
+    "max_queued": MAX_QUEUED,
+}
+
+
+@pytest.mark.parametrize(("name", "counts"), DEFAULTS.items())
+def test_the_figures_of_settings_are_those_that_count(name: str, counts: float) -> None:
+    table = (CONTRIBUTING.parent / "docs" / "settings.md").read_text()
+    assert f"| `{name}` | {counts:g} |" in table
+    assert f"({counts:g})" in str(Evercell.class_traits()[name].help)
+
+
+def test_every_setting_stands_in_the_documents() -> None:
+    table = (CONTRIBUTING.parent / "docs" / "settings.md").read_text()
+    assert [one.name for one in SETTINGS if f"| `{one.name}` |" not in table] == []
 
 
 # -- what a reader copies ------------------------------------------------------------------------
