@@ -36,6 +36,13 @@ _OF_FRAMEWORKS = {
 }
 """Of `evercell.pydantic_ai` and its like, which need a framework: called ``pydantic_ai.Durability`` here."""
 
+_OF_MODULES = {
+    "evals": "advancement flow completion intent tool_errors tool_choice cost calls Trajectory TracedCall Score "
+    "ModelAnswer ToolRequest",
+    "policies": "Allow Ask CallRequest Deny",
+}
+"""Of other modules that a notebook imports from: called ``evals.flow`` here, for words like these are everybody's."""
+
 _FACTORIES = (
     "definition named_in_notebook attribute_of_module make_code make_function fill_function make_class make_new_type "
     "fill_with_dict match_again make_function_in made_by_setup sentinel_of_module fill_class "
@@ -82,6 +89,7 @@ _HOMES: dict[str, str] = {
     "evercell.engine.children.undoing": "undo_child",
     "evercell.engine.calls.policy": "CallPolicy OnChange",
     "evercell.engine.evals.gates": "OpenGate",
+    "evercell.engine.evals.scoring": "MadeMetric",
     "evercell.engine.calls.model_clients": "RecordedClient request_recorded",
     "evercell.engine.calls.http.transport": "RecordingTransport wrap_transport",
     "evercell.engine.calls.http.clients": "RecordingFactory",
@@ -117,6 +125,10 @@ _HOMES: dict[str, str] = {
 """Module → what is named of it. A module may change its name here; what is named of it may not."""
 
 
+_PREFIXES = ("aio.", *(f"{module}." for module in _OF_MODULES))
+"""Of names whose things may be defined in another module than they are imported from."""
+
+
 @cache
 def _table() -> dict[str, str]:
     """Name → module that has it."""
@@ -124,7 +136,7 @@ def _table() -> dict[str, str]:
     twins = {f"aio.{name}": "evercell.aio" for name in _TWINS.split()}
     frameworks = {
         f"{module}.{name}": f"{_PACKAGE}.{module}"
-        for module, names in _OF_FRAMEWORKS.items()
+        for module, names in (*_OF_FRAMEWORKS.items(), *_OF_MODULES.items())
         for name in names.split()
     }
     return {**homes, **twins, **frameworks, **dict.fromkeys(_PUBLIC.split(), "evercell")}
@@ -151,7 +163,7 @@ def _load(name: str) -> Any:
 def name_of(thing: Any) -> str | None:
     """The name of a function or class of ours, None for one that no stream may have."""
     module = str(thing.__module__).removeprefix(f"{_PACKAGE}.")
-    names = (thing.__name__, f"aio.{thing.__name__}", f"{module}.{thing.__name__}")
+    names = [f"{prefix}{thing.__name__}" for prefix in ("", f"{module}.", *_PREFIXES)]
     return next((name for name in names if name in _table() and load(name) is thing), None)
 
 

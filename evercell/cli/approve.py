@@ -9,6 +9,7 @@ import click
 from evercell.cli.common import json_option, workspace_of
 from evercell.cli.terminal import print_json, print_table, say, warn_of_damage
 from evercell.core.approvals import Approval
+from evercell.core.text import as_word
 from evercell.engine.approvals.deciding import answer, pending_of_run
 from evercell.engine.holder import this_user
 from evercell.engine.listing import list_approvals
@@ -94,7 +95,7 @@ def pause(context: click.Context, run: str) -> None:
     """Let RUN begin no further step; a step under way comes to its end."""
     with workspace_of(context, create=False) as workspace:
         name = pause_run(workspace, run).name
-        say(f"run {name} is paused: it begins no further step; to go on: evercell unpause {name}")
+        say(f"run {name} is paused: it begins no further step; to go on: evercell unpause {as_word(name)}")
 
 
 @click.command()
@@ -104,4 +105,4 @@ def unpause(context: click.Context, run: str) -> None:
     """Let RUN go on."""
     with workspace_of(context, create=False) as workspace:
         name = unpause_run(workspace, run).name
-        say(f"run {name} may go on: evercell resume {name}, or its notebook")
+        say(f"run {name} may go on: evercell resume {as_word(name)}, or its notebook")

@@ -20,6 +20,7 @@ from evercell.cli.word_lists import WordListCommand, combinations, varied
 from evercell.core.errors import RunNameTaken, RunNotFound, UsageError
 from evercell.core.names import require_name
 from evercell.core.records import Run
+from evercell.core.text import as_word
 from evercell.engine.branching import create_branch
 from evercell.engine.listing import run_row
 from evercell.engine.masking import without_secrets
@@ -120,9 +121,10 @@ def _origin(workspace: Workspace, ref: str, step: str | None) -> tuple[Run, str]
         return workspace.store.runs.find(ref), step
     place = find_place(workspace, ref)
     if place.named is None or place.checkpoint is None:
+        name = as_word(place.run.name)
         raise UsageError(
             "No step is named to branch from.",
-            hint=f"evercell branch {place.run.name} --from STEP; `evercell show {place.run.name}` lists its steps.",
+            hint=f"evercell branch {name} --from STEP; `evercell show {name}` lists its steps.",
         )
     is_tag = place.named == place.label
     return place.run, place.checkpoint if is_tag else place.named
@@ -187,4 +189,4 @@ def _tell_made(workspace: Workspace, made: Sequence[Run], run: Run, step: str, *
     for child in made:
         say(f"run {child.name} ({child.id}) begins at step {step} of {run.name}")
     for child in made:
-        say(f"  → evercell resume {child.name}")
+        say(f"  → evercell resume {as_word(child.name)}")

@@ -9,6 +9,7 @@ import click
 from evercell.cli.common import workspace_of
 from evercell.cli.terminal import say
 from evercell.core.errors import UsageError
+from evercell.core.text import as_word
 
 
 @click.command()
@@ -37,7 +38,8 @@ def report(context: click.Context, run_ref: str, output: Path, force: bool) -> N
 
     if output.suffix.lower() == ".ipynb":
         raise UsageError(
-            f"{output} would be a notebook; a report is a page.", hint=f"evercell export {run_ref} {output}"
+            f"{output} would be a notebook; a report is a page.",
+            hint=f"evercell export {as_word(run_ref)} {output}",
         )
     with workspace_of(context, create=False) as workspace:
         run = find_place(workspace, run_ref, verified=False).run

@@ -16,6 +16,7 @@ from evercell.cli.terminal import print_json, print_table, say, warn
 from evercell.cli.word_lists import WordListCommand
 from evercell.core.errors import UsageError
 from evercell.core.records import Run
+from evercell.core.text import as_word
 from evercell.engine.choosing import choose_runs, parse_condition
 from evercell.engine.places import find_place
 from evercell.engine.resetting import FormerResets, require_steps
@@ -140,7 +141,7 @@ def _require_one_way(run_refs: Sequence[str], words: Sequence[str], step: str | 
 def _no_step(run: str) -> UsageError:
     return UsageError(
         "No step is named to go back to.",
-        hint=f"evercell reset {run} --to STEP; `evercell show {run}` lists its steps.",
+        hint=f"evercell reset {as_word(run)} --to STEP; `evercell show {as_word(run)}` lists its steps.",
     )
 
 

@@ -25,6 +25,7 @@ from evercell.cli.terminal import print_json, say, warn, warn_of_error
 from evercell.core.errors import UnderWay
 from evercell.core.garbage import imports_spared
 from evercell.core.records import Run
+from evercell.core.text import as_word
 from evercell.engine.claiming import Claim
 from evercell.engine.listing import run_row
 from evercell.engine.workspace import Workspace
@@ -190,13 +191,12 @@ def _end_as(workspace: Workspace, report: RunReport, *, as_json: bool) -> None:
         warn(f"evercell: {report.error}")
         if report.hint:
             warn(f"  → {report.hint}")
+        name = as_word(report.run.name)
         mission = workspace.store.missions.get(report.run.id)
         if mission is not None and mission.outcome is not None:
-            warn(
-                f"  → its mission is closed; a branch is a mission of its own: evercell branch {report.run.name}"
-            )
+            warn(f"  → its mission is closed; a branch is a mission of its own: evercell branch {name}")
         elif report.code is not ExitCode.OUTPUT_UNWRITTEN:
-            warn(f"  → after mending it: evercell resume {report.run.name}")
+            warn(f"  → after mending it: evercell resume {name}")
     if report.code is not ExitCode.COMPLETED:
         sys.exit(int(report.code))
 

@@ -16,7 +16,7 @@ from evercell.cli.common import (
 from evercell.cli.queue import set_limits
 from evercell.cli.terminal import print_json, print_table, say, warn_of_damage
 from evercell.core.schedules import CatchUp, Overlap, Schedule
-from evercell.core.text import one_line
+from evercell.core.text import as_word, one_line
 from evercell.engine.firing_times import explained, local_zone, read_times, upcoming
 from evercell.engine.scheduling import (
     NewSchedule,
@@ -145,7 +145,7 @@ def pause(context: click.Context, name: str) -> None:
     with workspace_of(context, create=False) as workspace:
         found = pause_schedule(workspace, name)
     say(
-        f"schedule {one_line(found.name)} is paused; to go on: evercell schedule resume {one_line(found.name)}"
+        f"schedule {one_line(found.name)} is paused; to go on: evercell schedule resume {as_word(found.name)}"
     )
 
 

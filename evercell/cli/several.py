@@ -10,6 +10,7 @@ import click
 
 from evercell.cli.terminal import print_json, print_table, say, warn
 from evercell.core.records import Run
+from evercell.core.text import as_word
 from evercell.engine.listing import run_row
 from evercell.engine.workspace import Workspace
 from evercell.views.outcomes import Outcome, outcomes_view
@@ -75,7 +76,7 @@ def execute_and_tell(
     print_table(outcomes_view(title, outcomes))
     for each in ended:
         if each.code:
-            say(f"  → evercell resume {each.run.name}")
+            say(f"  → evercell resume {as_word(each.run.name)}")
     return exit_code(ended)
 
 

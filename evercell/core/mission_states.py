@@ -6,6 +6,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from evercell.core.errors import MissionClosed
+from evercell.core.text import as_word
 
 ASKED_AS = "%mission"
 """What the approval of a mission has in the place of a step."""
@@ -55,6 +56,6 @@ def mission_closed(run: str, outcome: str = "closed") -> MissionClosed:
     """The error for whatever comes after a mission's end."""
     return MissionClosed(
         f"The mission of run {run} is {outcome}: nothing more is executed in it.",
-        hint=f"`evercell mission {run}` shows what came of it. To go on, with an approval of its own: "
-        f"evercell branch {run} --from STEP. Otherwise start a new run (%evercell new).",
+        hint=f"`evercell mission {as_word(run)}` shows what came of it. To go on, with an approval of its own: "
+        f"evercell branch {as_word(run)} --from STEP. Otherwise start a new run (%evercell new).",
     )

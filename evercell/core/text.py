@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, the cursor, erasing
@@ -20,6 +21,9 @@ HIDDEN = re.compile(
     r"\ud800-\udfff]"  # half a character, which nothing can print
 )
 """What a terminal obeys, or nobody sees."""
+
+_PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+")
+"""What every shell takes as it is; shlex would quote letters that are not English, too."""
 
 _LINE_END = re.compile(r"\r\n?")
 
@@ -56,3 +60,9 @@ def line(text: str) -> str:
 def one_line(text: str) -> str:
     """The same with single spaces, for a place in a line or a table."""
     return " ".join(line(text.strip()).split())
+
+
+def as_word(name: str) -> str:
+    """A name as a word of a command that somebody is to type: in quotes where a shell would cut it or read it."""
+    name = one_line(name)
+    return name if _PLAIN_WORD.fullmatch(name) else shlex.quote(name)

@@ -17,6 +17,7 @@ from evercell.core.errors import ParametersDiffer, RunKeyTaken, UnderWay, UsageE
 from evercell.core.ids import new_id
 from evercell.core.records import Lease, NewRun, Run
 from evercell.core.statuses import RunStatus
+from evercell.core.text import as_word
 from evercell.engine.expiry import MayBeRenewed, require_silence
 from evercell.engine.holder import this_holder
 from evercell.engine.leasing import HeldLease, OnCancel, is_live, lease_held_error
@@ -134,8 +135,8 @@ def check_same_params(run: Run, params: Mapping[str, Any]) -> None:
         asked = "not at all" if now is missing else f"as {_shown(name, now)}"
         raise ParametersDiffer(
             f"Run {run.name} was started {was}; the parameter {name} is now given {asked}.",
-            hint=f"Go on as it was started: evercell resume {run.name}. With other values it is another run: evercell "
-            f"branch {run.name} --from STEP -p {name} VALUE, or a start of its own.",
+            hint=f"Go on as it was started: evercell resume {as_word(run.name)}. With other values it is another "
+            f"run: evercell branch {as_word(run.name)} --from STEP -p {name} VALUE, or a start of its own.",
         )
 
 
@@ -227,7 +228,8 @@ def _live(workspace: Workspace, candidate: Candidate) -> Lease | None:
 def _being_executed(run: Run, lease: Lease) -> UnderWay:
     error = UnderWay(
         f"Run {run.name} is executed by {_who(lease)} since {local_text(lease.acquired_at)}.",
-        hint=f"See how far it is with `evercell show {run.name}`; `evercell cancel {run.name}` ends it.",
+        hint=f"See how far it is with `evercell show {as_word(run.name)}`; `evercell cancel "
+        f"{as_word(run.name)}` ends it.",
     )
     error.run_id = run.id
     return error
@@ -237,7 +239,7 @@ def _under_way(run: Run, lease: Lease) -> UnderWay:
     error = UnderWay(
         f"This is done already: run {run.name} executes the same notebook with the same parameters into "
         f"{run.output} ({_who(lease)}, since {local_text(lease.acquired_at)}).",
-        hint=f"See how far it is with `evercell show {run.name}`. To execute it twice, name another output.",
+        hint=f"See how far it is with `evercell show {as_word(run.name)}`. To execute it twice, name another output.",
     )
     error.run_id = run.id
     return error

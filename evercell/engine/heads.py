@@ -9,6 +9,7 @@ from itertools import chain
 from evercell.core.canonical import canonical_json
 from evercell.core.errors import Damaged, JournalBroken, Tampered
 from evercell.core.records import Checkpoint, EventKind, Run
+from evercell.core.text import as_word
 from evercell.engine.facts import is_sealed
 from evercell.engine.workspace import Workspace
 from evercell.state import Signer
@@ -136,5 +137,5 @@ def _moved(run: Run, why: str) -> Tampered:
     return Tampered(
         f"Where run {run.name} goes on from was changed: {why}.",
         hint=f"Put the store back from a backup, or choose a step to go on from: %checkout {run.name}@STEP, or in a "
-        f"run of its own: %branch --from STEP (evercell branch {run.name} --from STEP).",
+        f"run of its own: %branch --from STEP (evercell branch {as_word(run.name)} --from STEP).",
     )

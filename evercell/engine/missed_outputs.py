@@ -7,7 +7,7 @@ from typing import Any
 
 from evercell.core.errors import EvercellError
 from evercell.core.records import Run
-from evercell.core.text import one_line
+from evercell.core.text import as_word, one_line
 from evercell.engine.listing import StepRow
 from evercell.engine.notebook_outputs import notebook_outputs
 from evercell.engine.outputs import decode_outputs
@@ -40,6 +40,6 @@ def outputs_of_steps(
             text = f"evercell: the outputs of {one_line(step)} cannot be read: {one_line(str(error))}\n"
             found[step] = [{"output_type": "stream", "name": "stderr", "text": text}]
             continue
-        how = f"evercell show {run.name}@{step}"
+        how = f"evercell show {as_word(run.name)}@{step}"
         found[step] = notebook_outputs(outputs, how_to_see=how, live_widgets=live_widgets)
     return found

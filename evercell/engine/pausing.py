@@ -7,6 +7,7 @@ from contextlib import suppress
 from evercell.core.errors import IllegalTransition, LeaseHeld, UsageError
 from evercell.core.records import Run, RunRequest
 from evercell.core.statuses import PAUSE, RunStatus
+from evercell.core.text import as_word
 from evercell.engine.holder import this_user
 from evercell.engine.workspace import Workspace
 
@@ -32,7 +33,7 @@ def unpause(workspace: Workspace, run_ref: str) -> Run:
     request = workspace.store.runs.request(run.id)
     if request is None or request.what != PAUSE:
         raise UsageError(
-            f"Nobody paused run {run.name}.", hint=f"To go on with it: evercell resume {run.name}."
+            f"Nobody paused run {run.name}.", hint=f"To go on with it: evercell resume {as_word(run.name)}."
         )
     workspace.store.runs.set_request(run.id, None)
     return workspace.store.runs.find(run.id)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from evercell.core.errors import EvercellError, RunNotFound, StepNotFound
 from evercell.core.ids import ID_LENGTH
 from evercell.core.records import Run, Tag
-from evercell.core.text import one_line
+from evercell.core.text import as_word, one_line
 from evercell.engine.heads import signed_head
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.session import Session
@@ -143,7 +143,7 @@ def _not_completed(workspace: Workspace, run: Run, step: str) -> StepNotFound | 
     return StepNotFound(
         f"Step {one_line(step)} of run {run.name} did not complete ({attempts[-1].status}): there is no state of it.",
         hint=f"Run its cell again, or go on from before it: %reset --to {one_line(step)} "
-        f"(evercell reset {run.name} --to {one_line(step)}).",
+        f"(evercell reset {as_word(run.name)} --to {one_line(step)}).",
     )
 
 

@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from evercell.core.statuses import CANCEL, ENDED, PAUSE, RunStatus
+from evercell.core.text import as_word
 from evercell.engine.admission import LimitUse, obstacle
 from evercell.engine.holder import is_gone, is_here
 
@@ -87,7 +88,7 @@ class Obstacles:
     def of_itself(self, entry: Queued) -> str:
         """The same without its limits."""
         if entry.asked == PAUSE:
-            return f"paused; to go on: evercell unpause {entry.name}"
+            return f"paused; to go on: evercell unpause {as_word(entry.name)}"
         if entry.asked == CANCEL:
             return "cancelled"
         if entry.run_id in self.held and entry.runner is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from evercell.core.records import Checkpoint
+from evercell.core.text import as_word
 from evercell.engine.cell_results import recover_result
 from evercell.engine.commit import RESULT, carried, commit_step
 from evercell.engine.executor import Executor
@@ -38,7 +39,7 @@ def replay_step(
         _record_replay(session, checkpoint, manifest.facts.get(RESULT), changed=restored.changed)
     if progress is not None:
         progress.enter(StepState.REPLAYED, saved_seconds=checkpoint.seconds)
-    how = f"evercell show {session.require_run().name}@{spec.name}"
+    how = f"evercell show {as_word(session.require_run().name)}@{spec.name}"
     executor.show([part for o in outputs for part in shorten(o, how_to_see=how)], step=spec.name)
     if RESULT in manifest.facts or any(output.kind == "execute_result" for output in outputs):
         found = recover_result(manifest.facts.get(RESULT, {}), executor.variables, step=spec.name)

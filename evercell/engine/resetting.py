@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from evercell.core.errors import StepNotFound, VersionCollected
 from evercell.core.records import Attempt, Checkpoint, EventKind, Run
 from evercell.core.statuses import RunStatus
+from evercell.core.text import as_word
 from evercell.engine.branching import branch_of, create_at
 from evercell.engine.history import History
 from evercell.engine.places import place_in
@@ -114,10 +115,8 @@ def _require_state_before(workspace: Workspace, run: Run, step: str, point: str)
         require_content(workspace.store, workspace.store.checkpoints.get(point))
     except VersionCollected as error:
         error.what = f"Run {run.name} cannot go on from before step {step}. {error.what}"
-        error.hint = (
-            f"Reset it to another step, or to a newer version of it: {step}@N; `evercell history {run.name}` "
-        )
-        error.hint += "lists what is there."
+        error.hint = f"Reset it to another step, or to a newer version of it: {step}@N; "
+        error.hint += f"`evercell history {as_word(run.name)}` lists what is there."
         raise
 
 

@@ -345,6 +345,9 @@ class Session:
                 if status is RunStatus.COMPLETED and (left := self.store.children.to_wait_for(self.run.id)):
                     self.store.waits.put(lease.lease, [Awaited(AwaitedKind.RUN, child) for child in left])
                     status = RunStatus.WAITING
+                ends = status in (RunStatus.COMPLETED, RunStatus.FAILED) and current not in ENDED
+                if ends and current is not RunStatus.RUNNING:  # none of its steps began
+                    current = self.store.runs.set_status(lease.lease, self.run.id, RunStatus.RUNNING).status
                 if current is RunStatus.RUNNING and status is not current:
                     self.run = self.store.runs.set_status(lease.lease, self.run.id, status)
                     report_run(self.workspace, self.run)

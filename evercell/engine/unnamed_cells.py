@@ -22,6 +22,7 @@ _OUR_COMMANDS = re.compile(
     rf"^\s*%(?:{'|'.join(['load_ext', 'reload_ext', 'unload_ext', *COMMANDS])})(?![\w-])", re.MULTILINE
 )
 _HELP = re.compile(r"\?{1,2}[\w.]+|[\w.*]+\?{1,2}")
+_UNNAMED = re.compile(r"cell-[0-9A-Za-z_-]{1,8}")
 
 
 class CellKind(StrEnum):
@@ -47,6 +48,11 @@ def kind_of(source: str, tags: Collection[str]) -> CellKind:
     is_empty = not source.strip()
     looks_up = _HELP.fullmatch(source.strip()) is not None
     return CellKind.PLAIN if is_empty or looks_up or _OUR_COMMANDS.search(source) else CellKind.STEP
+
+
+def is_unnamed(step: str) -> bool:
+    """Whether a step has the name of a cell that nobody named."""
+    return _UNNAMED.fullmatch(step) is not None
 
 
 def name_in(source: str, tags: Collection[str]) -> str | None:

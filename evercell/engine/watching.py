@@ -198,6 +198,8 @@ class StepProgress:
         self._told_at = time.monotonic()
         self._has_news = False
         self._waits: list[str] = []
+        self._waited = ""
+        """What it waited for last: that of a step whose wait ended its kernel."""
         self.begin_attempt(1)
 
     def begin_attempt(self, number: int) -> None:
@@ -222,9 +224,14 @@ class StepProgress:
             return Snapshot(
                 self._step, self._cell_id, self._state, self._began_at, self._why, self._attempt, self._executed,
                 self._replayed, self._failed, self._recorded, self._expected, tuple(self._calls),
-                self._waits[-1] if self._waits else "", self._tokens, self._cost, self._saved_seconds,
+                self._waiting_for(), self._tokens, self._cost, self._saved_seconds,
                 self._written, self._to_write,
             )  # fmt: skip
+
+    def _waiting_for(self) -> str:
+        if self._waits:
+            return self._waits[-1]
+        return self._waited if self._state is StepState.WAITING else ""
 
     def enter(self, state: StepState, *, saved_seconds: float | None = None) -> None:
         """It stands otherwise from now on."""
@@ -254,6 +261,7 @@ class StepProgress:
         """While inside, it waits; other calls may wait, too."""
         with self._lock:
             self._waits.append(for_what)
+            self._waited = for_what
         self.enter(StepState.WAITING)
         try:
             yield

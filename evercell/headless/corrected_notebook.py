@@ -12,6 +12,7 @@ from typing import Any
 
 from evercell.core.errors import UsageError
 from evercell.core.records import Checkpoint, Run
+from evercell.core.text import as_word
 from evercell.engine.notebook_cells import text_or_none
 from evercell.engine.same_code import is_same_code
 from evercell.engine.step_names import check_notebook
@@ -60,7 +61,8 @@ def read_corrected(run: Run, path: Path | None) -> CorrectedNotebook:
     if path is None and run.notebook is None:
         raise UsageError(
             f"Run {run.name} has no notebook file: it was made in a kernel without one.",
-            hint=f"evercell export {run.name} corrected.ipynb; correct that, and add --notebook corrected.ipynb",
+            hint=f"evercell export {as_word(run.name)} corrected.ipynb; correct that, and add "
+            "--notebook corrected.ipynb",
         )
     found = path or Path(str(run.notebook))
     notebook = read_notebook(found)

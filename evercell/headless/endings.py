@@ -7,6 +7,8 @@ from enum import IntEnum
 
 from click.exceptions import Exit
 
+from evercell.core.text import as_word
+
 
 class ExitCode(IntEnum):
     """What ``evercell run``, ``evercell resume`` and ``papermill --engine evercell`` end with."""
@@ -56,9 +58,7 @@ class RunStopped(RunEnded):
     def __init__(self, name: str, signum: int) -> None:
         is_ours = signum == signal.SIGINT
         why = "interrupted" if is_ours else f"ended by {signal.Signals(signum).name}"
-        message = (
-            f"run {name} was {why}; what completed is saved, and it goes on with: evercell resume {name}"
-        )
+        message = f"run {name} was {why}; what completed is saved, and it goes on with: evercell resume {as_word(name)}"
         super().__init__(message, ExitCode.INTERRUPTED if is_ours else ExitCode.TERMINATED)
         self.why = why
 
@@ -68,6 +68,7 @@ class RunCancelled(RunEnded):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"run {name} was cancelled; a branch of it begins at any of its steps: evercell branch {name} --from STEP",
+            f"run {name} was cancelled; a branch of it begins at any of its steps: "
+            f"evercell branch {as_word(name)} --from STEP",
             ExitCode.CANCELLED,
         )

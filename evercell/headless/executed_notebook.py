@@ -15,6 +15,7 @@ from nbformat.validator import NotebookValidationError, validate
 from evercell.core.errors import EvercellError, NotANotebook, NotebookError
 from evercell.core.ids import new_id
 from evercell.core.records import Run
+from evercell.core.text import as_word
 from evercell.engine.executed_steps import ExecutedHistory, ExecutedStep, shown_by
 from evercell.engine.magic_lines import header_of
 from evercell.engine.masking import without_secrets
@@ -165,7 +166,7 @@ def _put_outputs(
             notes.append(str(error))
             cell.outputs = [_text_output(f"evercell: {error.what}\n", name="stderr")]
             continue
-        how = f"evercell show {run.name}@{step.name}"
+        how = f"evercell show {as_word(run.name)}@{step.name}"
         cell.outputs = [
             _valid_output(output, order[step.name]) for output in notebook_outputs(shown, how_to_see=how)
         ]

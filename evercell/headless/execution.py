@@ -13,7 +13,7 @@ from papermill.utils import merge_kwargs, remove_args
 from evercell.core.errors import EvercellError, KernelDied, StepNotFound
 from evercell.core.records import EventKind
 from evercell.core.statuses import RunStatus
-from evercell.core.text import one_line
+from evercell.core.text import as_word, one_line
 from evercell.engine.approvals.deciding import waiting_for, where_to_answer
 from evercell.engine.claiming import Claim, claim_run
 from evercell.engine.missed_outputs import outputs_of_steps
@@ -213,7 +213,7 @@ class Execution:
         why = f": {death.why}" if death.why else ""
         return KernelDied(
             f"The kernel of run {name} died {len(self._deaths)} times{at}{why}. No cell raised an error.",
-            hint=f"See which step with `evercell show {name}`; then `evercell resume {name}`.",
+            hint=f"See which step with `evercell show {as_word(name)}`; then `evercell resume {as_word(name)}`.",
         )
 
     # -- a kernel that was taken over ------------------------------------------------------------
@@ -330,7 +330,7 @@ class Execution:
         todo = [
             f"  {one_line(approval.title)}: {one_line(where_to_answer(approval))}" for approval in pending
         ]
-        lines = [f"run {name} waits for {one_line(what)}", *todo, f"  then: evercell resume {name}"]
+        lines = [f"run {name} waits for {one_line(what)}", *todo, f"  then: evercell resume {as_word(name)}"]
         return RunWaiting("\n".join(lines))
 
     def _pause_run(self) -> None:

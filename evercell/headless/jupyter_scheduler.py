@@ -18,7 +18,7 @@ from jupyter_scheduler.parameterize import add_parameters
 
 from evercell.core.errors import EvercellError, LeaseLost, UnderWay
 from evercell.core.records import Run
-from evercell.core.text import printable
+from evercell.core.text import as_word, printable
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import Workspace, open_workspace
 from evercell.headless.endings import ExitCode
@@ -60,7 +60,7 @@ class DurableExecutionManager(DefaultExecutionManager):  # type: ignore[misc]
         if report.stopped:
             raise JobStopped(_one_paragraph(report.stopped))
         if report.error:
-            parts = [report.error, report.hint, f"then: evercell resume {report.run.name}"]
+            parts = [report.error, report.hint, f"then: evercell resume {as_word(report.run.name)}"]
             raise JobFailed(_one_paragraph("\n".join(parts)))
 
     def _execute_run(self, workspace: Workspace, staged: Path) -> RunReport:

@@ -12,7 +12,7 @@ import click
 from evercell.core.errors import EvercellError, KernelDied, NotebookError, NotebookUnwritable
 from evercell.core.records import Run
 from evercell.core.statuses import RunStatus
-from evercell.core.text import one_line, printable
+from evercell.core.text import as_word, printable
 from evercell.engine.claiming import Claim
 from evercell.engine.executed_steps import executed_history
 from evercell.engine.heads import signed_head
@@ -86,7 +86,7 @@ def execute_notebook(
         )
         if isinstance(claim, Run):
             return _as_it_ended(workspace, claim, display)
-        stop.last_words = f"evercell: ended at once; to go on: evercell resume {one_line(claim.run.name)}"
+        stop.last_words = f"evercell: ended at once; to go on: evercell resume {as_word(claim.run.name)}"
         try:
             signed_head(workspace, claim.run)
             if evercell_claim is None:
@@ -180,7 +180,7 @@ def _require_written(manager: OutputNotebook, run: Run) -> None:
         path = manager.output_path
         raise NotebookUnwritable(
             f"Run {run.name} completed, but {manager.unwritten.what[0].lower()}{manager.unwritten.what[1:]}",
-            hint=f"Make room, then: evercell export {run.name} {path}",
+            hint=f"Make room, then: evercell export {as_word(run.name)} {path}",
         )
 
 

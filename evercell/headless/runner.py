@@ -26,7 +26,7 @@ from evercell.core.errors import (
 from evercell.core.ids import new_id
 from evercell.core.records import NewMission, NewRun, Run
 from evercell.core.statuses import PAUSE, RunStatus
-from evercell.core.text import one_line
+from evercell.core.text import as_word, one_line
 from evercell.engine.children.hosting import attend
 from evercell.engine.claiming import Claim, claim_new, claim_work, require_key
 from evercell.engine.holder import this_user
@@ -72,7 +72,7 @@ def report_of(workspace: Workspace, run: Run) -> RunReport:
             return RunReport(run, steps, stopped=str(RunCancelled(run.name)), code=ExitCode.CANCELLED)
         case RunStatus.FAILED:
             return RunReport(run, steps, error=f"Run {run.name} failed.", code=ExitCode.FAILED)
-    waiting = f"run {run.name} is {run.status}; then: evercell resume {run.name}"
+    waiting = f"run {run.name} is {run.status}; then: evercell resume {as_word(run.name)}"
     return RunReport(run, steps, waiting=waiting, code=ExitCode.WAITS)
 
 
@@ -168,7 +168,8 @@ def _refuse_paused(workspace: Workspace, run: Run) -> None:
     request = workspace.store.runs.request(run.id)
     if request is not None and request.what == PAUSE:
         raise RunPaused(
-            f"Run {run.name} was paused by {request.by}.", hint=f"To go on: evercell unpause {run.name}."
+            f"Run {run.name} was paused by {request.by}.",
+            hint=f"To go on: evercell unpause {as_word(run.name)}.",
         )
 
 
@@ -179,7 +180,8 @@ def check_to_resume(workspace: Workspace, run: Run, kernel_name: str | None = No
     try:
         _check(notebook, _output_of(run, notebook), kernel_name or workspace.store.runs.chosen_kernel(run))
     except NotebookNotFound as error:
-        hint = f"Put it back there; or make one of what ran: evercell export {run.name} {notebook.name}. {error.hint}"
+        export = f"evercell export {as_word(run.name)} {as_word(notebook.name)}"
+        hint = f"Put it back there; or make one of what ran: {export}. {error.hint}"
         raise NotebookNotFound(error.what, hint=hint) from error
 
 

@@ -15,7 +15,7 @@ class Evercell(Configurable):
 
     store = Unicode(**_OPTIONAL, help="SQLAlchemy URL of the store, or a path.").tag(config=True)
     lease_seconds = Float(**_OPTIONAL, help="How long a silent kernel keeps its run (30).").tag(config=True)
-    outage_seconds = Float(**_OPTIONAL, help="How long a cell waits for a store that went away (300).").tag(
+    outage_seconds = Float(**_OPTIONAL, help="How long a cell waits for a store that went away (360).").tag(
         config=True
     )
     wait_grace = Unicode(

@@ -15,15 +15,18 @@ from evercell.core.errors import EvercellError, StepNotFound, UsageError
 from evercell.core.found import Found
 from evercell.core.records import Attempt, Checkpoint, Event, Output, Run
 from evercell.core.statuses import AttemptStatus
+from evercell.core.text import as_word
 from evercell.engine.history import History, split_step_ref
 from evercell.engine.inspection import inspect_checkpoint
 from evercell.engine.listing import RunRow, list_runs, run_row
+from evercell.engine.missions.launching import mission_to_be
 from evercell.engine.outputs import decode_outputs, merge_streams, with_updates
 from evercell.engine.run_graph import family, run_graph
 from evercell.engine.timeline import TimedStep, Timeline, read_timeline
 from evercell.server.page import Page
 from evercell.views.call_lists import calls_html, calls_summary
 from evercell.views.journal import MOST_ENTRIES, journal_view
+from evercell.views.mission import mission_view
 from evercell.views.output_pages import LARGEST_SHOWN, output_html, plain_text
 from evercell.views.quantities import size_text
 from evercell.views.state_picture import state_picture
@@ -93,6 +96,7 @@ class RunHandler(Page):
                 return
             found = await self.work(lambda: read_timeline(self.workspace, run))
             rows = await self.work(lambda: self._rows(found))
+            mission = await self.work(lambda: self._mission(run))
         except EvercellError as error:
             self.show_error(error)
             return
@@ -106,9 +110,15 @@ class RunHandler(Page):
             states=_states(found),
             state=self.get_argument("state", ""),
             pending=found.pending,
+            mission=mission,
             damaged=found.steps.damaged,
             is_live=_is_live(found.run),
         )
+
+    def _mission(self, run: Run) -> Markup | None:
+        """The picture of the mission that it has, or will have as a branch of one."""
+        mission = mission_to_be(self.workspace, run)
+        return None if mission is None else Markup(mission_view(run, mission).page)  # noqa: S704  escaped there
 
     def _rows(self, found: Timeline) -> list[PageRow]:
         numbers = {step.name: number for number, step in enumerate(found.steps)}
@@ -244,7 +254,7 @@ class OutputHandler(StepHandler):
             if checkpoint.outputs.size > 20 * LARGEST_SHOWN:
                 raise UsageError(
                     f"It showed {size_text(checkpoint.outputs.size)}.",
-                    hint=f"evercell show {run.name}@{name}",
+                    hint=f"evercell show {as_word(run.name)}@{name}",
                 )
             return plain_text(with_updates(decode_outputs(checkpoint.outputs, self.workspace.store.chunks)))
 

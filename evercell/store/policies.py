@@ -13,6 +13,7 @@ from evercell.core.faults import reach
 from evercell.core.found import Found
 from evercell.core.policy import FrozenPolicy
 from evercell.core.records import EventKind, Lease
+from evercell.core.text import as_word
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
 from evercell.store.rows import raw, read_each, row_of
@@ -66,7 +67,7 @@ class Policies:
             ).rowcount:
                 raise UsageError(
                     f"Run {transaction.row.name} has no policy {digest.hex()[:16]} that counts.",
-                    hint=f"`evercell policy show {transaction.row.name}` lists them.",
+                    hint=f"`evercell policy show {as_word(transaction.row.name)}` lists them.",
                 )
             said = {"digest": digest.hex(), "by": by}
             transaction.append_event(EventKind.POLICY_RELEASED, said)

@@ -17,6 +17,7 @@ from evercell.core.found import Found
 from evercell.core.records import EventKind, NewRun, Run
 from evercell.core.schedules import RUN_NAME, CatchUp, Firing, OpenRun, Overlap, Plan, Schedule
 from evercell.core.statuses import CANCEL, ENDED, RunStatus
+from evercell.core.text import as_word
 from evercell.store.database import Database
 from evercell.store.locks import lock_admission, lock_names
 from evercell.store.outages import asks_again, is_asked_again
@@ -64,7 +65,8 @@ class Schedules:
         if made is None and not (is_asked_again() and self.find(schedule.name) == schedule):
             raise ScheduleNameTaken(
                 f"A schedule named {schedule.name!r} exists already.",
-                hint=f"Choose another name (--name), or remove that one: evercell schedule remove {schedule.name}.",
+                hint="Choose another name (--name), or remove that one: "
+                f"evercell schedule remove {as_word(schedule.name)}.",
             )
         return schedule
 

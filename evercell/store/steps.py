@@ -25,6 +25,7 @@ from evercell.core.records import (
     Step,
 )
 from evercell.core.statuses import ENDED, PAUSE, AttemptStatus, RunStatus
+from evercell.core.text import as_word
 from evercell.store.checkpoints import checkpoint_values, committed, read_checkpoint
 from evercell.store.database import Database
 from evercell.store.mission_states import refuse_closed
@@ -351,7 +352,8 @@ def _refuse_paused(transaction: RunTransaction[Direct]) -> None:
     if request is not None and request.what == PAUSE:
         name = transaction.row.name
         raise RunPaused(
-            f"Run {name} was paused by {request.by}.", hint=f"To go on: %unpause, or evercell unpause {name}."
+            f"Run {name} was paused by {request.by}.",
+            hint=f"To go on: %unpause, or evercell unpause {as_word(name)}.",
         )
 
 

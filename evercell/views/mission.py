@@ -10,7 +10,7 @@ from evercell.core.mission_states import MissionOutcome, MissionState
 from evercell.core.missions import Authority, Mission, MissionDefinition, MissionEntry
 from evercell.core.records import Run
 from evercell.core.statuses import ENDED
-from evercell.core.text import one_line
+from evercell.core.text import as_word, one_line
 from evercell.views.palette import Look, look_of
 from evercell.views.picture import DIM, Picture, framed
 from evercell.views.quantities import moment_text
@@ -147,6 +147,6 @@ def _what_next(run: Run, mission: Mission) -> Iterator[str]:
     if run.status in ENDED:
         yield f"the run is {run.status}; strict, the mission stays where it stood"
     elif mission.state is MissionState.WAITING_APPROVAL:
-        yield f"to approve it: evercell approve {name}"
+        yield f"to approve it: evercell approve {as_word(name)}"
     elif mission.state is MissionState.PLANNING and mission.definition.plan is not None:
         yield f"its plan is made by step {one_line(mission.definition.plan)}"

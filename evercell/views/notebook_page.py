@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +13,7 @@ from evercell.core.text import one_line
 from evercell.engine.approvals.deciding import waiting_for
 from evercell.engine.listing import RunRow, StepRow, list_runs, list_steps, run_row, run_tree
 from evercell.engine.page_cells import PageView, steps_of_cells
+from evercell.engine.unnamed_cells import is_unnamed
 from evercell.engine.workspace import Workspace
 from evercell.views.approval_card import details_html, terms_text
 from evercell.views.cell_marks import AT, Mark, stored_mark, waiting_mark
@@ -23,7 +23,6 @@ from evercell.views.page_actions import OTHER, OWN, menus_json
 _MOST_STEPS, _MOST_RUNS = 2_000, 200
 """Rows of a side bar."""
 
-_UNNAMED = re.compile(r"cell-[0-9A-Za-z_-]{1,8}")
 """Names of steps that are called after their cells' ids or places."""
 
 
@@ -99,7 +98,7 @@ def steps_json(workspace: Workspace, run: Run) -> list[dict[str, Any]]:
 
 def _stored(workspace: Workspace, row: StepRow, last: Mapping[str, Attempt]) -> Mark:
     mark = stored_mark(row, last.get(row.name), calls=_calls(workspace, row, last))
-    return replace(mark, label=row.first_line) if _UNNAMED.fullmatch(row.name) else mark
+    return replace(mark, label=row.first_line) if is_unnamed(row.name) else mark
 
 
 def _calls(workspace: Workspace, row: StepRow, last: Mapping[str, Attempt]) -> int:

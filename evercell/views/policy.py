@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from evercell.core.clock import local_text
 from evercell.core.policy import FrozenPolicy, Policy
+from evercell.core.text import one_line
 from evercell.engine.policy.checking import Checked
 from evercell.views.table import Table
 
@@ -19,7 +20,8 @@ def checked_view(rows: Sequence[Checked], *, all_of_them: bool) -> Table:
     footer = (
         f"{allowed} of {len(rows)} steps and calls are allowed." if rows else "There is nothing to decide on."
     )
-    body = [(row.effect, row.step, row.call, row.rule, row.then) for row in shown]
+    rules = [f"{row.rule}: {one_line(row.why)}" if row.why else row.rule for row in shown]
+    body = [(row.effect, row.step, row.call, rule, row.then) for row, rule in zip(shown, rules, strict=True)]
     return Table("", ("", "step", "call", "rule", "then"), body, footer)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evercell.core.clock import local_text
-from evercell.core.text import one_line
+from evercell.core.text import as_word, one_line
 from evercell.engine.run_report import ReportedStep, RunReport
 from evercell.engine.timeline import TimedCall
 from evercell.views.approval_card import colour_of, outcome_text, question_html
@@ -115,7 +115,7 @@ def _source(reported: ReportedStep) -> str:
 
 
 def _outputs(report: RunReport, reported: ReportedStep, room: _Room) -> Iterator[str]:
-    where = f"evercell show {report.run.name}@{reported.step.name}"
+    where = f"evercell show {as_word(report.run.name)}@{reported.step.name}"
     if reported.note:
         yield f'<p class="error">{escaped(reported.note)} In a terminal: <code>{escaped(where)}</code></p>'
     for output in reported.outputs:

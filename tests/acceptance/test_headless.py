@@ -507,3 +507,31 @@ def test_a_run_whose_journal_is_broken_is_not_resumed_and_goes_on_in_a_branch(
     done = command("evercell", "resume", "twig")
     assert done.returncode == 0, done.stderr
     assert counter.words() == ["one", "two", "three", "three", "four"]
+
+
+def test_a_run_ends_as_it_ended_though_none_of_its_steps_began(
+    command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = "from pathlib import Path\nassert not Path('broken').exists()"
+    write(tmp_path / "plain.ipynb", ["print(1)"], {0: "no-step"})
+    write(tmp_path / "setup.ipynb", [f"%%setup\n{broken}", "import evercell\nevercell.approve('Go?')"])
+    monkeypatch.setenv("EVERCELL_WAIT_GRACE", "100ms")
+    said: list[str] = []
+
+    def ended(*words: str) -> tuple[int, str]:
+        done = command("evercell", *words, "--json", "--quiet")
+        said.append(done.stderr)
+        return done.returncode, json.loads(done.stdout)["status"]
+
+    assert ended("run", "plain.ipynb") == (0, "completed")
+    (tmp_path / "broken").touch()
+    assert ended("run", "setup.ipynb", "--name", "at once, zürich") == (1, "failed")
+    assert said[-1].endswith("evercell resume 'at once, zürich'\n"), "it can be typed as it stands"
+    (tmp_path / "broken").unlink()
+    assert ended("run", "setup.ipynb", "--name", "later") == (75, "waiting")
+    (tmp_path / "broken").touch()
+    assert ended("resume", "later") == (1, "failed"), "it no longer waits: it cannot go on"
+    (tmp_path / "broken").unlink()
+    assert command("evercell", "approve", "later").returncode == 0
+    assert ended("resume", "later") == (0, "completed")
+    assert command("evercell", "verify").returncode == 0

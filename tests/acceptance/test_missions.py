@@ -131,3 +131,34 @@ def test_a_headless_mission_waits_for_its_approval_and_ends_when_its_time_is_ove
     again = run_command("resume", "nb-1")
     assert again.returncode == 1 and "mission of run nb-1 is expired" in again.stderr
     assert run_command("verify").returncode == 0
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_cells_above_the_plan_prepare_it_and_call_nothing(
+    tmp_path: Path, store_url: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"STORE": store_url, "USER": "agent", "WAIT_GRACE": "100ms"}.items():
+        monkeypatch.setenv(f"EVERCELL_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mission.toml").write_text(MISSION)
+
+    def launched(name: str, *cells: str) -> subprocess.CompletedProcess[str]:
+        made = [nbformat.v4.new_code_cell(cell) for cell in (SETUP.replace("%%setup\n", ""), *cells)]
+        nbformat.write(nbformat.v4.new_notebook(cells=made), tmp_path / "nb.ipynb")
+        return run_command("run", "nb.ipynb", "--mission", "mission.toml", "--name", name)
+
+    early = launched("early", "transfer(1)", "# step: plan\nprint('5')")
+    assert (
+        early.returncode == 1
+        and "transfer() is not called: the mission of run early is PLANNING" in early.stderr
+    )
+    waits = launched("right", "# step: plan\nprint('5')", "transfer(5)")
+    assert waits.returncode == 75 and "approval of 'Mission: Pay" in waits.stderr
+    monkeypatch.setenv("EVERCELL_USER", "bob")
+    assert run_command("approve", "right").returncode == 0
+    late = run_command("reject", "right")
+    assert late.returncode == 1 and "was decided already: Approve, by bob on 20" in late.stderr
+    assert run_command("resume", "right").returncode == 0
+    assert (mission_of("right")["outcome"], mission_of("early")["outcome"]) == ("executed", "failed")
+    assert (tmp_path / "effects").read_text().split() == ["5"]
+    assert run_command("verify").returncode == 0

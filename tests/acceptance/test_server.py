@@ -20,6 +20,7 @@ from evercell.engine.settings import Settings
 from evercell.engine.workspace import open_workspace
 from evercell.testing import Durable, SetClock
 from tests.conftest import isolated_home
+from tests.missions import launch
 from tests.servers import TOKEN, jupyter_server
 from tests.unit.sessions import Notebook
 
@@ -255,6 +256,25 @@ def test_runs_are_listed_with_status_progress_and_who_is_asked(
     )
     shown = page_of(person, f"{address}/evercell/runs/{found.id}")
     assert "waits for ann or bob: Send 3 mails?" in shown and "1 of 2 steps completed" in shown
+
+
+def test_a_runs_page_shows_where_its_mission_stands(
+    address: str, durable: Durable, person: requests.Session
+) -> None:
+    run = durable.workspace.store.runs.create(NewRun(notebook="/w/pay.ipynb"))
+    url = f"{address}/evercell/runs/{run.id}"
+    assert "Its mission" not in page_of(person, url)
+    launch(durable.workspace, run, objective=f"Pay {EVIL}", approvers=["bob"])
+    shown = page_of(person, url)
+    for part in (
+        "Its mission",
+        "WAITING_APPROVAL",
+        "CREATED",
+        "tools: transfer",
+        "approved by bob",
+        "script&gt;",
+    ):
+        assert part in shown, part
 
 
 def test_a_page_that_did_not_change_is_not_sent_again(

@@ -78,6 +78,19 @@ def test_a_notebook_is_checked_before_it_runs(folder: Path) -> None:
     assert command("check", "a <b>.ipynb").exit_code == 0
 
 
+def test_a_check_says_why_a_hook_cannot_decide(folder: Path) -> None:
+    (folder / "policy.toml").write_text('hooks = ["limits-of-nobody"]')
+    write_notebook(folder / "a.ipynb")
+    said = command("check", "a.ipynb")
+    assert (
+        said.exit_code == 3 and "The policy's hook 'limits-of-nobody' is not there. Install it" in said.output
+    )
+    assert "\\n" not in said.output and "UsageError" not in said.output
+    assert all(
+        "is not there" in row["why"] for row in json.loads(command("check", "a.ipynb", "--json").output)
+    )
+
+
 @evercell.step
 def transfer(amount: int, to: str = "me") -> int:
     return amount

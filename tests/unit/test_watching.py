@@ -111,3 +111,16 @@ def test_a_further_attempt_counts_from_its_first_call() -> None:
         0,
         None,
     )
+
+
+def test_a_step_whose_wait_ended_its_kernel_says_what_it_waits_for() -> None:
+    progress = StepProgress("ask")
+    with pytest.raises(Exhausted), progress.waiting("ann to answer 'Send?'"):
+        raise Exhausted
+    assert progress.snapshot().waits_for == "", "it goes on"
+    progress.enter(StepState.WAITING)
+    assert progress.snapshot().waits_for == "ann to answer 'Send?'"
+
+
+class Exhausted(Exception):
+    """What ends a wait."""

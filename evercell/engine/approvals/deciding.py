@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from evercell.core.approvals import Approval, Vote
+from evercell.core.clock import local_text
 from evercell.core.errors import ApprovalNotFound, Damaged, NotAnApprover, UsageError
 from evercell.core.found import Found
 from evercell.core.records import EventKind
@@ -110,10 +111,21 @@ def pending_of_run(workspace: Workspace, run_ref: str) -> Approval:
         raise found.damaged[0]
     if not found:
         raise ApprovalNotFound(
-            f"Run {run.name} waits for no approval.", hint="`evercell inbox` lists what is pending."
+            f"Run {run.name} waits for no approval.{_last_decision(workspace, run.id)}",
+            hint="`evercell inbox` lists what is pending.",
         )
     listed = ", ".join(f"{approval.id} ({approval.title})" for approval in found)
     raise UsageError(f"Run {run.name} waits for {len(found)} approvals.", hint=f"Name one of: {listed}.")
+
+
+def _last_decision(workspace: Workspace, run_id: str) -> str:
+    """What a late answer is told: who decided what, and when; nothing where nothing was asked."""
+    made = [(one, one.decision) for one in workspace.store.approvals.all(run_id=run_id) if one.decision]
+    if not made:
+        return ""
+    approval, decision = max(made, key=lambda one: one[1].at)
+    when = local_text(decision.at)
+    return f" {approval.title!r} was decided already: {decision.choice}, by {decision.by} on {when} ({decision.via})."
 
 
 def settled(workspace: Workspace, approval: Approval) -> Approval:

@@ -7,6 +7,7 @@ from pathlib import Path
 from evercell.core.errors import ChildFailed
 from evercell.core.records import Attempt, EventKind, Run
 from evercell.core.statuses import RunStatus
+from evercell.core.text import as_word
 from evercell.engine.workspace import Workspace
 
 
@@ -17,14 +18,15 @@ def child_failed(workspace: Workspace, run: Run) -> ChildFailed:
     if run.status is RunStatus.CANCELLED:
         return ChildFailed(
             f"{what} was cancelled{_reason(workspace, run)}.",
-            hint=f"`evercell show {run.name}` says how far it came. To start another one: %%step STEP --rerun.",
+            hint=f"`evercell show {as_word(run.name)}` says how far it came. To start another one: "
+            "%%step STEP --rerun.",
         )
     failed = _last_failure(workspace, run)
     where = f" at step {failed.step}: {_error(failed)}" if failed is not None else _reason(workspace, run)
     return ChildFailed(
         f"{what} failed{where}.",
-        hint=f"`evercell show {run.name}` says more. Mend {run.notebook}, and run this cell again: that run goes on "
-        "at the step that failed.",
+        hint=f"`evercell show {as_word(run.name)}` says more. Mend {run.notebook}, and run this cell again: that run "
+        "goes on at the step that failed.",
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, overload
 
-from evercell.engine.evals.scoring import Metric, judged_by
+from evercell.engine.evals.scoring import MadeMetric, Metric, judged_by
 from evercell.engine.evals.trajectory import Score, TracedCall, Trajectory
 
 _SAYS_NOTHING = frozenset({"", "None", "True", "False", "''", "[]", "{}", "()"})
@@ -37,7 +38,8 @@ def advancement(
     With ``judge`` a model says whether the latest actions led towards the goal.
     """
     if judge is not None:
-        return judged_by("advancement", judge, model, votes, goal)
+        made_by = partial(advancement, judge=judge, model=model, votes=votes, goal=goal)
+        return MadeMetric(judged_by("advancement", judge, model, votes, goal), made_by)
     if trajectory is None:
         return advancement
     actions = _leaves(trajectory)

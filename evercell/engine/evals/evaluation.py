@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from evercell.core.errors import Drifted, LeaseLost, NonDeterminism, NotKept, StoreError, UsageError
-from evercell.core.text import one_line
+from evercell.core.text import as_word, one_line
 from evercell.engine.calls.calling import inside_call
 from evercell.engine.calls.log import Result
 from evercell.engine.calls.order import GATE, OWN, CallIdentity
@@ -183,7 +183,7 @@ class Evaluation:
             branch = leave_branch(
                 step.workspace, step.run_id, f"{step.name}/{step.key.hex()}/{self._identity.key}"
             )
-            hint = f"A branch from before this step is there: evercell resume {branch.name}. {hint}"
+            hint = f"A branch from before this step is there: evercell resume {as_word(branch.name)}. {hint}"
         return Drifted(f"{self._says}.", hint=hint, metric=name, value=value)
 
     def _record(self, identity: CallIdentity, result: Result) -> None:

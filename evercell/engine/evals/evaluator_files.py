@@ -13,6 +13,7 @@ from typing import Any
 
 from evercell.core.errors import UsageError
 from evercell.engine.evals.evaluating import Evaluator, is_metric, is_of_trajectory, of_function
+from evercell.engine.evals.scoring import MadeMetric
 
 
 def read_evaluators(path: Path) -> list[Evaluator]:
@@ -40,8 +41,9 @@ def _evaluators(value: Any, module: ModuleType) -> Iterator[Evaluator]:
 
         yield of_pydantic(value)
         return
+    is_told = isinstance(value, MadeMetric) and not value.waits  # what waits asks a model
     is_ours = isfunction(value) and (value.__module__ == module.__name__ or is_metric(value))
-    if is_ours and is_of_trajectory(value):
+    if (is_told or is_ours) and is_of_trajectory(value):
         yield of_function(value)
 
 

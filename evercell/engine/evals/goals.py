@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from evercell.engine.evals.scoring import Metric, judged_by, named
+from evercell.engine.evals.scoring import Metric, judged_by, makes_metric, named
 from evercell.engine.evals.trajectory import Score, TracedCall, Trajectory
 
 _GOALS = (
@@ -67,6 +67,7 @@ _FILLING = frozenset(
 )
 
 
+@makes_metric
 def intent(
     goal: str | None = None,
     *,

@@ -8,7 +8,7 @@ from typing import Any
 from evercell.core.errors import UsageError
 from evercell.engine.evals.advancement import advancement
 from evercell.engine.evals.goals import intent
-from evercell.engine.evals.scoring import Metric, judged_by, named
+from evercell.engine.evals.scoring import Metric, judged_by, makes_metric, named
 from evercell.engine.evals.trajectory import Score, Trajectory
 
 # -- order ---------------------------------------------------------------------------------------
@@ -16,6 +16,7 @@ from evercell.engine.evals.trajectory import Score, Trajectory
 Order = Sequence[str] | Mapping[str, Sequence[str]] | Trajectory
 
 
+@makes_metric
 def flow(expected: Order | str, *, judge: Any = None, model: str | None = None, votes: int = 3) -> Metric:
     """How far tools were called in order, from 0 to 1.
 
@@ -85,6 +86,7 @@ def _follows(allowed: Mapping[str, set[str]], made: list[str]) -> Score:
 # -- the end -------------------------------------------------------------------------------------
 
 
+@makes_metric
 def completion(
     done: Callable[[Mapping[str, Any]], Any] | None = None, *, judge: Any = None, model: str | None = None,
     votes: int = 3, goal: str | None = None,
@@ -126,6 +128,7 @@ def tool_errors(trajectory: Trajectory) -> Score:
     return Score("tool_errors", round(value, 4), f"{len(failed)} of {len(made)} calls raised{last}")
 
 
+@makes_metric
 def tool_choice(allowed: Sequence[str] | Mapping[str, Mapping[str, Any] | None]) -> Metric:
     """The share of tools that were right to choose: names that are allowed, with arguments that fit.
 

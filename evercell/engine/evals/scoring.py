@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial, wraps
+from typing import Any, ParamSpec
 
 from evercell.core.errors import UsageError
 from evercell.engine.evals.trajectory import Score, Trajectory
 
 Metric = Callable[[Trajectory], Score]
+P = ParamSpec("P")
 
 
 def name_of(metric: Callable[..., Any]) -> str:
@@ -20,6 +22,32 @@ def named(name: str, metric: Metric) -> Metric:
     """A metric that is called so."""
     metric.__name__ = name
     return metric
+
+
+class MadeMetric:
+    """A metric that was told something: saved with a notebook's variables as what it was told."""
+
+    def __init__(self, metric: Metric, made_by: partial[Any]) -> None:
+        self.__name__ = name_of(metric)
+        self.waits: bool = getattr(metric, "waits", False)
+        self._metric = metric
+        self._made_by = made_by
+
+    def __call__(self, trajectory: Trajectory) -> Score:
+        return self._metric(trajectory)
+
+    def __reduce__(self) -> tuple[partial[Any], tuple[()]]:
+        return self._made_by, ()
+
+
+def makes_metric(factory: Callable[P, Metric]) -> Callable[P, Metric]:
+    """Decorates a function that returns a metric."""
+
+    @wraps(factory)
+    def make(*told: P.args, **options: P.kwargs) -> Metric:
+        return MadeMetric(factory(*told, **options), partial(make, *told, **options))
+
+    return make
 
 
 def judged_by(

@@ -19,6 +19,7 @@ from evercell.engine.calls.scope import CallScope
 from evercell.engine.holder import this_user
 from evercell.engine.missions.context import boundary_of, context_of, notebook_digest
 from evercell.engine.missions.planning import plan_of, plan_text
+from evercell.engine.unnamed_cells import is_unnamed
 from evercell.engine.workspace import Workspace
 
 
@@ -48,8 +49,8 @@ class Conduct:
         self._require_open()
         if self._mission.state is MissionState.CREATED:
             self._enter(MissionState.PLANNING, lease(), context_of(self._run))
-        plan = self._mission.definition.plan
-        if self._mission.state is MissionState.PLANNING and plan not in (None, step) and self._plan() is None:
+        if self._mission.state is MissionState.PLANNING and not self._may_begin(step):
+            plan = self._mission.definition.plan
             raise MissionNotApproved(
                 f"Step {step} is not executed: the mission of run {self._run.name} has no plan yet.",
                 hint=f"Run its step {plan} first. What that leaves is shown to whoever approves.",
@@ -103,7 +104,8 @@ class Conduct:
         if self._mission.state is not MissionState.IN_PROGRESS:
             raise MissionNotApproved(
                 f"{name}() is not called: the mission of run {self._run.name} is {self._mission.state}.",
-                hint="A step that plans calls nothing. What is planned is called by the steps after it.",
+                hint="A step that plans calls nothing, nor does a cell above it. What is planned is called by the "
+                "steps after it.",
             )
 
     def _require_open(self) -> None:
@@ -118,7 +120,16 @@ class Conduct:
     # -- its states ------------------------------------------------------------------------------
 
     def _is_planning(self, step: str) -> bool:
-        return self._mission.state is MissionState.PLANNING and step == self._mission.definition.plan
+        is_before = self._mission.state is MissionState.PLANNING
+        return is_before and (step == self._mission.definition.plan or self._prepares(step))
+
+    def _may_begin(self, step: str) -> bool:
+        plan = self._mission.definition.plan
+        return plan in (None, step) or is_unnamed(step) or self._plan() is not None
+
+    def _prepares(self, step: str) -> bool:
+        """A cell that nobody named, above the plan: what it imports and defines the plan may need."""
+        return self._mission.definition.plan is not None and is_unnamed(step) and self._plan() is None
 
     def _look(self) -> None:
         found = self._store.missions.get(self._run.id)

@@ -27,7 +27,8 @@ def read_mission_file(path: Path) -> MissionDefinition:
         table = tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise UsageError(
-            f"The mission {path} cannot be read: {error.strerror}.", hint="Name another file: --mission FILE."
+            f"The mission {path} cannot be read: {error.strerror}.",
+            hint="Name another file: --mission FILE, in a notebook %mission FILE.",
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"The mission {path} is no TOML: {one_line(str(error))}.", hint=_LIKE_THIS) from None

@@ -43,6 +43,8 @@ class Checked:
     rule: str
     then: str = ""
     """What was decided when it was made."""
+    why: str = ""
+    """What a hook says to it, or why it cannot say anything."""
 
     def as_json(self) -> dict[str, Any]:
         """For other programs."""
@@ -130,7 +132,7 @@ def _functions(sources: Iterable[str]) -> tuple[dict[str, Parameters], set[str]]
 
 def _checked_step(decider: Decider, step: str) -> Checked:
     ruling = decider.decide(Subject(step, dict, step=step, is_step=True))
-    return Checked(step, "", str(ruling.effect), ruling.rule)
+    return Checked(step, "", str(ruling.effect), ruling.rule, why=ruling.reason)
 
 
 def _checked_call(decider: Decider, call: Call, parameters: Parameters | None) -> Checked:
@@ -148,4 +150,4 @@ def _checked(
     told = {key: value for key, value in arguments.items() if value is not UNREADABLE}
     best = decider.decide(Subject(name, lambda: told, step=step))
     effect = str(worst.effect) if worst.effect is best.effect else f"perhaps {worst.effect}"
-    return Checked(step, shown, effect, worst.rule, then)
+    return Checked(step, shown, effect, worst.rule, then, worst.reason)

@@ -13,6 +13,7 @@ from evercell.core.canonical import canonical_json
 from evercell.core.errors import NotAnApprover, RowDamaged, Tampered, UsageError
 from evercell.core.policy import FrozenPolicy
 from evercell.core.records import Lease, Run
+from evercell.core.text import as_word
 from evercell.engine.approvals.deciding import is_of_run
 from evercell.engine.workspace import Workspace
 from evercell.state import Signer
@@ -109,7 +110,7 @@ def release(workspace: Workspace, run: Run, digest: str, *, by: str) -> FrozenPo
     if len(meant) != 1:
         raise UsageError(
             f"Run {run.name} has {len(meant) or 'no'} policies whose digest begins with {digest!r}.",
-            hint=f"`evercell policy show {run.name}` lists them.",
+            hint=f"`evercell policy show {as_word(run.name)}` lists them.",
         )
     if meant[0].digest in of_mission:
         raise UsageError(

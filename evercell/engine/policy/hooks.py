@@ -11,8 +11,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from evercell.core.errors import UsageError
+from evercell.core.errors import EvercellError, UsageError
 from evercell.core.policy import Allow, Ask, CallRequest, Deny, Effect, Policy, Ruling
+from evercell.core.text import one_line
 
 GROUP = "evercell.policies"
 
@@ -32,7 +33,14 @@ def _said(name: str, request: CallRequest) -> Any:
     try:
         return load_hook(name)(request)
     except Exception as error:  # noqa: BLE001  whatever it raises: nobody said that the call may be made
-        return Deny(f"the hook failed: {type(error).__name__}: {error}"[:_LONGEST_REASON])
+        return Deny(f"the hook failed: {_in_words(error)}"[:_LONGEST_REASON])
+
+
+def _in_words(error: Exception) -> str:
+    """An error in a line: one of ours with what to do, as it is said in the middle of another sentence."""
+    if isinstance(error, EvercellError):
+        return " ".join(part for part in (error.what, error.hint) if part).removesuffix(".")
+    return one_line(f"{type(error).__name__}: {error}")
 
 
 def _ruling(policy: Policy, name: str, said: Any) -> Ruling:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evercell import persisted
+from evercell import evals, persisted, policies
+from evercell.engine.evals.trajectory import Trajectory
 from evercell.state.content.chunk_reader import join
 from evercell.state.content.manifest import VerifiedManifest
 from evercell.state.pickling import former_names
@@ -163,3 +164,28 @@ def test_what_the_first_version_named_is_found_where_it_is_now() -> None:
     )
     with pytest.raises(AttributeError, match=r"has no evercell\.state\.factories\.make_gold"):
         former_names.find("evercell.state.factories", "make_gold")
+
+
+METRICS = """\
+from evercell.evals import Score, advancement, completion, flow, intent, tool_choice
+from evercell.policies import Allow, Ask
+cats = intent("find papers about cats")
+order = flow(["search", "read"])
+held = {"done": completion(lambda variables: "report" in variables), "tools": tool_choice(["search"])}
+judged = [advancement(judge=lambda prompt: "yes", votes=1), intent("dogs", judge=lambda prompt: "no", votes=1)]
+score, asked = Score("mine", 0.5, "why"), Ask("so much?")
+"""
+
+
+def test_metrics_and_what_policies_say_are_kept_with_what_they_were_told() -> None:
+    cells = Cells()
+    cells.step("s", METRICS)
+    assert cells.missing == []
+    fresh = resumed(cells)
+    nothing = Trajectory((), variables={"report": 1})
+    assert fresh["intent"] is evals.intent and fresh["Allow"] is policies.Allow
+    for metric in (fresh["cats"], fresh["order"], *fresh["held"].values(), *fresh["judged"]):
+        assert isinstance(metric(nothing), evals.Score)
+    assert fresh["held"]["done"](nothing).label == "yes" and fresh["judged"][1](nothing).label == "no"
+    assert fresh["judged"][1].waits and not fresh["cats"].waits
+    assert (fresh["score"], fresh["asked"]) == (evals.Score("mine", 0.5, "why"), policies.Ask("so much?"))
