@@ -86,6 +86,10 @@ def _processes(kernel: int) -> list[int]:
     return []
 
 
+_FEW = 3
+"""Kernels of a tree: while there are less, they are killed more seldom by as much, or none ever starts a child."""
+
+
 class Tree:
     """A notebook that starts notebooks that start notebooks, each with an effect in a database of the user's."""
 
@@ -143,6 +147,8 @@ def test_each_notebook_of_a_tree_has_its_effect_once_whatever_is_killed(
     while (root := tree.root()) is None or root.status not in ENDED:
         assert time.monotonic() < deadline, [(run.name, run.status) for run in workspace.store.runs.all()]
         kernels = tree.live_kernels()
+        if not kernels:  # what comes next has the time to start
+            next_kill = time.monotonic() + chance.uniform(0.5, 3) * _FEW
         if kernels or command.poll() is None:
             quiet_since = time.monotonic()
         elif (
@@ -156,7 +162,7 @@ def test_each_notebook_of_a_tree_has_its_effect_once_whatever_is_killed(
                 with suppress(ProcessLookupError):
                     os.kill(chance.choice(victims), signal.SIGKILL)
                 kills_left -= 1
-            next_kill = time.monotonic() + chance.uniform(0.5, 3)
+            next_kill = time.monotonic() + chance.uniform(0.5, 3) * (_FEW if len(kernels) < _FEW else 1)
         time.sleep(0.1)  # what is killed tells nobody: looked at again
     command.wait(60)
     assert root.status is RunStatus.COMPLETED
