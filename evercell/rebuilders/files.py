@@ -100,7 +100,7 @@ def _binary(file: Any) -> tuple[Any, ...]:
 def reopen(path: str, mode: str, position: int, options: dict[str, Any]) -> Any:
     """Open a file again as it was; one that was written is not cut, but goes on where it was."""
     # the notebook closes it, as it would have
-    file = open(path, mode, opener=_open_what_is_there, **options)  # noqa: SIM115, PTH123
+    file = open(path, mode, opener=_open_what_is_there, **options)  # noqa: SIM115
     try:
         if "a" not in mode:
             file.seek(position)
