@@ -133,6 +133,8 @@ def _is_own_way(base: type, name: str) -> bool:
 def _arguments(value: Any, base: type, make: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     if make is not copyreg.__newobj__:  # type: ignore[attr-defined]
         return arguments
+    if base is tuple and hasattr(type(value), "_fields"):
+        return (arguments[1:],)  # as they are given: what is secret in them is hidden by now
     ask = getattr(base, "__getnewargs__", None)
     return ask(value) if ask is not None else ()
 
