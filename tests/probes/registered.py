@@ -46,6 +46,11 @@ PROBES = [
         "import polars as pl\nassert pl.Config.state()['POLARS_FMT_MAX_ROWS'] == '3'; pl.Config.restore_defaults() and None",
     ),
     Probe(
+        "reg_main",
+        "import __main__ as reg_main\nreg_main.reg_xs = [1]\n----\nreg_main.reg_xs.append(2); reg_main.reg_other = 5",
+        "assert reg_main.reg_xs is reg_xs == [1, 2] and vars(reg_main) is globals()\nreg_main.reg_new = 3; assert reg_new == 3 and reg_other == 5",
+    ),
+    Probe(
         "reg_shown",
         """
         class reg_Money:

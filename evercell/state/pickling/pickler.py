@@ -144,6 +144,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is types.CellType:
             return self._cell(value)
         if kind is types.ModuleType:
+            if vars(value) is self._variables:
+                return factories.module_of_notebook, ()
             return reduce_module(value) or super().reducer_override(value)
         if kind is types.CodeType:
             return self._code(CodeOfCell(value, None))

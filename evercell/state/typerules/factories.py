@@ -27,6 +27,7 @@ from evercell.state.typerules.annotations import (
     fill_annotations,
     is_code_of_annotations,
 )
+from evercell.state.typerules.modules import home_of
 from evercell.state.typerules.packages import is_users
 
 
@@ -56,6 +57,11 @@ def made_by_setup(name: str, node: str) -> Any:
 def named_in_notebook(qualname: str) -> Any:
     """A function or class of the notebook, by the name under which its cell defines it."""
     return find_in(resolver.get().variables, qualname)
+
+
+def module_of_notebook() -> Any:
+    """The module whose variables are the notebook's: ``__main__``, as cells import it."""
+    return home_of(resolver.get().variables)
 
 
 def find_in(variables: dict[str, Any], qualname: str) -> Any:
