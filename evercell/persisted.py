@@ -48,7 +48,7 @@ _FACTORIES = (
     "fill_with_dict match_again make_function_in made_by_setup sentinel_of_module fill_class "
     "make_enum fill_enum item_of_attribute fill_with_listeners "
     "fill_object fill_cell make_dict_view make_cache make_cached_property make_exception "
-    "make_path make_references make_block fill_column fill_index make_resource fill_annotated_class"
+    "make_path make_references make_block fill_column fill_index make_resource fill_annotated_class module_of_notebook"
 )
 
 _ERRORS = (

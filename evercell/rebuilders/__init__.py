@@ -22,6 +22,12 @@ from evercell.rebuilders import (
     network as network,
 )
 from evercell.rebuilders import (
+    registries as registries,
+)
+from evercell.rebuilders import (
+    running as running,
+)
+from evercell.rebuilders import (
     settings as settings,
 )
 from evercell.rebuilders import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,8 @@ def _binary(file: Any) -> tuple[Any, ...]:
 
 def reopen(path: str, mode: str, position: int, options: dict[str, Any]) -> Any:
     """Open a file again as it was; one that was written is not cut, but goes on where it was."""
-    file = open(path, mode, **options)  # noqa: SIM115, PTH123  the notebook closes it, as it would have
+    # the notebook closes it, as it would have
+    file = open(path, mode, opener=_open_what_is_there, **options)  # noqa: SIM115
     try:
         if "a" not in mode:
             file.seek(position)
@@ -106,6 +108,12 @@ def reopen(path: str, mode: str, position: int, options: dict[str, Any]) -> Any:
         file.close()
         raise
     return file
+
+
+def _open_what_is_there(path: str, flags: int) -> int:
+    """Neither emptied nor, but to append to it, made anew, whatever the mode says."""
+    made_anew = 0 if flags & os.O_APPEND else os.O_CREAT
+    return os.open(path, flags & ~(os.O_TRUNC | os.O_EXCL | made_anew), 0o666)
 
 
 def make_closed_file() -> Any:
@@ -128,8 +136,11 @@ def _name(file: Any) -> Any:
 
 
 def _mode(file: Any) -> str:
-    """The mode to open it with again: what was opened for writing must not be emptied."""
+    """The mode to open it with again: its own, where that is known."""
     readable, writable = file.readable(), file.writable()
+    mode = str(file.mode).replace("t", "").replace("U", "")
+    if mode[:1] in ("w", "x") and ("+" in mode) == readable and writable:
+        return mode.replace("b", "") + ("" if isinstance(file, io.TextIOBase) else "b")
     binary = "" if isinstance(file, io.TextIOBase) else "b"
     if "a" in str(file.mode):
         return ("a+" if readable else "a") + binary

@@ -101,14 +101,36 @@ def _write_xarray(state: dict[str, Any]) -> None:
     _library("xarray").set_options(**_differences(state, now))  # it warns of names that it no longer heeds
 
 
+_TEMPLATES = frozenset(
+    {"ggplot2", "seaborn", "simple_white", "plotly", "plotly_white", "plotly_dark", "presentation", "none"}
+    | {"xgridoff", "ygridoff", "gridon"}
+)
+"""Those that Plotly has itself."""
+
+
 def _read_plotly() -> dict[str, Any]:
     io = _library("plotly.io")
-    return {"template": io.templates.default, "renderer": io.renderers.default}
+    own = {name: io.templates[name] for name in io.templates if name not in _TEMPLATES}
+    usual = {"template": io.templates.default, "renderer": io.renderers.default}
+    return {**usual, "templates": own} if own else usual
 
 
 def _write_plotly(state: dict[str, Any]) -> None:
     io = _library("plotly.io")
+    for name, template in state.get("templates", {}).items():
+        io.templates[name] = template
     io.templates.default, io.renderers.default = state["template"], state["renderer"]
+
+
+def _read_polars() -> str:
+    found: str = _library("polars").Config.save(if_set=True)
+    return found
+
+
+def _write_polars(state: str) -> None:
+    config = _library("polars").Config
+    config.restore_defaults()
+    config.load(state)
 
 
 keeps_settings(
@@ -118,6 +140,7 @@ keeps_settings(
         Setting("Matplotlib", "matplotlib", _read_matplotlib, _write_matplotlib, usual={}),
         Setting("scikit-learn", "sklearn", _read_sklearn, _write_sklearn, ("set_config",)),
         Setting("xarray", "xarray", _read_xarray, _write_xarray, ("set_options",)),
+        Setting("polars", "polars", _read_polars, _write_polars, ("Config",)),
         Setting("Plotly", "plotly.io", _read_plotly, _write_plotly, ("templates", "renderers")),
     ]
 )

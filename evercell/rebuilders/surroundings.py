@@ -9,6 +9,7 @@ from evercell.state.content.sealing import CannotSeal, seal, unseal
 from evercell.state.typerules.hiding import hide_header
 from evercell.state.typerules.rebuilding import CannotRebuild, lose, rebuilds
 from evercell.state.typerules.secrets import Secret, reference_to_environment
+from evercell.state.typerules.settings import Unkept
 
 _SETUP = "set it in a %%setup cell, which runs in every new kernel"
 
@@ -26,6 +27,11 @@ def _secret(secret: Secret) -> tuple[Any, ...]:
         return open_sealed, (seal(raw), is_text, secret.called or "")
     except CannotSeal as error:
         raise CannotRebuild(f"a secret, and {error}", _advice(secret.called), called=secret.called) from error
+
+
+@rebuilds("evercell.state.typerules.settings.Unkept")
+def _unkept(one: Unkept) -> tuple[Any, ...]:
+    raise CannotRebuild(one.why, one.advice, called=one.called, type=one.kind)
 
 
 def _advice(called: str | None) -> str:

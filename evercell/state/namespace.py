@@ -14,6 +14,7 @@ from typing import Any
 from evercell.core.chunks import ChunkReader
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import GONE
+from evercell.state.changes.noted_calls import forget_calls
 from evercell.state.changes.process_state import STATES, CannotEnter
 from evercell.state.changes.rollback import Savepoint, roll_back_groups, save_groups
 from evercell.state.changes.tracker import Tracker
@@ -140,6 +141,7 @@ class Namespace:
         """The cell was a ``%%setup`` cell: what it bound is made anew in every kernel, and not saved."""
         live = self._live
         self.setup = [(n, s) for n, s in self.setup if n != name] + [(name, plan.source)]
+        forget_calls(plan.code.normalised)
         bound = {n for n in plan.code.binds if n in live.origins}
         live.setup_names |= bound
         for name_bound in bound:

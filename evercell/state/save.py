@@ -212,6 +212,8 @@ def _named(group: LiveGroup, live: LiveVariables, notes: Notes) -> tuple[Missing
     objects_left = [value for _, value in notes.left_objects]
     paths: dict[int, list[str]] = {}
     for name, value in variables.items():  # one object may be lost to several of them
+        if name.startswith(":"):  # a state of the process: nobody could type that
+            continue
         for key, path in find_paths({name: value}, objects_left).items():
             paths.setdefault(key, []).append(path)
     objects = {id(missing): id(value) for missing, value in notes.left_objects}

@@ -7,11 +7,21 @@ from collections.abc import Iterator
 import pytest
 
 from tests.killed import DATABASES, Killed, kill_and_resume
-from tests.probes import Probe, code, containers, corners, libraries, resources, surroundings, unseen
+from tests.probes import (
+    Probe,
+    code,
+    containers,
+    corners,
+    libraries,
+    registered,
+    resources,
+    surroundings,
+    unseen,
+)
 
 PROBES = [
     *surroundings.PROBES, *containers.PROBES, *code.PROBES, *libraries.PROBES, *resources.PROBES,
-    *corners.PROBES, *unseen.PROBES,
+    *corners.PROBES, *unseen.PROBES, *registered.PROBES,
 ]  # fmt: skip
 
 

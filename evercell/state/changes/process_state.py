@@ -13,7 +13,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
-from evercell.state.changes import log_settings, module_attributes, python_settings
+from evercell.state.changes import log_settings, module_attributes, noted_calls, python_settings
 from evercell.state.internals import tls
 from evercell.state.internals.standard_library import raw_environment
 from evercell.state.proxies.placeholder import Missing, Placeholder
@@ -67,7 +67,9 @@ class ProcessState:
         self._chosen: set[str] = set()
         """Names of the environment that cells set."""
         log_settings.begin()
-        ours = (*python_settings.SETTINGS, *log_settings.SETTINGS, *module_attributes.SETTINGS)
+        ours = (
+            *python_settings.SETTINGS, *log_settings.SETTINGS, *module_attributes.SETTINGS, *noted_calls.SETTINGS
+        )  # fmt: skip
         settings.keeps_settings(ours)
         self._usual = {one.name: one.copy(one.read()) for one in ours}
         """Settings as they were when the kernel began."""

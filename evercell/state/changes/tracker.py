@@ -10,6 +10,7 @@ from hashlib import sha256
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import Fresh
 from evercell.state.changes.module_attributes import note_assignments
+from evercell.state.changes.noted_calls import note_calls
 from evercell.state.changes.process_state import SEEN, STATES
 from evercell.state.changes.scan import Scan
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
@@ -307,6 +308,7 @@ class Tracker:
     def _observe_states(self, plan: CellPlan, key: bytes, label: str) -> None:
         live = self._live
         note_assignments(plan.code.normalised, live.variables)
+        note_calls(plan.code.normalised)
         states = live.process.read(sets_environment=plan.code.names_environment, source=plan.code.normalised)
         if live.seen:
             states[SEEN] = dict(live.seen)

@@ -47,19 +47,27 @@ class Sources:
         return self._statements[filename]
 
 
-def show_again(code: types.CodeType, source: str) -> None:
-    """Let tracebacks and ``inspect.getsource`` find the source of a restored function."""
-    known = linecache.cache.get(code.co_filename)
-    if source and known is None:
-        known = (0, None, [], code.co_filename)
-    if not source or known is None or len(known) != 4 or known[1] is not None:
+def line_of_cell(filename: str, line: int) -> tuple[str] | tuple[()]:
+    """A line of a cell's source; nothing of a file's, which is there in another process, too."""
+    known = linecache.cache.get(filename)
+    if known is None or len(known) != 4 or known[1] is not None:
+        return ()
+    return (known[2][line - 1],) if 0 < line <= len(known[2]) else ()
+
+
+def show_again(filename: str, source: str) -> None:
+    """Let tracebacks and ``inspect.getsource`` find the source of what was restored."""
+    known = linecache.cache.get(filename)
+    if source.strip() and known is None:
+        known = (0, None, [], filename)
+    if not source.strip() or known is None or len(known) != 4 or known[1] is not None:
         return
     lines, new = list(known[2]), source.splitlines(keepends=True)
     lines += ["\n"] * (len(new) - len(lines))
     for number, line in enumerate(new):
         if line.strip():
             lines[number] = line if line.endswith("\n") else line + "\n"
-    linecache.cache[code.co_filename] = (sum(map(len, lines)), None, lines, code.co_filename)
+    linecache.cache[filename] = (sum(map(len, lines)), None, lines, filename)
 
 
 def recompiled(source: str, *, filename: str, qualname: str, line: int, saved: str) -> types.CodeType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import count
 from typing import Any
 
@@ -19,3 +20,9 @@ def undo_counting(registry: Any, state: Any) -> None:
     number = state.get("_cid_gen") if isinstance(state, dict) else None
     if isinstance(number, int) and hasattr(registry, "_cid_gen"):
         registry._cid_gen = count(number)
+
+
+def own_colour_maps(registry: Any) -> Collection[str]:
+    """Names of the colour maps that Matplotlib itself registers. Otherwise: all that are there."""
+    own: Collection[str] = getattr(registry, "_builtin_cmaps", tuple(registry))
+    return own

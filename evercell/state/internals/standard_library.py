@@ -123,3 +123,14 @@ _FINALIZERS: Mapping[Any, Any] = getattr(weakref.finalize, "_registry", {})
 def finalizers() -> Mapping[Any, Any]:
     """All functions that are called when an object goes (``weakref.finalize``). Otherwise: none are known."""
     return _FINALIZERS
+
+
+def target_of(thread: Any) -> Any:
+    """The function that a thread runs. Otherwise: none is known."""
+    return getattr(thread, "_target", None)
+
+
+def timers_of(loop: Any) -> list[tuple[Any, Any]]:
+    """What a loop is to call at some time, each with its function. Otherwise: none is known."""
+    scheduled = list(getattr(loop, "_scheduled", ()))
+    return [(timer, getattr(timer, "_callback", None)) for timer in scheduled if not timer.cancelled()]

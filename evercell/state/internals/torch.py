@@ -171,7 +171,9 @@ def put_compiled_call(model: Any, compiled: Any) -> None:
 def class_before_parametrizations(kind: type) -> type | None:
     """The class that a module had before parametrizations gave it one of its own; None: it has none."""
     plain = kind.__mro__[1]
-    is_own = kind.__name__ == f"Parametrized{plain.__name__}" and kind.__module__.endswith(".parametrize")
+    is_own = kind.__name__ == f"Parametrized{plain.__name__}" and str(kind.__module__).endswith(
+        ".parametrize"
+    )
     return plain if is_own else None
 
 

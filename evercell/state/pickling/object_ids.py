@@ -22,7 +22,9 @@ from types import FunctionType
 from typing import Any
 from weakref import getweakrefcount
 
-from evercell.state.typerules.packages import library_of
+from evercell.state.proxies.paths import stored_parts
+from evercell.state.typerules.names import module_of
+from evercell.state.typerules.packages import is_users_own_class, library_of
 from evercell.state.typerules.shareable import is_atom_type
 
 _object_of = itemgetter(1)
@@ -114,6 +116,67 @@ def _is_array(value: Any) -> bool:
     return numpy is not None and issubclass(type(value), numpy.ndarray)
 
 
+_LONG = b"\x8a\x06"
+"""How a stream begins a number of six bytes."""
+_FEWEST, _MOST = 1 << 46, 1 << 47
+"""Where a process has its objects, on the systems of the day."""
+_ALIGNED = 16
+
+
+def is_like_address(number: int) -> bool:
+    """Whether a number could be the ``id`` of an object."""
+    return _FEWEST <= number < _MOST and number % _ALIGNED == 0
+
+
+def addresses_in(stream: bytes) -> set[int]:
+    """Numbers in a stream that could be. (Of other numbers few are so large, and round.)"""
+    found, place = set(), stream.find(_LONG)
+    while place >= 0:
+        number = int.from_bytes(stream[place + 2 : place + 8], "little", signed=True)
+        if is_like_address(number):
+            found.add(number)
+        place = stream.find(_LONG, place + 2)
+    return found
+
+
+def ids_of_objects(numbers: set[int]) -> set[int]:
+    """Those that are the ``id`` of an object that the collector knows. It looks at all of them: not for often."""
+    return numbers.intersection(map(id, gc.get_objects()))
+
+
+def holds_any(value: Any, numbers: set[int]) -> bool:
+    """Whether one of these numbers is in containers and objects of the user's own. (What libraries hold is theirs.)"""
+    waiting, seen = [value], set[int]()
+    while waiting and len(seen) < _MOST_PARTS:
+        one = waiting.pop()
+        kind = type(one)
+        if kind is int:
+            if one in numbers:
+                return True
+        elif kind not in _NO_HOLDERS and id(one) not in seen:
+            seen.add(id(one))
+            waiting += _parts_of_users(one, kind)
+    return False
+
+
+_NO_HOLDERS = frozenset({str, float, bytes, bool, type(None)})
+_MOST_PARTS = 100_000
+
+
+def _parts_of_users(one: Any, kind: type) -> list[Any]:
+    if issubclass(kind, dict):
+        return [*dict.keys(one), *dict.values(one), *_attributes(one, kind)]
+    if issubclass(kind, list | tuple | set | frozenset):
+        return [*one, *_attributes(one, kind)] if kind.__module__ == "builtins" else _attributes(one, kind)
+    if issubclass(kind, type):
+        return list(vars(one).values()) if module_of(one) == "__main__" else []
+    return _attributes(one, kind)
+
+
+def _attributes(one: Any, kind: type) -> list[Any]:
+    return [part for _, part in stored_parts(one)] if is_users_own_class(kind) else []
+
+
 def met_ids(pickler: Any, ids: Set[int]) -> Set[int]:
     """Which of these objects, known to be mutable, a pickler met."""
     with _uncollected():
@@ -140,7 +203,7 @@ def _of_its_library(kind: type) -> frozenset[int]:
     """Ids of what a library holds for all objects of it: in its classes (``DataFrame._metadata``) and
     in the settings of its package (``matplotlib.rcParams``).
     """
-    libraries = {base: library for base in kind.__mro__ if (library := library_of(base.__module__))}
+    libraries = {base: library for base in kind.__mro__ if (library := library_of(module_of(base)))}
     held = {id(value) for base in libraries for value in list(vars(base).values())}
     for package in filter(None, map(sys.modules.get, set(libraries.values()))):
         # asking a lazy object for its class would import what it stands for: ask for its type

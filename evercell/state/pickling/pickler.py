@@ -43,11 +43,12 @@ from evercell.state.typerules.classes import annotate_class, reduce_class
 from evercell.state.typerules.hiding import hide_secrets
 from evercell.state.typerules.instances import forgotten, reduce_quietly
 from evercell.state.typerules.modules import home_of, is_place_of_code, name_in_module, reduce_module
+from evercell.state.typerules.names import module_of, type_name
 from evercell.state.typerules.packages import library_of
 from evercell.state.typerules.reach import reach_of
 from evercell.state.typerules.rebuilding import CannotRebuild, noting_losses, rebuilder_of
 from evercell.state.typerules.reducers import reduce_known
-from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, type_name
+from evercell.state.typerules.refused import UNKNOWN_ADVICE, Refusal, refusal, refusal_of_class
 from evercell.state.typerules.secrets import refresh_environment
 from evercell.state.typerules.sentinels import reduce_held
 from evercell.state.typerules.shareable import is_number
@@ -143,12 +144,14 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is types.CellType:
             return self._cell(value)
         if kind is types.ModuleType:
+            if vars(value) is self._variables:
+                return factories.module_of_notebook, ()
             return reduce_module(value) or super().reducer_override(value)
         if kind is types.CodeType:
             return self._code(CodeOfCell(value, None))
         if kind is CodeOfCell:
             return self._code(value)
-        self._note_library(kind.__module__)
+        self._note_library(module_of(kind))
         self.notes.kinds.add(kind)
         if self.lent is not None and (place := self._place_lent_to(value, kind)) is not None:
             return lending.reduce_borrowed(*place)
@@ -196,7 +199,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
                 reduced = rebuild(value)
             except CannotRebuild as error:
                 self._lost.clear()
-                return self._leave_out(value, f"it is {error.kind}", error.advice, error.called)
+                return self._leave_out(value, f"it is {error.kind}", error.advice, error.called, error.type)
             except Exception as error:  # noqa: BLE001  whatever a library raises
                 return self._cannot_be_taken_apart(value, error)
             if self._lost:
@@ -204,7 +207,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.notes.rebuilt.add(type_name(kind))
             self._note_reach(value)
             return hide_secrets(reduced, kind, thoroughly=self.hides_thoroughly)
-        refused = refusal(value)
+        refused = refusal(value) or self._refusal_of_class(kind)
         if refused is not None:
             return self._leave_out(value, f"it is {refused.kind}", refused.advice)
         held = reduce_held(value, kind)
@@ -250,8 +253,10 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def _leave_out_ours(self, value: Any) -> Any:
         return self._leave_out(value, "it is a part of evercell itself", "get it anew where it is used")
 
-    def _leave_out(self, value: Any, why: str, advice: str, called: str | None = None) -> Any:
-        kind = type_name(type(value)) if called is None else "str"
+    def _leave_out(
+        self, value: Any, why: str, advice: str, called: str | None = None, kind: str = "str"
+    ) -> Any:
+        kind = type_name(type(value)) if called is None else kind
         note = Missing(called or self._called(value), kind, why[:300], advice)
         self.notes.left_out.append(note)
         self.notes.left_objects.append((note, value))
@@ -394,6 +399,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def _class(self, kind: type) -> Any:
         if type(kind).__name__ == "PyCArrayType":
             return operator.mul, (vars(kind)["_type_"], vars(kind)["_length_"])  # ctypes has one such class
+        if (refused := self._refusal_of_class(kind)) is not None:
+            return self._leave_out(kind, f"it is {refused.kind}", refused.advice)
         if kind.__module__ == "__main__" and id(kind) not in self._inside:
             return self._reference(kind)
         if kind.__module__ == "__main__":
@@ -411,6 +418,12 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             self._namespaces[id(namespace_of(kind))] = kind
             return annotate_class(reduced, kind)
         return reduced
+
+    def _refusal_of_class(self, kind: type) -> Refusal | None:
+        """Why a class of the notebook, and each object of it, is not kept; None: it is, or a setup cell makes it."""
+        if kind.__module__ != "__main__" or (self.setup is not None and self.setup.name_of(kind) is not None):
+            return None
+        return refusal_of_class(kind)
 
     def _reference(self, definition: Any) -> Any:
         node = self._definitions.node(definition)

@@ -21,8 +21,8 @@ from evercell.state.pickling.loader import Loading
 from evercell.state.pickling.salvage import Unloadable
 from evercell.state.proxies.paths import find_paths, named, stored_parts
 from evercell.state.proxies.placeholder import Missing, Placeholder
+from evercell.state.typerules.names import type_name
 from evercell.state.typerules.packages import is_users_own_class
-from evercell.state.typerules.refused import type_name
 
 _ADVICE = "keep what it was made from, or let its class say how it is pickled (__reduce__ or __getstate__)"
 

@@ -14,7 +14,13 @@ from evercell.state.code.sources import Sources
 from evercell.state.pickling.exact import MARK, ExactPickler, needs_exactness
 from evercell.state.pickling.framing import without_frames
 from evercell.state.pickling.loader import Loading
-from evercell.state.pickling.object_ids import met_ids
+from evercell.state.pickling.object_ids import (
+    addresses_in,
+    holds_any,
+    ids_of_objects,
+    is_like_address,
+    met_ids,
+)
 from evercell.state.pickling.pickled import Notes, Pickled
 from evercell.state.pickling.pickler import NotebookPickler
 from evercell.state.pickling.proof import prove
@@ -22,13 +28,17 @@ from evercell.state.pickling.recursion import is_too_deep, with_room
 from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules.lending import Places, claims_of, note_borrowers, places_in
-from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, type_name
+from evercell.state.typerules.names import type_name
+from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal
 from evercell.state.typerules.secrets import is_exposed_in
 from evercell.state.typerules.weak import finalizers_of_users
 
 _WORTH_PROVING = 16 << 20
 """Bytes of a value up to which it is loaded for a trial."""
 
+
+_WHY_NO_ADDRESS = "it has numbers from id(), by which objects are known in this kernel only"
+_ADVICE_ON_ADDRESSES = "keep the objects themselves, or a dict of them that is keyed by a name"
 
 _SHALLOW = 3
 _SHORT = 64
@@ -37,7 +47,9 @@ _SHORT = 64
 def is_plain(value: Any, depth: int = _SHALLOW) -> bool:
     """Whether a small value surely is nothing but lists, dicts, numbers and texts: no table needs to be asked."""
     kind = type(value)
-    if kind in (str, int, bool, NoneType, bytes):
+    if kind is int:
+        return not is_like_address(value)
+    if kind in (str, bool, NoneType, bytes):
         return True
     if kind is float:
         return bool(value == value)
@@ -99,7 +111,8 @@ class Serialiser:
         What cannot be kept is left out, a placeholder in its place; the rest is kept.
         """
         if value is self._variables:
-            return self._without_value(name, value, ValueError("it is the notebook's own namespace"))
+            why, advice = "it is the notebook's own namespace", "get it where it is used: globals()"
+            return self._as_placeholder(name, value, why, advice)
         if not self.setup.ids and is_plain(value):
             return _plainly(value)
         inside = {id(member) for member in members}
@@ -115,9 +128,16 @@ class Serialiser:
         mark = MARK if isinstance(pickler, ExactPickler) and pickler.refers else b""
         stream = without_frames(pickler.stream.getvalue()) + mark
         new = Pickled(stream, pickler.buffers, pickler.notes, bare=bare, root=id(value), pickler=pickler)
+        if addresses := addresses_in(stream):
+            self._doubt_addresses(new, value, addresses, name)
         if not members and self._is_unproved(new):
             return self._proved(new, value, name, variables or {name: value})
         return new
+
+    def _doubt_addresses(self, new: Pickled, value: Any, addresses: set[int], name: str) -> None:
+        """Numbers that are the ids of objects in this process are those of none in another."""
+        if (found := ids_of_objects(addresses)) and holds_any(value, found):
+            new.notes.doubts.append(Missing(name, "int", _WHY_NO_ADDRESS, _ADVICE_ON_ADDRESSES))
 
     def _note_finalizers(self, pickler: NotebookPickler, waiting: Mapping[int, Any], name: str) -> None:
         """What is to be called when an object goes is not kept, whether anybody holds it or not."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -33,9 +35,14 @@ def find_paths(variables: Mapping[str, Any], objects: Collection[Any]) -> dict[i
         seen.add(id(value))
         if id(value) in wanted:
             found[id(value)] = path
-        elif not issubclass(type(value), _ATOMS) and len(path) <= _LONGEST:
+        elif not issubclass(type(value), _ATOMS) and not _is_import(value) and len(path) <= _LONGEST:
             waiting.extend((part, path + step) for step, part in stored_parts(value))
     return found
+
+
+def _is_import(value: Any) -> bool:
+    """Whether it is a module that was imported: what is in it is reached by others, too."""
+    return type(value) is types.ModuleType and sys.modules.get(value.__name__) is value
 
 
 def named(variables: Collection[str], path: str, kind: str, why: str, advice: str) -> Missing:
@@ -71,7 +78,7 @@ def _attributes(value: Any, kind: type) -> Iterator[tuple[str, Any]]:
         yield from ((name, item) for name, item in own.items() if isinstance(name, str))
     for base in kind.__mro__:
         for name, slot in vars(base).items():
-            if type(slot) is _SLOT:
+            if type(slot) is _SLOT and name not in _ELSEWHERE:
                 try:
                     yield name, slot.__get__(value, kind)
                 except AttributeError:  # nothing in it
@@ -83,3 +90,5 @@ class _WithSlot:
 
 
 _SLOT = type(_WithSlot.__dict__["slot"])
+_ELSEWHERE = frozenset({"__globals__", "__builtins__"})
+"""Of functions: all that is in the notebook, or in a module, is in neither."""

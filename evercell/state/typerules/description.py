@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from evercell.state.proxies import is_lazy_proxy
-from evercell.state.typerules.refused import type_name
+from evercell.state.typerules.names import module_of, type_name
 
 _COUNTED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
@@ -13,13 +13,10 @@ _COUNTED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 def type_of(value: Any) -> str:
     """``list``, ``pandas.DataFrame``: as short as a reader of the notebook would say it."""
     kind = type(value)
-    if kind.__module__ in ("builtins", "__main__"):
+    module = module_of(kind)
+    if module in ("builtins", "__main__"):
         return kind.__qualname__
-    return (
-        f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
-        if "." in kind.__module__
-        else type_name(kind)
-    )
+    return f"{module.partition('.')[0]}.{kind.__qualname__}" if "." in module else type_name(kind)
 
 
 def shape_of(value: Any) -> str:

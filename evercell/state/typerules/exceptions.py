@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
+from evercell.state.code.sources import line_of_cell, show_again
 from evercell.state.typerules import factories
 
 Reduced = tuple[Any, ...]
@@ -72,12 +73,16 @@ def _members(kind: Any) -> tuple[str, ...]:
     )
 
 
-def _entries(traceback: types.TracebackType) -> tuple[tuple[str, str, str, int], ...]:
-    """File, name, qualified name and line of each entry."""
-    entries = []
+Entry = tuple[str, str, str, int] | tuple[str, str, str, int, str]
+
+
+def _entries(traceback: types.TracebackType) -> tuple[Entry, ...]:
+    """File, name, qualified name and line of each entry; its text, where it is a cell's."""
+    entries: list[Entry] = []
     for entry in _chain(traceback):
         code = entry.tb_frame.f_code
-        entries.append((code.co_filename, code.co_name, code.co_qualname, entry.tb_lineno))
+        text = line_of_cell(code.co_filename, entry.tb_lineno)
+        entries.append((code.co_filename, code.co_name, code.co_qualname, entry.tb_lineno, *text))
     if len(entries) > _LONGEST:
         entries[_LONGEST // 2 : -_LONGEST // 2] = []
     return tuple(entries)
@@ -109,10 +114,11 @@ _LAST = next(one.offset for one in dis.get_instructions(_RAISES) if one.opname =
 """Where in it an entry of a traceback points to: its second line."""
 
 
-def make_traceback(entries: tuple[tuple[str, str, str, int], ...]) -> types.TracebackType | None:
+def make_traceback(entries: tuple[Entry, ...]) -> types.TracebackType | None:
     """A traceback of these lines. Its frames have no variables any more."""
     made = None
-    for filename, name, qualname, line in reversed(entries):
+    for filename, name, qualname, line, *text in reversed(entries):
+        show_again(filename, "\n" * (line - 1) + "".join(text))
         code = _RAISES.replace(
             co_filename=filename, co_name=name, co_qualname=qualname, co_firstlineno=line - 1
         )

@@ -27,6 +27,7 @@ from evercell.state.typerules.annotations import (
     fill_annotations,
     is_code_of_annotations,
 )
+from evercell.state.typerules.modules import home_of
 from evercell.state.typerules.packages import is_users
 
 
@@ -56,6 +57,11 @@ def made_by_setup(name: str, node: str) -> Any:
 def named_in_notebook(qualname: str) -> Any:
     """A function or class of the notebook, by the name under which its cell defines it."""
     return find_in(resolver.get().variables, qualname)
+
+
+def module_of_notebook() -> Any:
+    """The module whose variables are the notebook's: ``__main__``, as cells import it."""
+    return home_of(resolver.get().variables)
 
 
 def find_in(variables: dict[str, Any], qualname: str) -> Any:
@@ -106,7 +112,7 @@ def make_code(
         code = recompiled(source, filename=filename, qualname=qualname, line=line, saved=python)
     else:
         return None
-    show_again(code, source or "")
+    show_again(code.co_filename, source or "")
     return code
 
 
@@ -170,6 +176,7 @@ def make_enum(
     bases: Any, name: str, qualname: str, members: Any, module: str, tracker: Any, metaclass: Any
 ) -> Any:
     """An enumeration with its members, without their attributes. No metaclass of the user's is called."""
+    members = {n: enum.member(v) if _would_be_a_method(v) else v for n, v in members.items()}
     if metaclass is None:
         return make_skeleton_of_enum(bases, name, qualname, members, module, tracker, None)
     namespace: Any = enum.EnumMeta.__prepare__(name, bases)
@@ -178,6 +185,11 @@ def make_enum(
     made: Any = enum.EnumMeta.__new__(metaclass, name, bases, namespace)
     made.__module__, made.__qualname__ = module, qualname
     return known_as(tracker, made)
+
+
+def _would_be_a_method(value: Any) -> bool:
+    """Whether a class statement takes a value for something else than a member's: a function, a class."""
+    return isinstance(value, type) or hasattr(type(value), "__get__")
 
 
 def fill_enum(made: Any, state: tuple[dict[str, Any], Any, dict[str, dict[str, Any]]]) -> None:

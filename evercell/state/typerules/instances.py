@@ -102,7 +102,8 @@ def _plan(kind: type) -> _Plan | None:
     if made_by_call and reducer.__module__ not in _STANDARD:
         return None
     makers = ("__new__", "__init__") if made_by_call else ("__new__",)
-    overrides = any(_is_own_way(base, name) for base in own for name in makers)
+    is_named = issubclass(kind, tuple) and "_fields" in names  # its own __new__ may not be there yet
+    overrides = is_named or any(_is_own_way(base, name) for base in own for name in makers)
     forgets = made_by_call and (kind.__dictoffset__ != 0 or any("__slots__" in vars(base) for base in own))
     return _Plan(
         base=(reducer if made_by_call else _maker(kind, own)) if overrides or forgets else None,
@@ -132,6 +133,8 @@ def _is_own_way(base: type, name: str) -> bool:
 def _arguments(value: Any, base: type, make: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     if make is not copyreg.__newobj__:  # type: ignore[attr-defined]
         return arguments
+    if base is tuple and hasattr(type(value), "_fields"):
+        return (arguments[1:],)  # as they are given: what is secret in them is hidden by now
     ask = getattr(base, "__getnewargs__", None)
     return ask(value) if ask is not None else ()
 

@@ -22,9 +22,9 @@ _STANDARD = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120
 
 @cache
 def library_of(module: str) -> str | None:
-    """The package of a module, None for the standard library, the notebook and ourselves."""
+    """The package of a module, None for the standard library, the notebook, ourselves, and no module at all."""
     root = module.partition(".")[0]
-    if root in sys.stdlib_module_names or root in ("__main__", _OURS, "cloudpickle"):
+    if root in sys.stdlib_module_names or root in ("", "__main__", _OURS, "cloudpickle"):
         return None
     return root
 

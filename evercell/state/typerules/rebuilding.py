@@ -36,14 +36,16 @@ R = TypeVar("R", bound=Rebuilder)
 class CannotRebuild(Exception):
     """This object cannot be made anew: ``kind`` completes "it is …", ``advice`` says what to do instead.
 
-    ``called`` is what the user calls the object, where that is not the variable that it is in.
+    ``called`` is what the user calls the object, where that is not the variable that it is in, ``type`` what he calls
+    its type then.
     """
 
-    def __init__(self, kind: str, advice: str, *, called: str | None = None) -> None:
+    def __init__(self, kind: str, advice: str, *, called: str | None = None, type: str = "str") -> None:
         super().__init__(kind)
         self.kind = kind
         self.advice = advice
         self.called = called
+        self.type = type
 
 
 _losses: ContextVar[list[Missing] | None] = ContextVar("losses", default=None)

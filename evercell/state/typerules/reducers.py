@@ -16,6 +16,7 @@ from evercell.state.internals.traitlets import listeners_of
 from evercell.state.proxies import is_lazy_proxy
 from evercell.state.typerules import buffers, factories, lending, tensors, training, weak
 from evercell.state.typerules.exceptions import reduce_exception
+from evercell.state.typerules.names import module_of, type_name
 from evercell.state.typerules.numpy import reduce_array
 from evercell.state.typerules.pandas import reduce_table
 from evercell.state.typerules.refused import refusal
@@ -40,14 +41,14 @@ _known: dict[type, Callable[[Any], Reduced | None]] = {}
 
 
 def _reducer_of(kind: type) -> Callable[[Any], Reduced | None]:
-    reducer = _REDUCERS.get(f"{kind.__module__}.{kind.__qualname__}")
-    bases = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
+    reducer = _REDUCERS.get(type_name(kind))
+    bases = (type_name(base) for base in kind.__mro__)
     if reducer is None:
         reducer = next((_REDUCERS_BY_BASE[base] for base in bases if base in _REDUCERS_BY_BASE), None)
     if reducer is None and issubclass(kind, BaseException):
         reducer = reduce_exception
     if reducer is None:
-        reducer = reduce_table if kind.__module__.partition(".")[0] == "pandas" else _memory
+        reducer = reduce_table if module_of(kind).partition(".")[0] == "pandas" else _memory
     return reducer
 
 

@@ -11,6 +11,8 @@ import types
 from dataclasses import dataclass
 from typing import Any
 
+from evercell.state.typerules.names import type_name
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -40,6 +42,11 @@ _REGISTERED = Refusal("an operator that is registered in this process", _SETUP)
 _OF_DEVICE = Refusal("a part of a device that works for this kernel", "make it anew where it is used")
 _MEMORY = Refusal("a window into memory", "keep the bytes or the array itself")
 
+_MAPPED = Refusal(
+    "a part of what SQLAlchemy maps to tables, which each kernel has to be told anew",
+    "define mapped classes, and statements about them, in a %%setup cell, which runs in every new kernel",
+)
+
 REFUSED: dict[str, Refusal] = {
     "_io.TextIOWrapper": _FILE,
     "_io.BufferedReader": _FILE,
@@ -61,6 +68,10 @@ REFUSED: dict[str, Refusal] = {
     "sqlalchemy.engine.base.Engine": _CONNECTION,
     "sqlalchemy.engine.base.Connection": _CONNECTION,
     "sqlalchemy.orm.session.Session": _CONNECTION,
+    "sqlalchemy.orm.mapper.Mapper": _MAPPED,
+    "sqlalchemy.orm.decl_api.registry": _MAPPED,
+    "sqlalchemy.orm.instrumentation.ClassManager": _MAPPED,
+    "sqlalchemy.orm.attributes.QueryableAttribute": _MAPPED,
     "sqlalchemy.ext.asyncio.engine.AsyncEngine": _CONNECTION,
     "sqlalchemy.ext.asyncio.session.AsyncSession": _CONNECTION,
     "psycopg.AsyncConnection": _CONNECTION,
@@ -148,13 +159,17 @@ def refusal(value: Any) -> Refusal | None:
         return found
 
 
+_BY_ATTRIBUTE = {"_sa_registry": _MAPPED, "_sa_class_manager": _MAPPED}
+"""What a class has in its namespace where its library knows it by more than that."""
+
+
+def refusal_of_class(kind: type) -> Refusal | None:
+    """The refusal for a class of the notebook that a library was told of, and has to be told of again."""
+    return next((refused for name, refused in _BY_ATTRIBUTE.items() if name in vars(kind)), None)
+
+
 def _belongs_to_a_loop(kind: type) -> bool:
     return any(
         type_name(base).startswith(_LOOP_MODULES) and not issubclass(base, BaseException | enum.Enum)
         for base in kind.__mro__
     )
-
-
-def type_name(kind: type) -> str:
-    """``module.qualname`` of a type."""
-    return f"{kind.__module__}.{kind.__qualname__}"

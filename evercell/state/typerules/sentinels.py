@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from evercell.state.typerules import factories
+from evercell.state.typerules.names import module_of
 from evercell.state.typerules.packages import is_users_own
 
 Reduced = tuple[Any, ...]
@@ -152,7 +153,7 @@ def reduce_held(value: Any, kind: type) -> Reduced | None:
 
 def _held_elsewhere(value: Any, kind: type) -> Reduced | None:
     """A bare object (``UNSET = Unset()``) that another module of its package holds."""
-    package = kind.__module__.partition(".")[0]
+    package = module_of(kind).partition(".")[0]
     index = _packages.get(package)
     if index is None:
         index = _packages[package] = _Index(functools.partial(_is_made_by, package), package=package)

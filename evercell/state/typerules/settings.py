@@ -47,6 +47,19 @@ class Setting:
         return self.module in sys.modules
 
 
+@dataclass(frozen=True, slots=True)
+class Unkept:
+    """What a process was told and another one does not know: part of the state of a setting, to be named."""
+
+    called: str
+    """What the user calls it: ``thread 'poller'``."""
+    kind: str
+    """Its type, or what else is told of it in brackets."""
+    why: str
+    """Completes "it is …"."""
+    advice: str
+
+
 _registered: dict[str, Setting] = {}
 
 

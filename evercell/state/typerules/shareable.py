@@ -16,6 +16,7 @@ import uuid
 from typing import Any
 
 from evercell.state.proxies.placeholder import Placeholder
+from evercell.state.typerules.names import module_of, type_name
 
 _ATOMS: tuple[type, ...] = (
     str, bytes, int, float, complex, bool, type(None), type(Ellipsis), type(NotImplemented), tuple,
@@ -86,11 +87,11 @@ def is_atom_type(kind: type) -> bool:
     try:
         return _known[kind]
     except KeyError:
-        names = {f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__}
+        names = {type_name(base) for base in kind.__mro__}
         atom = not names & _NO_ATOMS_BY_NAME and (
             issubclass(kind, _ATOMS)
             or kind.__module__ in _ATOMS_BY_MODULE
-            or kind.__module__.startswith(_FUNCTIONS_OF_CYTHON)
+            or module_of(kind).startswith(_FUNCTIONS_OF_CYTHON)
             or bool(names & _ATOMS_BY_NAME)
         )
         _known[kind] = atom

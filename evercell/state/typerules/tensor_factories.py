@@ -11,6 +11,7 @@ from evercell.state.internals import torch as internals
 from evercell.state.internals.standard_library import address_of
 from evercell.state.proxies.placeholder import Placeholder
 from evercell.state.typerules.array_factories import bytes_of
+from evercell.state.typerules.names import module_of
 from evercell.state.typerules.rebuilding import lose
 
 
@@ -51,7 +52,7 @@ def map_storage(path: str, size: int) -> Any:
 def make_storage_on(owner: Any, offset: int, size: int) -> Any:
     """A storage on the memory of something else (an array), which both go on to share."""
     torch = _torch()
-    if type(owner).__module__.partition(".")[0] in ("numpy", "torch"):
+    if module_of(type(owner)).partition(".")[0] in ("numpy", "torch"):
         import numpy
 
         part = numpy.ndarray((size,), "u1", bytes_of(owner), offset)

@@ -412,7 +412,12 @@ PROBES = [
         "import asyncio\nq=asyncio.Queue(); rows=[]; q.put_nowait(rows)\n----\nq.get_nowait().append(5)",
         "assert rows==[5]",
     ),
-    Probe("atexit_", "import atexit\nrows=[]; f=atexit.register(rows.append,1)", "assert f.__self__ is rows"),
+    Probe(
+        "atexit_",
+        "import atexit\nrows=[]; f=atexit.register(rows.append,1)",
+        "assert f.__self__ is rows",
+        "atexit.register(append)",
+    ),
     Probe(
         "csv_reader",
         "import csv\nsrc=['a,b','c,d']; r=csv.reader(src); next(r)\n----\nnext(r)",
