@@ -92,10 +92,15 @@ def run(
     The executed notebook goes to OUTPUT (by default NOTEBOOK with .out.ipynb).
     """
     with imports_spared():
+        from evercell.headless.notebook_file import read_notebook
+        from evercell.headless.parameters import unknown_parameters
         from evercell.headless.runner import claim_notebook, claim_started, new_run, report_of
 
     queueing.require_queue()
     params = read_all_parameters(parameters_files, parameters)
+    if params:
+        for unknown in unknown_parameters(read_notebook(notebook), params, notebook):
+            warn(f"evercell: {unknown.what} {unknown.hint} It is set all the same.")
     given: dict[str, Any] = {"params": params, "name": name, "kernel_name": kernel_name}
     with workspace_of(context, notebook=notebook) as workspace:
         if mission_file is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +43,24 @@ def read_parameters(path: Path) -> dict[str, Any]:
 
 def check_parameters(notebook: Any, params: Mapping[str, Any], path: Path) -> None:
     """Raise `UsageError` for a parameter that is none of those in the notebook's parameters cell, if it has one."""
-    known = parameter_names(notebook)
     for name in params:
         if not name.isidentifier():
             raise UsageError(f"{one_line(name)[:80]!r} can be no parameter.", hint="It is a name in Python.")
-        if known is not None and name not in known:
+    for unknown in unknown_parameters(notebook, params, path):
+        raise unknown
+
+
+def unknown_parameters(notebook: Any, params: Iterable[str], path: Path) -> Iterator[UsageError]:
+    """What is wrong with those that are none of the notebook's parameters cell, if it has one; papermill sets them."""
+    known = parameter_names(notebook)
+    if known is None:
+        return
+    for name in params:
+        if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             listed = f"It has: {', '.join(sorted(known))}." if known else "It has none."
             hint = f"Did you mean {close[0]}?" if close else listed
-            raise UsageError(f"The parameters cell of {path} has no {one_line(name)[:80]}.", hint=hint)
+            yield UsageError(f"The parameters cell of {path} has no {one_line(name)[:80]}.", hint=hint)
 
 
 def parameter_names(notebook: Any) -> set[str] | None:

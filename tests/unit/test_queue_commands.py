@@ -64,6 +64,15 @@ def test_a_full_queue_and_options_that_mean_nothing_are_refused_before_anything_
     assert len(json.loads(evercell("runs", "--json").output)) == 1
 
 
+def test_a_parameter_that_the_notebook_does_not_know_is_told_and_set_all_the_same(folder: Path) -> None:
+    cell = nbformat.v4.new_code_cell("day = 1", metadata={"tags": ["parameters"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "nightly.ipynb")
+    done = evercell("run", "nightly.ipynb", "--queue", "-p", "dya", "3")
+    assert done.exit_code == 0, done.output
+    assert "The parameters cell of nightly.ipynb has no dya. Did you mean day?" in done.output
+    assert "has no" not in evercell("run", "nightly.ipynb", "--queue", "-p", "day", "3").output
+
+
 def test_a_start_with_a_key_is_queued_once(folder: Path) -> None:
     for _ in range(2):
         assert evercell("run", "n <b>.ipynb", "--queue", "--run-key", "nightly").exit_code == 0
