@@ -26,7 +26,8 @@ from tests.clusters import dask_cluster, worker_names
 from tests.namespaces import Network, network, why_no_networks
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.postgres, pytest.mark.kernel]
+pytestmark = [pytest.mark.postgres, pytest.mark.kernel, pytest.mark.long]
+"""Not beside other tests: it makes network interfaces, and a browser that hears of one drops what it was loading."""
 
 
 @pytest.fixture

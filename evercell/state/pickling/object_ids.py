@@ -140,8 +140,20 @@ def addresses_in(stream: bytes) -> set[int]:
 
 
 def ids_of_objects(numbers: set[int]) -> set[int]:
-    """Those that are the ``id`` of an object that the collector knows. It looks at all of them: not for often."""
-    return numbers.intersection(map(id, gc.get_objects()))
+    """Those that were the ``id`` of an object that the collector knows when they were first met.
+
+    It looks at all objects, which takes as long as some steps: once for each number.
+    """
+    if unjudged := numbers - _judged.keys():
+        if len(_judged) > _MOST_JUDGED:
+            _judged.clear()
+        known = unjudged.intersection(map(id, gc.get_objects()))
+        _judged.update({number: number in known for number in unjudged})
+    return {number for number in numbers if _judged.get(number)}
+
+
+_judged: dict[int, bool] = {}
+_MOST_JUDGED = 100_000
 
 
 def holds_any(value: Any, numbers: set[int]) -> bool:
