@@ -11,7 +11,7 @@ from typing import Any
 from evercell.core.records import Output
 from evercell.engine.replay import REPLAYS
 
-LONGEST = 1.0
+_LONGEST = 1.0
 """Seconds after which the request ends, so that whoever sent it hears how far it is."""
 
 _LARGEST = 8_000_000
@@ -46,7 +46,7 @@ class Replays:
         replay: Callable[[str, Mapping[str, Any]], ReplayedCell | None],
     ) -> None:
         """Replay cells up to the first one that has to be run, while there is time and room."""
-        end, room = time.monotonic() + LONGEST, _LARGEST
+        end, room = time.monotonic() + _LONGEST, _LARGEST
         for cell in cells:
             replayed = replay(cell["source"], cell["metadata"])
             if replayed is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +111,46 @@ def test_what_changed_between_others_is_executed_and_what_does_not_hang_on_it_is
     last = nbformat.read(folder / "in.out.ipynb", as_version=4).cells[-1]
     assert last.outputs[0]["data"]["text/plain"] == "95"
     assert last.execution_count == 13
+
+
+KILLS = """
+class Deadly:
+    def __getstate__(self):
+        return {{'x': 1}}
+    def __setstate__(self, state):
+        import os, pathlib, signal
+        flag = pathlib.Path({flag!r})
+        if flag.exists():
+            whom = int(flag.read_text()) or os.getpid()
+            flag.unlink()
+            os.kill(whom, signal.SIGKILL)
+deadly = Deadly()
+"""
+
+
+@pytest.mark.parametrize("whom", ["kernel", "runner"])
+def test_what_is_killed_in_the_middle_of_replays_costs_no_step_its_place(
+    folder: Path, counter: Counter, whom: str
+) -> None:
+    flag = folder / "flag"
+    cells = [f"{counter.cell(f'n{n}')}\na{n} = {n}" for n in range(8)]
+    cells[4] += KILLS.format(flag=str(flag))
+    write(folder, cells, last="raise ValueError('not yet')")
+    run_command("run", "in.ipynb", "--name", "r")
+    write(folder, cells, last=f"{counter.cell('last')}\nsum([a0, a3, a7])")
+    command = [str(Path(sys.executable).with_name("evercell")), "resume", "r"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        flag.write_text(f"{process.pid if whom == 'runner' else 0}")
+        _, told = process.communicate(timeout=120)
+    if whom == "kernel":
+        assert "kernel died" in told, told
+    else:
+        assert process.returncode == -signal.SIGKILL
+        assert run_command("resume", "r").returncode == 0
+    assert not flag.exists()
+    assert counter.words() == [*(f"n{n}" for n in range(8)), "last"]
+    assert fates(folder) == [*["replayed"] * 8, "completed"]
+    assert run_command("verify").returncode == 0
 
 
 def test_a_process_killed_among_replays_leaves_no_place_to_go_on_from(tmp_path: Path) -> None:
