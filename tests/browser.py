@@ -230,16 +230,17 @@ class FrontEnd:
         """
         from playwright.sync_api import TimeoutError as NotYet
 
+        overwrite = self.page.locator(".jp-Dialog button", has_text="Overwrite")
         for _ in range(12):
             self.page.keyboard.press("Control+s")
             with suppress(NotYet):
                 asked_or_saved = f"() => document.querySelector('.jp-Dialog') || ({_IS_SAVED})()"
                 self.page.wait_for_function(asked_or_saved, timeout=SECONDS / 12)
-                break
-        overwrite = self.page.locator(".jp-Dialog button", has_text="Overwrite")
-        if overwrite.count():
-            overwrite.click()
-        self.page.wait_for_function(_IS_SAVED)
+                if overwrite.count():
+                    overwrite.click()
+                self.page.wait_for_function(_IS_SAVED, timeout=SECONDS / 12)
+                return
+        raise AssertionError("the page has always something left to write")
 
     def wait_until_idle(self) -> None:
         self.page.wait_for_selector(f"{_SHOWN} {_STATUS}[data-status=idle]", state="attached")

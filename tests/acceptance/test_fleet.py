@@ -140,7 +140,8 @@ def test_a_worker_and_a_scheduler_that_are_killed_cost_no_run_its_place(
     cluster.start()
     _wait_for_ends(workspace, run)
     assert counter.times("first") == 1 and counter.times("third") == 1
-    assert counter.times("second") == 2, "the cell that was killed is begun again"
+    # Dask may have handed it to the second worker, which ends with its scheduler, too.
+    assert counter.times("second") in (2, 3), "the cell that was killed is begun again, once for each kill"
     _verify(workspace)
 
 
