@@ -66,7 +66,7 @@ class Extension:
             installed.callback(background.uninstall)
             self.runner.install()
             installed.callback(self.runner.uninstall)
-            help_shown = MagicHelp(shell.kernel)
+            help_shown = MagicHelp(shell.kernel, session.namespace.load)
             help_shown.install()
             installed.callback(help_shown.uninstall)
             registration.install()

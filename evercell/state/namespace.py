@@ -6,7 +6,7 @@ cell its source says what it could reach, and after it only that is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -238,9 +238,15 @@ class Namespace:
 
     def take_losses(self) -> Sequence[Missing]:
         """What could not be loaded since the last time that this was asked: of values that waited, and in replays."""
-        lost = tuple(self._live.lazy.lost)
-        self._live.lazy.lost.clear()
+        live = self._live
+        lost = (*live.lazy.lost, *live.process.lost)
+        live.lazy.lost.clear()
+        live.process.lost.clear()
         return lost
+
+    def load(self, names: Iterable[str]) -> None:
+        """Load those of these variables that wait."""
+        self._live.lazy.load(names)
 
     def load_everything(self) -> None:
         """Load what waits, before its store is closed."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from evercell.core.chunks import ChunkReader
 from evercell.state.changes.diff import find_changes
-from evercell.state.changes.lazy import WORTH_DEFERRING
+from evercell.state.changes.lazy import WORTH_DEFERRING, FoundFrom
 from evercell.state.changes.process_state import ENVIRON, FOLDER, IMPORT_PATH, SEEN, STATES, CannotEnter
 from evercell.state.changes.variables import LiveVariables, Origin
 from evercell.state.code.definitions import is_definition_node
@@ -21,7 +21,7 @@ from evercell.state.content.manifest import VerifiedManifest
 from evercell.state.pickling.loader import Loader
 from evercell.state.proxies.placeholder import Missing, Placeholder, summarise
 from evercell.state.same_content import same_content
-from evercell.state.typerules.packages import all_made_otherwise
+from evercell.state.typerules.packages import all_made_otherwise, is_to_import
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Restorer:
 
     def restore(self, manifest: VerifiedManifest, reader: ChunkReader) -> Restored:
         """Make the namespace what it was at a checkpoint."""
-        live = self._live
+        live, folder = self._live, str(Path.cwd())
         loader = self._loader(manifest, reader, is_outdated=self._is_outdated_in(manifest))
         kept = self._groups_that_are_there(manifest)
         live.lazy.clear()
@@ -65,12 +65,13 @@ class Restorer:
             and variable.group not in kept
             and not self._stays(n, None, manifest, frozenset())
         ]
-        loader.fetch({manifest.variables[n].group for n in names})
+        small = {group for group, size in lazy.items() if size < WORTH_DEFERRING}
+        loader.fetch({manifest.variables[n].group for n in names} | small)
         with self._environment(names, loader), self._import_path(manifest, loader):
             values = {name: loader.variable(name) for name in names}
         self._clear_others(manifest)
         lost = self._put(values, manifest, loader)
-        self._let_wait(lazy, manifest, loader)
+        self._let_wait(lazy, manifest, loader, folder)
         missing = (m for g in manifest.groups.values() for m in g.missing)
         return Restored(
             tuple(n for n in manifest.variables if n not in STATES),
@@ -232,11 +233,13 @@ class Restorer:
     # -- putting in ------------------------------------------------------------------------------
 
     def _worth_waiting(self, manifest: VerifiedManifest) -> dict[str, int]:
-        """Groups of variables that are large, with their sizes."""
+        """Groups of variables that are large, or that need a package to be imported, with their sizes. (What refers to
+        definitions of the notebook is loaded with these; what is rebuilt is something outside, too: a client's pool.)
+        """
         return {
             name: group.size
             for name, group in manifest.groups.items()
-            if group.size >= WORTH_DEFERRING
+            if (group.size >= WORTH_DEFERRING or (not (group.refs or group.rebuilt) and is_to_import(group)))
             and not group.held
             and not any(is_definition_node(node) or node in STATES for node in group.nodes)
         }
@@ -337,14 +340,17 @@ class Restorer:
                 with suppress(Exception):  # the module is gone: the variable is there all the same
                     setattr(import_module(module), attribute, values[name])
 
-    def _let_wait(self, lazy: dict[str, int], manifest: VerifiedManifest, loader: Loader) -> None:
+    def _let_wait(
+        self, lazy: dict[str, int], manifest: VerifiedManifest, loader: Loader, folder: str
+    ) -> None:
         live = self._live
+        source = FoundFrom(folder, loader)
         for group_id in lazy:
             group = manifest.groups[group_id]
             nodes = [n for n in group.nodes if n in manifest.variables]
-            live.lazy.defer(nodes, loader)
+            live.lazy.defer(nodes, source)
             for name in nodes:
                 self._know(name, manifest)
             live.groups.adopt(frozenset(group.nodes), group_id, group)
-        if lazy:
-            live.lazy.read_ahead(lazy, loader)
+        if large := {group: size for group, size in lazy.items() if size >= WORTH_DEFERRING}:
+            live.lazy.read_ahead(large, source)

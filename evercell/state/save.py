@@ -27,7 +27,7 @@ from evercell.state.pickling.pickled import Notes, Pickled
 from evercell.state.proxies.paths import find_paths
 from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules.description import shape_of, type_of
-from evercell.state.typerules.packages import version_of
+from evercell.state.typerules.packages import made_with
 
 _SHORT_CHAIN = 8
 """Up to so many manifests nobody minds the way back."""
@@ -188,8 +188,6 @@ def _save_groups(
 
 def _save(group: LiveGroup, live: LiveVariables, pickled: Pickled, packer: Packer) -> Group:
     notes = pickled.notes
-    versions = {library: version_of(library) for library in notes.libraries}
-    made_with = [f"{library} {version}" for library, version in sorted(versions.items()) if version]
     buffers = zip(pickled.views, pickled.marks, strict=True)
     return Group(
         nodes=tuple(sorted(group.nodes)),
@@ -199,7 +197,7 @@ def _save(group: LiveGroup, live: LiveVariables, pickled: Pickled, packer: Packe
         reads=tuple(sorted(notes.reads)),
         missing=_named(group, live, notes),
         rebuilt=tuple(sorted(notes.rebuilt)),
-        made_with=(f"python {python_version()}", *made_with),
+        made_with=(f"python {python_version()}", *made_with(notes.libraries)),
         held={n: place for n in group.nodes if (place := live.modules.holder_of(live.groups.value(n)))},
     )
 

@@ -1,12 +1,15 @@
-"""Restored variables whose bytes are still being read: `Pending` stands in their place until a cell can reach them.
+"""Restored variables that wait: `Pending` stands in their place until a cell can reach them.
 
-A thread only reads and checks bytes. Values are put together where they are asked for, so no code of the
-user's runs in a thread that it does not know of, and nobody sees a value that is not whole.
+Those of many bytes wait while these are read, others for a package that nobody imported yet. A thread only reads and
+checks bytes. Values are put together where they are asked for, so no code of the user's runs in a thread that it does
+not know of, and nobody sees a value that is not whole.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from functools import partial
 from threading import Event, RLock, Thread
 from typing import Any, Protocol
@@ -30,6 +33,34 @@ class Source(Protocol):
     @property
     def lost(self) -> Sequence[Missing]:
         """What could not be put together, so far."""
+
+
+class FoundFrom:
+    """A source for later: modules are then still found in the folder that the notebook began in."""
+
+    def __init__(self, folder: str, source: Source) -> None:
+        self._folder = folder
+        self._source = source
+
+    @property
+    def lost(self) -> Sequence[Missing]:
+        """What could not be put together, so far."""
+        return self._source.lost
+
+    def fetch(self, groups: Iterable[str]) -> None:
+        """Read the bytes of groups ahead of time."""
+        self._source.fetch(groups)
+
+    def variable(self, name: str) -> Any:
+        """The value."""
+        if self._folder in sys.path:
+            return self._source.variable(name)
+        sys.path.append(self._folder)
+        try:
+            return self._source.variable(name)
+        finally:
+            with suppress(ValueError):  # what was loaded took it off the path
+                sys.path.remove(self._folder)
 
 
 class LazyVariables:

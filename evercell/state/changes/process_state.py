@@ -11,9 +11,11 @@ import sys
 from collections.abc import Container, MutableMapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from importlib import import_module
 from typing import Any
 
 from evercell.state.changes import log_settings, module_attributes, noted_calls, python_settings
+from evercell.state.changes.states_ahead import StatesAhead, is_ahead
 from evercell.state.internals import tls
 from evercell.state.internals.standard_library import raw_environment
 from evercell.state.proxies.placeholder import Missing, Placeholder
@@ -75,6 +77,9 @@ class ProcessState:
         """Settings as they were when the kernel began."""
         self._spoken: set[str] = set()
         """Settings that cells spoke of."""
+        self._ahead = StatesAhead(self._write_late)
+        self.lost: list[Missing] = []
+        """States that were not taken when their library was imported, until somebody says so."""
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -97,6 +102,7 @@ class ProcessState:
         if environment := self._environment():
             states[ENVIRON] = environment
         states |= self._settings(source)
+        states |= self._ahead.states
         self._changed |= states.keys()
         return states
 
@@ -151,15 +157,37 @@ class ProcessState:
     # -- writing ---------------------------------------------------------------------------------
 
     def write(self, name: str, state: Any) -> None:
-        """Put a state back (a library is imported for its own).
+        """Put a state back; that of a library that is not imported yet, when it is.
 
         Raises `CannotEnter` with what to say where this process does not take it.
         """
         self._changed.add(name)
+        self._ahead.drop(name)
+        module = self._module_of(name)
+        if module is not None and is_ahead(module):
+            self._ahead.put(name, state, module)
+        else:
+            self._write_now(name, state)
+
+    def _module_of(self, name: str) -> str | None:
+        """The module whose state it is."""
+        if name == NUMPY_RANDOM:
+            return "numpy.random"
+        if not name.startswith(settings.PREFIX):
+            return None
+        load_all()  # those of libraries may not have been needed yet
+        return one.module if (one := settings.setting(name)) is not None else None
+
+    def _write_late(self, name: str, state: Any) -> None:
+        try:
+            self._write_now(name, state)
+        except CannotEnter as error:
+            self.lost.append(error.missing)
+
+    def _write_now(self, name: str, state: Any) -> None:
         if name.startswith(settings.PREFIX):
             self._write_setting(name, state)
-            return
-        if name == PYTHON_RANDOM:
+        elif name == PYTHON_RANDOM:
             random.setstate(state)
         elif name == NUMPY_RANDOM:
             _seed_numpy(state)
@@ -181,7 +209,6 @@ class ProcessState:
 
     def _write_setting(self, name: str, state: Any) -> None:
         self._spoken.add(name)
-        load_all()  # those of libraries may not have been needed yet
         try:
             if (one := settings.setting(name)) is None:
                 raise LookupError("nothing here knows them")
@@ -201,6 +228,7 @@ class ProcessState:
     def reset(self, name: str) -> None:
         """Put back what this process began with, where a checkpoint says nothing of it."""
         self._changed.discard(name)
+        self._ahead.drop(name)
         if (one := settings.setting(name)) is not None:
             if one.is_loaded and (usual := self._usual.get(name, one.usual)) is not None:
                 with suppress(CannotEnter):
@@ -221,10 +249,12 @@ def _assign(environment: MutableMapping[str, str], name: str, value: str | None)
 
 
 def _seed_numpy(state: Any) -> None:
-    import numpy
-
+    numpy_random = import_module(
+        "numpy.random"
+    )  # (while it is imported, it is no attribute of its package yet)
     kind, keys, position, has_gauss, gauss = state
-    numpy.random.set_state((kind, numpy.frombuffer(keys, "uint32"), position, has_gauss, gauss))
+    integers = sys.modules["numpy"].frombuffer(keys, "uint32")
+    numpy_random.set_state((kind, integers, position, has_gauss, gauss))
 
 
 def _folder() -> str:

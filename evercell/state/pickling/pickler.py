@@ -146,6 +146,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is types.ModuleType:
             if vars(value) is self._variables:
                 return factories.module_of_notebook, ()
+            self._note_library(value.__name__)
             return reduce_module(value) or super().reducer_override(value)
         if kind is types.CodeType:
             return self._code(CodeOfCell(value, None))
@@ -329,6 +330,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if persisted.is_ours(function):
             return self._ours(function)
         module = str(function.__module__)
+        self._note_library(module)
         if module != "__main__" and sentinels.find(module, function.__qualname__, None) is function:
             return super().reducer_override(function)
         where = home_of(function.__globals__)
@@ -410,6 +412,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return reduce_class(super().reducer_override(kind), kind)
         if persisted.is_ours(kind):
             return self._ours(kind)
+        self._note_library(module_of(kind))
         reduced = super().reducer_override(kind)
         if isinstance(reduced, tuple):
             if (name := name_in_module(kind)) is not None:

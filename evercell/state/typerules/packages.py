@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +32,7 @@ def library_of(module: str) -> str | None:
 
 
 def version_of(library: str) -> str | None:
-    """A loaded package's version, None where it is not loaded or tells none."""
+    """A package's version, None where it is not there or tells none. Imports nothing."""
     found = getattr(sys.modules.get(library), "__version__", None)
     return found if isinstance(found, str) else _installed(library)
 
@@ -41,8 +43,44 @@ def _installed(library: str) -> str | None:
 
     try:
         return metadata.version(library)
-    except metadata.PackageNotFoundError:
+    except metadata.PackageNotFoundError:  # it is distributed by another name
+        return _written(library)
+
+
+def _written(library: str) -> str | None:
+    """The version that a package's source says, where that is a text."""
+    spec = None if library in sys.modules else find_spec(library)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
+    with suppress(OSError, UnicodeDecodeError):
+        found = _VERSION.search(Path(spec.origin).read_text("utf-8"))
+        return found["version"] if found else None
+    return None
+
+
+_VERSION = re.compile(r"""^__version__\s*(?::\s*\w+\s*)?=\s*["'](?P<version>[^"']+)["']""", re.MULTILINE)
+
+
+def is_to_import(group: Group) -> bool:
+    """Whether a group's values need a package that is there and was not imported.
+
+    Where they need a module of the user's own, too, they are made at once: their provenance is that module's source. So
+    are those of a package whose version only an import would tell: that another one made them is to be said.
+    """
+    needed = dict(one.partition(" ")[::2] for one in group.made_with)
+    missing = [library for library in needed if library != "python" and library not in sys.modules]
+    return (
+        bool(missing) and all(needed.values()) and all(_is_there(one) and _installed(one) for one in missing)
+    )
+
+
+def made_with(libraries: Iterable[str]) -> Iterator[str]:
+    """``numpy 2.1.3`` for each package, and ``helpers`` for a module of the user's own."""
+    for library in sorted(libraries):
+        if (version := version_of(library)) is not None:
+            yield f"{library} {version}"
+        elif (module := sys.modules.get(library)) is not None and is_users_own(module):
+            yield library
 
 
 def minor(version: str) -> str:
@@ -53,14 +91,18 @@ def minor(version: str) -> str:
 def made_otherwise(group: Group) -> list[str]:
     """``numpy 1.26.4, here 2.1.0`` for each that has another minor version here, or is not loaded."""
     found = []
-    for made_with in group.made_with:
-        name, _, then = made_with.partition(" ")
+    for one in group.made_with:
+        name, _, then = one.partition(" ")
         now = python_version() if name == "python" else version_of(name)
-        if now is None and find_spec(name) is None:
-            found.append(f"{made_with}, which is not installed here")
-        elif now is not None and minor(now) != minor(then):
-            found.append(f"{made_with}, here {now}")
+        if now is None and not _is_there(name):
+            found.append(f"{one}, which is not {'installed' if then else 'found'} here")
+        elif then and now is not None and minor(now) != minor(then):
+            found.append(f"{one}, here {now}")
     return found
+
+
+def _is_there(module: str) -> bool:
+    return module in sys.modules or find_spec(module) is not None
 
 
 def all_made_otherwise(groups: Iterable[Group]) -> list[str]:

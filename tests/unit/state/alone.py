@@ -53,6 +53,7 @@ def ask_all() -> None:
         try:
             cells = Cells(saved.memory)
             cells.restore(saved.head)
+            cells.namespace.plan(saved.probe.check_cell)  # as a cell has what it reaches loaded
             exec(
                 compile(saved.probe.check_cell, saved.probe.name, "exec", dont_inherit=True), cells.variables
             )
