@@ -128,7 +128,8 @@ class Restorer:
         is_outdated: Callable[[str], bool] = lambda _: False,
     ) -> Loader:
         live = self._live
-        return Loader(manifest, reader, live.variables, live.definitions, is_outdated=is_outdated)
+        note = live.groups.note_stored
+        return Loader(manifest, reader, live.variables, live.definitions, is_outdated=is_outdated, note=note)
 
     def _is_outdated_in(self, manifest: VerifiedManifest) -> Callable[[str], bool]:
         """A test for live functions and classes that were changed in place since (``f.calls += 1``)."""

@@ -94,7 +94,7 @@ class _Comparison:
         if any(groups.value(node) is GONE for node in group.nodes):
             return False
         whole = groups.whole(group.nodes)
-        is_same = whole.fingerprint == group.fingerprint
+        is_same = groups.is_same(group, whole)
         if is_same:
             self._unchanged |= group.nodes
             if not others:
@@ -121,7 +121,7 @@ class _Comparison:
             fingerprint = alone[node].fingerprint if node in alone else b""
             groups.record(node, Snapshot(fingerprint, _NOTHING, notes.refs, notes.reads, size[node]))
         if not changed:
-            group.fingerprint = whole.fingerprint
+            group.know(whole.fingerprint)
             return True
         self.changed |= changed
         self.fresh[group.nodes] = whole
@@ -196,11 +196,13 @@ class _Comparison:
         """Whether a node is unchanged, where its last snapshot is that of its group."""
         groups = self._groups
         former, group = groups.snapshot(node), groups.group(node)
-        if former is None or former.fingerprint or not group.fingerprint or node in self._unchanged:
+        if former is None or former.fingerprint or node in self._unchanged:
+            return
+        if not (group.fingerprint or group.stored):
             return
         if any(groups.value(other) is GONE for other in group.nodes):
             return
-        if groups.whole(group.nodes).fingerprint == group.fingerprint:
+        if groups.is_same(group, groups.whole(group.nodes)):
             self._unchanged |= group.nodes
 
     def _shareable(self, node: str, new: Pickled) -> frozenset[int]:
@@ -282,7 +284,7 @@ class _Comparison:
             group.is_large = any(alone[node].is_large for node in members)
             group.is_indexed = members <= shared.keys()
             if len(members) == 1:
-                group.fingerprint = alone[next(iter(members))].fingerprint
+                group.know(alone[next(iter(members))].fingerprint)
 
     def _with_same_ties(self, group: LiveGroup) -> LiveGroup:
         """A group of which no node changed: another group if its nodes share other objects now.
@@ -291,11 +293,11 @@ class _Comparison:
         """
         whole = self._groups.whole(group.nodes)
         whole.forget_objects()
-        if group.fingerprint and group.fingerprint != whole.fingerprint:
+        if group.fingerprint and not self._groups.is_same(group, whole):
             group = LiveGroup(group.nodes)
             self._groups.move(group, _NOTHING_CHANGED)
             self.fresh[group.nodes] = whole
-        group.fingerprint = whole.fingerprint
+        group.know(whole.fingerprint)
         return group
 
 

@@ -6,18 +6,20 @@ A node is a variable's name or a definition's id. How groups are found, `diff` s
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from operator import is_
 from typing import Any
 
 from evercell.core.chunks import Blob
+from evercell.core.errors import EvercellError
 from evercell.core.ids import new_id
 from evercell.state.code.definitions import Definitions, is_definition_node
 from evercell.state.content.chunking import name as chunk_name
 from evercell.state.content.manifest import Group
 from evercell.state.pickling.pickled import Pickled, is_large
 from evercell.state.pickling.serialiser import Serialiser
+from evercell.state.pickling.stored import Stored
 from evercell.state.typerules.shareable import is_scalar
 
 Fresh = Mapping[frozenset[str], Pickled]
@@ -47,6 +49,12 @@ class LiveGroup:
     """Its shared ids are in the index."""
     fingerprint: bytes = b""
     """Of its common stream, where there is one: it tells what its nodes share among them, too."""
+    stored: Stored | None = None
+    """Where it is known by what was loaded alone: a dump of the same may differ."""
+
+    def know(self, fingerprint: bytes) -> None:
+        """Its common stream was dumped here."""
+        self.fingerprint, self.stored = fingerprint, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,8 @@ class Groups:
         self._contents: dict[str, set[str]] = {}
         """Node → ids of the groups that it was in, whose content of it is still its own."""
         self._seconds: dict[str, float] = {}
+        self._stored: dict[str, Stored] = {}
+        """Groups that were loaded, by their ids, and whose content is known by their bytes."""
         self._unseen: dict[frozenset[str], int] = {}
         """Groups that were restored, and were not looked at since: their nodes, and bytes."""
         self.moved: set[str] = set()
@@ -233,6 +243,46 @@ class Groups:
         self.retired.discard(group_id)
         self._unseen[nodes] = saved.size
 
+    def note_stored(self, group_id: str, stored: Stored) -> None:
+        """The values of a group were just loaded, and are about to be adopted."""
+        self._stored[group_id] = stored
+
+    def know_stored(self) -> None:
+        """From here on those groups are known that were loaded, by the bytes that they came from."""
+        for group in {g.id: g for g in self._group.values() if g.id in self._stored}.values():
+            saved = group.saved
+            if saved is None or group.nodes != frozenset(saved.nodes) or any(map(self.is_known, group.nodes)):
+                continue
+            group.stored = self._stored[group.id]
+            group.fingerprint, group.is_indexed = group.stored.fingerprint, False
+            for node in group.nodes:
+                self.record(
+                    node, Snapshot(b"", frozenset(), set(saved.refs), set(saved.reads), saved.stream.size)
+                )
+        self._stored.clear()
+
+    def is_same(self, group: LiveGroup, whole: Pickled) -> bool:
+        """Whether a group's common stream is what it was. What was loaded is loaded once more where it seems not so:
+        a dump of that tells.
+        """
+        if whole.fingerprint != group.fingerprint and group.stored is not None:
+            group.know(self._fingerprint_of(group, group.stored))
+        return whole.fingerprint == group.fingerprint
+
+    def _fingerprint_of(self, group: LiveGroup, stored: Stored) -> bytes:
+        """Of a group as it was loaded; its nodes are known by their own from here on. Empty where it cannot be told:
+        it is to be saved anew then.
+        """
+        try:
+            values = {node: value for node, value in stored.values().items() if node in group.nodes}
+        except EvercellError:
+            return b""
+        for node, value in values.items():
+            alone = self._serialiser.dumps(value, [], name=node)
+            former = self._snapshots[node]
+            self._snapshots[node] = replace(former, fingerprint=alone.fingerprint, size=len(alone.stream))
+        return alone.fingerprint if len(values) == 1 else self._together(values).fingerprint
+
     def take_unseen(self) -> Iterator[frozenset[str]]:
         """The nodes of each group that was restored and not looked at since, the smallest first. Whoever stops in
         between finds the rest the next time.
@@ -284,7 +334,8 @@ class Groups:
             return
         self.retired.add(group.id)
         if len(group.nodes) > 1:
-            rest = LiveGroup(frozenset(n for n in group.nodes if n != node), is_indexed=group.is_indexed)
+            nodes = frozenset(n for n in group.nodes if n != node)
+            rest = LiveGroup(nodes, is_indexed=group.is_indexed, stored=group.stored)
             for other in rest.nodes:
                 if self._group.get(other) is group:
                     self._join(other, rest)
@@ -296,7 +347,8 @@ class Groups:
         """A group's payload: one node as it is, several as a dict, so that what they share stays shared."""
         found = fresh.get(group.nodes)
         whole = found if found is not None else self.whole(group.nodes)
-        group.fingerprint = whole.fingerprint
+        if group.stored is None or not self.is_same(group, whole):
+            group.know(whole.fingerprint)
         if len(group.nodes) == 1 or not whole.is_placeholder:
             return whole
         return self._what_can_be_kept(group, whole)

@@ -66,6 +66,7 @@ class Tracker:
         inputs, sees_everything = self._inputs(code, reached, label)
         if sees_everything and label is None:
             inputs = self._first_seen(code, inputs)
+        live.groups.know_stored()
         touched = frozenset(n for n in reached if n in live.origins and n not in live.lazy)
         find_changes(live.groups, [n for n in self.with_definitions(touched) if not live.groups.is_known(n)])
         return CellPlan(source, code, cell_key(code.digest, inputs), inputs, touched, sees_everything)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import xxhash
+
 from evercell.core.chunks import ChunkReader
 from evercell.core.errors import ChunkMissing, StateError, Tampered
 from evercell.state.code.definitions import Definitions, is_definition_node
@@ -16,6 +18,7 @@ from evercell.state.content.chunk_reader import Memory, fetch
 from evercell.state.content.manifest import Group, VerifiedManifest
 from evercell.state.pickling import former_names
 from evercell.state.pickling.exact import MARK, ExactUnpickler
+from evercell.state.pickling.stored import Stored, is_repeatable
 from evercell.state.proxies.paths import find_paths, named
 from evercell.state.proxies.placeholder import Missing, Placeholder
 from evercell.state.typerules import factories
@@ -87,8 +90,11 @@ class Loader:
         definitions: Definitions,
         *,
         is_outdated: Callable[[str], bool] = lambda _: False,
+        note: Callable[[str, Stored], None] = lambda _, __: None,
     ) -> None:
-        """``is_outdated`` tells the live definitions that are not what the manifest has."""
+        """``is_outdated`` tells the live definitions that are not what the manifest has; ``note`` is told of groups
+        whose content is known by their bytes.
+        """
         self._manifest = manifest
         self._reader = reader
         self._definitions = definitions
@@ -98,6 +104,7 @@ class Loader:
         self._loaded: set[str] = set()
         self._under_way: set[str] = set()
         self._is_outdated = is_outdated
+        self._note = note
         self._reasons: dict[str, str] = {}
         """Why nodes could not be loaded."""
         self.lost: list[Missing] = []
@@ -165,6 +172,8 @@ class Loader:
             try:
                 with noting_losses() as lost:
                     self._values.update(self._unpack_with_globals(list(group.nodes), stream, buffers, lend))
+                if is_repeatable(group):
+                    self._note(group_id, self._stored(group, stream))
                 self.lost += [missing if missing.name else replace(missing, name=names) for missing in lost]
             except (Tampered, ChunkMissing):
                 raise  # of a definition that it refers to
@@ -173,6 +182,10 @@ class Loader:
             finally:
                 self._under_way.discard(group_id)
         self._loaded.add(group_id)
+
+    def _stored(self, group: Group, stream: Memory) -> Stored:
+        loads = Loading(self._loading.variables, _no_definition).loads  # (this loader holds every value)
+        return Stored(xxhash.xxh3_128_digest(stream), group, self._store(), loads)
 
     @contextmanager
     def _lending(self) -> Iterator[_Lend]:
@@ -252,6 +265,10 @@ class Loader:
                 missing = Missing(name, "saved value", _why(reason, group), _advice(group, is_absent))
                 self.lost.append(missing)
                 self._values[name] = missing.placeholder()
+
+
+def _no_definition(node: str) -> Any:
+    raise StateError(f"{node} is no part of this group.", hint="Go on from an earlier step.")
 
 
 def _why(reason: str, group: Group) -> str:
