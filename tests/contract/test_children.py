@@ -119,10 +119,59 @@ def test_a_child_that_failed_is_queued_again_once(store: Store) -> None:
 
 def test_one_process_of_those_that_look_starts_a_child(store: Store) -> None:
     child = asked(store, leased(store))
-    assert store.children.note_hosted(child.id, again_after=60)
-    assert not store.children.note_hosted(child.id, again_after=60)
-    assert store.children.note_hosted(child.id, again_after=0)
+    first = store.children.note_hosted(child.id, again_after=60)
+    assert first is not None
+    assert store.children.note_hosted(child.id, again_after=60) is None
     assert store.children.hosted(within=60) == {child.id}
+    second = store.children.note_hosted(child.id, again_after=60, over=first)
+    assert second is not None, "the first is known to have come to nothing"
+    assert store.children.note_hosted(child.id, again_after=60, over=first) is None, "that is over, and known"
+    assert store.children.note_hosted(child.id, again_after=0) is not None
+
+
+def test_of_all_who_look_at_one_instant_one_starts_a_child_and_one_the_run_at_the_top(
+    store: Store, store_url: str
+) -> None:
+    top = leased(store)
+    child = asked(store, top)
+    store.waits.put(top, [Awaited(AwaitedKind.RUN, child.id), Awaited(AwaitedKind.MOMENT)])
+    for _ in range(10):
+        over = store.leases.now()  # what was started before came to its end
+        for run in (top.run_id, child.id):
+            together, made = threading.Barrier(4), []
+
+            def look(run: str = run, over: Any = over, together: Any = together, made: Any = made) -> None:
+                with open_store(store_url) as own:
+                    together.wait()
+                    note = own.children.note_hosted if run == child.id else own.waits.note_hosted
+                    made.append(note(run, again_after=60, over=over))
+
+            racers = [threading.Thread(target=look) for _ in range(4)]
+            for racer in racers:
+                racer.start()
+            for racer in racers:
+                racer.join()
+            assert sum(at is not None for at in made) == 1
+
+
+def test_a_run_for_which_a_process_is_started_is_due_until_it_says_anew_what_it_waits_for(
+    store: Store,
+) -> None:
+    lease = leased(store)
+    store.runs.set_status(lease, lease.run_id, RunStatus.RUNNING)
+    store.waits.put(lease, [])
+    store.runs.set_status(lease, lease.run_id, RunStatus.WAITING)
+    store.leases.release(lease)
+    at = store.waits.note_hosted(lease.run_id, again_after=60)
+    assert at is not None
+    assert store.waits.note_hosted(lease.run_id, again_after=60) is None
+    assert store.waits.note_hosted(lease.run_id, again_after=60, over=at) is not None
+    assert store.waits.due() == [lease.run_id]
+    again = leased(store, store.runs.find(lease.run_id))
+    store.waits.put(again, [Awaited(AwaitedKind.SIGNAL, "paid")])
+    store.leases.release(again)
+    assert store.waits.due() == []
+    assert store.waits.note_hosted(lease.run_id, again_after=60) is not None
 
 
 def test_large_values_stay_where_they_are_reached(tmp_path: Path, store_url: str) -> None:
