@@ -16,7 +16,7 @@ from evercell.core.faults import reach
 from evercell.core.ids import new_id
 from evercell.core.queueing import Place, Queued, QueuePicture
 from evercell.core.records import Holder, Lease, NewRun, Run
-from evercell.core.statuses import RunStatus
+from evercell.core.statuses import ENDED, RunStatus
 from evercell.store.database import Database
 from evercell.store.leases import read_lease
 from evercell.store.limits import forget_slots, read_limits, read_slots
@@ -32,6 +32,9 @@ from evercell.store.waits import due_runs
 
 Choice = Callable[[QueuePicture], Sequence[Queued]]
 """Which runs of the queue are to be started now, in this order."""
+
+_NOT_STARTED = [str(status) for status in (RunStatus.WAITING, *ENDED)]
+"""How runs stand that are in the queue and wait for no start. (A server removes those that have ended.)"""
 
 _OF_RUN = (runs.c.name, runs.c.notebook, runs.c.status, runs.c.asked, runs.c.head)
 _ENTRY = sa.select(
@@ -109,9 +112,7 @@ class Queue:
             transaction.finish()
 
     def _insert(self, connection: Connection, run_id: str, place: Place, at_most: int) -> None:
-        waits_to_start = sa.and_(
-            queue.c.admitted_at.is_(None), runs.c.status != str(RunStatus.WAITING), IS_THERE
-        )
+        waits_to_start = sa.and_(queue.c.admitted_at.is_(None), runs.c.status.not_in(_NOT_STARTED), IS_THERE)
         count = sa.select(sa.func.count()).select_from(queue.join(runs, runs.c.id == queue.c.run_id))
         waiting = connection.execute(count.where(waits_to_start)).scalar_one()
         if waiting >= at_most:

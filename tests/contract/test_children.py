@@ -17,7 +17,9 @@ from evercell.core.queueing import Place
 from evercell.core.records import Awaited, AwaitedKind, ChildCall, Lease, NewRun, Returned, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.collecting import collect
+from evercell.engine.diagnosis import diagnose
 from evercell.engine.holder import this_holder
+from evercell.engine.queueing import list_queue
 from evercell.engine.reachability import KeepRules
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import open_workspace
@@ -228,3 +230,19 @@ def _execute(store: Store, run: Run) -> None:
     entry = store.queue.find(run.id)
     assert entry is not None
     assert store.queue.give_back(entry) if status is RunStatus.WAITING else store.queue.drop(entry)
+
+
+def test_a_child_that_has_ended_is_not_in_the_queue_though_nobody_served_it(
+    store: Store, tmp_path: Path, store_url: str
+) -> None:
+    """A server takes such rows away, and there may be none."""
+    parent = leased(store)
+    lease = leased(store, asked(store, parent))
+    store.runs.set_status(lease, lease.run_id, RunStatus.RUNNING)
+    store.runs.set_status(lease, lease.run_id, RunStatus.COMPLETED)
+    store.leases.release(lease)
+    settings = Settings(store_url, tmp_path / "key")
+    with open_workspace(settings) as workspace:
+        assert list_queue(workspace).rows == []
+    assert [found.what for found in diagnose(settings) if found.check == "queue"] == ["empty"]
+    store.queue.put_new(NEW, Place("me"), at_most=1)
