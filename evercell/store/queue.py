@@ -272,11 +272,13 @@ class Queue:
 
     def drop(self, entry: Queued, *, status: RunStatus | None = None, reason: str = "") -> bool:
         """Commit that a run leaves the queue, having come to its end (or to ``status``); False where it is not as it
-        was seen.
+        was seen: it may have failed then, and be queued anew by now.
         """
+        stands = sa.exists().where(runs.c.id == queue.c.run_id, runs.c.status == str(entry.status))
+        is_same = sa.and_(_as_seen(entry), queue.c.enqueued_at == entry.enqueued_at, stands)
         with self._database.writing() as connection:
             lock_admission(connection)
-            if not connection.execute(sa.delete(queue).where(_as_seen(entry))).rowcount:
+            if not connection.execute(sa.delete(queue).where(is_same)).rowcount:
                 return False
             self._give_slots_back(connection, entry.run_id)
             if status is not None:

@@ -246,3 +246,23 @@ def test_a_child_that_has_ended_is_not_in_the_queue_though_nobody_served_it(
         assert list_queue(workspace).rows == []
     assert [found.what for found in diagnose(settings) if found.check == "queue"] == ["empty"]
     store.queue.put_new(NEW, Place("me"), at_most=1)
+
+
+@pytest.mark.parametrize("is_child", [True, False])
+def test_a_run_that_failed_and_is_queued_anew_is_not_taken_away_by_a_server_that_saw_it_fail(
+    store: Store, is_child: bool
+) -> None:
+    """Nobody would ever start it: it was queued, and in no queue."""
+    run = asked(store, leased(store)) if is_child else store.queue.put_new(NEW, Place("me"), at_most=9)
+    store.children.fail(run.id, reason="its kernel died")
+    seen = store.queue.find(run.id)
+    assert seen is not None
+    if is_child:
+        assert store.children.try_again(run.id, tries=2)
+    else:
+        store.queue.put(run.id, Place("me"), at_most=9)
+    assert not store.queue.drop(seen)
+    left = store.queue.find(run.id)
+    assert left is not None
+    assert left.status is RunStatus.QUEUED
+    assert [entry.run_id for entry in store.queue.admit("server", rule(1))] == [run.id]
