@@ -9,6 +9,7 @@ import click
 
 from evercell.cli.common import json_option, workspace_of
 from evercell.cli.terminal import print_json, say, show_progress
+from evercell.core.text import counted
 from evercell.engine.verification import Problem, RunReport, StoreReport, verify_store
 from evercell.views.quantities import size_text
 
@@ -47,8 +48,9 @@ def _run_line(run: RunReport) -> str:
     found = run.checked
     size = size_text(found.size) or "0 B"
     looked_at = (
-        f"{found.entries} journal entries, {found.checkpoints} checkpoints, {found.chunks} chunks ({size}), "
-        f"{found.calls} calls, {found.signals} signals, {found.approvals} approvals"
+        f"{found.entries} journal entr{'y' if found.entries == 1 else 'ies'}, "
+        f"{counted(found.checkpoints, 'checkpoint')}, {counted(found.chunks, 'chunk')} ({size}), "
+        f"{counted(found.calls, 'call')}, {counted(found.signals, 'signal')}, {counted(found.approvals, 'approval')}"
     )
     count = len(run.problems)
     return (

@@ -62,6 +62,11 @@ def one_line(text: str) -> str:
     return " ".join(line(text.strip()).split())
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 call``, ``2,000 calls``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def as_word(name: str) -> str:
     """A name as a word of a command that somebody is to type: in quotes where a shell would cut it or read it."""
     name = one_line(name)

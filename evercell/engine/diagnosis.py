@@ -13,7 +13,8 @@ from pathlib import Path
 from evercell.core.clock import local_text, system_clock
 from evercell.core.errors import EvercellError, KeyUnusable, Tampered, UsageError
 from evercell.core.queueing import ServerRow
-from evercell.core.text import one_line
+from evercell.core.statuses import ENDED
+from evercell.core.text import counted, one_line
 from evercell.engine.facts import require_signed
 from evercell.engine.firing_times import read_times
 from evercell.engine.holder import is_gone
@@ -199,7 +200,7 @@ def _sessions(workspace: Workspace) -> Iterator[Finding]:
         yield Finding("sessions", Level.OK, f"{len(held)} at work" if held else "none")
         return
     names = _names(workspace, left)
-    what = f"{_count(len(left), 'run')} {'was' if len(left) == 1 else 'were'} left by a session that died: {names}"
+    what = f"{counted(len(left), 'run')} {'was' if len(left) == 1 else 'were'} left by a session that died: {names}"
     yield Finding("sessions", Level.WARN, what, "evercell serve goes on with them, or: evercell resume RUN")
 
 
@@ -230,7 +231,7 @@ def _servers(workspace: Workspace) -> Iterator[Finding]:
 def _who(server: ServerRow) -> str:
     place = f" on {one_line(without_passwords(server.runs_on))}" if server.runs_on else ""
     return (
-        f"{one_line(server.process.host)}, process {server.process.pid}, {_count(server.jobs, 'job')}{place}"
+        f"{one_line(server.process.host)}, process {server.process.pid}, {counted(server.jobs, 'job')}{place}"
     )
 
 
@@ -262,7 +263,7 @@ def _schedules(workspace: Workspace) -> Iterator[Finding]:
         since = local_text(min(overdue.values()))
         busy = "A server is there and does not fire them: what does it print?"
         yield Finding(
-            "schedules", Level.FAIL, f"{_count(len(overdue), 'schedule')} overdue, since {since}: {names}",
+            "schedules", Level.FAIL, f"{counted(len(overdue), 'schedule')} overdue, since {since}: {names}",
             busy if _is_served(workspace) else SERVE,
         )  # fmt: skip
     elif not found.damaged:
@@ -275,12 +276,11 @@ def _queue(workspace: Workspace) -> Iterator[Finding]:
     held = {entry.run_id for entry in picture.entries if entry.lease and is_live(workspace, entry.lease)}
     waiting = Obstacles(picture, held, {}).candidates()
     if not waiting:
-        yield Finding(
-            "queue", Level.OK, f"{len(picture.entries)}, none to be started" if picture.entries else "empty"
-        )
+        left = sum(entry.status not in ENDED for entry in picture.entries)
+        yield Finding("queue", Level.OK, f"{left}, none to be started" if left else "empty")
         return
     since = local_text(min(entry.enqueued_at for entry in waiting))
-    what = f"{_count(len(waiting), 'run')} to be started, the first since {since}"
+    what = f"{counted(len(waiting), 'run')} to be started, the first since {since}"
     if _is_served(workspace):
         yield Finding("queue", Level.OK, what)
         return
@@ -288,7 +288,3 @@ def _queue(workspace: Workspace) -> Iterator[Finding]:
     names += ", …" if len(waiting) > _NAMED else ""
     advice = f"{SERVE}, or by hand: evercell resume RUN"
     yield Finding("queue", Level.FAIL, f"{what}, and nobody serves this store: {names}", advice)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

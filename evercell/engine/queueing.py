@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from evercell.core.errors import UsageError
 from evercell.core.queueing import LONGEST_KEY, Limit, Place, Queued, QueuePicture, ServerRow
+from evercell.core.statuses import ENDED
 from evercell.engine.admission import LimitUse, choose, limits_in_use, rate_in_words
 from evercell.engine.holder import is_gone, this_user
 from evercell.engine.queue_states import Obstacles, is_alive
@@ -159,6 +160,10 @@ def list_queue(workspace: Workspace) -> QueueListing:
     servers = [server for server in picture.servers if is_alive(server, picture.now)]
     uses = limits_in_use(picture.limits, picture.slots)
     held = {entry.run_id for entry in picture.entries if _is_held(entry, picture.now)}
+    # a server removes those that have ended, and there may be none
+    picture = replace(
+        picture, entries=[e for e in picture.entries if e.status not in ENDED or e.run_id in held]
+    )
     obstacles = Obstacles(picture, held, uses)
     admitted = sorted(
         (e for e in picture.entries if e.admitted_at is not None), key=lambda e: (e.admitted_at, e.run_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +22,8 @@ from evercell.store.run_names import until_named
 from evercell.store.run_transaction import RunTransaction, begin_on_run
 from evercell.store.runs import RUN_COLUMNS, Runs, change_status, read_run, request_of
 from evercell.store.schema import children, leases, queue, runs
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 Allow = Callable[[Sequence[Run]], None]
 """Raises where a child may not be started below these runs: its parent, whoever started that, and so on."""
@@ -111,12 +113,8 @@ class Children:
     def hosted(self, *, within: float) -> set[str]:
         """The children for which a process was started less than so many seconds ago."""
         with self._database.reading() as connection:
-            since = self._database.lease_now(connection) - timedelta(seconds=within)
-            return set(
-                connection.execute(
-                    sa.select(children.c.run_id).where(children.c.hosted_at >= since)
-                ).scalars()
-            )
+            is_recent = _is_recent(self._database.lease_now(connection), within)
+            return set(connection.execute(sa.select(children.c.run_id).where(is_recent)).scalars())
 
     def to_wait_for(self, run_id: str) -> list[str]:
         """The children that a run does not complete before."""
@@ -150,7 +148,9 @@ class Children:
             change_status(transaction, RunStatus.QUEUED, reason="it is tried again")
             _enqueue(transaction, run_id)
             transaction.connection.execute(
-                sa.update(children).where(children.c.run_id == run_id).values(tries=tries, told_at=None)
+                sa.update(children)
+                .where(children.c.run_id == run_id)
+                .values(tries=tries, told_at=None, hosted_at=None)
             )
         return True
 
@@ -181,14 +181,19 @@ class Children:
             if request is not None and request.what == CANCEL and not is_over:
                 change_status(transaction, RunStatus.CANCELLED, reason=f"cancelled by {request.by}")
 
-    def note_hosted(self, run_id: str, *, again_after: float) -> bool:
-        """Commit that a process is started for a child; False where one was less than so many seconds ago."""
+    def note_hosted(
+        self, run_id: str, *, again_after: float, over: datetime | None = None
+    ) -> datetime | None:
+        """Commit that a process is started for a child, and when; None where one was less than so many seconds ago.
+
+        ``over``: starts up to this moment came to their end.
+        """
         with self._database.writing() as connection:
             now = self._database.lease_now(connection)
-            before = now - timedelta(seconds=again_after)
-            is_long_ago = sa.or_(children.c.hosted_at.is_(None), children.c.hosted_at < before)
-            mine = sa.update(children).where(children.c.run_id == run_id, is_long_ago).values(hosted_at=now)
-            return connection.execute(mine).rowcount == 1
+            at = children.c.hosted_at
+            may_start = sa.or_(at.is_(None), ~_is_recent(now, again_after), at <= (over or _NEVER))
+            mine = sa.update(children).where(children.c.run_id == run_id, may_start).values(hosted_at=now)
+            return now if connection.execute(mine).rowcount == 1 else None
 
     def cancel(self, run_id: str, *, by: str) -> None:
         """Commit that a run and all that it started are to end. Those that no session is on have ended by that."""
@@ -205,6 +210,12 @@ class Children:
             if transaction.connection.execute(held).first() is not None:
                 ask_to_end(transaction, by)
             cancel_below(transaction, change_status, by=by, reason=f"cancelled by {by}")
+
+
+def _is_recent(now: datetime, seconds: float) -> sa.ColumnElement[bool]:
+    """Whether a process was started less than so many seconds ago. (A clock may have been put back since.)"""
+    within = timedelta(seconds=seconds)
+    return children.c.hosted_at.between(now - within, now + within)
 
 
 def _of_call(connection: Connection, parent_id: str, call: ChildCall) -> Child | None:

@@ -16,7 +16,7 @@ from evercell.core.faults import reach
 from evercell.core.ids import new_id
 from evercell.core.queueing import Place, Queued, QueuePicture
 from evercell.core.records import Holder, Lease, NewRun, Run
-from evercell.core.statuses import RunStatus
+from evercell.core.statuses import ENDED, RunStatus
 from evercell.store.database import Database
 from evercell.store.leases import read_lease
 from evercell.store.limits import forget_slots, read_limits, read_slots
@@ -32,6 +32,9 @@ from evercell.store.waits import due_runs
 
 Choice = Callable[[QueuePicture], Sequence[Queued]]
 """Which runs of the queue are to be started now, in this order."""
+
+_NOT_STARTED = [str(status) for status in (RunStatus.WAITING, *ENDED)]
+"""How runs stand that are in the queue and wait for no start. (A server removes those that have ended.)"""
 
 _OF_RUN = (runs.c.name, runs.c.notebook, runs.c.status, runs.c.asked, runs.c.head)
 _ENTRY = sa.select(
@@ -109,9 +112,7 @@ class Queue:
             transaction.finish()
 
     def _insert(self, connection: Connection, run_id: str, place: Place, at_most: int) -> None:
-        waits_to_start = sa.and_(
-            queue.c.admitted_at.is_(None), runs.c.status != str(RunStatus.WAITING), IS_THERE
-        )
+        waits_to_start = sa.and_(queue.c.admitted_at.is_(None), runs.c.status.not_in(_NOT_STARTED), IS_THERE)
         count = sa.select(sa.func.count()).select_from(queue.join(runs, runs.c.id == queue.c.run_id))
         waiting = connection.execute(count.where(waits_to_start)).scalar_one()
         if waiting >= at_most:
@@ -271,11 +272,13 @@ class Queue:
 
     def drop(self, entry: Queued, *, status: RunStatus | None = None, reason: str = "") -> bool:
         """Commit that a run leaves the queue, having come to its end (or to ``status``); False where it is not as it
-        was seen.
+        was seen: it may have failed then, and be queued anew by now.
         """
+        stands = sa.exists().where(runs.c.id == queue.c.run_id, runs.c.status == str(entry.status))
+        is_same = sa.and_(_as_seen(entry), queue.c.enqueued_at == entry.enqueued_at, stands)
         with self._database.writing() as connection:
             lock_admission(connection)
-            if not connection.execute(sa.delete(queue).where(_as_seen(entry))).rowcount:
+            if not connection.execute(sa.delete(queue).where(is_same)).rowcount:
                 return False
             self._give_slots_back(connection, entry.run_id)
             if status is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -11,8 +11,12 @@ from evercell.core.records import Awaited, AwaitedKind, Lease
 from evercell.core.statuses import ENDED, RunStatus
 from evercell.store.database import Database
 from evercell.store.outages import asks_again
+from evercell.store.run_transaction import begin_on_run
 from evercell.store.runs import IS_THERE
 from evercell.store.schema import approvals, leases, runs, signals, waits
+
+_HOSTED = "hosted"
+"""Names the moment at which a process was started for a run."""
 
 
 @asks_again
@@ -53,6 +57,29 @@ class Waits:
         with self._database.reading() as connection:
             query = due_runs(self._database.clock(), self._database.lease_now(connection))
             return [row.id for row in connection.execute(query)]
+
+    def note_hosted(
+        self, run_id: str, *, again_after: float, over: datetime | None = None
+    ) -> datetime | None:
+        """Commit that a process is started for a run that is due, as `Children.note_hosted` does for a child.
+
+        It is kept as a moment that has come: the run stays due until a session says what it waits for.
+        """
+        note = sa.and_(
+            waits.c.run_id == run_id, waits.c.kind == str(AwaitedKind.MOMENT), waits.c.name == _HOSTED
+        )
+        with self._database.writing() as connection:
+            # of several that ask at once, one after the other
+            begin_on_run(connection, run_id, self._database.clock, is_deleted=True)
+            now = self._database.lease_now(connection)
+            at = connection.execute(sa.select(waits.c.due_at).where(note)).scalar()
+            within = timedelta(seconds=again_after)
+            if at is not None and (over is None or at > over) and abs(now - at) <= within:
+                return None
+            connection.execute(sa.delete(waits).where(note))
+            row = {"run_id": run_id, "kind": str(AwaitedKind.MOMENT), "name": _HOSTED, "due_at": now}
+            connection.execute(sa.insert(waits), row)
+        return now
 
 
 def due_runs(now: datetime, lease_now: datetime) -> sa.Select[tuple[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evercell.core.text import one_line
+from evercell.core.text import counted, one_line
 from evercell.engine.timeline import TimedCall, Timeline
 from evercell.views.listings import damage_text
 from evercell.views.palette import call_look
@@ -68,7 +68,7 @@ def calls_summary(calls: Sequence[TimedCall]) -> str:
     again = sum(call.tries > 1 for call in calls)
     tokens, cost = sum(call.tokens for call in calls), sum(call.cost for call in calls)
     parts = [
-        f"{len(calls):,} call{'s' if len(calls) != 1 else ''}",
+        counted(len(calls), "call"),
         f"{failed} failed" if failed else "",
         f"{again} tried again" if again else "",
         f"{tokens:,} tokens" if tokens else "",

@@ -9,7 +9,7 @@ from typing import Any
 
 from evercell.core.records import Attempt
 from evercell.core.statuses import AttemptStatus
-from evercell.core.text import one_line
+from evercell.core.text import counted, one_line
 from evercell.engine.listing import INHERITED, StepRow
 from evercell.engine.watching import Snapshot, StepState
 from evercell.views.page_actions import kind_of_step
@@ -104,7 +104,7 @@ def _calls(s: Snapshot) -> str:
     whole = s.expected or (s.recorded if s.state is StepState.RUNNING and s.recorded > done else None)
     if whole:
         return f"{done}/{whole} calls"
-    return f"{done} call{'s' if done != 1 else ''}" if done else ""
+    return counted(done, "call") if done else ""
 
 
 def _under_way(s: Snapshot) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from evercell.core.clock import local_text
 from evercell.core.found import Found
 from evercell.core.records import Event, EventKind
-from evercell.core.text import one_line
+from evercell.core.text import counted, one_line
 from evercell.engine.plain_cells import PLAIN_CELLS
 from evercell.views.picture import DIM, Picture, framed, table_of
 from evercell.views.table import Table
@@ -40,7 +40,7 @@ class _Shown(dict[str, str]):
 
 def _completed(data: Data) -> str:
     calls = data.get("calls")
-    made = f", {calls} calls" if isinstance(calls, int) and calls else ""
+    made = f", {counted(calls, 'call')}" if isinstance(calls, int) and calls else ""
     return _named("step {step} completed (attempt {attempt}")(data) + f"{made})"
 
 
@@ -80,13 +80,15 @@ def _asked(data: Data) -> str:
 
 
 def _taken(data: Data) -> str:
+    """A runner's kernel takes the run from the runner, and whoever resumes it from a dead kernel: that is no news."""
     former = data.get("from")
-    of = (
-        f", from {_text(former.get('user'))} on {_text(former.get('host'))}"
-        if isinstance(former, dict)
-        else ""
-    )
-    return _named("{user} on {host} took the run over")(data) + of
+    if not isinstance(former, dict):
+        return _named("{user} on {host} took the run over")(data)
+    if all(former.get(name) == data.get(name) for name in ("user", "host")):
+        return _named("{user} on {host} goes on with it, in process {pid}")(data) + _named(" after {pid}")(
+            former
+        )
+    return _named("{user} on {host} took the run over")(data) + _named(", from {user} on {host}")(former)
 
 
 def _mission(data: Data) -> str:

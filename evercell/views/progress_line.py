@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from evercell.core.text import one_line
+from evercell.core.text import counted, one_line
 from evercell.engine.transfers import Reading
 from evercell.engine.watching import Snapshot, StepState
 from evercell.views.quantities import duration_text, size_text
@@ -123,7 +123,7 @@ def _how_far(snapshot: Snapshot) -> str:
 
 
 def _count(calls: int) -> str:
-    return f"{calls:,} call{'s' if calls != 1 else ''}"
+    return counted(calls, "call")
 
 
 def _under_way(snapshot: Snapshot) -> str:

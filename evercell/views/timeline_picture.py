@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from evercell.core.text import one_line
+from evercell.core.text import counted, one_line
 from evercell.engine.timeline import TimedAttempt, TimedCall, TimedStep, Timeline
 from evercell.engine.watching import StepState
 from evercell.views.call_lists import calls_html, calls_summary
@@ -78,7 +78,7 @@ def facts_of(timeline: Timeline) -> str:
     tokens, cost = sum(call.tokens for call in calls), sum(call.cost for call in calls)
     parts = [
         f"{timeline.completed} of {len(timeline.steps)} steps completed",
-        f"{len(calls):,} calls" if calls else "",
+        counted(len(calls), "call") if calls else "",
         f"{duration_text(seconds)} at work" if seconds else "",
         f"{tokens:,} tokens" if tokens else "",
         f"cost {cost:.4g}" if cost else "",

@@ -6,42 +6,23 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
-import psutil
 import pytest
-import sqlalchemy as sa
 
-from evercell.core.records import Run
-from evercell.core.statuses import ENDED, RunStatus
-from evercell.engine.leasing import is_live
+from evercell.core.statuses import RunStatus
 from evercell.engine.settings import Settings, resolve_settings
 from evercell.engine.verification import verify_store
 from evercell.engine.workspace import Workspace, open_workspace
 from tests.commands import run_command
+from tests.trees import Soak, Tree, runners_of, start, write
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
-
-EFFECT = """
-import evercell, sqlalchemy as sa
-@evercell.transaction(sa.create_engine("sqlite:///{path}", connect_args={{"timeout": 60}}))
-def effect(connection, name):
-    connection.execute(sa.text("INSERT INTO effects VALUES (:name)"), {{"name": name}})
-effect(name)
-"""
-BELOW = """
-def child(n):  # its kernels may die more often than a run takes by itself
-    return evercell.run_notebook("{notebook}", {{"name": f"{{name}}/{{n}}"}}, retries=100)
-made = evercell.map(child, range({width}))
-"""
-RETURN = "evercell.returns(1 + sum(r.value for r in made))"
 
 
 @pytest.fixture
@@ -56,117 +37,24 @@ def workspace(settings: Settings) -> Iterator[Workspace]:
     """The store, opened by the test; nothing of its runs is at work when the test is over."""
     with open_workspace(settings) as opened:
         yield opened
-        for lease in opened.store.leases.all().values():
-            for pid in _processes(lease.holder.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-
-
-def write(path: Path, *cells: str) -> None:
-    """A notebook whose first cell has its parameters."""
-    notebook = nbformat.v4.new_notebook(
-        metadata={"kernelspec": {"name": "python3", "display_name": "python3"}}
-    )
-    notebook.cells = [nbformat.v4.new_code_cell(source, id=f"c{n}") for n, source in enumerate(cells)]
-    notebook.cells[0].metadata["tags"] = ["parameters"]
-    nbformat.write(notebook, path)
-
-
-def start(*words: str) -> subprocess.Popen[bytes]:
-    command = [str(Path(sys.executable).with_name("evercell")), *words]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def _processes(kernel: int) -> list[int]:
-    """A kernel and the process that drives it."""
-    with suppress(psutil.NoSuchProcess):
-        driver = psutil.Process(kernel).parent()
-        names = " ".join(driver.cmdline()) if driver is not None else ""
-        return [kernel, driver.pid] if driver is not None and "evercell" in names else [kernel]
-    return []
-
-
-_FEW = 3
-"""Kernels of a tree: while there are less, they are killed more seldom by as much, or none ever starts a child."""
-
-
-class Tree:
-    """A notebook that starts notebooks that start notebooks, each with an effect in a database of the user's."""
-
-    def __init__(self, folder: Path, workspace: Workspace, *, levels: int, width: int) -> None:
-        self.workspace, self.effects = workspace, folder / "effects.db"
-        with closing(self._open()) as engine, engine.begin() as connection:
-            connection.execute(sa.text("CREATE TABLE effects (name TEXT)"))
-        effect = EFFECT.format(path=self.effects)
-        for level in range(levels + 1):
-            below = BELOW.format(notebook=f"level{level + 1}.ipynb", width=width)
-            cells = [effect, below if level < levels else "made = []", RETURN]
-            write(folder / f"level{level}.ipynb", 'name = "root"', *cells)
-        self.size = sum(width**level for level in range(levels + 1))
-
-    def _open(self) -> Engine:
-        return Engine(self.effects)
-
-    def words(self) -> list[str]:
-        with closing(self._open()) as engine, engine.begin() as connection:
-            return sorted(connection.execute(sa.text("SELECT name FROM effects")).scalars())
-
-    def root(self) -> Run | None:
-        found = [run for run in self.workspace.store.runs.all() if run.notebook and "level0" in run.notebook]
-        return found[0] if found else None
-
-    def live_kernels(self) -> list[int]:
-        leases = self.workspace.store.leases.all().values()
-        return [lease.holder.pid for lease in leases if is_live(self.workspace, lease)]
-
-
-class Engine:
-    """An engine that is disposed of."""
-
-    def __init__(self, path: Path) -> None:
-        self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
-        self.begin = self._engine.begin
-
-    def close(self) -> None:
-        self._engine.dispose()
+        left = [lease.holder.pid for lease in opened.store.leases.all().values()]
+        for pid in (*runners_of(opened), *left):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.timeout(3600)
 def test_each_notebook_of_a_tree_has_its_effect_once_whatever_is_killed(
     tmp_path: Path, workspace: Workspace, chance: random.Random, request: pytest.FixtureRequest,
-    figure: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None],
 ) -> None:  # fmt: skip
     is_long = request.config.option.long
     tree = Tree(tmp_path, workspace, levels=3 if is_long else 2, width=4 if is_long else 2)
-    kills = kills_left = 300 if is_long else 3
-    began = time.monotonic()
-    command = start("run", "level0.ipynb", "--wait-grace", "2s", "--max-restarts", "10", "-q")
-    next_kill = time.monotonic() + 3
-    quiet_since = time.monotonic()
-    deadline = time.monotonic() + (3400 if is_long else 900)
-    while (root := tree.root()) is None or root.status not in ENDED:
-        assert time.monotonic() < deadline, [(run.name, run.status) for run in workspace.store.runs.all()]
-        kernels = tree.live_kernels()
-        if not kernels:  # what comes next has the time to start
-            next_kill = time.monotonic() + chance.uniform(0.5, 3) * _FEW
-        if kernels or command.poll() is None:
-            quiet_since = time.monotonic()
-        elif (
-            root is not None and time.monotonic() - quiet_since > 3
-        ):  # whoever looked after it was killed, too
-            command = start("resume", root.name, "--wait-grace", "2s", "--max-restarts", "10", "-q")
-            quiet_since = time.monotonic()
-        if kills_left and kernels and time.monotonic() > next_kill:
-            victims = _processes(chance.choice(kernels))
-            if victims:
-                with suppress(ProcessLookupError):
-                    os.kill(chance.choice(victims), signal.SIGKILL)
-                kills_left -= 1
-            next_kill = time.monotonic() + chance.uniform(0.5, 3) * (_FEW if len(kernels) < _FEW else 1)
-        time.sleep(0.1)  # what is killed tells nobody: looked at again
-    command.wait(60)
-    assert root.status is RunStatus.COMPLETED
-    assert len(tree.words()) == len(set(tree.words())) == tree.size
+    began, kills = time.monotonic(), 300 if is_long else 5
+    monkeypatch.setenv("EVERCELL_WAIT_GRACE", "2s")  # of the server's runs
+    soak = Soak(tree, chance, kills=kills)
+    soak.run(seconds=3400 if is_long else 900)
+    assert len(tree.effects()) == len(set(tree.effects())) == tree.size
     runs = workspace.store.runs.all()
     assert len(runs) == tree.size, "one run for each notebook that was asked for"
     assert {run.status for run in runs} == {RunStatus.COMPLETED}
@@ -174,23 +62,16 @@ def test_each_notebook_of_a_tree_has_its_effect_once_whatever_is_killed(
     printed = json.loads(run_command("runs", "--json").stdout)
     assert sum(row["started_by"] is None for row in printed) == 1
     _wait_for_hosts(workspace)
+    assert soak.made.total() == kills or not is_long
     figure(
-        f"{tree.size} runs completed after {kills - kills_left} kills, in {time.monotonic() - began:.0f} s"
+        f"{tree.size} runs completed after {soak.made.total()} kills {dict(soak.made)}, the root was resumed by hand "
+        f"{soak.resumed} times, in {time.monotonic() - began:.0f} s"
     )
 
 
 def _wait_for_hosts(workspace: Workspace) -> None:
     """The processes that drove children come to their end by themselves."""
-    ids = {run.id for run in workspace.store.runs.all()}
-
-    def are_gone() -> bool:
-        for process in psutil.process_iter(["cmdline"]):
-            words = process.info["cmdline"] or ()
-            if "evercell.headless.hosting" in words and ids & {*words}:
-                return False
-        return True
-
-    wait_until(are_gone, "the end of the processes of children")
+    wait_until(lambda: not runners_of(workspace), "the end of the processes of children")
 
 
 def test_what_a_child_asks_is_answered_at_its_parent_and_a_cancel_ends_the_tree(

@@ -17,7 +17,9 @@ from evercell.core.queueing import Place
 from evercell.core.records import Awaited, AwaitedKind, ChildCall, Lease, NewRun, Returned, Run
 from evercell.core.statuses import RunStatus
 from evercell.engine.collecting import collect
+from evercell.engine.diagnosis import diagnose
 from evercell.engine.holder import this_holder
+from evercell.engine.queueing import list_queue
 from evercell.engine.reachability import KeepRules
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import open_workspace
@@ -119,10 +121,59 @@ def test_a_child_that_failed_is_queued_again_once(store: Store) -> None:
 
 def test_one_process_of_those_that_look_starts_a_child(store: Store) -> None:
     child = asked(store, leased(store))
-    assert store.children.note_hosted(child.id, again_after=60)
-    assert not store.children.note_hosted(child.id, again_after=60)
-    assert store.children.note_hosted(child.id, again_after=0)
+    first = store.children.note_hosted(child.id, again_after=60)
+    assert first is not None
+    assert store.children.note_hosted(child.id, again_after=60) is None
     assert store.children.hosted(within=60) == {child.id}
+    second = store.children.note_hosted(child.id, again_after=60, over=first)
+    assert second is not None, "the first is known to have come to nothing"
+    assert store.children.note_hosted(child.id, again_after=60, over=first) is None, "that is over, and known"
+    assert store.children.note_hosted(child.id, again_after=0) is not None
+
+
+def test_of_all_who_look_at_one_instant_one_starts_a_child_and_one_the_run_at_the_top(
+    store: Store, store_url: str
+) -> None:
+    top = leased(store)
+    child = asked(store, top)
+    store.waits.put(top, [Awaited(AwaitedKind.RUN, child.id), Awaited(AwaitedKind.MOMENT)])
+    for _ in range(10):
+        over = store.leases.now()  # what was started before came to its end
+        for run in (top.run_id, child.id):
+            together, made = threading.Barrier(4), []
+
+            def look(run: str = run, over: Any = over, together: Any = together, made: Any = made) -> None:
+                with open_store(store_url) as own:
+                    together.wait()
+                    note = own.children.note_hosted if run == child.id else own.waits.note_hosted
+                    made.append(note(run, again_after=60, over=over))
+
+            racers = [threading.Thread(target=look) for _ in range(4)]
+            for racer in racers:
+                racer.start()
+            for racer in racers:
+                racer.join()
+            assert sum(at is not None for at in made) == 1
+
+
+def test_a_run_for_which_a_process_is_started_is_due_until_it_says_anew_what_it_waits_for(
+    store: Store,
+) -> None:
+    lease = leased(store)
+    store.runs.set_status(lease, lease.run_id, RunStatus.RUNNING)
+    store.waits.put(lease, [])
+    store.runs.set_status(lease, lease.run_id, RunStatus.WAITING)
+    store.leases.release(lease)
+    at = store.waits.note_hosted(lease.run_id, again_after=60)
+    assert at is not None
+    assert store.waits.note_hosted(lease.run_id, again_after=60) is None
+    assert store.waits.note_hosted(lease.run_id, again_after=60, over=at) is not None
+    assert store.waits.due() == [lease.run_id]
+    again = leased(store, store.runs.find(lease.run_id))
+    store.waits.put(again, [Awaited(AwaitedKind.SIGNAL, "paid")])
+    store.leases.release(again)
+    assert store.waits.due() == []
+    assert store.waits.note_hosted(lease.run_id, again_after=60) is not None
 
 
 def test_large_values_stay_where_they_are_reached(tmp_path: Path, store_url: str) -> None:
@@ -179,3 +230,39 @@ def _execute(store: Store, run: Run) -> None:
     entry = store.queue.find(run.id)
     assert entry is not None
     assert store.queue.give_back(entry) if status is RunStatus.WAITING else store.queue.drop(entry)
+
+
+def test_a_child_that_has_ended_is_not_in_the_queue_though_nobody_served_it(
+    store: Store, tmp_path: Path, store_url: str
+) -> None:
+    """A server takes such rows away, and there may be none."""
+    parent = leased(store)
+    lease = leased(store, asked(store, parent))
+    store.runs.set_status(lease, lease.run_id, RunStatus.RUNNING)
+    store.runs.set_status(lease, lease.run_id, RunStatus.COMPLETED)
+    store.leases.release(lease)
+    settings = Settings(store_url, tmp_path / "key")
+    with open_workspace(settings) as workspace:
+        assert list_queue(workspace).rows == []
+    assert [found.what for found in diagnose(settings) if found.check == "queue"] == ["empty"]
+    store.queue.put_new(NEW, Place("me"), at_most=1)
+
+
+@pytest.mark.parametrize("is_child", [True, False])
+def test_a_run_that_failed_and_is_queued_anew_is_not_taken_away_by_a_server_that_saw_it_fail(
+    store: Store, is_child: bool
+) -> None:
+    """Nobody would ever start it: it was queued, and in no queue."""
+    run = asked(store, leased(store)) if is_child else store.queue.put_new(NEW, Place("me"), at_most=9)
+    store.children.fail(run.id, reason="its kernel died")
+    seen = store.queue.find(run.id)
+    assert seen is not None
+    if is_child:
+        assert store.children.try_again(run.id, tries=2)
+    else:
+        store.queue.put(run.id, Place("me"), at_most=9)
+    assert not store.queue.drop(seen)
+    left = store.queue.find(run.id)
+    assert left is not None
+    assert left.status is RunStatus.QUEUED
+    assert [entry.run_id for entry in store.queue.admit("server", rule(1))] == [run.id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,14 +28,15 @@ from evercell.core.errors import (
     Tampered,
     UsageError,
 )
-from evercell.core.records import ChildCall, NewRun, Run
+from evercell.core.records import Awaited, AwaitedKind, ChildCall, Lease, NewRun, Run
 from evercell.core.statuses import RunStatus
+from evercell.engine.children import hosting
 from evercell.engine.children.outcomes import NotebookResult
 from evercell.engine.children.returning import returns
 from evercell.engine.leasing import take_lease
 from evercell.engine.verification import verify_store
 from evercell.headless.hosting import execute_hosted
-from evercell.store.schema import children, queue, results, servers
+from evercell.store.schema import children, leases, queue, results, servers
 from evercell.testing import Durable
 from tests.database import open_database
 
@@ -542,3 +544,97 @@ def test_coroutines_have_twins(durable: Durable, notebook: Path) -> None:
         assert durable.step("agent", cell) == ["here"] * 3
     with pytest.raises(UsageError, match=r"evercell\.aio\.run_notebook"):
         durable.step("plain", plain)
+
+
+# -- processes, where nobody serves the store ----------------------------------------------------
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the runs for which a process is started. It ends at once, with nothing done."""
+    names: list[str] = []
+
+    def note(_: object, run: Run) -> subprocess.Popen[bytes]:
+        names.append(run.name)
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        return ended
+
+    monkeypatch.setattr(hosting, "host", note)
+    return names
+
+
+def look(durable: Durable, run: Run, monkeypatch: pytest.MonkeyPatch, hosts: Any = None) -> Any:
+    """One look of whoever waits for a run or comes to the end of one, in a process of its own."""
+    hosts = hosts or hosting.Hosts()
+    monkeypatch.setattr(hosting, "HOSTS", hosts)
+    hosting.attend(durable.workspace, run.id)
+    return hosts
+
+
+def wait_for(durable: Durable, run: Run, child: Run) -> None:
+    """The run has left its kernel, and waits for another one."""
+    held = take_lease(durable.workspace, run.id)
+    durable.workspace.store.runs.set_status(held.lease, run.id, RunStatus.RUNNING)
+    durable.workspace.store.waits.put(held.lease, [Awaited(AwaitedKind.RUN, child.id)])
+    durable.workspace.store.runs.set_status(held.lease, run.id, RunStatus.WAITING)
+    held.release()
+
+
+def die(durable: Durable, run: Run) -> Lease:
+    """Somebody is on the run whose process is gone."""
+    held = take_lease(durable.workspace, run.id)
+    held.stop()
+    with open_database(durable.workspace.store.url) as connection:
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        connection.execute(
+            sa.update(leases).where(leases.c.run_id == run.id).values(pid=gone.pid, started=1.0)
+        )
+    return held.lease
+
+
+def test_of_all_who_look_after_a_tree_one_starts_what_is_due(
+    durable: Durable, started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each looks every second, and whenever one comes to its end: a tree of many would start as many processes."""
+    top, store = durable.run, durable.workspace.store
+    waiting = [start(durable, "keep", str(n)) for n in range(3)]
+    below = [start(durable, "keep", "below", run) for run in waiting]
+    ended = start(durable, "keep", "ended")
+    for run in (*below, ended):
+        end(durable, run, RunStatus.CANCELLED)
+    held = [take_lease(durable.workspace, run.id) for run in waiting]
+    wait_for(durable, top, ended)
+    assert store.waits.due() == [top.id]
+    looks = [look(durable, run, monkeypatch) for run in (*below, *waiting, ended, *below)]
+    assert started == [top.name]
+
+    looks[0] = look(durable, below[0], monkeypatch, looks[0])
+    assert started == [top.name] * 2, "whose process it was sees that it has ended"
+    look(durable, below[1], monkeypatch, looks[1])
+    assert started == [top.name] * 2
+    durable.clock.advance(seconds=16)
+    for number, run in enumerate(below[1:], 1):
+        look(durable, run, monkeypatch, looks[number])
+    assert started == [top.name] * 3, "whoever had started it is gone: the next one does"
+    for one in held:
+        one.release()
+
+
+def test_a_run_that_died_is_started_again_at_once_by_one_of_those_who_look(
+    durable: Durable, started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be it that several of them had started it before, at some time."""
+    run = start(durable, "keep", "one")
+    durable.clock.advance(seconds=1)
+    looks = []
+    for number in range(3):
+        looks.append(look(durable, run, monkeypatch))
+        assert len(started) == number + 1
+        durable.clock.advance(seconds=1)
+        die(durable, run)
+        durable.clock.advance(seconds=1)
+    for hosts in (*looks, None, None):
+        look(durable, run, monkeypatch, hosts)
+    assert started == [run.name] * 4

@@ -16,6 +16,7 @@ from evercell.engine.run_graph import family, run_graph
 from evercell.engine.settings import Settings
 from evercell.engine.timeline import TimedStep, Timeline, read_timeline
 from evercell.engine.workspace import Workspace, open_workspace
+from evercell.views.timeline_picture import facts_of
 from tests.database import open_database
 from tests.unit.sessions import Notebook
 
@@ -79,6 +80,14 @@ def test_attempts_have_the_calls_that_they_executed_and_say_what_they_were_hande
     found = timeline(notebook)
     assert [step.name for step in found.steps] == ["load", "loop"] and found.completed == 2
     assert all(c.began_at <= c.ended_at and c.as_json()["tries"] == 1 for c in done.calls)
+
+
+def test_one_call_is_said_to_be_one(notebook: Notebook) -> None:
+    notebook.plain(CALLS)
+    notebook.step("one", "ask(1)")
+    assert " · 1 call · " in facts_of(timeline(notebook))
+    notebook.step("two", "ask(3)")
+    assert " · 2 calls · " in facts_of(timeline(notebook))
 
 
 def test_a_step_that_waits_says_for_whom(notebook: Notebook) -> None:

@@ -182,6 +182,18 @@ def test_digests_of_a_journal_are_behind_a_detail() -> None:
     assert "ab12" not in before and inside.index("</summary>") < inside.index("ab12")
 
 
+def test_a_session_that_goes_on_after_another_of_the_same_person_took_nothing_over() -> None:
+    """A runner's kernel does so each time."""
+    ann = {"user": "ann", "host": "desk", "pid": 8, "token": 2}
+    for former, text in (
+        ({"user": "ann", "host": "desk", "pid": 7}, "ann on desk goes on with it, in process 8 after 7"),
+        ({"user": "bob", "host": "desk", "pid": 7}, "ann on desk took the run over, from bob on desk"),
+        ({"user": "ann", "host": "lab", "pid": 7}, "ann on desk took the run over, from ann on lab"),
+    ):
+        event = Event("r1", 1, NOW, EventKind.LEASE_TAKEN, {**ann, "from": former}, b"", b"")
+        assert event_text(event) == text
+
+
 HOSTILE = st.text(
     st.sampled_from("ab \n\r\t\x1b[]0;m\x07\x08\x9b\x9d\u202e\u2066\u200b\u2028\ufeff\U000e0041<>&'\"")
     | st.characters()

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from evercell.core.errors import StoreError
@@ -46,20 +47,23 @@ class _Started:
     """A process of ours that is to execute a run."""
 
     process: subprocess.Popen[bytes]
+    at: datetime
+    """When, as the store has it."""
     as_of: object
     """How the run stood when it was started."""
     failures: int = 0
 
 
 @dataclass
-class _Hosts:
-    """The processes that this one started."""
+class Hosts:
+    """The processes that one process started."""
 
     by_run: dict[str, _Started] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-_hosts = _Hosts()
+HOSTS = Hosts()
+"""Of this process."""
 
 
 def attend(workspace: Workspace, run_id: str) -> None:
@@ -71,9 +75,11 @@ def attend(workspace: Workspace, run_id: str) -> None:
     below = store.children.below(top.id)
     if not below:
         return
-    leases = {id_: lease for id_, lease in store.leases.all().items() if is_live(workspace, lease)}
-    with _hosts.lock:
-        _start_some(workspace, top, below, leases)
+    found = store.leases.all()
+    leases = {id_: lease for id_, lease in found.items() if is_live(workspace, lease)}
+    left = {id_: lease.acquired_at for id_, lease in found.items() if id_ not in leases}
+    with HOSTS.lock:
+        _start_some(workspace, top, below, leases, left)
 
 
 def is_served(workspace: Workspace) -> bool:
@@ -82,7 +88,14 @@ def is_served(workspace: Workspace) -> bool:
     return bool(servers) and any(is_alive(server, workspace.store.leases.now()) for server in servers)
 
 
-def _start_some(workspace: Workspace, top: Run, below: list[Run], leases: Mapping[str, Lease]) -> None:
+def _start_some(
+    workspace: Workspace,
+    top: Run,
+    below: list[Run],
+    leases: Mapping[str, Lease],
+    left: Mapping[str, datetime],
+) -> None:
+    """``left``: when those runs were claimed whose sessions are dead."""
     parents = workspace.store.children.parents()
     waiting_parents = {parents[run.id] for run in below if run.status not in ENDED}
     attended = {*leases, *workspace.store.children.hosted(within=_STARTS_WITHIN)}
@@ -94,7 +107,7 @@ def _start_some(workspace: Workspace, top: Run, below: list[Run], leases: Mappin
             continue
         if busy >= _MOST_AT_ONCE and run.id not in waiting_parents:
             continue
-        if _launch(workspace, run, is_child=run.id != top.id):
+        if _launch(workspace, run, is_child=run.id != top.id, left=left.get(run.id)):
             busy += run.id not in waiting_parents
 
 
@@ -118,24 +131,30 @@ def _wants_a_kernel(workspace: Workspace, run: Run, top: Run) -> bool:
 
 
 def _is_starting(run_id: str) -> bool:
-    started = _hosts.by_run.get(run_id)
+    started = HOSTS.by_run.get(run_id)
     return started is not None and started.process.poll() is None
 
 
-def _launch(workspace: Workspace, run: Run, *, is_child: bool) -> bool:
-    """Start a process for a run; False where another process has just done so, or it led to nothing too often."""
-    before = _hosts.by_run.get(run.id)
-    wait = 0.0 if before is not None else _STARTS_WITHIN
-    if is_child and not workspace.store.children.note_hosted(run.id, again_after=wait):
+def _launch(workspace: Workspace, run: Run, *, is_child: bool, left: datetime | None) -> bool:
+    """Start a process for a run; False where another process has just done so, or it led to nothing too often.
+
+    Of all who look one starts it. That a start is over they know of one that was theirs, and has ended, and of one
+    that claimed the run, and died; any other is given its time.
+    """
+    before = HOSTS.by_run.get(run.id)
+    over = [moment for moment in (left, before.at if before else None) if moment is not None]
+    note = workspace.store.children.note_hosted if is_child else workspace.store.waits.note_hosted
+    at = note(run.id, again_after=_STARTS_WITHIN, over=max(over, default=None))
+    if at is None:
         return False
     now = (run.status, run.updated_at)
     failures = before.failures + 1 if before is not None and before.as_of == now else 0
     if failures >= _MOST_FAILURES and before is not None:
-        del _hosts.by_run[run.id]
+        del HOSTS.by_run[run.id]
         code = before.process.returncode
         workspace.store.children.fail(run.id, reason=f"no process for it came to work (exit code {code})")
         return False
-    _hosts.by_run[run.id] = _Started(host(workspace, run), now, failures)
+    HOSTS.by_run[run.id] = _Started(host(workspace, run), at, now, failures)
     return True
 
 
