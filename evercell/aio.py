@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any, TypeVar
 
 from evercell.engine.approvals import asking
@@ -90,17 +91,19 @@ async def map(
 @_twin_of(verbs.run_notebook)
 async def run_notebook(
     path: verbs.Notebook, params: Mapping[str, Any] | None = None, *, key: str | None = None,
-    on_close: OnClose = "cancel", retries: int = 0,
+    on_close: OnClose = "cancel", retries: int = 0, mission: str | Path | None = None,
 ) -> NotebookResult:  # fmt: skip
-    return await verbs.run_notebook_async(path, params, key=key, on_close=on_close, retries=retries)
+    return await verbs.run_notebook_async(
+        path, params, key=key, on_close=on_close, retries=retries, mission=mission
+    )
 
 
 @_twin_of(verbs.start_notebook)
 async def start_notebook(
     path: verbs.Notebook, params: Mapping[str, Any] | None = None, *, key: str | None = None,
-    on_close: OnClose = "cancel", retries: int = 0,
+    on_close: OnClose = "cancel", retries: int = 0, mission: str | Path | None = None,
 ) -> ChildRun:  # fmt: skip
-    return verbs.start_notebook(path, params, key=key, on_close=on_close, retries=retries)
+    return verbs.start_notebook(path, params, key=key, on_close=on_close, retries=retries, mission=mission)
 
 
 vars(run_notebook).update(vars(verbs.run_notebook_async))  # what `map` makes of it

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from evercell.cli.common import json_option, workspace_of
 from evercell.cli.terminal import print_json, print_table
-from evercell.core.records import NewMission
-from evercell.engine.holder import this_user
-from evercell.engine.missions.launching import mission_to_be, new_mission
-from evercell.engine.workspace import Workspace
+from evercell.engine.missions.launching import mission_to_be
 from evercell.views.mission import mission_json, mission_view
-
-
-def mission_from(workspace: Workspace, file: Path) -> NewMission:
-    """The mission of a file, to be launched with a new run. Raises `UsageError`."""
-    from evercell.engine.missions.reading import read_mission_file, require_approvers
-
-    definition = read_mission_file(file)
-    require_approvers(definition, str(file), (this_user(),))
-    return new_mission(workspace, definition)
 
 
 @click.command()

@@ -19,7 +19,6 @@ from evercell.cli.common import (
     restarts_option,
     workspace_of,
 )
-from evercell.cli.mission import mission_from
 from evercell.cli.queue import QueueOptions, queue_known, queue_new, queue_options
 from evercell.cli.terminal import print_json, say, warn, warn_of_error
 from evercell.core.errors import UnderWay
@@ -28,6 +27,7 @@ from evercell.core.records import Run
 from evercell.core.text import as_word
 from evercell.engine.claiming import Claim
 from evercell.engine.listing import run_row
+from evercell.engine.missions.launching import mission_from
 from evercell.engine.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from evercell.cli.terminal import print_json, print_table, say, warn_of_damage
 from evercell.core.schedules import CatchUp, Overlap, Schedule
 from evercell.core.text import as_word, one_line
 from evercell.engine.firing_times import explained, local_zone, read_times, upcoming
+from evercell.engine.missions.launching import defined_in
 from evercell.engine.scheduling import (
     NewSchedule,
     list_schedules,
@@ -62,6 +63,13 @@ def schedule() -> None:
     help="Its runs hold a slot of this limit; KEY=4 or KEY=10/min sets it, too.",
 )  # fmt: skip
 @click.option("--kernel", "kernel_name", help="Kernel to use instead of the notebook's.")
+@click.option(
+    "--mission",
+    "mission_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Launch each run as the mission that this TOML file says now: each is approved by itself.",
+)
 @json_option
 @click.pass_context
 def add(
@@ -78,6 +86,7 @@ def add(
     priority: int,
     limits: tuple[str, ...],
     kernel_name: str | None,
+    mission_file: Path | None,
     as_json: bool,
 ) -> None:
     """Run NOTEBOOK at the times that CRON names: minute, hour, day of the month, month, day of the week.
@@ -93,6 +102,7 @@ def add(
         params=read_all_parameters(parameters_files, parameters), kernel=kernel_name, catch_up=CatchUp(catch_up),
         overlap=Overlap(overlap) if overlap else None, priority=priority,
         limits=tuple(text.partition("=")[0] for text in limits),
+        mission=defined_in(mission_file) if mission_file is not None else None,
     )  # fmt: skip
     with workspace_of(context, notebook=notebook) as workspace:
         made = schedule_notebook(workspace, new)
@@ -101,6 +111,8 @@ def add(
             print_json(schedule_row(workspace, made).as_json())
             return
         say(f"schedule {one_line(made.name)}: {explained(made.cron)} ({made.timezone})")
+        if new.mission is not None:
+            say(f"each run is a mission: {one_line(new.mission.objective)}")
         _say_next(workspace, made)
 
 

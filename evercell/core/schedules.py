@@ -65,6 +65,10 @@ class Schedule:
     remark: str = ""
     """What there is to say about the last of these."""
     remark_at: datetime | None = None
+    mission: Json | None = None
+    """What each run is launched as: a definition, as it was when the schedule was added …"""
+    mission_mac: bytes | None = None
+    """… and by whose key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from evercell.core.text import as_word
 from evercell.engine.expiry import MayBeRenewed, require_silence
 from evercell.engine.holder import this_holder
 from evercell.engine.leasing import HeldLease, OnCancel, is_live, lease_held_error
-from evercell.engine.missions.launching import require_same
+from evercell.engine.missions.launching import is_closed, require_same
 from evercell.engine.workspace import Workspace
 from evercell.store import Candidate
 
@@ -61,7 +61,7 @@ def claim_work(workspace: Workspace, new: NewRun, *, goes_on: bool = False) -> C
     """A new run, unless somebody executes the same work now: then `UnderWay`.
 
     The same work is: same notebook, same output, same parameters. ``goes_on``: the newest run of it is gone on with
-    where it is unfinished.
+    where it is unfinished. Raises `UsageError` where that has another mission than it is to be started with.
     """
     return _claim(workspace, new, partial(_choose_work, workspace, new, goes_on=goes_on))
 
@@ -198,8 +198,13 @@ def _choose_work(
     for candidate in same:
         if lease := _live(workspace, candidate):
             raise _under_way(candidate.run, lease)
-    newest = same[0].run if same else None
-    return newest if goes_on and newest is not None and newest.status not in _DONE else None
+    newest = same[0].run if same and goes_on else None
+    if newest is None or newest.status in _DONE:
+        return None
+    if is_closed(workspace, newest):
+        return None  # nothing is executed in it any more
+    require_same(newest, workspace.store.missions.get(newest.id), new.mission)
+    return newest
 
 
 def require_key(text: str) -> str:

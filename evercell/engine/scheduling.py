@@ -7,9 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evercell.core.errors import EvercellError, RowDamaged, RunNotFound, ScheduleNotFound, UsageError
+from evercell.core.errors import (
+    EvercellError,
+    RowDamaged,
+    RunNotFound,
+    ScheduleNotFound,
+    Tampered,
+    UsageError,
+)
 from evercell.core.found import Found
 from evercell.core.ids import new_id
 from evercell.core.names import require_name
@@ -19,8 +26,12 @@ from evercell.core.statuses import RunStatus
 from evercell.core.text import one_line
 from evercell.engine.firing_times import FiringTimes, read_expression, read_times, read_zone
 from evercell.engine.holder import this_user
+from evercell.engine.missions.scheduled import scheduled_mission, sign_for_schedule
 from evercell.engine.queueing import place_of
 from evercell.engine.workspace import Workspace
+
+if TYPE_CHECKING:
+    from evercell.core.missions import MissionDefinition
 
 ON_TIME = timedelta(minutes=1)
 """A firing that is looked at so late was not missed: with ``--catch-up none`` it still runs."""
@@ -49,6 +60,8 @@ class NewSchedule:
     """None: a firing waits where each is made up for, and otherwise is skipped."""
     priority: int = 0
     limits: tuple[str, ...] = ()
+    mission: MissionDefinition | None = None
+    """What each run is launched as."""
 
 
 # -- what is due ---------------------------------------------------------------------------------
@@ -64,10 +77,10 @@ def fire_due(workspace: Workspace, now: datetime) -> datetime | None:
     store = workspace.store.schedules
     for name in store.due(now):
         try:
-            store.fire(name, partial(_plan, now))
+            store.fire(name, partial(_plan, workspace, now))
         except ScheduleNotFound:
             continue
-        except (RowDamaged, UsageError) as error:
+        except (RowDamaged, Tampered, UsageError) as error:
             _note(workspace, name, error, now)
     return store.next_due(now)
 
@@ -79,10 +92,20 @@ def _note(workspace: Workspace, name: str, error: EvercellError, now: datetime) 
         return
 
 
-def _plan(now: datetime, schedule: Schedule, open_runs: Sequence[OpenRun]) -> Plan | None:
+def _plan(
+    workspace: Workspace, now: datetime, schedule: Schedule, open_runs: Sequence[OpenRun]
+) -> Plan | None:
     if schedule.paused_at is not None or schedule.next_at is None or schedule.next_at > now:
         return None
-    return plan_firings(schedule, read_times(schedule.cron, schedule.timezone), now, open_runs)
+    plan = plan_firings(schedule, read_times(schedule.cron, schedule.timezone), now, open_runs)
+    if schedule.mission is None and schedule.mission_mac is None:
+        return plan
+    return replace(
+        plan,
+        firings=tuple(
+            replace(firing, run=_as_mission(workspace, schedule, firing.run)) for firing in plan.firings
+        ),
+    )
 
 
 def plan_firings(schedule: Schedule, times: FiringTimes, now: datetime, open_runs: Sequence[OpenRun]) -> Plan:
@@ -178,6 +201,12 @@ def _new_run(schedule: Schedule, times: FiringTimes, at: datetime, *, by: str | 
     )  # fmt: skip
 
 
+def _as_mission(workspace: Workspace, schedule: Schedule, new: NewRun) -> NewRun:
+    """The run, launched as what the schedule says. Raises `Tampered`, `RowDamaged`."""
+    mission = scheduled_mission(workspace, schedule)
+    return new if mission is None else replace(new, mission=replace(mission, by=new.created_by))
+
+
 # -- made, paused, removed -----------------------------------------------------------------------
 
 
@@ -202,8 +231,16 @@ def add_schedule(workspace: Workspace, new: NewSchedule) -> Schedule:
             str(new.output.absolute()) if new.output else None, dict(new.params or {}), new.kernel,
             new.catch_up, new.overlap or waits, place.priority, place.limits,
             next_at=times.next_after(now), last_at=None, paused_at=None, created_at=now, created_by=this_user(),
+            **_mission_columns(workspace, name, new.mission),
         )
     )  # fmt: skip
+
+
+def _mission_columns(workspace: Workspace, name: str, definition: MissionDefinition | None) -> dict[str, Any]:
+    if definition is None:
+        return {}
+    mac = sign_for_schedule(workspace.signer, name, definition)
+    return {"mission": definition.to_json(), "mission_mac": mac}
 
 
 def pause_schedule(workspace: Workspace, name: str) -> Schedule:
@@ -229,7 +266,7 @@ def start_now(workspace: Workspace, name: str) -> Run:
     times = read_times(schedule.cron, schedule.timezone)
     if failure := _why_not(schedule):
         raise UsageError(failure, hint="Put it back, or remove the schedule.")
-    new = _new_run(schedule, times, now, by=this_user())
+    new = _as_mission(workspace, schedule, _new_run(schedule, times, now, by=this_user()))
     key = f"{firing_key(schedule.name, now)} by hand {new_id()}"
     return workspace.store.schedules.start(name, replace(new, run_key=key))
 
@@ -255,7 +292,7 @@ class ScheduleRow:
             "name": found.name, "cron": found.cron, "timezone": found.timezone, "notebook": found.notebook,
             "output": found.output, "params": dict(found.params), "kernel": found.kernel,
             "catch_up": str(found.catch_up), "overlap": str(found.overlap), "priority": found.priority,
-            "limits": list(found.limits),
+            "limits": list(found.limits), "mission": dict(found.mission) if found.mission is not None else None,
             **{name: at.isoformat() if at else None for name, at in moments.items()},
             "created_by": found.created_by,
             "last_run": {"id": last.id, "name": last.name, "status": str(last.status)} if last else None,

@@ -30,6 +30,7 @@ _ELSEWHERE = (
     ("EVERCELL_USER", "whose answers and runs these are", False),
     ("EVERCELL_RUN", "the run that papermill goes on with", False),
     ("EVERCELL_RUN_KEY", "the key of the run that papermill starts or goes on with", False),
+    ("EVERCELL_MISSION", "the file of the mission that papermill launches", False),
     ("EVERCELL_ORPHAN_SECONDS", "how long an idle kernel waits for another runner", False),
     ("EVERCELL_WEBHOOK_URL", "where approvers are notified", True),
     ("EVERCELL_WEBHOOK_SECRET", "what these notices are signed with", True),

@@ -48,6 +48,7 @@ def execute_notebook(
     autosave_cell_every: int = 30,
     *,
     run_key: str | None = None,
+    mission: str | Path | None = None,
     evercell_run: str | None = None,
     evercell_store: str | None = None,
     evercell_claim: Claim | None = None,
@@ -57,7 +58,8 @@ def execute_notebook(
     **options: Any,
 ) -> Any:
     """Execute the notebook as ``evercell_claim``, as the run ``evercell_run``, or as what
-    `claim_selected` finds, by ``run_key`` where there is one. The output notebook is always whole.
+    `claim_selected` finds, by ``run_key`` where there is one, as the ``mission`` of that file. The output notebook is
+    always whole.
 
     Raises before the output is touched: `UnderWay` where the run is executed already, `ParametersDiffer` where it
     was begun with others, and `Damaged` where its journal does not verify or names another head.
@@ -82,7 +84,7 @@ def execute_notebook(
         check_notebook(nb)
         require_kernel(kernel_name)
         claim = evercell_claim or claim_selected(
-            workspace, nb.metadata.papermill, wanted=evercell_run, run_key=run_key
+            workspace, nb.metadata.papermill, wanted=evercell_run, run_key=run_key, mission=mission
         )
         if isinstance(claim, Run):
             return _as_it_ended(workspace, claim, display)

@@ -18,23 +18,31 @@ from evercell.engine.claiming import (
     require_key,
 )
 from evercell.engine.holder import this_user
+from evercell.engine.missions.launching import mission_from, require_same
 from evercell.engine.workspace import Workspace
 from evercell.headless.kernels import kernel_of
 from evercell.headless.living_kernel import adopt, claim_or_adopt
 
 
 def claim_selected(
-    workspace: Workspace, papermill: Any, *, wanted: str | None = None, run_key: str | None = None
+    workspace: Workspace,
+    papermill: Any,
+    *,
+    wanted: str | None = None,
+    run_key: str | None = None,
+    mission: str | Path | None = None,
 ) -> Claim | Run:
     """The run of a key (or ``$EVERCELL_RUN_KEY``), the one named by ``wanted`` (or ``$EVERCELL_RUN``), an unfinished
     one of the same work, or a new one. A kernel whose runner has died is taken over with its run.
 
     The same work is: same input notebook, same output notebook, same parameters. ``new`` asks for a new run in any
-    case. ``papermill`` is the notebook's papermill metadata. Without a claim
-    where the run of the key is over. Raises `UnderWay`, `ParametersDiffer`, `RunKeyTaken`.
+    case. A run that is made is launched as the ``mission`` of that file (or of ``$EVERCELL_MISSION``); one that is
+    there has to be that. ``papermill`` is the notebook's papermill metadata. Without a claim where the run of the key
+    is over. Raises `UnderWay`, `ParametersDiffer`, `RunKeyTaken`, `UsageError`.
     """
     wanted = wanted or os.environ.get("EVERCELL_RUN")
     run_key = run_key or os.environ.get("EVERCELL_RUN_KEY")
+    mission = mission or os.environ.get("EVERCELL_MISSION")
     new = NewRun(
         notebook=absolute(papermill.get("input_path")),
         output=absolute(papermill.get("output_path")),
@@ -42,12 +50,14 @@ def claim_selected(
         created_by=this_user(),
         status=RunStatus.QUEUED,
         run_key=require_key(run_key) if run_key else None,
+        mission=mission_from(workspace, Path(mission)) if mission else None,
     )
     if new.run_key is not None:
         return claim_keyed(workspace, new)
     if wanted and wanted != "new":
         run = workspace.store.runs.find(wanted)
         check_same_params(run, new.params)
+        require_same(run, workspace.store.missions.get(run.id), new.mission)
         return claim_or_adopt(workspace, run)
     if wanted == "new":
         return claim_new(workspace, new)

@@ -22,9 +22,11 @@ from evercell.engine.listing import RunRow, list_runs, run_row
 from evercell.engine.missions.launching import mission_to_be
 from evercell.engine.outputs import decode_outputs, merge_streams, with_updates
 from evercell.engine.run_graph import family, run_graph
+from evercell.engine.scores import scores_of
 from evercell.engine.timeline import TimedStep, Timeline, read_timeline
 from evercell.server.page import Page
 from evercell.views.call_lists import calls_html, calls_summary
+from evercell.views.comparison import score_text
 from evercell.views.journal import MOST_ENTRIES, journal_view
 from evercell.views.mission import mission_view
 from evercell.views.output_pages import LARGEST_SHOWN, output_html, plain_text
@@ -97,6 +99,7 @@ class RunHandler(Page):
             found = await self.work(lambda: read_timeline(self.workspace, run))
             rows = await self.work(lambda: self._rows(found))
             mission = await self.work(lambda: self._mission(run))
+            scores = await self.work(lambda: scores_of(self.workspace, run))
         except EvercellError as error:
             self.show_error(error)
             return
@@ -111,6 +114,8 @@ class RunHandler(Page):
             state=self.get_argument("state", ""),
             pending=found.pending,
             mission=mission,
+            scores=scores,
+            score_text=score_text,
             damaged=found.steps.damaged,
             is_live=_is_live(found.run),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,8 +17,8 @@ from evercell.core.clock import system_clock
 from evercell.engine.settings import resolve_settings
 from evercell.engine.workspace import open_workspace
 from evercell.headless.endings import ExitCode
-from tests.commands import run_command
-from tests.forked import EVERCELL, Forked
+from tests.commands import run_command, run_program
+from tests.forked import EVERCELL, PAPERMILL, Forked
 from tests.kernels import Kernel, KernelGone
 from tests.waiting import wait_until
 
@@ -162,3 +163,110 @@ def test_cells_above_the_plan_prepare_it_and_call_nothing(
     assert (mission_of("right")["outcome"], mission_of("early")["outcome"]) == ("executed", "failed")
     assert (tmp_path / "effects").read_text().split() == ["5"]
     assert run_command("verify").returncode == 0
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, store_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, in which an agent works; there is a notebook that pays 5, and its mission."""
+    for name, value in {"STORE": store_url, "USER": "agent", "WAIT_GRACE": "100ms"}.items():
+        monkeypatch.setenv(f"EVERCELL_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    write_notebook(
+        tmp_path / "pay.ipynb", SETUP.replace("%%setup\n", ""), "# step: plan\nprint('5')", "transfer(5)"
+    )
+    (tmp_path / "mission.toml").write_text(MISSION)
+    return tmp_path
+
+
+def write_notebook(path: Path, *cells: str) -> None:
+    made = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
+
+
+def approved_by_bob(run: str) -> None:
+    done = run_command("approve", run)
+    assert done.returncode == 1, "the agent approves nothing of its own"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVERCELL_USER", "bob")
+        done = run_command("approve", run)
+    assert done.returncode == 0, done.stderr
+
+
+def papermill(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [PAPERMILL, "pay.ipynb", "out.ipynb", "--engine", "evercell", *words]
+    return run_program(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_papermill_launches_a_mission_goes_on_with_it_and_with_no_other(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERCELL_MISSION", "mission.toml")
+    waits = papermill()
+    assert waits.returncode == 75 and "approval of 'Mission: Pay" in waits.stderr
+    assert not (in_folder / "effects").exists()
+    (in_folder / "other.toml").write_text(MISSION.replace("10", "99"))
+    monkeypatch.setenv("EVERCELL_MISSION", "other.toml")
+    other = papermill()
+    assert other.returncode and "launched with other words (tools)" in other.stderr
+    approved_by_bob("pay-1")
+    monkeypatch.delenv("EVERCELL_MISSION")
+    assert papermill().returncode == 0, "a run keeps its mission, whether it is named again or not"
+    assert (mission_of("pay-1")["outcome"], (in_folder / "effects").read_text().split()) == (
+        "executed",
+        ["5"],
+    )
+    monkeypatch.setenv("EVERCELL_MISSION", "missing.toml")
+    missing = papermill()
+    assert missing.returncode and "missing.toml cannot be read" in missing.stderr
+
+    monkeypatch.delenv("EVERCELL_MISSION")
+    monkeypatch.setenv("EVERCELL_USER", "bob")
+    started = (
+        "import papermill; papermill.execute_notebook('pay.ipynb', 'out.ipynb', engine_name='evercell', "
+    )
+    words = [sys.executable, "-c", f"{started} mission='mission.toml', progress_bar=False)"]
+    run_program(words, capture_output=True, text=True)
+    assert mission_of("pay-2")["state"] == "WAITING_APPROVAL"
+    rejected = run_command("reject", "pay-2")
+    assert rejected.returncode == 1, "bob is the run now"
+    monkeypatch.setenv("EVERCELL_USER", "ann")
+    assert run_command("reject", "pay-2").returncode == 0
+    monkeypatch.setenv("EVERCELL_USER", "bob")
+    monkeypatch.setenv("EVERCELL_MISSION", "mission.toml")
+    assert papermill().returncode == 75, "what was rejected is over: the same command launches another one"
+    assert mission_of("pay-2")["outcome"] == "rejected"
+    assert mission_of("pay-3")["state"] == "WAITING_APPROVAL"
+    assert run_command("verify").returncode == 0
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_step_starts_a_notebook_as_a_mission_of_its_own(in_folder: Path) -> None:
+    asking = "import evercell\nevercell.run_notebook('pay.ipynb', mission='mission.toml').run"
+    write_notebook(in_folder / "month.ipynb", asking)
+    with Forked([EVERCELL, "run", "month.ipynb", "--wait-grace", "600s", "-q"]) as runner:
+        wait_until(lambda: run_command("mission", "pay-1").returncode == 0, "the child")
+        wait_until(lambda: "Mission: Pay" in run_command("inbox").stdout, "the child's question")
+        assert not (in_folder / "effects").exists()
+        approved_by_bob("month-1")
+        assert runner.wait(120) == 0
+    assert (mission_of("pay-1")["outcome"], mission_of("month-1")) == ("executed", None)
+    assert (in_folder / "effects").read_text().split() == ["5"]
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_each_run_of_a_schedule_waits_for_an_approval_of_its_own(in_folder: Path) -> None:
+    added = run_command("schedule", "add", "0 2 * * *", "pay.ipynb", "--mission", "mission.toml")
+    assert added.returncode == 0 and "each run is a mission: Pay <i>all</i> invoices" in added.stdout
+    (in_folder / "mission.toml").write_text("not any more")
+    refused = run_command(
+        "schedule", "add", "0 2 * * *", "pay.ipynb", "--name", "b", "--mission", "mission.toml"
+    )
+    assert refused.returncode == 2 and "is no TOML" in refused.stderr
+    name = json.loads(run_command("schedule", "run", "pay", "--json").stdout)["name"]
+    assert mission_of(name)["definition"]["tools"] == {"transfer(amount<=10)": "L1"}
+    assert run_command("serve", "--until-idle").returncode == 0
+    assert mission_of(name)["state"] == "WAITING_APPROVAL" and not (in_folder / "effects").exists()
+    approved_by_bob(name)
+    assert run_command("serve", "--until-idle").returncode == 0
+    assert (mission_of(name)["outcome"], (in_folder / "effects").read_text().split()) == ("executed", ["5"])

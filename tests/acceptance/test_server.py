@@ -16,6 +16,7 @@ from evercell.core.approvals import Approval
 from evercell.core.records import NewRun
 from evercell.engine.approvals.deciding import answer, waiting_for
 from evercell.engine.calls.suspension import Suspended
+from evercell.engine.scores import Judgement, keep
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import open_workspace
 from evercell.testing import Durable, SetClock
@@ -273,6 +274,33 @@ def test_a_runs_page_shows_where_its_mission_stands(
         "tools: transfer",
         "approved by bob",
         "script&gt;",
+    ):
+        assert part in shown, part
+
+
+def test_a_runs_page_shows_what_evaluators_said_of_it(
+    address: str, durable: Durable, person: requests.Session
+) -> None:
+    run = durable.workspace.store.runs.create(NewRun(notebook="/w/agent.ipynb"))
+    url = f"{address}/evercell/runs/{run.id}"
+    first = person.get(url, timeout=60)
+    assert "What evaluators said" not in first.text
+    said = [
+        Judgement("flow", 0.86, reason=f"it asks {EVIL}", evaluator="flow"),
+        Judgement("mails_once", None, label="fail", evaluator="mails_once", version="2"),
+    ]
+    keep(durable.workspace, run, said)
+    keep(durable.workspace, run, [Judgement("steady", 12.0, evaluator="steady")], step="report")
+    shown = person.get(url, headers={"If-None-Match": first.headers["Etag"]}, timeout=60).text
+    for part in (
+        "What evaluators said",
+        "flow",
+        "0.86",
+        "script&gt;",
+        "mails_once 2",
+        "fail",
+        "12",
+        "step report",
     ):
         assert part in shown, part
 

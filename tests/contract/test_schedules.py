@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from evercell.core.errors import RunNotFound, ScheduleNameTaken, ScheduleNotFound, UsageError
+from evercell.core.errors import (
+    RowDamaged,
+    RunNotFound,
+    ScheduleNameTaken,
+    ScheduleNotFound,
+    Tampered,
+    UsageError,
+)
 from evercell.core.records import EventKind, Run
 from evercell.core.schedules import CatchUp, Overlap, Schedule
 from evercell.core.statuses import RunStatus
@@ -35,6 +43,7 @@ from evercell.engine.scheduling import (
 from evercell.engine.settings import Settings
 from evercell.engine.workspace import Workspace, open_workspace
 from tests.database import open_database
+from tests.missions import defined, mission_in
 
 BEGIN = datetime(2026, 11, 26, 0, 30, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -385,6 +394,54 @@ def test_a_schedule_that_cannot_be_read_keeps_no_other_from_firing(
     said = [*(row.schedule.remark for row in listed), *map(str, listed.damaged)]
     assert any("cannot fire here" in text or "damaged" in text for text in said)
     workspace.store.schedules.remove("other")
+
+
+def test_each_run_of_a_schedule_is_a_mission_of_its_own_as_it_was_when_it_was_added(
+    workspace: Workspace, clock: SetClock
+) -> None:
+    definition = defined(approvers=["bob"])
+    add(workspace, catch_up=CatchUp.ALL, mission=definition)
+    add(workspace, name="other")
+    clock.now = BEGIN + 1.5 * HOUR
+    fire_due(workspace, clock.now)
+    by_hand = start_now(workspace, "nightly")
+    made = [*runs_of(workspace)[:2], by_hand]
+    missions = [mission_in(workspace, run) for run in made]
+    assert [m.definition for m in missions] == [definition] * 3
+    assert len({m.mac for m in missions}) == 3, "each is signed for its run"
+    assert all(
+        str(m.state) == "CREATED" and m.launched_by == r.created_by
+        for m, r in zip(missions, made, strict=True)
+    )
+    assert [workspace.store.missions.get(run.id) for run in runs_of(workspace, "other")] == [None]
+    row = next(row for row in list_schedules(workspace) if row.schedule.name == "nightly")
+    assert row.as_json()["mission"] == definition.to_json()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"mission": json.dumps(defined(tools=["transfer", "shell"]).to_json())},
+        {"mission": None},
+        {"mission": "{}"},
+        {"mission_mac": b"1"},
+        {"mission_mac": None},
+    ],
+)
+def test_a_schedule_whose_mission_was_altered_makes_no_run(
+    workspace: Workspace, clock: SetClock, values: dict[str, Any]
+) -> None:
+    add(workspace, mission=defined())
+    with open_database(workspace.settings.store_url) as connection:
+        table = sa.table("schedules", *(sa.column(name) for name in values))
+        connection.execute(sa.update(table).values(values))
+    clock.now = BEGIN + HOUR / 2
+    fire_due(workspace, clock.now)
+    assert runs_of(workspace) == []
+    assert "The mission of schedule nightly" in workspace.store.schedules.find("nightly").remark
+    with pytest.raises((Tampered, RowDamaged), match="mission of schedule nightly"):
+        start_now(workspace, "nightly")
+    assert runs_of(workspace) == []
 
 
 # -- clocks, servers, kills ----------------------------------------------------------------------

@@ -34,6 +34,7 @@ from evercell.engine.children import hosting
 from evercell.engine.children.outcomes import NotebookResult
 from evercell.engine.children.returning import returns
 from evercell.engine.leasing import take_lease
+from evercell.engine.missions.reading import read_mission_file
 from evercell.engine.verification import verify_store
 from evercell.headless.hosting import execute_hosted
 from evercell.store.schema import children, leases, queue, results, servers
@@ -310,6 +311,57 @@ def test_what_is_no_notebook_starts_nothing(durable: Durable, notebook: Path) ->
     assert all_children(durable) == []
     with pytest.raises(UsageError, match="belongs into a step"):
         evercell.start_notebook(notebook)
+
+
+def test_a_child_is_launched_as_the_mission_that_was_asked_for_and_as_no_other(
+    durable: Durable, notebook: Path
+) -> None:
+    file = notebook.with_name("mission.toml")
+
+    def says(tools: str) -> None:
+        file.write_text(f'objective = "Pay"\ntools = {tools}\nauthority = "L1"\n')
+
+    def start() -> Any:
+        return evercell.start_notebook(notebook, mission=file).run
+
+    says('["transfer"]')
+    with durable.dies_at("after_child_commit"):
+        durable.step("agent", start)
+    (child,) = all_children(durable)
+    launched = durable.workspace.store.missions.get(child.id)
+    assert launched is not None and launched.definition == read_mission_file(file)
+    says('["transfer", "shell"]')
+    with pytest.raises(UsageError, match="another mission"):
+        durable.step("agent", start)
+    says('["transfer"]')
+    assert durable.step("agent", start) == child.name and all_children(durable) == [child]
+    for number, (mission, words) in enumerate(
+        {
+            "missing.toml": "cannot be read",
+            3: "is no path of a mission",
+            "": "is no path of a mission",
+        }.items()
+    ):
+        with pytest.raises(UsageError, match=words):
+            durable.step(
+                f"wrong {number}", lambda mission=mission: evercell.run_notebook(notebook, mission=mission)
+            )
+    assert all_children(durable) == [child]
+
+
+def test_a_child_whose_mission_has_ended_is_not_tried_again(durable: Durable, notebook: Path) -> None:
+    file = notebook.with_name("mission.toml")
+    file.write_text('objective = "Pay"\ntools = ["*"]\nauthority = "L1"\n')
+
+    def cell() -> Any:
+        return evercell.run_notebook(notebook, mission=str(file), retries=3).value
+
+    with executed(durable, failing) as names:
+        for _ in range(2):
+            with pytest.raises(ChildFailed, match="It was a mission, which is closed by that") as failed:
+                durable.step("agent", cell)
+            assert "--rerun" in failed.value.hint
+    assert len(names) == 1
 
 
 def test_a_circle_and_too_many_levels_are_refused(durable: Durable, notebook: Path) -> None:

@@ -8,6 +8,7 @@ from evercell.core.errors import ChildFailed
 from evercell.core.records import Attempt, EventKind, Run
 from evercell.core.statuses import RunStatus
 from evercell.core.text import as_word
+from evercell.engine.missions.launching import is_closed
 from evercell.engine.workspace import Workspace
 
 
@@ -23,6 +24,12 @@ def child_failed(workspace: Workspace, run: Run) -> ChildFailed:
         )
     failed = _last_failure(workspace, run)
     where = f" at step {failed.step}: {_error(failed)}" if failed is not None else _reason(workspace, run)
+    if is_closed(workspace, run):
+        return ChildFailed(
+            f"{what} failed{where}. It was a mission, which is closed by that.",
+            hint=f"`evercell mission {as_word(run.name)}` says how far it came. To launch another one: "
+            "%%step STEP --rerun.",
+        )
     return ChildFailed(
         f"{what} failed{where}.",
         hint=f"`evercell show {as_word(run.name)}` says more. Mend {run.notebook}, and run this cell again: that run "

@@ -6,13 +6,15 @@ import json
 import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from evercell.core.canonical import canonical_json
 from evercell.core.errors import NotANotebook, NotebookNotFound, NotebookUnreadable, UsageError
+from evercell.engine.missions.launching import defined_in
 from evercell.store.descendants import ON_CLOSE
+
+if TYPE_CHECKING:
+    from evercell.core.missions import MissionDefinition
 
 OnClose = Literal["cancel", "keep", "wait"]
 """What becomes of a child when its parent ends."""
@@ -29,25 +31,29 @@ class ChildRequest:
     params: Mapping[str, Any]
     on_close: OnClose = "cancel"
     retries: int = 0
-
-    @property
-    def digest(self) -> str:
-        """The same for the same notebook with the same parameters."""
-        return sha256(f"{self.notebook}\0{canonical_json(dict(self.params))}".encode()).hexdigest()
+    mission: MissionDefinition | None = None
+    """As which it is launched, if as any."""
 
 
 def request_of(
-    path: object, params: Mapping[str, Any] | None, *, on_close: str, retries: int, folder: Path | None
+    path: object,
+    params: Mapping[str, Any] | None,
+    *,
+    on_close: str,
+    retries: int,
+    folder: Path | None,
+    mission: str | Path | None = None,
 ) -> ChildRequest:
     """The request that arguments make; raises `UsageError`, `NotebookNotFound`, `NotANotebook`, `NotebookUnreadable`.
 
-    A path is relative to ``folder``, that of the notebook which asks, and otherwise to the working directory.
+    Paths are relative to ``folder``, that of the notebook which asks, and otherwise to the working directory.
     """
     if on_close not in ON_CLOSE:
         raise UsageError(f"on_close is {on_close!r}.", hint=f"Choose one of: {', '.join(ON_CLOSE)}.")
     if not isinstance(retries, int) or retries < 0:
         raise UsageError(f"retries is {retries!r}.", hint="Use 0 or more.")
-    return ChildRequest(_notebook(path, folder), _parameters(params), on_close, retries)  # type: ignore[arg-type]
+    found, given = _notebook(path, folder), _parameters(params)
+    return ChildRequest(found, given, on_close, retries, _mission(mission, folder))  # type: ignore[arg-type]
 
 
 # -- the notebook --------------------------------------------------------------------------------
@@ -58,11 +64,26 @@ def _notebook(path: object, folder: Path | None) -> Path:
         raise UsageError(
             f"{path!r} is no path of a notebook.", hint='evercell.run_notebook("clean.ipynb", {"day": day})'
         )
-    given = Path(path).expanduser()
-    places = [place.absolute() for place in ([folder / given, given] if folder else [given])]
-    found = next((place for place in places if place.exists()), places[0])
+    found = _placed(path, folder)
     _require_notebook(found)
     return found
+
+
+def _placed(path: str | Path, folder: Path | None) -> Path:
+    given = Path(path).expanduser()
+    places = [place.absolute() for place in ([folder / given, given] if folder else [given])]
+    return next((place for place in places if place.exists()), places[0])
+
+
+def _mission(file: object, folder: Path | None) -> MissionDefinition | None:
+    if file is None:
+        return None
+    if not isinstance(file, str | Path) or not str(file):
+        raise UsageError(
+            f"{file!r} is no path of a mission.",
+            hint='evercell.run_notebook("pay.ipynb", mission="mission.toml")',
+        )
+    return defined_in(_placed(file, folder))
 
 
 def _require_notebook(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evercell.core.canonical import canonical_json
 from evercell.core.errors import UsageError
@@ -18,7 +18,11 @@ from evercell.engine.calls.scope import CallScope
 from evercell.engine.children.hosting import attend
 from evercell.engine.children.requests import ChildRequest, request_of
 from evercell.engine.holder import this_user
+from evercell.engine.missions.launching import is_closed, new_mission
 from evercell.engine.notebook_cells import read_notebook_file
+
+if TYPE_CHECKING:
+    from evercell.core.missions import Mission
 
 DEEPEST = 8
 """Levels of runs that start runs."""
@@ -27,7 +31,14 @@ _MOST_TRIES = 1000
 
 
 def start_child(
-    path: object, params: Any, *, key: str | None, on_close: str, retries: int, verb: str
+    path: object,
+    params: Any,
+    *,
+    key: str | None,
+    on_close: str,
+    retries: int,
+    mission: str | Path | None,
+    verb: str,
 ) -> tuple[Run, ChildRequest]:
     """Commit that this step starts a notebook as a run, or find the one that this call has started. Inside of a
     durable call.
@@ -40,7 +51,7 @@ def start_child(
     with step.deferred_interrupts():
         parent = step.workspace.store.runs.find(step.run_id)
     folder = Path(parent.notebook).parent if parent.notebook else None
-    request = request_of(path, params, on_close=on_close, retries=retries, folder=folder)
+    request = request_of(path, params, on_close=on_close, retries=retries, folder=folder, mission=mission)
     run, is_new = _start(scope, request, key)
     if not is_new:
         _go_on(scope, run)
@@ -57,6 +68,7 @@ def _start(scope: CallScope, request: ChildRequest, key: str | None) -> tuple[Ru
         created_by=this_user(),
         status=RunStatus.QUEUED,
         notebook_id=(content.id if content else None) or new_id(),
+        mission=None if request.mission is None else new_mission(step.workspace, request.mission),
     )
 
     def allow(line: Sequence[Run]) -> None:
@@ -66,7 +78,8 @@ def _start(scope: CallScope, request: ChildRequest, key: str | None) -> tuple[Ru
         call = ChildCall(step.name, step.key, _child_key(key, number), request.on_close)
         with step.deferred_interrupts():
             run, is_new = step.workspace.store.children.start(step.lease(), call, new, allow)
-        if is_new or _is_as_asked(run, request):
+            mission = None if is_new else step.workspace.store.missions.get(run.id)
+        if is_new or (_is_as_asked(run, request) and _is_its_mission(mission, request)):
             return run, is_new
         if step.on_change is OnChange.KEEP:
             return run, False
@@ -87,12 +100,21 @@ def _is_as_asked(run: Run, request: ChildRequest) -> bool:
     return run.notebook == str(request.notebook) and _same(run.params, request.params)
 
 
+def _is_its_mission(mission: Mission | None, request: ChildRequest) -> bool:
+    """Whether a run is the mission that is asked for. Of one that is asked for without any, nothing is expected."""
+    if request.mission is None:
+        return True
+    return mission is not None and mission.digest == request.mission.digest
+
+
 def _same(one: Any, other: Any) -> bool:
     return canonical_json(dict(one)) == canonical_json(dict(other))
 
 
 def _another(scope: CallScope, run: Run, request: ChildRequest, key: str | None) -> UsageError:
-    differs = "other parameters" if run.notebook == str(request.notebook) else f"the notebook {run.notebook}"
+    differs = "another mission, or without one" if _is_as_asked(run, request) else "other parameters"
+    if run.notebook != str(request.notebook):
+        differs = f"the notebook {run.notebook}"
     if key is not None:
         return UsageError(
             f"The key {key!r} is that of run {run.name} already, which step {scope.step.name} started with {differs}.",
@@ -125,9 +147,9 @@ def _refuse_circle(line: Sequence[Run], request: ChildRequest) -> None:
 
 def _go_on(scope: CallScope, run: Run) -> None:
     """A child whose failure was told before is asked for again: it goes on at its failed step."""
-    if run.status is not RunStatus.FAILED:
-        return
     workspace = scope.step.workspace
+    if run.status is not RunStatus.FAILED or is_closed(workspace, run):
+        return
     store, last = workspace.store, time.monotonic() + workspace.lease_ttl.total_seconds()
     while True:
         with scope.step.deferred_interrupts():

@@ -32,18 +32,20 @@ def run_notebook(
     key: str | None = None,
     on_close: OnClose = "cancel",
     retries: int = 0,
+    mission: str | Path | None = None,
 ) -> NotebookResult:
     """Execute a notebook as a run of its own, and wait for what it returns (``r.value``, ``r["rows"]``, ``r.run``).
 
     Started once, whatever is killed in between. ``key``: by which the child is known in this step, where its place
     among the calls does not tell. ``on_close``: what becomes of it when this run ends: it is cancelled, kept, or this
-    run does not complete before it. ``retries``: so often it goes on at its failed step. Raises `ChildFailed`.
+    run does not complete before it. ``retries``: so often it goes on at its failed step. ``mission``: the file of the
+    mission as which it is launched. Raises `ChildFailed`.
 
     ``evercell.map(run_notebook, [("train.ipynb", {"lr": lr}), ...])`` is a sweep.
     """
     refuse_in_coroutine("evercell.run_notebook")
     require_scope("run_notebook")
-    body = partial(_run, key=key, on_close=on_close, retries=retries)
+    body = partial(_run, key=key, on_close=on_close, retries=retries, mission=mission)
     return call_sync(body, (path, params), {}, name="run_notebook", key=key, policy=ONCE, undo=undo_child)  # type: ignore[no-any-return]
 
 
@@ -54,10 +56,11 @@ async def run_notebook_async(
     key: str | None = None,
     on_close: OnClose = "cancel",
     retries: int = 0,
+    mission: str | Path | None = None,
 ) -> NotebookResult:
     """The same while the loop goes on with other tasks."""
     require_scope("aio.run_notebook")
-    body = partial(_run_async, key=key, on_close=on_close, retries=retries)
+    body = partial(_run_async, key=key, on_close=on_close, retries=retries, mission=mission)
     made: NotebookResult = await call_async(
         body, (path, params), {}, name="run_notebook", key=key, policy=ONCE, undo=undo_child
     )
@@ -71,21 +74,30 @@ def start_notebook(
     key: str | None = None,
     on_close: OnClose = "cancel",
     retries: int = 0,
+    mission: str | Path | None = None,
 ) -> ChildRun:
     """Start a notebook as a run of its own and go on: a handle with ``.result()``, ``.status``, ``.cancel()``.
 
     In coroutines ``await`` the handle for its result. The arguments are those of `run_notebook`.
     """
     require_scope("start_notebook")
-    body = partial(_start, key=key, on_close=on_close, retries=retries)
+    body = partial(_start, key=key, on_close=on_close, retries=retries, mission=mission)
     return call_sync(body, (path, params), {}, name="start_notebook", key=key, policy=ONCE, undo=undo_child)  # type: ignore[no-any-return]
 
 
 def _start(
-    path: Notebook, params: Params = None, *, key: str | None, on_close: str, retries: int
+    path: Notebook,
+    params: Params = None,
+    *,
+    key: str | None,
+    on_close: str,
+    retries: int,
+    mission: str | Path | None,
 ) -> ChildRun:
     path, params = _apart(path, params)
-    run, _ = start_child(path, params, key=key, on_close=on_close, retries=retries, verb="start_notebook")
+    run, _ = start_child(
+        path, params, key=key, on_close=on_close, retries=retries, mission=mission, verb="start_notebook"
+    )
     return ChildRun(run.name, run.id, _workspace().store.store_id, retries)
 
 
@@ -96,9 +108,12 @@ def _run(
     key: str | None = None,
     on_close: str = "cancel",
     retries: int = 0,
+    mission: str | Path | None = None,
 ) -> NotebookResult:
     path, params = _apart(path, params)
-    run, _ = start_child(path, params, key=key, on_close=on_close, retries=retries, verb="run_notebook")
+    run, _ = start_child(
+        path, params, key=key, on_close=on_close, retries=retries, mission=mission, verb="run_notebook"
+    )
     return result_of(_workspace(), wait_for_run(_workspace(), run, retries=retries))
 
 
@@ -109,9 +124,12 @@ async def _run_async(
     key: str | None = None,
     on_close: str = "cancel",
     retries: int = 0,
+    mission: str | Path | None = None,
 ) -> NotebookResult:
     path, params = _apart(path, params)
-    run, _ = start_child(path, params, key=key, on_close=on_close, retries=retries, verb="run_notebook")
+    run, _ = start_child(
+        path, params, key=key, on_close=on_close, retries=retries, mission=mission, verb="run_notebook"
+    )
     return result_of(_workspace(), await wait_for_run_async(_workspace(), run, retries=retries))
 
 

@@ -13,6 +13,7 @@ from evercell.engine.calls.suspension import GracePeriod
 from evercell.engine.calls.timers import POLL, pause, pause_async
 from evercell.engine.children.failures import child_failed
 from evercell.engine.children.hosting import Attendant
+from evercell.engine.missions.launching import is_closed
 from evercell.engine.workspace import Workspace
 
 
@@ -89,7 +90,7 @@ class _Wait:
         """Whether another try of a run that failed follows."""
         children = self._workspace.store.children
         child = children.of_run(run.id)
-        if child is None or child.tries > self._retries:
+        if child is None or child.tries > self._retries or is_closed(self._workspace, run):
             return False
         children.try_again(
             run.id, tries=child.tries + 1

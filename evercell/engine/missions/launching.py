@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hmac import compare_digest
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evercell.core.canonical import canonical_json
@@ -28,6 +29,20 @@ def new_mission(
         timeout=definition.timeout, by=this_user(), branch_of=branch_of,
         sign=lambda run_id: signer.sign(_signed_part(run_id, definition)),
     )  # fmt: skip
+
+
+def mission_from(workspace: Workspace, file: Path) -> NewMission:
+    """The mission of a file, to be launched with a new run of this user's. Raises `UsageError`."""
+    return new_mission(workspace, defined_in(file))
+
+
+def defined_in(file: Path) -> MissionDefinition:
+    """What a file says that runs of this user are to do. Raises `UsageError`, also where nobody else may approve it."""
+    from evercell.engine.missions.reading import read_mission_file, require_approvers
+
+    definition = read_mission_file(file)
+    require_approvers(definition, str(file), (this_user(),))
+    return definition
 
 
 def is_signed(mission: Mission, signer: Signer) -> bool:
@@ -74,7 +89,8 @@ def require_same(run: Run, mission: Mission | None, new: NewMission | None) -> N
         return
     if mission is None:
         raise UsageError(
-            f"Run {run.name} was started without a mission.", hint="Start another one, with a key of its own."
+            f"Run {run.name} was started without a mission.",
+            hint="Start another one: with a key of its own, or under papermill with EVERCELL_RUN=new.",
         )
     if mission.digest != new.digest:
         before = mission.definition.to_json()
@@ -83,6 +99,12 @@ def require_same(run: Run, mission: Mission | None, new: NewMission | None) -> N
             f"The mission of run {run.name} was launched with other words ({changed}), and nobody changes it.",
             hint="A mission of its own is a run of its own: %evercell new, or `evercell run` again.",
         )
+
+
+def is_closed(workspace: Workspace, run: Run) -> bool:
+    """Whether the run was a mission and has its outcome: it does not go on, whatever its status is."""
+    mission = workspace.store.missions.get(run.id)
+    return mission is not None and mission.outcome is not None
 
 
 def require_open(run: Run, mission: Mission | None) -> None:

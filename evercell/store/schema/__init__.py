@@ -30,7 +30,7 @@ from evercell.store.schema.runs import (
     tags,
 )
 
-REVISION = "0013"
+REVISION = "0014"
 """The migration that leads to this schema."""
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
 from evercell.store.column_types import JsonText, Moment
 from evercell.store.schema.definitions import metadata
@@ -132,5 +132,8 @@ schedules = Table(
     Column("paused_at", Moment),
     Column("created_at", Moment, nullable=False),
     Column("created_by", Text, nullable=False),
+    # the mission that each of its runs is launched as, signed
+    Column("mission", JsonText),
+    Column("mission_mac", LargeBinary),
     Index("schedules_by_next", "next_at"),
 )
