@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ from evercell.state.content.chunk_reader import Memory, fetch
 from evercell.state.content.manifest import Group, VerifiedManifest
 from evercell.state.pickling import former_names
 from evercell.state.pickling.exact import MARK, ExactUnpickler
+from evercell.state.pickling.pickled import is_large
 from evercell.state.pickling.stored import Stored, is_repeatable
 from evercell.state.proxies.paths import find_paths, named
 from evercell.state.proxies.placeholder import Missing, Placeholder
@@ -50,17 +52,21 @@ class Loading:
         """The value of a stream. Only for content whose manifest was verified."""
         token = factories.resolver.set(self)
         try:
-            if bytes(stream[-len(MARK) :]) == MARK:
-                return ExactUnpickler(stream, buffers=buffers, variables=self.variables).load()
-            if any(stream.find(mark) >= 0 for mark in former_names.MARKS):
-                return _FormerUnpickler(io.BytesIO(stream), buffers=buffers).load()
-            return pickle.loads(stream, buffers=buffers)
+            with collecting_later(len(stream)):
+                return self._loads(stream, buffers)
         except (pickle.UnpicklingError, EOFError) as error:
             raise StateError(
                 f"Saved state cannot be read: {error}.", hint="Go on from an earlier step."
             ) from error
         finally:
             factories.resolver.reset(token)
+
+    def _loads(self, stream: bytes | Memory, buffers: Sequence[Any]) -> Any:
+        if bytes(stream[-len(MARK) :]) == MARK:
+            return ExactUnpickler(stream, buffers=buffers, variables=self.variables).load()
+        if any(stream.find(mark) >= 0 for mark in former_names.MARKS):
+            return _FormerUnpickler(io.BytesIO(stream), buffers=buffers).load()
+        return pickle.loads(stream, buffers=buffers)
 
     def salvage(self, stream: bytes | Memory, buffers: Sequence[Any]) -> tuple[Any, list[Unloadable]]:
         """The value without those of its objects that cannot be put together, and these."""
@@ -265,6 +271,19 @@ class Loader:
                 missing = Missing(name, "saved value", _why(reason, group), _advice(group, is_absent))
                 self.lost.append(missing)
                 self._values[name] = missing.placeholder()
+
+
+@contextmanager
+def collecting_later(size: int) -> Iterator[None]:
+    """While very many objects are made, and none is garbage, the collector need not look at them again and again."""
+    if not (is_large(size) and gc.isenabled()):
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _no_definition(node: str) -> Any:
