@@ -13,7 +13,7 @@ from typing import Any
 
 from evercell.core.chunks import ChunkReader
 from evercell.state.changes.diff import find_changes
-from evercell.state.changes.groups import GONE
+from evercell.state.changes.node_streams import GONE
 from evercell.state.changes.noted_calls import forget_calls
 from evercell.state.changes.process_state import STATES, CannotEnter
 from evercell.state.changes.rollback import Savepoint, roll_back_groups, save_groups

@@ -156,7 +156,7 @@ class Restorer:
             for node in group.refs:
                 if (
                     isinstance(live.definitions.value(node), type)
-                    and live.groups.reference(node) == group.stream
+                    and live.groups.streams.reference(node) == group.stream
                 ):
                     classes.add(node)
         return lambda node: node in classes and is_outdated(node)

@@ -31,7 +31,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from time import perf_counter
 
-from evercell.state.changes.groups import GONE, Fresh, Groups, LiveGroup, Snapshot
+from evercell.state.changes.groups import Fresh, Groups, LiveGroup, Snapshot
+from evercell.state.changes.node_streams import GONE
 from evercell.state.changes.partition import components
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.pickling.pickled import Pickled
@@ -93,7 +94,7 @@ class _Comparison:
         groups = self._groups
         if any(groups.value(node) is GONE for node in group.nodes):
             return False
-        whole = groups.whole(group.nodes)
+        whole = groups.streams.whole(group.nodes)
         is_same = groups.is_same(group, whole)
         if is_same:
             self._unchanged |= group.nodes
@@ -140,7 +141,7 @@ class _Comparison:
         else:
             if group.fingerprint and all(former.values()):
                 largest = max(group.nodes, key=lambda node: known.size if (known := former[node]) else 0)
-            alone = {node: groups.alone(node) for node in group.nodes if node != largest}
+            alone = {node: groups.streams.alone(node) for node in group.nodes if node != largest}
         changed = {n for n, new in alone.items() if (s := former[n]) and s.fingerprint != new.fingerprint}
         if largest is not None and (not changed or self._is_changed(largest, alone)):
             changed.add(largest)
@@ -150,7 +151,7 @@ class _Comparison:
         former = self._groups.snapshot(node)
         if former is None or not former.fingerprint:
             return True
-        alone[node] = self._groups.alone(node)
+        alone[node] = self._groups.streams.alone(node)
         return alone[node].fingerprint != former.fingerprint
 
     # -- one by one ------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ class _Comparison:
         if node in groups:
             self._compare_group_first(node)
             waiting |= groups.group(node).nodes.difference(alone)
-        alone[node] = groups.alone(node)
+        alone[node] = groups.streams.alone(node)
         waiting |= {ref for ref in alone[node].notes.refs if ref not in groups and ref not in alone}
 
     def _compare_group_first(self, node: str) -> None:
@@ -202,7 +203,7 @@ class _Comparison:
             return
         if any(groups.value(other) is GONE for other in group.nodes):
             return
-        if groups.is_same(group, groups.whole(group.nodes)):
+        if groups.is_same(group, groups.streams.whole(group.nodes)):
             self._unchanged |= group.nodes
 
     def _shareable(self, node: str, new: Pickled) -> frozenset[int]:
@@ -264,7 +265,7 @@ class _Comparison:
         kinds = new.notes.kinds - self._groups.settled_kinds
         if not kinds or new.size > _WORTH_SETTLING:
             return new
-        again = self._groups.alone(node)
+        again = self._groups.streams.alone(node)
         if again.fingerprint == new.fingerprint:
             self._groups.settled_kinds |= kinds
         return again
@@ -291,7 +292,7 @@ class _Comparison:
 
         (``a[0]`` was ``b[0]`` and is an equal list now: neither ``a`` nor ``b`` has changed.)
         """
-        whole = self._groups.whole(group.nodes)
+        whole = self._groups.streams.whole(group.nodes)
         whole.forget_objects()
         if group.fingerprint and not self._groups.is_same(group, whole):
             group = LiveGroup(group.nodes)

@@ -11,11 +11,10 @@ from itertools import compress
 from operator import is_
 from typing import Any
 
-from evercell.core.chunks import Blob
 from evercell.core.errors import EvercellError
 from evercell.core.ids import new_id
-from evercell.state.code.definitions import Definitions, is_definition_node
-from evercell.state.content.chunking import name as chunk_name
+from evercell.state.changes.node_streams import NodeStreams
+from evercell.state.code.definitions import Definitions
 from evercell.state.content.manifest import Group
 from evercell.state.pickling.pickled import Pickled, is_large
 from evercell.state.pickling.serialiser import Serialiser
@@ -30,9 +29,6 @@ _SLOWEST = 0.2e-6
 
 _SMALL_SCALAR = 4096
 """Bytes of a scalar's stream up to which it is held to tell whether it is still the same."""
-
-GONE = object()
-"""The value of a node that is not there any more."""
 
 
 @dataclass(slots=True)
@@ -92,10 +88,8 @@ class Groups:
         is_deferred: Callable[[str], bool],
     ) -> None:
         """``is_deferred``: whether a variable's value is not loaded yet."""
-        self._value_of = value_of
+        self.streams = NodeStreams(value_of, definitions, serialiser)
         self._is_deferred = is_deferred
-        self._definitions = definitions
-        self._serialiser = serialiser
         self._group: dict[str, LiveGroup] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._owner: dict[int, str] = {}
@@ -159,10 +153,7 @@ class Groups:
 
     def value(self, node: str) -> Any:
         """The live object of a node, `GONE` where there is none."""
-        if not is_definition_node(node):
-            return self._value_of(node)
-        definition = self._definitions.value(node)
-        return GONE if definition is None else definition
+        return self.streams.value(node)
 
     def snapshot(self, node: str) -> Snapshot | None:
         """A node when it was last compared."""
@@ -278,10 +269,10 @@ class Groups:
         except EvercellError:
             return b""
         for node, value in values.items():
-            alone = self._serialiser.dumps(value, [], name=node)
+            alone = self.streams.of({node: value})
             former = self._snapshots[node]
             self._snapshots[node] = replace(former, fingerprint=alone.fingerprint, size=len(alone.stream))
-        return alone.fingerprint if len(values) == 1 else self._together(values).fingerprint
+        return self.streams.of(values).fingerprint if len(values) > 1 else alone.fingerprint
 
     def take_unseen(self) -> Iterator[frozenset[str]]:
         """The nodes of each group that was restored and not looked at since, the smallest first. Whoever stops in
@@ -346,52 +337,9 @@ class Groups:
     def serialise(self, group: LiveGroup, fresh: Fresh) -> Pickled:
         """A group's payload: one node as it is, several as a dict, so that what they share stays shared."""
         found = fresh.get(group.nodes)
-        whole = found if found is not None else self.whole(group.nodes)
+        whole = found if found is not None else self.streams.whole(group.nodes)
         if group.stored is None or not self.is_same(group, whole):
             group.know(whole.fingerprint)
         if len(group.nodes) == 1 or not whole.is_placeholder:
             return whole
-        return self._what_can_be_kept(group, whole)
-
-    def whole(self, nodes: frozenset[str]) -> Pickled:
-        """These nodes in one stream."""
-        if len(nodes) == 1:
-            return self.alone(*nodes)
-        return self._together({node: self.value(node) for node in sorted(nodes)})
-
-    def alone(self, node: str) -> Pickled:
-        """One node in a stream of its own."""
-        value = self.value(node)
-        members = [value] if is_definition_node(node) else []
-        return self._serialiser.dumps(value, members, name=_called([(node, value)]))
-
-    def reference(self, node: str) -> Blob:
-        """The stream of a variable that is a live definition, and nothing else."""
-        stream = self._serialiser.dumps(self._definitions.value(node), [], name=node).stream
-        return Blob(len(stream), (chunk_name(stream),))
-
-    def _what_can_be_kept(self, group: LiveGroup, whole: Pickled) -> Pickled:
-        """A group of which a node cannot be serialised, with a placeholder for that."""
-        alone = {node: self.alone(node) for node in sorted(group.nodes)}
-        if not any(new.is_placeholder for new in alone.values()):
-            alone = dict.fromkeys(alone, whole)  # each can be kept, but not together: none is
-        lost = {id(m): m for new in alone.values() if new.is_placeholder for m in new.notes.left_out}
-        kept = {
-            node: new.notes.left_out[0].placeholder() if new.is_placeholder else self.value(node)
-            for node, new in alone.items()
-        }
-        rest = self._together(kept)
-        rest.notes.left_out += lost.values()
-        return rest
-
-    def _together(self, values: Mapping[str, Any]) -> Pickled:
-        members = [value for node, value in values.items() if is_definition_node(node)]
-        variables = {node: value for node, value in values.items() if not is_definition_node(node)}
-        return self._serialiser.dumps(values, members, name=_called(values.items()), variables=variables)
-
-
-def _called(nodes: Iterable[tuple[str, Any]]) -> str:
-    """What the user calls these nodes: variables by their names, only definitions by theirs."""
-    pairs = list(nodes)
-    variables = [node.lstrip(":") for node, _ in pairs if not is_definition_node(node)]
-    return ", ".join(variables or [getattr(value, "__qualname__", "a definition") for _, value in pairs])
+        return self.streams.with_placeholders(group.nodes, whole)

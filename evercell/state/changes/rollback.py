@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evercell.state.changes.groups import GONE, Groups, LiveGroup
+from evercell.state.changes.groups import Groups, LiveGroup
+from evercell.state.changes.node_streams import GONE
 from evercell.state.code.definitions import Definitions, is_definition_node
 from evercell.state.pickling.loader import Loader
 

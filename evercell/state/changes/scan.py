@@ -16,7 +16,8 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Set
 from time import perf_counter
 
 from evercell.state.changes.diff import find_changes
-from evercell.state.changes.groups import GONE, Fresh
+from evercell.state.changes.groups import Fresh
+from evercell.state.changes.node_streams import GONE
 from evercell.state.changes.process_state import STATES
 from evercell.state.changes.variables import LiveVariables
 
@@ -118,7 +119,7 @@ class Scan:
         groups, former = self._live.groups, self._live.groups.snapshot(node)
         if former is None or not former.fingerprint or groups.value(node) is GONE:
             return False
-        new = groups.alone(node)
+        new = groups.streams.alone(node)
         for _ in new.hash_by_parts():
             yield set(), {}
         return former.fingerprint == new.fingerprint

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evercell.state.changes.groups import GONE, Groups
+from evercell.state.changes.groups import Groups
 from evercell.state.changes.lazy import LazyVariables
 from evercell.state.changes.local_modules import LocalModules
+from evercell.state.changes.node_streams import GONE
 from evercell.state.changes.process_state import STATES, ProcessState
 from evercell.state.code.definitions import Definitions
 from evercell.state.pickling.serialiser import Serialiser
