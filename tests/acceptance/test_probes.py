@@ -13,7 +13,6 @@ from tests.probes import (
     containers,
     corners,
     libraries,
-    registered,
     resources,
     surroundings,
     unseen,
@@ -21,7 +20,7 @@ from tests.probes import (
 
 PROBES = [
     *surroundings.PROBES, *containers.PROBES, *code.PROBES, *libraries.PROBES, *resources.PROBES,
-    *corners.PROBES, *unseen.PROBES, *registered.PROBES,
+    *corners.PROBES, *unseen.PROBES,
 ]  # fmt: skip
 
 

@@ -146,7 +146,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is types.ModuleType:
             if vars(value) is self._variables:
                 return factories.module_of_notebook, ()
-            self._note_library(value.__name__)
+            self._note_library(str(vars(value).get("__name__", "")))
             return reduce_module(value) or super().reducer_override(value)
         if kind is types.CodeType:
             return self._code(CodeOfCell(value, None))
