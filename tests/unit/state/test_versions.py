@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evercell.state.code import sources
-from evercell.state.pickling import pickler
+from evercell.state.pickling import code_pickler
 from evercell.state.pickling.values import Values
 from evercell.state.typerules import annotations, packages
 from tests.unit.state.memory import Cells, resumed
@@ -219,7 +219,7 @@ def test_a_function_that_a_call_is_given_is_taken_apart_a_few_times_only(
         asked.append(code)
         return frozenset()
 
-    monkeypatch.setattr(pickler, "code_names", counted)
+    monkeypatch.setattr(code_pickler, "code_names", counted)
     variables: dict[str, Any] = {"__name__": "__main__"}
     exec(compile("def f(x): return x", "cell", "exec", dont_inherit=True), variables)
     given = variables.pop("f")
