@@ -340,6 +340,8 @@ class Groups:
         whole = found if found is not None else self.streams.whole(group.nodes)
         if group.stored is None or not self.is_same(group, whole):
             group.know(whole.fingerprint)
+        if not whole.is_placeholder:
+            self.streams.doubt_addresses(group.nodes, whole)
         if len(group.nodes) == 1 or not whole.is_placeholder:
             return whole
         return self.streams.with_placeholders(group.nodes, whole)

@@ -54,6 +54,11 @@ class NodeStreams:
         variables = {node: value for node, value in values.items() if not is_definition_node(node)}
         return self._serialiser.dumps(values, members, name=name, variables=variables)
 
+    def doubt_addresses(self, nodes: frozenset[str], whole: Pickled) -> None:
+        """Note at the stream of these nodes, which is about to be saved, what only this process knows of it."""
+        values = {node: self.value(node) for node in nodes}
+        self._serialiser.doubt_addresses(whole, values, name=_called(values.items()))
+
     def reference(self, node: str) -> Blob:
         """The stream of a variable that is a live definition, and nothing else."""
         stream = self._serialiser.dumps(self._definitions.value(node), [], name=node).stream

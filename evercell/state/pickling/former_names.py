@@ -62,11 +62,20 @@ _RENAMED = {
     ("evercell.transactions", "_once"): "commit_once",
 }
 
-MARKS = (
+_MARKS = (
     b"evercell.core.", b"evercell.engine.", b"evercell.rebuilders.", b"evercell.state.", b"evercell.testing",
     b"evercell.transactions", b"evercell.widgets.",
 )  # fmt: skip
 """A stream without any of these names nothing of ours as 0.1.0 did."""
+
+
+def are_in(stream: Any) -> bool:
+    """Whether a stream (anything with a ``find``) may name something of ours as 0.1.0 did."""
+    return stream.find(_OURS) >= 0 and any(stream.find(mark) >= 0 for mark in _MARKS)
+
+
+_OURS = b"evercell."
+"""Begins each of them: nearly all streams are searched once."""
 
 
 @cache

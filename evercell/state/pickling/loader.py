@@ -64,7 +64,7 @@ class Loading:
     def _loads(self, stream: bytes | Memory, buffers: Sequence[Any]) -> Any:
         if bytes(stream[-len(MARK) :]) == MARK:
             return ExactUnpickler(stream, buffers=buffers, variables=self.variables).load()
-        if any(stream.find(mark) >= 0 for mark in former_names.MARKS):
+        if former_names.are_in(stream):
             return _FormerUnpickler(io.BytesIO(stream), buffers=buffers).load()
         return pickle.loads(stream, buffers=buffers)
 

@@ -128,15 +128,16 @@ class Serialiser:
         mark = MARK if isinstance(pickler, ExactPickler) and pickler.refers else b""
         stream = without_frames(pickler.stream.getvalue()) + mark
         new = Pickled(stream, pickler.buffers, pickler.notes, bare=bare, root=id(value), pickler=pickler)
-        if addresses := addresses_in(stream):
-            self._doubt_addresses(new, value, addresses, name)
         if not members and self._is_unproved(new):
             return self._proved(new, value, name, variables or {name: value})
         return new
 
-    def _doubt_addresses(self, new: Pickled, value: Any, addresses: set[int], name: str) -> None:
-        """Numbers that are the ids of objects in this process are those of none in another."""
-        if (found := ids_of_objects(addresses)) and holds_any(value, found):
+    def doubt_addresses(self, new: Pickled, value: Any, *, name: str) -> None:
+        """Note that a value which is about to be saved holds numbers that are the ids of objects in this process: they
+        are those of none in another.
+        """
+        addresses = addresses_in(new.stream)
+        if addresses and (found := ids_of_objects(addresses)) and holds_any(value, found):
             new.notes.doubts.append(Missing(name, "int", _WHY_NO_ADDRESS, _ADVICE_ON_ADDRESSES))
 
     def _note_finalizers(self, pickler: NotebookPickler, waiting: Mapping[int, Any], name: str) -> None:
