@@ -65,9 +65,7 @@ class Waits:
 
         It is kept as a moment that has come: the run stays due until a session says what it waits for.
         """
-        note = sa.and_(
-            waits.c.run_id == run_id, waits.c.kind == str(AwaitedKind.MOMENT), waits.c.name == _HOSTED
-        )
+        note = _note_of(run_id)
         with self._database.writing() as connection:
             # of several that ask at once, one after the other
             begin_on_run(connection, run_id, self._database.clock, is_deleted=True)
@@ -80,6 +78,15 @@ class Waits:
             row = {"run_id": run_id, "kind": str(AwaitedKind.MOMENT), "name": _HOSTED, "due_at": now}
             connection.execute(sa.insert(waits), row)
         return now
+
+    def was_hosted(self, run_id: str) -> bool:
+        """Whether a process was started for a run since it said last what it waits for."""
+        with self._database.reading() as connection:
+            return connection.execute(sa.select(waits.c.run_id).where(_note_of(run_id))).first() is not None
+
+
+def _note_of(run_id: str) -> sa.ColumnElement[bool]:
+    return sa.and_(waits.c.run_id == run_id, waits.c.kind == str(AwaitedKind.MOMENT), waits.c.name == _HOSTED)
 
 
 def due_runs(now: datetime, lease_now: datetime) -> sa.Select[tuple[str]]:

@@ -690,3 +690,35 @@ def test_a_run_that_died_is_started_again_at_once_by_one_of_those_who_look(
     for hosts in (*looks, None, None):
         look(durable, run, monkeypatch, hosts)
     assert started == [run.name] * 4
+
+
+def test_a_run_at_the_top_that_went_on_by_itself_and_died_is_started_again(
+    durable: Durable, started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sits before it: the command that had started it ended when it waited. One that died before is left."""
+    top, store = durable.run, durable.workspace.store
+    waiting, ended = start(durable, "keep", "waiting"), start(durable, "keep", "ended")
+    end(durable, ended, RunStatus.CANCELLED)
+    held = take_lease(durable.workspace, waiting.id)
+    of_top = take_lease(durable.workspace, top.id)
+    store.runs.set_status(of_top.lease, top.id, RunStatus.RUNNING)
+    of_top.release()
+    die(durable, top)
+    look(durable, waiting, monkeypatch)
+    assert started == []
+
+    wait_for(durable, top, ended)
+    look(durable, waiting, monkeypatch)
+    assert started == [top.name]
+    durable.clock.advance(seconds=1)
+    of_top = take_lease(durable.workspace, top.id)
+    store.runs.set_status(of_top.lease, top.id, RunStatus.RUNNING)
+    look(durable, waiting, monkeypatch)
+    assert started == [top.name], "it goes on"
+    of_top.release()
+    die(durable, top)
+    durable.clock.advance(seconds=1)
+    for _ in range(3):
+        look(durable, waiting, monkeypatch)
+    assert started == [top.name] * 2
+    held.release()

@@ -112,8 +112,13 @@ def _start_some(
 
 
 def _ready(workspace: Workspace, top: Run) -> Iterator[Run]:
-    """The run at the top, where what it waits for is there."""
-    if top.status is RunStatus.WAITING and top.id in workspace.store.waits.due():
+    """The run at the top, where what it waits for is there; or it went on by itself since it waited, and has died.
+
+    (Any other is that of somebody who sits before it, and may have ended it.)
+    """
+    waits = workspace.store.waits
+    is_due = top.status is RunStatus.WAITING and top.id in waits.due()
+    if is_due or (top.status is RunStatus.RUNNING and waits.was_hosted(top.id)):
         yield top
 
 
