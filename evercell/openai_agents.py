@@ -212,7 +212,7 @@ class DurableModel(Model):
             return _as_json(_RESPONSE, response)
 
         if current_owner() is None:
-            note_late_call("model.request")
+            note_late_call("model.request", is_harmless=True)
             return await self.inner.get_response(
                 system_instructions, input, model_settings, tools, *args, **kwargs
             )
@@ -231,7 +231,7 @@ class DurableModel(Model):
         given = self._given(system_instructions, input)
         owner = current_owner()
         if owner is None:
-            note_late_call("model.stream")
+            note_late_call("model.stream", is_harmless=True)
 
         def ask() -> AsyncIterator[Any]:
             stream: AsyncIterator[Any] = self.inner.stream_response(
