@@ -102,6 +102,7 @@ __all__ = [
     "LeaseHeld",
     "LeaseLost",
     "ForkedProcess",
+    "StepEnded",
     "StoreError",
     "StoreUnavailable",
     "StateError",
@@ -150,6 +151,7 @@ if TYPE_CHECKING:
         RunPaused,
         SignalTimeout,
         StateError,
+        StepEnded,
         StepNotFound,
         StepTimeout,
         StoreError,
@@ -213,7 +215,7 @@ _HOMES = {
         "MissionNotApproved MissionClosed "
         "RunNotFound StepNotFound RunNameTaken "
         "CodeOfOtherRun "
-        "LeaseHeld LeaseLost ForkedProcess StoreError StoreUnavailable StateError NotKept Damaged Tampered"
+        "LeaseHeld LeaseLost ForkedProcess StepEnded StoreError StoreUnavailable StateError NotKept Damaged Tampered"
     ),
     "evercell.engine.approvals.asking": "approve",
     "evercell.engine.approvals.decision": "Decision",

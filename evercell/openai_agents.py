@@ -37,7 +37,10 @@ try:
     from agents import Agent, FunctionTool, Model, ModelProvider, ModelResponse, RunConfig, Runner
     from agents.items import TResponseStreamEvent
     from agents.models.multi_provider import MultiProvider
-    from pydantic import TypeAdapter
+    from agents.usage import deserialize_usage
+    from openai import BaseModel
+    from openai.types.responses import ResponseOutputItem
+    from pydantic import TypeAdapter, ValidationError
     from pydantic_core import to_jsonable_python
 except ImportError as error:
     raise UsageError(
@@ -49,6 +52,14 @@ __all__ = ["run", "Provider", "DurableModel", "Session"]
 
 _RESPONSE: Any = TypeAdapter(ModelResponse)
 _EVENT: Any = TypeAdapter(TResponseStreamEvent)
+
+
+class _Received(BaseModel):
+    """Has the client make of an answer what it makes of one that comes: it takes what lacks a field, or has others."""
+
+    event: TResponseStreamEvent
+    output: list[ResponseOutputItem]
+
 
 _LAST = ("response.completed", "response.incomplete", "response.failed")
 """Types of the event that ends a stream."""
@@ -212,7 +223,7 @@ class DurableModel(Model):
             return _as_json(_RESPONSE, response)
 
         if current_owner() is None:
-            note_late_call("model.request")
+            note_late_call("model.request", is_harmless=True)
             return await self.inner.get_response(
                 system_instructions, input, model_settings, tools, *args, **kwargs
             )
@@ -221,7 +232,7 @@ class DurableModel(Model):
             ask, (), given, name="model.request", key=_digest(given), policy=self.requests,
             describe=partial(self._usage, given),
         )  # fmt: skip
-        return _RESPONSE.validate_python(plain)
+        return _response_again(plain)
 
     async def stream_response(
         self, system_instructions: Any, input: Any, model_settings: Any, tools: Any, *args: Any, **kwargs: Any
@@ -231,7 +242,7 @@ class DurableModel(Model):
         given = self._given(system_instructions, input)
         owner = current_owner()
         if owner is None:
-            note_late_call("model.stream")
+            note_late_call("model.stream", is_harmless=True)
 
         def ask() -> AsyncIterator[Any]:
             stream: AsyncIterator[Any] = self.inner.stream_response(
@@ -268,7 +279,7 @@ async def _recorded(owner: Owner, given: dict[str, Any], ask: Any) -> AsyncItera
     known = scope.find(identity, owner.metrics)
     if known is not None:
         for event in known.get():
-            yield _EVENT.validate_python(event)
+            yield _event_again(event)
         return
     if scope.watch is not None:
         await scope.watch.look_async()
@@ -305,6 +316,26 @@ def _read(began: float, at: float, seen: list[Any], given: dict[str, Any]) -> di
 def _as_json(kind: Any, value: Any) -> Any:
     """What the SDK's types are made again from, with the fields that were set."""
     return kind.dump_python(value, mode="json", by_alias=True, exclude_unset=True)
+
+
+def _response_again(plain: dict[str, Any]) -> Any:
+    """A recorded response."""
+    try:
+        return _RESPONSE.validate_python(plain)
+    except ValidationError:
+        made = {
+            "output": _Received.construct(output=plain["output"]).output,
+            "usage": deserialize_usage(plain.get("usage") or {}),
+        }
+        return ModelResponse(**{"response_id": None, **plain, **made})
+
+
+def _event_again(plain: Any) -> Any:
+    """A recorded event of a stream."""
+    try:
+        return _EVENT.validate_python(plain)
+    except ValidationError:
+        return _Received.construct(event=plain).event
 
 
 def _plain(value: Any) -> Any:

@@ -60,7 +60,7 @@ _ERRORS = (
     "NotebookError NotebookNotFound NotANotebook KernelDied IncompatibleLibrary StateTooOld StateTooNew make_error "
     "UnderWay ForkedProcess NotebookUnreadable NotebookUnwritable KernelNotFound "
     "PolicyDenied OutputRejected Drifted ChildFailed ResultNotFound QueueFull LimitNotFound FleetAway "
-    "MissionNotApproved MissionClosed"
+    "MissionNotApproved MissionClosed StepEnded"
 )
 
 _HOMES: dict[str, str] = {

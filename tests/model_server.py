@@ -83,9 +83,18 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(fault, int):
             self._send(fault, {"error": {"message": "slow down", "type": "rate_limit"}})
         elif self.server.scripted:
-            self._send(200, self.server.scripted.pop(0))
+            self._send_scripted(self.server.scripted.pop(0), asked)
         else:
             self._answer(self.path.partition("?")[0].rpartition("/v1/")[2], asked)
+
+    def _send_scripted(self, whole: dict[str, Any], asked: dict[str, Any]) -> None:
+        if not (asked.get("stream") and whole.get("object") == "response"):
+            self._send(200, whole)
+            return
+        items = enumerate(whole["output"])
+        done = [{"type": "response.output_item.done", "output_index": n, "item": item} for n, item in items]
+        events = [*done, {"type": "response.completed", "response": whole}]
+        self._send_events([{**event, "sequence_number": number} for number, event in enumerate(events)])
 
     def _answer(self, place: str, asked: dict[str, Any]) -> None:
         is_stream = bool(asked.get("stream"))

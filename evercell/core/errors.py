@@ -21,6 +21,7 @@ EvercellError
  ├─ CannotCollect             evercell gc cannot tell what is reached
  ├─ LeaseHeld, LeaseLost      one writer to a run
  │   └─ UnderWay              (LeaseHeld) the same work is executed already
+ ├─ StepEnded                 what a failed step left behind calls what its next attempt calls
  ├─ ForkedProcess             a forked child used what is its parent's
  ├─ IllegalTransition         a run cannot go from this status to that one
  ├─ UsageError (ValueError)   a magic or an option was written wrongly
@@ -274,6 +275,10 @@ class PolicyDenied(EvercellError, PermissionError):
 
 class MissionNotApproved(PolicyDenied):
     """Nobody approved the mission of the run yet: nothing is called before that."""
+
+
+class StepEnded(EvercellError):
+    """The step that left a thread or task behind did not complete: its next attempt makes the call."""
 
 
 class MissionClosed(EvercellError):

@@ -73,6 +73,7 @@ async def _attempt_until_done(
                 _open_gates(calls, spec.gate)
             what_follows = None if is_last else _after_failure(spec, number)
             result = await executor.run_body(timeout=spec.timeout, after_failure=what_follows)
+            calls.goes_on = not result.is_ok
         seconds = perf_counter() - began
         with executor.uninterrupted():
             if result.is_ok:

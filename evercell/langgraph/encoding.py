@@ -90,9 +90,10 @@ def write_checkpoint(
 def _write_channel(value: Any, version: Any, writing: Writing, before: StoredChannel | None) -> StoredChannel:
     start = len(writing.blobs)
     kept = None
-    if has_elements(value):
-        former = before.kept if before is not None and before.kept is not None else Kept(LIST)
-        kept, header = former.written(value, writing)
+    former = before.kept if before is not None and before.kept is not None else Kept(LIST)
+    grew = former.has_grown_to(value)
+    if grew or has_elements(value):
+        kept, header = former.written(value, writing, grew=grew)
     else:
         header = writing.piece(value)
     return StoredChannel(version, header, writing.blobs[start:], kept)

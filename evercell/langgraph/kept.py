@@ -2,20 +2,34 @@
 
 Elements are known again by their identity, and whether one was changed in place by what it holds: a copy of that is
 kept, and compared. (Both are done for all elements at once, which takes a fraction of what writing one of them does.)
+What holds more than its attributes say (a list of a class of its own, memory of C) is written each time.
 """
 
 from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from struct import calcsize
 from typing import Any
 
 from evercell.langgraph.contents import DICT, LIST, Header, Writing, elements_of
 from evercell.langgraph.vectors import Vector
 
 _IMMUTABLE = (str, int, float, bool, bytes, complex, type(None))
+
+_EXACTLY_IMMUTABLE = frozenset(_IMMUTABLE)
+
+_NO_FIELDS: dict[str, Any] = {}
+_NO_ITEMS: list[Any] = []
+
+_FIELDS, _EXTRA = operator.attrgetter("__dict__"), operator.attrgetter("__pydantic_extra__")
+
+_OF_PYDANTIC = {"__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"}
+"""Slots of models: of these the second one is content."""
+
+_POINTER = calcsize("P")
 
 
 class _Unknown:
@@ -36,10 +50,9 @@ class Kept:
     elements: list[Any] = field(default_factory=list)
     digests: list[tuple[bytes, ...]] = field(default_factory=list)
     vector: Vector = field(default_factory=Vector)
-    _held: list[Any] = field(default_factory=list)
-    """What the elements hold, live …"""
     _copies: list[Any] = field(default_factory=list)
-    """… and as it was when they were stored."""
+    """What each element held when it was stored."""
+    _watch: _Watch = field(default_factory=lambda: _Watch())
 
     @classmethod
     def stored(cls, value: Any, digests: Sequence[tuple[bytes, ...]]) -> Kept:
@@ -50,22 +63,21 @@ class Kept:
         kept.vector.extend((digest for own in digests for digest in own), _name_of_stored)
         return kept
 
-    def written(self, value: Any, writing: Writing) -> tuple[Kept, Header]:
-        """The value as it is now, and its header; what is new of it is stored."""
-        kept = self if self._is_longer(value) else Kept(DICT if type(value) is dict else LIST)
-        if kept is self:
-            skip, known = len(self.elements), {}
-        else:
-            skip, known = 0, self._known()
+    def written(self, value: Any, writing: Writing, *, grew: bool) -> tuple[Kept, Header]:
+        """The value as it is now, and its header; what is new of it is stored. ``grew``: what `has_grown_to` says."""
+        kept = self if grew else Kept(DICT if type(value) is dict else LIST)
+        skip, known = (len(self.elements), {}) if grew else (0, self._known())
         for key, element in elements_of(value, skip=skip):
             own = known.get((key, id(element))) or writing.element(element, key)
             kept._remember(key, element, own)
             kept.vector.extend(own, writing.name)
         return kept, writing.sequence(kept.kind, kept.vector)
 
-    def _is_longer(self, value: Any) -> bool:
-        """Whether it has all that was stored, unchanged, at its beginning."""
+    def has_grown_to(self, value: Any) -> bool:
+        """Whether a value has all that was stored, unchanged, at its beginning."""
         count = len(self.elements)
+        if type(value) not in (list, dict) or not count:
+            return False
         if type(value) is dict:
             begins = self.kind == DICT and all(map(operator.eq, value, self.keys))
             elements: Any = value.values()
@@ -73,16 +85,16 @@ class Kept:
             begins, elements = self.kind == LIST, value
         if not begins or len(elements) < count or not all(map(operator.is_, elements, self.elements)):
             return False
-        return _are_equal(self._held, self._copies)
+        return self._watch.sees_no_change()
 
     def _known(self) -> dict[tuple[str | None, int], tuple[bytes, ...]]:
         """The digests of elements that are as they were, by key and identity."""
         return {
             (key, id(element)): own
-            for key, element, own, held, was in zip(
-                self.keys, self.elements, self.digests, self._held, self._copies, strict=True
+            for key, element, own, was in zip(
+                self.keys, self.elements, self.digests, self._copies, strict=True
             )
-            if _are_equal(held, was)
+            if _are_equal(_held(element), was)
         }
 
     def _remember(self, key: str | None, element: Any, own: tuple[bytes, ...]) -> None:
@@ -90,8 +102,66 @@ class Kept:
         self.elements.append(element)
         self.digests.append(own)
         held = _held(element)
-        self._held.append(held)
-        self._copies.append(_copy(held))
+        was = _copy(held)
+        self._copies.append(was)
+        self._watch.add(element, held, was)
+
+
+@dataclass
+class _Watch:
+    """Elements that may change, what they hold and what they held: compared at once, list with list."""
+
+    can_tell: bool = True
+    """False: one of them may change, and nobody sees it."""
+    plain: list[Any] = field(default_factory=list)
+    plain_copies: list[Any] = field(default_factory=list)
+    objects: list[Any] = field(default_factory=list)
+    """Those that have attributes, by class and in a dict: an assignment may give an object another one (pydantic's
+    does, where it validates).
+    """
+    kinds: list[type] = field(default_factory=list)
+    fields: list[Any] = field(default_factory=list)
+    field_copies: list[Any] = field(default_factory=list)
+    models: list[Any] = field(default_factory=list)
+    """Those of them that are pydantic's, which have further attributes in a second one."""
+    extras: list[Any] = field(default_factory=list)
+    extra_copies: list[Any] = field(default_factory=list)
+
+    def add(self, element: Any, held: Any, was: Any) -> None:
+        """Watch an element that holds this; ``was`` is a copy of it."""
+        if type(held) is not tuple:
+            if isinstance(held, _Unknown) or isinstance(was, _Unknown):
+                self.can_tell = False
+            elif not isinstance(held, _IMMUTABLE):
+                self.plain.append(held)
+                self.plain_copies.append(was)
+            return
+        if isinstance(was, _Unknown):
+            self.can_tell = False
+            return
+        self.objects.append(element)
+        self.kinds.append(held[0])
+        self.fields.append(held[1])
+        self.field_copies.append(was[1])
+        if _is_model(held[0]):
+            self.models.append(element)
+            self.extras.append(held[2])
+            self.extra_copies.append(was[2])
+
+    def sees_no_change(self) -> bool:
+        """Whether all of them are what they were."""
+        try:
+            return (
+                self.can_tell
+                and all(map(operator.is_, map(type, self.objects), self.kinds))
+                and all(map(operator.is_, map(_FIELDS, self.objects), self.fields))
+                and all(map(operator.is_, map(_EXTRA, self.models), self.extras))
+                and bool(self.fields == self.field_copies)
+                and bool(self.extras == self.extra_copies)
+                and bool(self.plain == self.plain_copies)
+            )
+        except Exception:  # noqa: BLE001  arrays, and whatever a class of the user's may raise
+            return False
 
 
 def _name_of_stored(block: bytes) -> bytes:
@@ -104,20 +174,61 @@ def _held(element: Any) -> Any:
     """What an element holds that may change under its hands."""
     if isinstance(element, _IMMUTABLE) or type(element) in (list, dict):
         return element
-    fields = getattr(element, "__dict__", None)
-    if fields is None:
+    kind = type(element)
+    if not _is_all_attributes(kind):
         return _Unknown()
-    return type(element), fields, getattr(element, "__pydantic_extra__", None)
+    return kind, _FIELDS(element), _EXTRA(element) if _is_model(kind) else None
+
+
+def _is_model(kind: type) -> bool:
+    return any("__pydantic_extra__" in _slots_of(base) for base in kind.__mro__)
+
+
+def _is_all_attributes(kind: type) -> bool:
+    """Whether its instances are what their ``__dict__`` says (and pydantic's slots), as far as Python can tell."""
+    slots = {name for base in kind.__mro__ for name in _slots_of(base)}
+    size = object.__basicsize__ + _POINTER * len(slots)
+    size += _POINTER * (kind.__dictoffset__ > 0) + _POINTER * (kind.__weakrefoffset__ > 0)
+    return (
+        kind.__dictoffset__ != 0
+        and slots <= _OF_PYDANTIC
+        and kind.__basicsize__ <= size
+        and not kind.__itemsize__
+    )
+
+
+def _slots_of(base: type) -> Iterator[str]:
+    names = vars(base).get("__slots__", ())
+    for name in (names,) if isinstance(names, str) else names:
+        if name not in ("__dict__", "__weakref__"):
+            yield name
 
 
 def _copy(held: Any) -> Any:
+    """What an element held, for comparison: nothing in it changes with the element."""
     try:
         if type(held) is tuple:
-            kind, *rest = held
-            return kind, *copy.deepcopy(rest)
+            kind, fields, extra = held
+            return kind, _copy_dict(fields), None if extra is None else _copy_dict(extra)
         return copy.deepcopy(held)
     except Exception:  # noqa: BLE001  the user's own classes say how they are copied
         return _Unknown()
+
+
+def _copy_dict(fields: Any) -> dict[str, Any]:
+    """A copy that shares what is empty: fewer places in memory to look at, which is what comparing takes."""
+    return {name: _copy_value(value) for name, value in fields.items()} or _NO_FIELDS
+
+
+def _copy_value(value: Any) -> Any:
+    kind = type(value)
+    if kind in _EXACTLY_IMMUTABLE:
+        return value
+    if kind is dict and not value:
+        return _NO_FIELDS
+    if kind is list and not value:
+        return _NO_ITEMS
+    return copy.deepcopy(value)
 
 
 def _are_equal(held: Any, was: Any) -> bool:

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from evercell.store import open_store
-from tests.commands import run_program
+from tests.commands import run_command, run_program
 from tests.conftest import Counter
 from tests.kernels import Kernel, KernelGone
 
@@ -134,6 +135,32 @@ def test_a_wait_survives_the_kernel(new_kernel: NewKernel) -> None:
     second.run("%%step other\nsent = evercell.send('nb-1', 'go', [1])")
     assert second.run("%%step wait\ngot = evercell.wait_for('go')").status == "ok"
     assert second.value("(got, sent)") == ([1], True)
+
+
+@pytest.mark.parametrize("change", ["", "agent.used = True\n"], ids=["as it was", "changed by a step"])
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_step_goes_on_with_its_calls_where_it_makes_them_through_an_object_of_a_setup_cell(
+    tmp_path: Path, store_url: str, home: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """An agent with its tools, say, that an earlier step has used as well."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVERCELL_STORE", store_url)
+    setup = (
+        "%%setup\nimport evercell, os\n@evercell.step\ndef act(n):\n    print(n, file=open('effects', 'a'))\n"
+        "    return n\ndef tool(n): return act(n)\nclass Agent: pass\nagent = Agent()\nagent.tool = tool"
+    )
+    dies = "if not os.path.exists('died'):\n    open('died', 'w').close()\n    os.kill(os.getpid(), 9)"
+    cells = [
+        "%load_ext evercell",
+        setup,
+        f"%%step one\n{change}agent.tool(1)",
+        f"%%step two\nagent.tool(2)\n{dies}",
+    ]
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(made, tmp_path / "nb.ipynb")
+    done = run_command("run", "nb.ipynb")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "effects").read_text().split() == ["1", "2"]
 
 
 LEFT_BEHIND = {

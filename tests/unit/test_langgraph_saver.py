@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -128,6 +129,68 @@ def test_what_is_stored_is_what_a_list_is_now_whatever_was_changed_in_it(
             assert [m.model_dump() for m in read] == [m.model_dump() for m in messages]
             if number % 10 == 9:  # what it loaded is changed as well
                 messages = saver.get_tuple(config).checkpoint["channel_values"]["ch"]
+
+
+class Tags(list[str]):
+    """A list that has attributes, too."""
+
+
+class Kept:
+    """Has a slot beside its attributes."""
+
+    __slots__ = ("__dict__", "text")
+
+
+def _changing() -> list[tuple[Any, Callable[[Any], None]]]:
+    """Elements, and how each is changed in place: nothing of that shows in the dict that it had before."""
+    from pydantic import BaseModel, ConfigDict
+
+    class Checked(BaseModel):
+        model_config = ConfigDict(validate_assignment=True, extra="allow")
+        text: str = "as it was"
+
+    class Plain:
+        text = "as it was"
+
+    slotted, plain = Kept(), Plain()
+    slotted.text = plain.text = "as it was"
+    return [
+        (Checked(), lambda element: setattr(element, "text", "changed")),
+        (Checked(), lambda element: setattr(element, "other", "changed")),
+        (Tags(["as it was"]), lambda element: element.append("changed")),
+        (slotted, lambda element: setattr(element, "text", "changed")),
+        (plain, lambda element: setattr(element, "__dict__", {"text": "changed"})),
+        ({"as it was": 1}, lambda element: element.update(changed=element.pop("as it was"))),
+    ]
+
+
+class Words:
+    """A serialiser that says what elements hold, for any class."""
+
+    def dumps_typed(self, value: Any) -> tuple[str, bytes]:
+        return "json", json.dumps(value, default=self._words).encode()
+
+    def _words(self, value: Any) -> Any:
+        dumped = value.model_dump() if hasattr(value, "model_dump") else dict(vars(value))
+        return {**dumped, "text": getattr(value, "text", None)}
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        return json.loads(data[1])
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_an_element_that_holds_something_else_by_now_is_found_whatever_it_is(url: str, number: int) -> None:
+    from evercell.langgraph import Saver
+
+    element, change = _changing()[number]
+    with Saver(url, serde=Words()) as saver, Saver(url, serde=Words()) as fresh:
+        config = _put(saver, [element], _config())
+        for more in range(3):
+            config = _put(saver, [element, *({"n": n} for n in range(more + 1))], config)
+        assert "changed" not in str(fresh.get_tuple(config).checkpoint["channel_values"])
+        change(element)
+        config = _put(saver, [element, *({"n": n} for n in range(5))], config)
+        assert "changed" in str(fresh.get_tuple(config).checkpoint["channel_values"])
 
 
 def test_a_graph_and_its_saver_come_back_with_a_notebooks_state(url: str) -> None:

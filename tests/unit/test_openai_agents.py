@@ -11,6 +11,7 @@ import pytest
 import evercell
 from evercell.testing import Durable
 from tests.agents import answering, asked, call_keys, durable_on, rule
+from tests.model_server import model_server
 
 pytestmark = [pytest.mark.agents, pytest.mark.filterwarnings("default")]
 
@@ -402,3 +403,68 @@ def test_names_of_calls_stay(durable: Durable, world: World) -> None:
     keys = sorted(call_keys(durable))
     assert [key.partition("[")[0] for key in keys] == [*["model.request"] * 2, "session", "tool:book"]
     assert keys[2:] == ["session[talk]", "tool:book[c1]"]
+
+
+def _answer(number: int, *output: dict[str, Any]) -> dict[str, Any]:
+    """A response as a server may give it: fields are missing that the client's types have, and others are there."""
+    return {
+        "id": f"r{number}", "object": "response", "created_at": 1, "status": "completed", "model": "m",
+        "output": list(output), "parallel_tool_calls": False, "tool_choice": "auto", "tools": [], "new_field": {"a": 1},
+        "usage": {
+            "input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "input_tokens_details": {"cached_tokens": 0},
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["run", "run_streamed"])
+def test_an_answer_that_lacks_fields_is_replayed_as_it_was_read(
+    durable: Durable, world: World, way: str
+) -> None:
+    """The client makes an object of whatever a server answers, and so does a replay."""
+    import openai
+    from agents import Agent, OpenAIProvider, RunConfig, Runner
+
+    from evercell.openai_agents import Provider, run
+
+    call = {
+        "type": "function_call",
+        "id": "f1",
+        "call_id": "c1",
+        "name": "book",
+        "arguments": '{"what": "Mon"}',
+    }
+    search = {"type": "web_search_call", "id": "w1", "status": "completed"}
+    said = {
+        "type": "message",
+        "id": "m1",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "booked"}],
+    }
+    bodies = [_answer(1, search, call), _answer(2, said)]
+    with model_server() as server:
+
+        def agent() -> Callable[[], Any]:
+            client = openai.AsyncOpenAI(base_url=server.url, api_key="k")
+            clerk: Any = Agent(name="clerk", model="m", tools=[world.tool("book")])
+            config = RunConfig(model_provider=Provider(OpenAIProvider(openai_client=client)))
+
+            async def ask() -> Any:
+                if way == "run":
+                    result: Any = await run(clerk, "book", run_config=config)
+                    return result.final_output, [item.type for item in result.new_items]
+                result = Runner.run_streamed(clerk, "book", run_config=config)
+                seen = [event.type async for event in result.stream_events()]
+                return result.final_output, [item.type for item in result.new_items], seen
+
+            return ask
+
+        server.scripted = list(bodies)
+        expected = durable.step("whole", agent())
+        commits = durable.calls.executed if durable.calls else 0
+        assert expected[0] == "booked" and commits == 3
+        for number in range(1, commits + 1):
+            server.scripted, before = list(bodies), len(server.requests)
+            with durable.dies_at("after_call_commit", number):
+                durable.step(f"killed {number}", agent())
+            assert durable.step(f"killed {number}", agent()) == expected
+            assert len(server.requests) - before == 2

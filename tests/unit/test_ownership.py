@@ -9,12 +9,13 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import evercell
+from evercell.core.errors import EvercellError, StepEnded
 from evercell.testing import Durable
 
 SECONDS = 60
@@ -277,6 +278,75 @@ def test_a_task_left_over_from_a_step_does_not_record_under_the_next(
     assert durable.step("b", other) == 3
     assert recorded(durable, "a") == set() and recorded(durable, "b") == {"act#0"}
     assert len(durable.notes) == 1 and "step a" in durable.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["thread pool", "thread", "task"])
+def test_what_a_failed_step_left_behind_makes_no_call_that_its_next_attempt_makes(
+    durable: Durable, loop: asyncio.AbstractEventLoop, kind: str
+) -> None:
+    """A branch of a graph fails, say, and the one beside it goes on in its thread."""
+    effects: list[str] = []
+
+    @evercell.step
+    def effect(name: str) -> str:
+        effects.append(name)
+        return name
+
+    @evercell.step
+    async def aeffect(name: str) -> str:
+        effects.append(name)
+        return name
+
+    def branch(go: threading.Event) -> str:
+        effect("before")
+        is_begun.set()
+        assert go.wait(SECONDS)
+        return effect("after")
+
+    async def abranch(go: threading.Event) -> str:
+        await aeffect("before")
+        is_begun.set()
+        await asyncio.to_thread(go.wait, SECONDS)
+        return await aeffect("after")
+
+    def in_a_thread(go: threading.Event) -> Future[str]:
+        future: Future[str] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(branch(go))
+            except EvercellError as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work).start()
+        return future
+
+    def started(go: threading.Event) -> Future[str]:
+        if kind == "task":
+            return asyncio.run_coroutine_threadsafe(abranch(go), loop)
+        return in_a_thread(go) if kind == "thread" else pool.submit(branch, go)
+
+    is_begun, fails = threading.Event(), threading.Event()
+
+    def agent() -> str:
+        go = threading.Event()
+        left.append((go, started(go)))
+        assert is_begun.wait(SECONDS)
+        if not fails.is_set():
+            fails.set()
+            raise ValueError("the other branch failed")
+        go.set()
+        return left[-1][1].result(SECONDS)
+
+    left: list[tuple[threading.Event, Future[str]]] = []
+    with ThreadPoolExecutor(2) as pool:
+        with pytest.raises(ValueError, match="the other branch"):
+            durable.step("a", agent)
+        left[0][0].set()
+        with pytest.raises(StepEnded, match="step a"):
+            left[0][1].result(SECONDS)
+        assert durable.step("a", agent) == "after"
+    assert effects == ["before", "after"]
 
 
 # -- processes -----------------------------------------------------------------------------------

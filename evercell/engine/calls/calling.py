@@ -40,7 +40,7 @@ def call_sync(
     owner = current_owner()
     body = body or function
     if owner is None:
-        note_late_call(name)
+        note_late_call(name, is_harmless=is_own)
         return body(*args, **kwargs)
     scope = owner.scope
     identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)
@@ -93,7 +93,7 @@ async def call_async(
     owner = current_owner()
     body = body or function
     if owner is None:
-        note_late_call(name)
+        note_late_call(name, is_harmless=is_own)
         return await body(*args, **kwargs)
     scope = owner.scope
     identity = scope.begin(name, key, args, kwargs, inside=owner.call_key)

@@ -124,7 +124,7 @@ def request_recorded(
 ) -> Any:
     owner = current_owner()
     if owner is None:
-        note_late_call(path)
+        note_late_call(path, is_harmless=True)
         return method(*args, **kwargs)
     describe = partial(_usage, prices=prices)
     if kwargs.get("stream"):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
-from evercell.core.errors import ForkedProcess, UsageError
+from evercell.core.errors import ForkedProcess, StepEnded, UsageError
 from evercell.engine.calls.context import StepContext
 from evercell.engine.calls.logged_metrics import LoggedMetrics
 from evercell.engine.calls.running_call import RunningCall
@@ -86,15 +86,27 @@ refuse_outside: Callable[[str], None] | None = None
 """Raises for calls outside of any step, where none may be executed."""
 
 
-def note_late_call(name: str) -> None:
-    """Say, once for each step, that what it left behind still calls, and is not recorded."""
+def note_late_call(name: str, *, is_harmless: bool = False) -> None:
+    """Say, once for each step, that what it left behind still calls, and is not recorded.
+
+    Raises `StepEnded` where the step did not complete, since its next attempt makes the call: of what a call under way
+    does, which is recorded when it ends, and of what is ``is_harmless`` nothing is refused.
+    """
     if refuse_outside is not None:
         refuse_outside(name)
     owner = _owner.get()
-    if owner is None or owner.scope.late_call_noted:
+    if owner is None:
+        return
+    step = owner.scope.step
+    if owner.scope.goes_on and owner.call is None and not is_harmless:
+        raise StepEnded(
+            f"{name}() is not called: step {step.name}, which left this thread or task behind, did not complete and "
+            "calls it when it goes on.",
+            hint="Let the step wait for what it starts: a pool in a `with`, asyncio.TaskGroup, evercell.aio.gather.",
+        )
+    if owner.scope.late_call_noted:
         return
     owner.scope.late_call_noted = True
-    step = owner.scope.step
     with suppress(Exception):  # that thread may have no page any more
         step.note(
             f"{name}() is called by a thread or task that step {step.name} left behind: it is executed, not recorded"
@@ -110,6 +122,9 @@ def calls_of(step: StepContext) -> Iterator[CallScope]:
     token = _owner.set(Owner(scope))
     try:
         yield scope
+    except BaseException:
+        scope.goes_on = True
+        raise
     finally:
         scope.has_ended = True
         _owner.reset(token)

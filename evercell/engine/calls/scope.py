@@ -27,6 +27,8 @@ class CallScope:
         self.order = CallOrder()
         self.log = CallLog(step) if step.recording is None else step.recording.log_of(step)
         self.has_ended = False
+        self.goes_on = False
+        """It ended without completing: what it did not come to is done by its next attempt."""
         self.process = os.getpid()
         """A forked child of it is no part of the step."""
         self.late_call_noted = False

@@ -165,6 +165,9 @@ class Groups:
         if snapshot.size <= _SMALL_SCALAR and is_scalar(value := self.value(node)):
             self._scalars[node] = value
         former = self._snapshots.get(node)
+        if former is not None and self.streams.is_its_place(node):
+            reads, refs = former.reads | snapshot.reads, former.refs | snapshot.refs
+            snapshot = replace(snapshot, reads=reads, refs=refs)
         known = former.identities if former is not None else frozenset()
         self._disown(known - snapshot.identities, node)
         # the index has one owner of what several hold: the one that is compared last, so that it is one that holds it

@@ -33,6 +33,10 @@ class NodeStreams:
         definition = self._definitions.value(node)
         return GONE if definition is None else definition
 
+    def is_its_place(self, node: str) -> bool:
+        """Whether its stream is its place in a setup cell, which says nothing of the functions that it holds."""
+        return self._serialiser.setup.place(self.value(node)) is not None
+
     def whole(self, nodes: frozenset[str]) -> Pickled:
         """These nodes in one stream."""
         return self.of({node: self.value(node) for node in sorted(nodes)})
