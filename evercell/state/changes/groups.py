@@ -165,9 +165,8 @@ class Groups:
         if snapshot.size <= _SMALL_SCALAR and is_scalar(value := self.value(node)):
             self._scalars[node] = value
         former = self._snapshots.get(node)
-        if former is not None and self.streams.is_its_place(node):
-            reads, refs = former.reads | snapshot.reads, former.refs | snapshot.refs
-            snapshot = replace(snapshot, reads=reads, refs=refs)
+        if former is not None and not (former.reads <= snapshot.reads and former.refs <= snapshot.refs):
+            snapshot = self._with_former_functions(node, snapshot, former)
         known = former.identities if former is not None else frozenset()
         self._disown(known - snapshot.identities, node)
         # the index has one owner of what several hold: the one that is compared last, so that it is one that holds it
@@ -175,6 +174,12 @@ class Groups:
         own = snapshot.identities if is_tied else snapshot.identities - known
         self._owner.update(dict.fromkeys(own, node))
         self._snapshots[node] = snapshot
+
+    def _with_former_functions(self, node: str, snapshot: Snapshot, former: Snapshot) -> Snapshot:
+        """What a setup cell made is a place in a stream, which says nothing of the functions that it holds."""
+        if not self.streams.is_its_place(node):
+            return snapshot
+        return replace(snapshot, reads=former.reads | snapshot.reads, refs=former.refs | snapshot.refs)
 
     def nodes(self) -> Set[str]:
         """All nodes."""
