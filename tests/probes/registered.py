@@ -71,6 +71,11 @@ PROBES = [
         "pass", "thread 'reg_poller' (threading.Thread) was not kept: it is running beside the cells",
     ),
     Probe(
+        "reg_patch",
+        "from unittest import mock\nimport textwrap\nreg_patcher = mock.patch('textwrap.fill', lambda text: 'patched')\nreg_patcher.start() and None",
+        "import textwrap\nassert textwrap.fill('a') == 'a'", "patch of textwrap.fill (unittest.mock) was not kept: it is a patch of what this kernel",
+    ),
+    Probe(
         "reg_task",
         "import asyncio\nasync def reg_wait(): await asyncio.sleep(3600)\nasyncio.get_running_loop().create_task(reg_wait()) and None",
         "pass", "task of reg_wait() (asyncio.Task) was not kept: it is running beside the cells",

@@ -6,6 +6,7 @@ import copyreg
 import gc
 import os
 import pickle
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -134,3 +135,10 @@ def timers_of(loop: Any) -> list[tuple[Any, Any]]:
     """What a loop is to call at some time, each with its function. Otherwise: none is known."""
     scheduled = list(getattr(loop, "_scheduled", ()))
     return [(timer, getattr(timer, "_callback", None)) for timer in scheduled if not timer.cancelled()]
+
+
+def active_patches() -> list[tuple[Any, str]]:
+    """What `unittest.mock` patches after a ``start()``: the object and its attribute. Otherwise: none is known."""
+    mock = sys.modules.get("unittest.mock")
+    active = getattr(getattr(mock, "_patch", None), "_active_patches", ())
+    return [(getattr(one, "target", None), str(getattr(one, "attribute", "?"))) for one in active]
