@@ -133,6 +133,24 @@ def _write_polars(state: str) -> None:
     config.load(state)
 
 
+_CHOICES = ("renderers", "data_transformers", "theme")
+"""Where Altair has one of several that are registered, with its options."""
+
+
+def _read_altair() -> dict[str, tuple[str, dict[str, Any]]]:
+    altair = _library("altair")
+    registries = {name: getattr(altair, name) for name in _CHOICES if hasattr(altair, name)}
+    found = {name: (one.active, dict(one.options)) for name, one in registries.items()}
+    return {name: chosen for name, chosen in found.items() if chosen != ("default", {})}
+
+
+def _write_altair(state: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    altair = _library("altair")
+    usual = dict.fromkeys(_read_altair(), ("default", dict[str, Any]()))
+    for name, (active, options) in {**usual, **state}.items():
+        getattr(altair, name).enable(active, **options)
+
+
 keeps_settings(
     [
         Setting("NumPy", "numpy", _read_numpy, _write_numpy, usual={}),
@@ -140,6 +158,7 @@ keeps_settings(
         Setting("Matplotlib", "matplotlib", _read_matplotlib, _write_matplotlib, usual={}),
         Setting("scikit-learn", "sklearn", _read_sklearn, _write_sklearn, ("set_config",)),
         Setting("xarray", "xarray", _read_xarray, _write_xarray, ("set_options",)),
+        Setting("Altair", "altair", _read_altair, _write_altair, _CHOICES, usual={}),
         Setting("polars", "polars", _read_polars, _write_polars, ("Config",)),
         Setting("Plotly", "plotly.io", _read_plotly, _write_plotly, ("templates", "renderers")),
     ]

@@ -71,6 +71,10 @@ PROBES = [
         "pass", "thread 'reg_poller' (threading.Thread) was not kept: it is running beside the cells",
     ),
     Probe(
+        "reg_altair", "import altair as alt\nalt.data_transformers.disable_max_rows()\nalt.theme.enable('dark') and None",
+        "import altair as alt\nassert alt.data_transformers.options == {'max_rows': None} and alt.theme.active == 'dark'\nalt.theme.enable('default') and None",
+    ),
+    Probe(
         "reg_patch",
         "from unittest import mock\nimport textwrap\nreg_patcher = mock.patch('textwrap.fill', lambda text: 'patched')\nreg_patcher.start() and None",
         "import textwrap\nassert textwrap.fill('a') == 'a'", "patch of textwrap.fill (unittest.mock) was not kept: it is a patch of what this kernel",
