@@ -69,9 +69,13 @@ def is_to_import(group: Group) -> bool:
     """
     needed = dict(one.partition(" ")[::2] for one in group.made_with)
     missing = [library for library in needed if library != "python" and library not in sys.modules]
-    return (
-        bool(missing) and all(needed.values()) and all(_is_there(one) and _installed(one) for one in missing)
-    )
+    return bool(missing) and all(needed.values()) and all(map(_is_importable, missing))
+
+
+@cache
+def _is_importable(library: str) -> bool:
+    """Whether it is there, and tells its version. (Where that changes, its values are made at once, or named late.)"""
+    return find_spec(library) is not None and _installed(library) is not None
 
 
 def made_with(libraries: Iterable[str]) -> Iterator[str]:
