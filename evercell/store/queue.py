@@ -157,7 +157,8 @@ class Queue:
             lease_now = self._database.lease_now(connection)
             due = due_runs(self._database.clock(), lease_now).order_by(None)
             is_dead = sa.and_(
-                runs.c.status == str(RunStatus.RUNNING),
+                # (queued: whoever claimed it died before its kernel was on it)
+                runs.c.status.in_([str(RunStatus.RUNNING), str(RunStatus.QUEUED)]),
                 runs.c.asked.is_(None),
                 sa.exists().where(leases.c.run_id == runs.c.id, leases.c.expires_at <= lease_now),
             )

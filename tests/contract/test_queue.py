@@ -332,12 +332,16 @@ def test_headless_runs_that_nobody_queued_are_found_when_they_may_go_on(
     suspend(store, answered, Awaited(AwaitedKind.MOMENT, due_at=clock.now))
     dead = store.runs.create(new("dead"))
     store.runs.set_status(hold(store, dead), dead.id, RunStatus.RUNNING)
+    before_its_kernel = store.runs.create(new("before its kernel"))
+    hold(store, before_its_kernel)
+    given_back = store.runs.create(new("given back"))
+    store.leases.release(hold(store, given_back))
     in_a_notebook = store.runs.create(NewRun("/n/mine.ipynb", "mine"))
     hold(store, in_a_notebook)
     assert (store.queue.strays().due, store.queue.strays().dead) == ([answered.id], [])
     clock.now += TTL + timedelta(seconds=1)
-    assert store.queue.strays().dead == [dead.id]
-    store.queue.take_in([answered.id, dead.id])
+    assert {*store.queue.strays().dead} == {dead.id, before_its_kernel.id}
+    store.queue.take_in([answered.id, dead.id, before_its_kernel.id])
     store.queue.take_in([answered.id])
     strays = store.queue.strays()
     assert (strays.due, strays.dead) == ([], [])
