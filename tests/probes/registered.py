@@ -75,11 +75,6 @@ PROBES = [
         "import altair as alt\nassert alt.data_transformers.options == {'max_rows': None} and alt.theme.active == 'dark'\nalt.theme.enable('default') and None",
     ),
     Probe(
-        "reg_pyplot",
-        "import matplotlib.pyplot as plt\nplt.figure(); plt.close('all')\n----\nplt.ioff()\nreg_figure, reg_axes = plt.subplots(1, 2, num=41)\nplt.figure(42).add_subplot() and None",
-        "assert len(reg_figure.axes) == 2 and reg_axes[0].figure is reg_figure", "figure 42 (matplotlib.figure.Figure) was not kept: it is held by pyplot alone",
-    ),
-    Probe(
         "reg_patch",
         "from unittest import mock\nimport textwrap\nreg_patcher = mock.patch('textwrap.fill', lambda text: 'patched')\nreg_patcher.start() and None",
         "import textwrap\nassert textwrap.fill('a') == 'a'", "patch of textwrap.fill (unittest.mock) was not kept: it is a patch of what this kernel",

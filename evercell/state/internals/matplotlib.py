@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection
 from itertools import count
 from typing import Any
@@ -27,9 +26,3 @@ def own_colour_maps(registry: Any) -> Collection[str]:
     """Names of the colour maps that Matplotlib itself registers. Otherwise: all that are there."""
     own: Collection[str] = getattr(registry, "_builtin_cmaps", tuple(registry))
     return own
-
-
-def pyplots_figures() -> dict[int, Any]:
-    """The figures that pyplot holds, by their numbers. Otherwise: none is known."""
-    managers = getattr(getattr(sys.modules.get("matplotlib._pylab_helpers"), "Gcf", None), "figs", {})
-    return {number: manager.canvas.figure for number, manager in managers.items()}
