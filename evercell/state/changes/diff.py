@@ -34,6 +34,7 @@ from time import perf_counter
 from evercell.state.changes.groups import Fresh, Groups, LiveGroup, Snapshot
 from evercell.state.changes.node_streams import GONE
 from evercell.state.changes.partition import components
+from evercell.state.changes.process_state import OWN_STATES
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.pickling.pickled import Pickled
 from evercell.state.typerules.shareable import is_scalar
@@ -208,7 +209,7 @@ class _Comparison:
 
     def _shareable(self, node: str, new: Pickled) -> frozenset[int]:
         """Ids of the objects that other nodes could share. (A definition itself is referred to, not shared.)"""
-        if is_scalar(self._groups.value(node)):
+        if node in OWN_STATES or is_scalar(self._groups.value(node)):
             return _NOTHING
         ids = new.shareable  # no variable here may refer to the value: references are counted
         return ids - {new.root} if is_definition_node(node) else ids

@@ -30,14 +30,15 @@ IMPORT_PATH = ":sys.path"
 ENVIRON = ":os.environ"
 SEEN = ":seen"
 """No state of the process: what plain cells that may read everything could see (`LiveVariables.seen`)."""
-_STATES = frozenset({FOLDER, IMPORT_PATH, ENVIRON, PYTHON_RANDOM, NUMPY_RANDOM, SEEN})
+OWN_STATES = frozenset({FOLDER, IMPORT_PATH, ENVIRON, PYTHON_RANDOM, NUMPY_RANDOM, SEEN})
+"""Those that are put together here each time: nothing in them is an object of the user's."""
 
 
 class _States:
     """The names of all states, those of settings included."""
 
     def __contains__(self, name: object) -> bool:
-        return name in _STATES or (isinstance(name, str) and name.startswith(settings.PREFIX))
+        return name in OWN_STATES or (isinstance(name, str) and name.startswith(settings.PREFIX))
 
 
 STATES: Container[str] = _States()

@@ -190,6 +190,7 @@ class Tracker:
         looked = live.names() if plan.code.dynamic or background_active else set(cell)
         live.forget(name for name in [*plan.touched, *plan.code.deletes] if name not in live.variables)
         live.forget(self._deleted_names())
+        looked -= live.groups.know_stored()  # the cell put them back: what it did to them then is found later
         nodes = self.with_definitions(n for n in looked if n not in live.lazy)
         changed, self.fresh = find_changes(live.groups, nodes)
         self._scan.begin(nodes)

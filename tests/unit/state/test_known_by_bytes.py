@@ -153,3 +153,19 @@ def test_a_second_way_to_the_same_object_is_seen_after_a_resume(
     assert again["a"][1] == [2, 5]
     last = resumed(again)
     assert last["a"] == [[1], [2, 5]] and last["c"][0] is last["a"][1] and last["b"][0] is last["a"][0]
+
+
+def test_the_cell_that_resumes_is_followed_by_no_dump_and_what_comes_next_is_found(
+    saved: Cells, dumped: list[int]
+) -> None:
+    fresh = Cells(saved.memory)
+    plan = fresh.namespace.plan("get_ipython().run_line_magic('resume', '')")
+    fresh.restore(saved.head or "")
+    dumped.clear()
+    fresh.namespace.observe(plan, label="In [1]")
+    assert not dumped
+    fresh["rows"][5]["n"] = -5  # by a callback, say
+    fresh.namespace.something_ran()
+    assert fresh.namespace.look_at_everything()
+    fresh.commit("late")
+    assert resumed(fresh)["rows"][5]["n"] == -5
