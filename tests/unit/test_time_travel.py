@@ -125,9 +125,8 @@ class TimeTravel(RuleBasedStateMachine):
             self.add(run, name, outcome.checkpoint.key, copied(before))
         else:
             assert outcome.ending is Ending.REPLAYED
-            if name in ("grow", "load") and shares_rows(before):
-                # what a replay puts back is another object than what a later cell shares, or it is there already and
-                # stays shared: its own value is as it was
+            if name == "grow" and shares_rows(before):
+                # what a replay puts back is another object than what a later cell shares: its own value is as it was
                 assert self.notebook["rows"] == expected["rows"]
                 self.model = expected = copied(self.notebook.variables)
             self.at = [*self.at, copied(before), copied(expected)]
