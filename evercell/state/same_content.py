@@ -20,8 +20,9 @@ def same_content(
 ) -> Iterator[str]:
     """Those of the loaded ``values`` that are in memory already, in the same provenance and with the same content.
 
-    The variables of a stored group are compared together, so that they share among them what they shared. Where that
-    cannot be told, they count as different.
+    The variables of a stored group are compared together, so that they share among them what they shared: those that
+    the step only read one by one, too, for what was executed anew since is tied as it was then. Where that cannot be
+    told, they count as different.
     """
     groups: dict[str, list[str]] = {}
     for name in values:
@@ -30,7 +31,12 @@ def same_content(
         stored = manifest.groups[group]
         if stored.missing or stored.size > LARGEST or any(map(is_definition_node, stored.nodes)):
             continue
-        if set(stored.nodes) == set(names) and _are_alike(live, values, sorted(names), manifest):
+        if set(stored.nodes) != set(names):
+            continue
+        is_same = _are_alike(live, values, sorted(names), manifest)
+        if not is_same and manifest.wrote.isdisjoint(names):
+            is_same = all(_are_alike(live, values, [name], manifest) for name in names)
+        if is_same:
             yield from names
             for name in names:
                 live.groups.note_content(name, group)

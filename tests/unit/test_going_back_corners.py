@@ -109,6 +109,23 @@ def test_checkpoint_that_a_branch_does_not_see_is_no_place_in_it(notebook: Noteb
         moving.checkout(notebook.session, f"what-if@{head}", no_setup)
 
 
+def test_what_was_executed_anew_is_tied_to_nothing_by_the_replay_of_what_read_it(tmp_path: Path) -> None:
+    """``pair`` has the former list. A step that read the list when they were tied puts back only what it made."""
+    workspace = workspace_in(tmp_path)
+    notebook = Notebook(workspace)
+    for name, source in [
+        ("load", "rows = [1]"), ("tie", "pair = (rows, {'same': rows})"), ("sum", "total = sum(rows)"),
+        ("grow", "rows = rows + [0]"), ("drop", "gone = rows; del gone"),
+    ]:  # fmt: skip
+        notebook.step(name, source)
+    notebook.step("load", "rows = [1]", rerun=True)
+    former = notebook["pair"]
+    assert notebook.step("sum", "total = sum(rows)")[0].ending is Ending.REPLAYED
+    assert notebook["pair"] is former and former[0] is not notebook["rows"] and notebook["rows"] == [1]
+    notebook.session.detach()
+    workspace.close()
+
+
 @pytest.mark.parametrize("early", ["gone = rows; del gone", "total = sum(rows)"], ids=["named", "read"])
 def test_what_a_later_cell_tied_stays_tied_when_an_earlier_step_replays(tmp_path: Path, early: str) -> None:
     workspace = workspace_in(tmp_path)
