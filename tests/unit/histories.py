@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dis
+import types
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +34,60 @@ def result(function: Any) -> Any:
         return str(error)
 
 
+MAKERS = "__makers__"
+"""Beside the variables: the key of the step, or the plain cell, that each was last bound or changed by."""
+
+
+def executed(source: str, memory: Memory) -> Memory:
+    """Memory after a cell. Raises what the cell raises."""
+    after = copied(memory)
+    exec(source, after)
+    del after["__builtins__"]
+    return after
+
+
+def made_in(source: str, before: Memory, after: Memory) -> frozenset[str]:
+    """The variables that a cell bound or changed, in place or through another one."""
+    code = compile(source, "cell", "exec")
+    bound = {i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_NAME", "STORE_GLOBAL")}
+    values, others = shown(before), shown(after)
+    return frozenset(
+        n for n in others.keys() & after.keys() if n in bound or n not in values or values[n] != others[n]
+    )
+
+
+def note_maker(memory: Memory, names: Iterable[str], maker: object) -> None:
+    memory[MAKERS] = {**memory.get(MAKERS, {}), **dict.fromkeys(names, maker)}
+
+
+def is_there(version: Version, memory: Memory) -> bool:
+    """Whether all that an execution made is in memory since: unchanged, and sharing what it shares."""
+    makers, shared, sharing = memory.get(MAKERS, {}), shown(memory)["shared"], shown(version.memory)["shared"]
+    return all(
+        n in memory and makers.get(n) == version.key and (n in shared) == (n in sharing) for n in version.made
+    )
+
+
+def put_back(version: Version, memory: Memory) -> Memory:
+    """Memory after a replay: what the execution made comes back as it left it, over what it only read."""
+    after = copied(memory)
+    then = copied(version.memory)
+    only_read = {
+        id(v): after[n]
+        for n, v in then.items()
+        if type(v) in (list, tuple) and n in after.keys() - version.made
+    }
+    for name in sorted(version.made):
+        value = then[name]
+        after[name] = (
+            types.FunctionType(value.__code__, after, name)
+            if callable(value)
+            else copy.deepcopy(value, only_read)
+        )
+    note_maker(after, version.made, version.key)
+    return after
+
+
 def copied(memory: Memory) -> Memory:
     """Memory as it is, with its functions bound to the copy."""
     data = {n: v for n, v in memory.items() if not n.startswith("__") and not callable(v)}
@@ -38,6 +95,8 @@ def copied(memory: Memory) -> Memory:
     for name, value in memory.items():
         if callable(value):
             made[name] = type(value)(value.__code__, made, name)
+    if MAKERS in memory:
+        made[MAKERS] = memory[MAKERS]
     return made
 
 
@@ -48,9 +107,13 @@ NOTHING: Memory = {}
 class Version:
     """One execution of a step."""
 
+    id: str
+    """Of its checkpoint."""
     moment: int
-    key: bytes
+    key: bytes = field(repr=False)
     """Of the cell and what it read: executions with the same repeat one another."""
+    made: frozenset[str]
+    """The variables that it bound or changed."""
     memory: Memory
     before: Memory
     stood_on: int

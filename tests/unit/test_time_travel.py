@@ -31,6 +31,7 @@ from evercell.core.errors import (
     RunNotFound,
     VersionCollected,
 )
+from evercell.core.records import Checkpoint
 from evercell.engine import moving
 from evercell.engine.collecting import collect
 from evercell.engine.heads import signed_head
@@ -41,7 +42,20 @@ from evercell.engine.outcome import Ending
 from evercell.engine.places import version_of
 from evercell.engine.reachability import KeepRules
 from evercell.engine.resetting import begin_reset, plan_reset
-from tests.unit.histories import NOTHING, Memory, Run, Version, copied, shown, stored
+from tests.unit.histories import (
+    NOTHING,
+    Memory,
+    Run,
+    Version,
+    copied,
+    executed,
+    is_there,
+    made_in,
+    note_maker,
+    put_back,
+    shown,
+    stored,
+)
 from tests.unit.sessions import Notebook, workspace_in
 
 STEPS = {
@@ -59,11 +73,6 @@ RULES = [
     KeepRules(last=2),
     KeepRules(younger_than=timedelta(0)),
 ]
-
-
-def shares_rows(memory: Memory) -> bool:
-    """Whether another variable has the very list in it that ``rows`` is."""
-    return bool(shown(memory)["shared"])
 
 
 class TimeTravel(RuleBasedStateMachine):
@@ -88,6 +97,8 @@ class TimeTravel(RuleBasedStateMachine):
         self.lost_before: set[Version] = set()
         """The same of the state before them."""
         self.count = 0
+        self.sources: set[tuple[str, str]] = set()
+        """Names and sources of the steps so far."""
 
     def teardown(self) -> None:
         self.notebook.session.detach()
@@ -106,47 +117,64 @@ class TimeTravel(RuleBasedStateMachine):
         again=st.sampled_from([False] * 3 + [True]),
     )
     def step(self, name: str, variant: int, again: bool) -> None:
-        source = STEPS[name][variant % len(STEPS[name])]
-        before, expected = self.model, copied(self.model)
+        self.execute(name, STEPS[name][variant % len(STEPS[name])], again=again)
+
+    @precondition(lambda self: self.sources)
+    @rule(data=st.data())
+    def step_that_was_there(self, data: Any) -> None:
+        """Most replays: what two steps drawn at random read is seldom what it was."""
+        self.execute(*data.draw(st.sampled_from(sorted(self.sources))), again=False)
+
+    def execute(self, name: str, source: str, *, again: bool) -> None:
+        self.sources.add((name, source))
+        before = self.model
         try:
-            exec(source, expected)
+            expected = executed(source, before)
         except NameError:
             return  # what it reads is not there
         try:
             outcome, _ = self.notebook.step(name, source, rerun=again)
         except CodeOfOtherRun:
             return  # it asks first: nothing happened
-        expected.pop("__builtins__")
-        self.model = expected
         run = self.follow_run()
         self.moment += 1
+        assert outcome.checkpoint is not None
         if outcome.ending is Ending.COMPLETED:
-            assert outcome.checkpoint is not None
-            self.add(run, name, outcome.checkpoint.key, copied(before))
+            made = made_in(source, before, expected)
+            self.model = expected
+            note_maker(self.model, made, outcome.checkpoint.key)
+            self.add(run, name, outcome.checkpoint, made, copied(before))
         else:
             assert outcome.ending is Ending.REPLAYED
-            if name == "grow" and shares_rows(before):
-                # what a replay puts back is another object than what a later cell shares: its own value is as it was
-                assert self.notebook["rows"] == expected["rows"]
-                self.model = expected = copied(self.notebook.variables)
-            self.at = [*self.at, copied(before), copied(expected)]
+            version = self.repeated(run, name, outcome.checkpoint)
+            if not is_there(version, before):  # (where it is, later cells may have tied more to it)
+                self.model = put_back(version, before)
+            self.at = [*self.at, copied(before), copied(self.model)]
             run.heads += self.at
             self.stands_on = 0
 
-    def add(self, run: Run, step: str, key: bytes, before: Memory) -> None:
+    def repeated(self, run: Run, step: str, found: Checkpoint) -> Version:
+        """The execution that a replay repeats: its own checkpoint was carried to where a replay changed memory."""
+        while not (versions := [v for v in run.versions[step] if v.id == found.id]):
+            assert found.origin is not None
+            found = self.workspace.store.checkpoints.get(found.origin)
+        return versions[0]
+
+    def add(self, run: Run, step: str, made: Checkpoint, names: frozenset[str], before: Memory) -> None:
         memory = copied(self.model)
-        run.versions.setdefault(step, []).append(Version(self.moment, key, memory, before, self.stands_on))
+        version = Version(made.id, self.moment, made.key, names, memory, before, self.stands_on)
+        run.versions.setdefault(step, []).append(version)
         run.heads, self.at, self.stands_on = [memory], [memory], self.moment
 
     @rule(source=st.sampled_from(PLAIN))
     def plain(self, source: str) -> None:
-        expected = copied(self.model)
         try:
-            exec(source, expected)
+            expected = executed(source, self.model)
         except (NameError, AttributeError):
             return
         self.notebook.plain(source)
-        expected.pop("__builtins__")
+        self.count += 1
+        note_maker(expected, made_in(source, self.model, expected), f"plain cell {self.count}")
         self.model = expected
 
     def follow_run(self) -> Run:
@@ -200,7 +228,9 @@ class TimeTravel(RuleBasedStateMachine):
         if target is None:
             assert NOTHING in run.heads
             self.leave()  # (what is in memory stays)
-            self.here, self.at, self.stands_on, run.heads = run, [copied(self.model)], 0, [NOTHING]
+            if run is not self.here:
+                run.heads = [NOTHING]
+            self.here, self.at, self.stands_on = run, [copied(self.model)], 0
             return
         heads = list(run.heads)
         self.leave()
@@ -387,7 +417,7 @@ class TimeTravel(RuleBasedStateMachine):
 
 
 def test_every_namespace_is_what_it_must_be_whatever_was_done_before(pytestconfig: pytest.Config) -> None:
-    examples = 1000 if pytestconfig.option.long else 15
+    examples = 1000 if pytestconfig.option.long else 30
     run_state_machine_as_test(
         TimeTravel, settings=settings(max_examples=examples, stateful_step_count=30, deadline=None)
     )
