@@ -170,12 +170,15 @@ class Restorer:
         return not (missing and self._same_provenance(name, manifest))
 
     def _is_as_in(self, name: str, manifest: VerifiedManifest) -> bool:
-        """Whether the live variable surely is what the manifest has: same provenance, same stored group."""
-        groups = self._live.groups
+        """Whether the live variable surely is what the manifest has, and all that it shared objects with then is,
+        too, whatever shares them by now.
+        """
+        groups, stored = self._live.groups, manifest.variables[name].group
+        nodes = manifest.groups[stored].nodes
         return (
-            self._same_provenance(name, manifest)
-            and name in groups
-            and groups.group(name).id == manifest.variables[name].group
+            all(node in groups and groups.is_as_in(node, stored) for node in nodes)
+            and all(self._same_provenance(node, manifest) for node in nodes if node in manifest.variables)
+            and len({groups.group(node).id for node in nodes}) == 1
         )
 
     def _groups_that_are_there(self, manifest: VerifiedManifest) -> set[str]:

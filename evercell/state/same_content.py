@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from evercell.core.errors import NotKept
+from evercell.core.errors import EvercellError, NotKept
 from evercell.state.changes.process_state import STATES
 from evercell.state.changes.variables import LiveVariables
 from evercell.state.code.definitions import is_definition_node
@@ -12,7 +12,7 @@ from evercell.state.content.manifest import VerifiedManifest
 from evercell.state.pickling.values import Values
 
 LARGEST = 32 * 1024 * 1024
-"""Bytes of a group that is compared so; what is larger is put back."""
+"""Bytes of a group's stream (its buffers lie beside it) that is compared so; what is larger is put back."""
 
 
 def same_content(
@@ -29,7 +29,7 @@ def same_content(
         groups.setdefault(manifest.variables[name].group, []).append(name)
     for group, names in groups.items():
         stored = manifest.groups[group]
-        if stored.missing or stored.size > LARGEST or any(map(is_definition_node, stored.nodes)):
+        if stored.missing or stored.stream.size > LARGEST or any(map(is_definition_node, stored.nodes)):
             continue
         if set(stored.nodes) != set(names):
             continue
@@ -49,16 +49,15 @@ def _are_alike(
         origin = live.origins.get(name)
         if origin is None or origin.provenance != manifest.variables[name].provenance or name in STATES:
             return False
-        if (
-            name not in live.variables
-            or name in live.lazy
-            or name in live.setup_names
-            or name not in live.groups
-        ):
+        if name not in live.variables or name in live.setup_names or name not in live.groups:
+            return False
+        try:
+            live.lazy.load([name])
+        except EvercellError:
             return False
     dumper = Values(live.variables)
     try:
-        there = dumper.dumps(tuple(live.variables[name] for name in names), name="what is there")
-        return there == dumper.dumps(tuple(values[name] for name in names), name="what was stored")
+        there = dumper.content(tuple(live.variables[name] for name in names), name="what is there")
+        return there == dumper.content(tuple(values[name] for name in names), name="what was stored")
     except (NotKept, RecursionError):
         return False

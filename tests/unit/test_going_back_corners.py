@@ -143,3 +143,33 @@ def test_what_a_later_cell_tied_stays_tied_when_an_earlier_step_replays(tmp_path
         assert memory["pair"][0] is memory["rows"] and memory["pair"][1][0] is memory["rows"], name
     second.session.detach()
     workspace.close()
+
+
+LARGE = "import numpy as np\nrows = np.arange(5_000_000)"
+
+
+@pytest.mark.parametrize("kernel", ["living", "loaded", "waiting"])
+@pytest.mark.parametrize(
+    "load", [LARGE, "rows = [list(range(9)) for _ in range(1000)]"], ids=["large", "small"]
+)
+def test_replays_leave_large_values_tied_as_they_leave_small_ones(
+    tmp_path: Path, load: str, kernel: str
+) -> None:
+    workspace = workspace_in(tmp_path)
+    cells = [("load", load), ("read", "total = len(rows)"), ("tie", "job = {'rows': rows}")]
+    notebook = Notebook(workspace)
+    for name, source in cells:
+        notebook.step(name, source)
+    if kernel != "living":
+        run = notebook.session.require_run().id
+        notebook.session.detach()
+        notebook = Notebook(workspace, run)
+        notebook.resume()
+    if kernel == "loaded":
+        notebook.session.namespace.load_everything()
+    for name, source in cells:
+        assert notebook.step(name, source)[0].ending is Ending.REPLAYED
+        notebook.session.namespace.load_everything()
+        assert notebook["rows"] is notebook["job"]["rows"], name
+    notebook.session.detach()
+    workspace.close()

@@ -19,6 +19,7 @@ from evercell.state.code.sources import Sources
 from evercell.state.pickling.code_objects import CodeOfCell, reduce_behaviour
 from evercell.state.pickling.framing import without_frames
 from evercell.state.pickling.loader import Loading
+from evercell.state.pickling.pickled import Pickled
 from evercell.state.pickling.pickler import NotebookPickler
 from evercell.state.typerules import factories
 from evercell.state.typerules.annotations import IS_LATE
@@ -47,21 +48,15 @@ class Values:
         """The value as bytes. Raises `NotKept` for one that cannot be kept whole; ``name`` says what it is."""
         if _is_plain(value, _SHALLOW):
             return pickle.dumps(value, 5)
-        pickler = self._pickler(name)
-        try:
-            pickler.dump(value)
-        except Exception as error:
-            raise NotKept(
-                f"{name} ({type(value).__name__}) cannot be recorded ({type(error).__name__}: {error}).",
-                hint="Return plain data from the call: what the caller needs of it.",
-            ) from error
-        if pickler.notes.left_out:
-            missing = pickler.notes.left_out[0]
-            raise NotKept(
-                f"{name} cannot be recorded: a {missing.type} in it, {missing.why}.",
-                hint="Return plain data from the call: what the caller needs of it.",
-            )
+        pickler = _ByName(*self._pickled_into(name))
+        _dump(pickler, value, name)
         return pickler.stream.getvalue()
+
+    def content(self, value: Any, *, name: str) -> bytes:
+        """16 bytes that are equal for equal content in this kernel. Buffers are not copied. Raises as `dumps`."""
+        pickler = _WithBuffersApart(*self._pickled_into(name))
+        _dump(pickler, value, name)
+        return Pickled(pickler.stream.getvalue(), pickler.buffers).fingerprint
 
     def loads(self, content: bytes | bytearray) -> Any:
         """The value. Only for bytes whose signature was verified."""
@@ -114,11 +109,25 @@ class Values:
             return without_frames(pickler.stream.getvalue())
         return f"{type(value).__module__}.{type(value).__qualname__}".encode()
 
-    def _pickler(self, name: str) -> _ByName:
-        return _ByName(*self._pickled_into(name))
-
     def _pickled_into(self, name: str) -> tuple[Any, ...]:
         return io.BytesIO(), [], self._variables, self._definitions, self._sources, set(), name
+
+
+def _dump(pickler: _ByName, value: Any, name: str) -> None:
+    """Raises `NotKept` for what cannot be kept whole."""
+    try:
+        pickler.dump(value)
+    except Exception as error:
+        raise NotKept(
+            f"{name} ({type(value).__name__}) cannot be recorded ({type(error).__name__}: {error}).",
+            hint="Return plain data from the call: what the caller needs of it.",
+        ) from error
+    if pickler.notes.left_out:
+        missing = pickler.notes.left_out[0]
+        raise NotKept(
+            f"{name} cannot be recorded: a {missing.type} in it, {missing.why}.",
+            hint="Return plain data from the call: what the caller needs of it.",
+        )
 
 
 _DEEPEST = 50
@@ -163,6 +172,12 @@ class _ByName(NotebookPickler):
             return factories.find_in(self._variables, definition.__qualname__) is definition
         except StateError:
             return False
+
+
+class _WithBuffersApart(_ByName):
+    """Leaves large buffers where they are."""
+
+    keeps_buffers_apart = True
 
 
 _WITH_FILLER = 6
