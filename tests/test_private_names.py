@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 INTERNALS = {
     "kernel_ext/ipykernel_internals.py": "ipykernel, IPython and ipywidgets",
-    "openai_agents.py": "OpenAI Agents",
+    "openai_agents/tools.py": "OpenAI Agents",
     "rebuilders/databases.py": "SQLAlchemy: pools, dialects and listeners of users' engines",
     "rebuilders/network.py": "httpx",
     "rebuilders/threads.py": "threading, queue and concurrent.futures",
