@@ -26,7 +26,7 @@ from evercell.engine.session import Session, UnfinishedStep
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.telemetry.reporting import report_attempt
 from evercell.engine.watching import StepProgress, StepState
-from evercell.state import CellPlan, summarise
+from evercell.state import CellPlan
 
 if TYPE_CHECKING:
     from evercell.engine.calls.guard import Guard
@@ -187,11 +187,8 @@ def _complete(
         result=None if value is None else describe_result(value, plan.code.names, executor.variables),
     )
     checkpoint, missing = commit_step(session, completion, attempt=attempt, progress=progress)
-    not_kept = dict.fromkeys((*session.missing_before, *missing))
-    session.missing_before = ()
-    if new := [m for m in not_kept if m not in session.named_missing]:  # once in a kernel is enough
-        session.named_missing.update(new)
-        executor.note("\n".join(summarise(new)))
+    if text := session.losses.of_step(missing):
+        executor.note(text)
     return StepOutcome(Ending.COMPLETED, checkpoint, missing)
 
 

@@ -57,7 +57,7 @@ def _commit(session: Session) -> None:
         _, missing = commit_checkpoint(session, completion, attempt=None)
     except StoreError:
         return
-    session.missing_before = (*session.missing_before, *missing)
+    session.losses.of_plain_cell(missing)
 
 
 def step_before(store: Store, checkpoint_id: str | None) -> Checkpoint | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from evercell.engine.holder import this_user
 from evercell.engine.identity import KnownNotebook, NotebookIdentity
 from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, take_lease
+from evercell.engine.losses import Losses
 from evercell.engine.missions.guarding import guard_of
 from evercell.engine.patience import Patience, patient
 from evercell.engine.step_names import StepPlaces
@@ -37,7 +38,7 @@ from evercell.engine.telemetry.reporting import report_run
 from evercell.engine.transfers import Readings
 from evercell.engine.watching import Watchers
 from evercell.engine.workspace import Workspace
-from evercell.state import Missing, Namespace, VerifiedManifest, summarise
+from evercell.state import Namespace, VerifiedManifest
 
 if TYPE_CHECKING:
     from evercell.engine.calls.context import Answers
@@ -81,10 +82,7 @@ class Session:
         """Id of the checkpoint that the live namespace goes on from."""
         self.unfinished: dict[str, UnfinishedStep] = {}
         """Steps of this session that failed or were interrupted, by name."""
-        self.named_missing: set[Missing] = set()
-        """What could not be kept, and was named at a cell."""
-        self.missing_before: Sequence[Missing] = ()
-        """What could not be kept of what plain cells made before the step that is under way."""
+        self.losses = Losses()
         self.interrupt: Callable[[], bool] = bool
         """Interrupts the cell that runs; says whether one does."""
         self.deferred_interrupts: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -402,10 +400,8 @@ class Session:
 
     def tell_losses(self) -> None:
         """Name what was stored and could not be loaded here, at the cell that first could reach it."""
-        lost = dict.fromkeys(self.namespace.take_losses())
-        if new := [one for one in lost if one not in self.named_missing]:
-            self.named_missing.update(new)
-            self.tell("\n".join(summarise(new)))
+        if text := self.losses.news(self.namespace.take_losses()):
+            self.tell(text)
 
     # -- what it stands on -----------------------------------------------------------------------
 
