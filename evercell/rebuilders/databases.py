@@ -1,4 +1,5 @@
-"""Engines of SQLAlchemy: made anew from their address, with the settings of their pool and their listeners.
+"""Engines of SQLAlchemy: made anew from their address, with the settings of their pool and their listeners. Sessions
+that nothing is in: made anew on their engine.
 
 A pool keeps its settings to itself. Under an SQLAlchemy that has one of these names no longer, that setting is named.
 """
@@ -38,7 +39,7 @@ _OWN = ("create_engine.", "DefaultDialect.", "only_once.")
 def _engine(engine: Any) -> tuple[Any, ...]:
     if engine.url.get_backend_name() == "sqlite" and engine.url.database in (None, "", ":memory:"):
         raise CannotRebuild("an engine on a database in memory", _IN_MEMORY)
-    return create_engine, (engine.url, _options(engine), tuple(_listeners(engine)))
+    return create_engine, (engine.url, _options(engine), tuple(_listeners(engine, engine.pool)))
 
 
 def _options(engine: Any) -> dict[str, Any]:
@@ -82,9 +83,9 @@ def _closure(function: Any) -> dict[str, Any]:
     return {} if code is None else {n: c.cell_contents for n, c in zip(code.co_freevars, cells, strict=True)}
 
 
-def _listeners(engine: Any) -> Iterator[tuple[str, Any, bool]]:
+def _listeners(*targets: Any) -> Iterator[tuple[str, Any, bool]]:
     """Event, function and whether it says what is to be executed instead: of those that the user added."""
-    for target in (engine, engine.pool):
+    for target in targets:
         dispatch = target.dispatch
         for event in dispatch._event_names:
             for function in list(getattr(dispatch, event)):
@@ -97,7 +98,7 @@ def _listener(event: str, function: Any) -> Iterator[tuple[str, Any, bool]]:
     elif (wrapped := _closure(function).get("orig_fn")) is not None:
         yield event, wrapped, False
     elif not str(getattr(function, "__qualname__", "")).startswith(_OWN):
-        name_loss(f"{event!r} listener of an engine", "it does not tell how it was added", _AGAIN)
+        name_loss(f"{event!r} listener of an engine or session", "it does not tell how it was added", _AGAIN)
 
 
 def create_engine(url: Any, options: dict[str, Any], listeners: tuple[Any, ...] = ()) -> Any:
@@ -107,12 +108,12 @@ def create_engine(url: Any, options: dict[str, Any], listeners: tuple[Any, ...] 
     return _listening(sqlalchemy.create_engine(url, **options), listeners)
 
 
-def _listening(engine: Any, listeners: tuple[Any, ...]) -> Any:
+def _listening(target: Any, listeners: tuple[Any, ...]) -> Any:
     from sqlalchemy import event
 
     for name, function, returns in listeners:
-        event.listen(engine, name, function, **({"retval": True} if returns else {}))
-    return engine
+        event.listen(target, name, function, **({"retval": True} if returns else {}))
+    return target
 
 
 @rebuilds("sqlalchemy.ext.asyncio.engine.AsyncEngine")
@@ -128,3 +129,57 @@ def create_async_engine(url: Any, options: dict[str, Any], listeners: tuple[Any,
     engine = create(url, **options)
     _listening(engine.sync_engine, listeners)
     return engine
+
+
+_IN_USE = "make it in a %%setup cell, or close() it: what is closed is kept"
+_OF_OTHERS = ("identity_map", "hash_key")
+_OWN_OF_SESSIONS = ("_query_cls", "_close_state")
+
+
+@rebuilds("sqlalchemy.orm.session.Session", subclasses=True)
+def _session(session: Any) -> tuple[Any, ...]:
+    listeners = tuple(_listeners(session)) if "dispatch" in vars(session) else ()
+    return make_session, (type(session), _settings(session), listeners)
+
+
+def _settings(session: Any) -> dict[str, Any]:
+    """All but what belongs to a transaction and to its objects."""
+    if session.in_transaction():
+        raise CannotRebuild("a session in the middle of a transaction", _IN_USE)
+    if session.identity_map or session.new or session.deleted:
+        raise CannotRebuild("a session with objects", _IN_USE)
+    return {
+        name: value
+        for name, value in vars(session).items()
+        if name in _OWN_OF_SESSIONS or not (name.startswith("_") or name in (*_OF_OTHERS, "dispatch"))
+    }
+
+
+def make_session(kind: Any, settings: dict[str, Any], listeners: tuple[Any, ...]) -> Any:
+    """A session that begins a transaction when it is first used."""
+    from sqlalchemy.orm import Session
+
+    session = kind.__new__(kind)
+    Session.__init__(session)
+    vars(session).update(settings)
+    return _listening(session, listeners)
+
+
+@rebuilds("sqlalchemy.ext.asyncio.session.AsyncSession", subclasses=True)
+def _async_session(session: Any) -> tuple[Any, ...]:
+    _, (inner, settings, listeners) = _session(session.sync_session)
+    settings = {name: value for name, value in settings.items() if name not in ("bind", "binds")}
+    return make_async_session, (type(session), session.bind, session.binds, inner, settings, listeners)
+
+
+def make_async_session(
+    kind: Any, bind: Any, binds: Any, inner: Any, settings: dict[str, Any], listeners: tuple[Any, ...]
+) -> Any:
+    """An asynchronous session that begins a transaction when it is first used."""
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    session = kind.__new__(kind)
+    AsyncSession.__init__(session, bind, binds=binds, sync_session_class=inner)
+    vars(session.sync_session).update(settings)
+    _listening(session.sync_session, listeners)
+    return session

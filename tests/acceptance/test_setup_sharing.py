@@ -11,6 +11,7 @@ SETUP = """%%setup
 import socket
 settings = {"model": "small", "tools": ["a"]}
 class Tool:
+    seen = []
     def __init__(self): self.calls = 0
 def helper(): return settings
 line = socket.socket()
@@ -18,13 +19,15 @@ line = socket.socket()
 
 STEP = """%%step make
 agent = {"settings": settings, "tools": settings["tools"], "tool": Tool(), "helper": helper, "line": line}
+agent["seen"] = Tool.seen
 class Sub(Tool): pass
 sub = Sub()
 """
 
 ASK = """(
     agent["settings"] is settings, agent["tools"] is settings["tools"], agent["line"] is line,
-    isinstance(agent["tool"], Tool), isinstance(sub, Tool), agent["helper"] is helper, agent["tool"].calls,
+    isinstance(agent["tool"], Tool), isinstance(sub, Tool), agent["helper"] is helper, agent["seen"] is Tool.seen,
+    agent["tool"].calls,
 )"""
 
 
@@ -48,7 +51,7 @@ def test_what_setup_cells_made_is_theirs_in_a_new_kernel_too(tmp_path: Path) -> 
     try:
         second.run("%load_ext evercell")
         assert "resumed" in second.run("%resume").text
-        assert second.value(ASK) == (True, True, True, True, True, True, 1)
+        assert second.value(ASK) == (*[True] * 7, 1)
     finally:
         second.shut_down()
 
@@ -73,24 +76,33 @@ class Person(Base):
 ROWS = """%%step rows
 engine = create_engine("sqlite:///people.db")
 Base.metadata.create_all(engine)
-with Session(engine, expire_on_commit=False) as s:
-    team = Team(name="a"); ann = Person(name="Ann", team=team); s.add_all([team, ann]); s.commit()
-    found = s.scalars(select(Person)).all()
+with Session(engine, expire_on_commit=False) as session:
+    team = Team(name="a"); ann = Person(name="Ann", team=team); session.add_all([team, ann]); session.commit()
+    found = session.scalars(select(Person)).all()
 by_name = {person.name: person for person in found}
 question = select(Person).where(Person.name == "Ann")
+with_teams = select(Person.name, Team.name).join(Person.team)
+parts = [Person.name, Person.team, Person.__table__, Person.__table__.c.name, Base.metadata]
 free = Person(name="Ben")
 """
 
+ASK_ROWS = """(
+    isinstance(ann, Person), ann.name, ann.team is team, team.people == [ann], by_name["Ann"] is ann, free.name,
+    [type(one).__name__ for one in (engine, session)], session.bind is engine,
+    [parts[0] is Person.name, parts[1] is Person.team, parts[2] is Person.__table__, parts[4] is Base.metadata],
+    parts[3] is Person.__table__.c.name,
+)"""
+
 AND_THEN = """%%step then
 free.team = team
-with Session(engine) as s:
-    s.add(free); s.merge(ann); s.commit()
-    names = sorted(s.scalars(select(Person.name).join(Team)).all())
-    same = s.scalars(question).one().name
+with session:
+    session.add(free); session.merge(ann); session.commit()
+    names = [tuple(row) for row in session.execute(with_teams.order_by(Person.name))]
+    same = session.scalars(question).one().name
 """
 
 
-def test_objects_of_classes_that_a_setup_cell_maps_are_kept(tmp_path: Path) -> None:
+def test_objects_and_statements_of_classes_that_a_setup_cell_maps_are_kept(tmp_path: Path) -> None:
     environ = {
         **isolated_home(tmp_path / "home"),
         "EVERCELL_STORE": f"sqlite:///{tmp_path / 'store.db'}",
@@ -101,18 +113,17 @@ def test_objects_of_classes_that_a_setup_cell_maps_are_kept(tmp_path: Path) -> N
         first.run("%load_ext evercell")
         assert first.run(MAPPED).status == "ok"
         made = first.run(ROWS)
-        assert made.status == "ok" and "not kept" not in made.notes, made.error + made.notes
+        assert made.status == "ok" and not made.notes, made.error + made.notes
     finally:
         first.kill()
     second = Kernel(cwd=tmp_path, environ=environ)
     try:
         second.run("%load_ext evercell")
-        resumed = second.run("%resume").text
-        assert second.value(
-            "isinstance(ann, Person), ann.name, ann.team is team, team.people == [ann], by_name['Ann'] is ann, free.name"
-        ) == (True, "Ann", True, True, True, "Ben"), resumed
+        assert "not kept" not in second.run("%resume").text
+        kept = (True, "Ann", True, True, True, "Ben", ["Engine", "Session"], True, [True] * 4, True)
+        assert second.value(ASK_ROWS) == kept
         then = second.run(AND_THEN)
         assert then.status == "ok", then.error
-        assert second.value("names, same") == (["Ann", "Ben"], "Ann")
+        assert second.value("(names, same)") == ([("Ann", "a"), ("Ben", "a")], "Ann")
     finally:
         second.shut_down()

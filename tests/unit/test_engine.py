@@ -260,7 +260,7 @@ def test_what_is_not_kept_is_named_once_with_all_that_is_lost_for_one_reason(not
     source = "\n".join(f"g{n} = (i for i in [{n}])" for n in range(8)) + "\nd = {'in': (i for i in [9])}"
     _, executor = notebook.step("make", source)
     assert executor.notes == [
-        "d['in'], g0, g1, g2, g3 and 4 more (builtins.generator) were not kept: it is suspended code. To have it "
+        "d['in'], g0, g1, g2, g3 and 4 more (builtins.generator) were not kept: each is suspended code. To have it "
         "after a restart, keep a list of its values instead, or make it anew where it is used."
     ]
     _, executor = notebook.step("use", "next(g0)\nd['n'] = 1")

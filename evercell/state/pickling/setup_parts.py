@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 from evercell.state.internals.torch import PARTS_OF_MODELS
+from evercell.state.typerules.names import type_name
 from evercell.state.typerules.shareable import is_atom_type
 from evercell.state.typerules.tensors import storage_behind
 from evercell.state.typerules.training import is_model
 
 Step = tuple[str, Any]
-"""``("item", key)``, ``("attribute", name)``, ``("storage", None)``: the way from an object to a part of it."""
+"""``("item", key)``, ``("attribute", name)``, ``("column", name)``, ``("storage", None)``: the way to a part."""
 Place = tuple[str, tuple[Step, ...]]
 """A variable, and the way from it to a part of it."""
 
 _MOST = 1000
 """Parts of a variable that are known, the nearest first."""
+_TABLE = "sqlalchemy.sql.schema.Table"
 _PLAIN_KEYS = (str, int, float, bool, type(None))
 
 
@@ -70,6 +72,7 @@ _WAYS: dict[str, Callable[[Any, Any], Any]] = {
     "item": lambda holder, key: holder[key],
     "attribute": lambda holder, name: vars(holder)[name],
     "storage": lambda tensor, _: storage_behind(tensor),
+    "column": lambda table, name: table.columns[name],
 }
 
 
@@ -81,9 +84,9 @@ def _parts(value: Any) -> Iterator[tuple[tuple[Step, ...], Any]]:
         if id(part) in seen:
             continue
         seen.add(id(part))
-        if isinstance(part, type | types.FunctionType | types.ModuleType):
+        if isinstance(part, types.FunctionType | types.ModuleType):
             continue
-        if not is_atom_type(type(part)):
+        if not isinstance(part, type) and not is_atom_type(type(part)):
             yield way, part
         if len(waiting) < _MOST:
             waiting += [((*way, step), inner) for step, inner in _inside(part)]
@@ -104,6 +107,17 @@ def _inside(part: Any) -> Iterator[tuple[Step, Any]]:
         for name in PARTS_OF_MODELS:
             if held := vars(part).get(name):
                 yield ("attribute", name), held
-    elif kind.__module__ == "__main__" and isinstance(attributes := getattr(part, "__dict__", None), dict):
+    elif type_name(kind) == _TABLE:
+        for name, column in part.columns.items():
+            yield ("column", name), column
+    elif (attributes := _attributes(part, kind)) is not None:
         for name, value in list(attributes.items())[:_MOST]:
             yield ("attribute", name), value
+
+
+def _attributes(part: Any, kind: type) -> Mapping[str, Any] | None:
+    """Those of a class of the notebook, or of an object of one."""
+    if isinstance(part, type):
+        return vars(part) if part.__module__ == "__main__" else None
+    attributes = getattr(part, "__dict__", None) if kind.__module__ == "__main__" else None
+    return attributes if isinstance(attributes, dict) else None

@@ -163,15 +163,28 @@ _NAMED_AT_MOST = 5
 
 def summarise(missing: Iterable[Missing]) -> list[str]:
     """A line for each reason: what was lost for it (with a count, where that is much), why, and what to do."""
-    reasons: dict[tuple[str, str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], dict[str, list[str]]] = {}
     for one in missing:
-        names = reasons.setdefault((one.type, one.why, one.advice), [])
+        names = reasons.setdefault((one.why, one.advice), {}).setdefault(one.type, [])
         names += [name for name in (one.part or one.name).split(", ") if name not in names]
     lines = []
-    for (kind, why, advice), names in reasons.items():
-        names.sort()
-        shown = ", ".join(names[:_NAMED_AT_MOST])
-        more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
-        were = "was" if len(names) == 1 else "were"
-        lines.append(f"{shown}{more} ({kind}) {were} not kept: {why}. To have it after a restart, {advice}.")
+    for (why, advice), kinds in reasons.items():
+        several = sum(map(len, kinds.values())) > 1
+        lost = ", ".join(f"{_listed(names)} ({kind})" for kind, names in kinds.items())
+        were, why = ("were", _of_each(why)) if several else ("was", why)
+        lines.append(f"{lost} {were} not kept: {why}. To have it after a restart, {advice}.")
     return lines
+
+
+def _listed(names: list[str]) -> str:
+    names.sort()
+    more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
+    return ", ".join(names[:_NAMED_AT_MOST]) + more
+
+
+def _of_each(why: str) -> str:
+    """A reason, said of several: "each is a lock"."""
+    for verb in ("is", "has"):
+        if why.startswith(f"it {verb} "):
+            return f"each {why.removeprefix('it ')}"
+    return why
