@@ -164,7 +164,8 @@ def _load(name: str) -> Any:
 def name_of(thing: Any) -> str | None:
     """The name of a function or class of ours, None for one that no stream may have."""
     module = str(thing.__module__).removeprefix(f"{_PACKAGE}.")
-    names = [f"{prefix}{thing.__name__}" for prefix in ("", f"{module}.", *_PREFIXES)]
+    prefixes = ("", f"{module}.", f"{module.partition('.')[0]}.", *_PREFIXES)
+    names = [f"{prefix}{thing.__name__}" for prefix in prefixes]
     return next((name for name in names if name in _table() and load(name) is thing), None)
 
 
