@@ -143,6 +143,28 @@ def test_what_an_edited_step_makes_is_stale_as_far_as_it_is_handed_on_and_no_fur
     assert page.wait_for("picture")["marks"]["c5"]["state"] == "completed"
 
 
+def test_a_copy_of_a_cell_is_refused_in_a_kernel_that_has_run_neither_and_the_page_is_asked_not_the_file(
+    new_kernel: Callable[..., Kernel],
+) -> None:
+    first = new_kernel()
+    first.run(LOAD, cell_id="c0")
+    first.run(ADD, cell_id="c1")
+    first.shut_down()
+    kernel = new_kernel()
+    kernel.run("%resume")
+    page = Page(kernel, LOAD, ADD, "plain = 1", ADD)
+    page.wait_for("picture")
+    refused = kernel.run(ADD, cell_id="c3")
+    assert "Two cells are named 'add': code cell 2 and code cell 4" in refused.error
+    page.say({"type": "cells", "cells": page.cells[2:]})
+    page.wait_for("identity")
+    moved = kernel.run(ADD, cell_id="c3")
+    assert moved.status == "ok", "the other is gone, and nobody had to save the notebook for it"
+    page.say({"type": "cells", "cells": [*page.cells[1:3], {"id": "c4", "source": ADD}]})
+    page.wait_for("identity")
+    assert kernel.run(ADD, cell_id="c4").status == "ok", "cut, and pasted elsewhere"
+
+
 def test_judging_loads_nothing(new_kernel: Callable[..., Kernel]) -> None:
     first = new_kernel()
     first.run("%%step big\nimport numpy as np\nbig = np.zeros(8_000_000)")
