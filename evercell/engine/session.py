@@ -31,6 +31,7 @@ from evercell.engine.inspection import verified_manifest
 from evercell.engine.leasing import HeldLease, foreign_lease, lease_held_error, take_lease
 from evercell.engine.losses import Losses
 from evercell.engine.missions.guarding import guard_of
+from evercell.engine.notebook_cells import NotebookCell
 from evercell.engine.patience import Patience, patient
 from evercell.engine.step_names import StepPlaces
 from evercell.engine.taking_up import explain_aside, put_aside, take_up, take_up_left
@@ -76,7 +77,7 @@ class Session:
         self.store = workspace.store
         self.namespace = namespace
         self.notebook = notebook
-        self.places = StepPlaces(notebook.path, every_cell=notebook.every_cell)
+        self.places = self._new_places()
         self.run = run
         self.position: str | None = None
         """Id of the checkpoint that the live namespace goes on from."""
@@ -211,13 +212,21 @@ class Session:
         )
         self.notebook.is_told = True
         if seen.path != before.path:
-            self.places = StepPlaces(seen.path, every_cell=self.notebook.every_cell)
+            self.places = self._new_places()
         with suppress(StoreError), self.store.outages.nobody_waits(busy=1):
             if self.holds_lease:
                 self._note_notebook()
             elif self.position is None and not self._is_afresh:
                 self.run, self._history = self.notebook.find_run(self.workspace), None
         return self.notebook.id
+
+    def _new_places(self) -> StepPlaces:
+        notebook = self.notebook
+
+        def told() -> Sequence[NotebookCell] | None:
+            return notebook.identity.cells if notebook.is_told else None
+
+        return StepPlaces(notebook.path, every_cell=notebook.every_cell, told=told)
 
     def _hold(self, held: HeldLease) -> None:
         """A lease just taken is this session's, and what an earlier one had put aside is in the run."""
@@ -327,7 +336,7 @@ class Session:
         """Leave the run; the next step starts a new one. The namespace stays, its provenance with it."""
         self.detach()
         self.run, self.position, self._history, self._is_afresh = None, None, None, True
-        self.places = StepPlaces(self.notebook.path, every_cell=self.notebook.every_cell)
+        self.places = self._new_places()
 
     def detach(self, status: RunStatus = RunStatus.PAUSED) -> None:
         """Give the lease back, leaving the run in ``status``."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evercell.core.errors import DuplicateStep, UsageError
 from evercell.engine.magic_lines import HelpRequested, header_of, parse_line
+from evercell.engine.notebook_cells import NotebookCell
 from evercell.engine.spec import CellPlace
 from evercell.engine.unnamed_cells import name_in
 
@@ -19,14 +21,29 @@ class DeclaredStep:
     name: str
     position: int
     cell_id: str | None
+    kind: str = "cell"
+    """What ``position`` counts."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} {self.position}"
 
 
 class StepPlaces:
-    """Which cell each step name was seen in, this session, checked against the notebook file."""
+    """Which cell each step name was seen in, this session, checked against the notebook: as a page has it, where one
+    tells, or else its file.
+    """
 
-    def __init__(self, notebook: str | None, *, every_cell: bool = False) -> None:
-        """``every_cell``: a cell without a header is a step, too, and may name itself."""
+    def __init__(
+        self,
+        notebook: str | None,
+        *,
+        every_cell: bool = False,
+        told: Callable[[], Sequence[NotebookCell] | None] = lambda: None,
+    ) -> None:
+        """``every_cell``: a cell without a header is a step, too, and may name itself. ``told``: what a page says."""
         self._notebook = Path(notebook) if notebook else None
+        self._told = told
         self._every_cell = every_cell
         self._seen: dict[str, CellPlace] = {}
         self._read: tuple[int, int] | None = None
@@ -47,7 +64,7 @@ class StepPlaces:
     def _check_file(self, name: str, place: CellPlace) -> None:
         declared = [d for d in self._declared() if d.name == name]
         if len(declared) > 1 and place.cell_id in (None, *(d.cell_id for d in declared)):
-            raise duplicate(name, f"cell {declared[0].position}", f"cell {declared[1].position}")
+            raise duplicate(name, declared[0].label, declared[1].label)
 
     def _check_other(self, name: str, place: CellPlace, seen: CellPlace) -> None:
         cells = self._declared()
@@ -55,11 +72,13 @@ class StepPlaces:
         if former is not None and former.name != name:
             return
         if former is None and any(d.cell_id == place.cell_id for d in cells):
-            return  # the file was saved since, and the former cell is not in it
-        first = f"cell {former.position}" if former else seen.label
+            return  # the former cell is not in the notebook any more
+        first = former.label if former else seen.label
         raise duplicate(name, first, place.label)
 
     def _declared(self) -> list[DeclaredStep]:
+        if (told := self._told()) is not None:
+            return list(self._declared_on_page(told))
         if self._notebook is None:
             return []
         try:
@@ -71,6 +90,14 @@ class StepPlaces:
         except (OSError, ValueError):
             return []  # not saved yet, or being written: the session's own memory still counts
         return self._cells
+
+    def _declared_on_page(self, cells: Sequence[NotebookCell]) -> Iterator[DeclaredStep]:
+        for position, cell in enumerate(cells, start=1):
+            name = declared_name(cell.source)
+            if self._every_cell and header_of(cell.source) is None:
+                name = name_in(cell.source, ())
+            if name:
+                yield DeclaredStep(name, position, cell.id, "code cell")
 
 
 def declared_steps(notebook: dict[str, object], *, every_cell: bool = False) -> list[DeclaredStep]:

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from evercell.core.errors import EvercellError
 from evercell.core.text import one_line
-from evercell.engine.foresight import why_it_would_execute
+from evercell.engine.foresight import CellsInOrder, why_it_would_execute
 from evercell.engine.magic_lines import HelpRequested
 from evercell.engine.page_cells import PageCell
 from evercell.engine.session import Session
 from evercell.kernel_ext.cell_request import CellRequest
 from evercell.kernel_ext.ipykernel_internals import loop_of
+from evercell.state import CellPlan
 
 _AFTER = 0.3
 """Seconds without a cell or an edit before the first look."""
 
 _SLICE = 0.01
 """Seconds of looking, after which the kernel answers whatever came."""
+
+
+@dataclass(frozen=True, slots=True)
+class _SeenCell:
+    """A cell of a page, as it would be run."""
+
+    request: CellRequest
+    plan: CellPlan
+
+    @property
+    def step(self) -> str | None:
+        return None if self.request.step is None else self.request.step.name
 
 
 class StaleCells:
@@ -72,31 +87,54 @@ class StaleCells:
 
     def _look(self, cells: Sequence[PageCell]) -> Iterator[None]:
         session = self._session
-        reasons: dict[str, str] = {}
-        made_by_stale: dict[str, str] = {}
         if session.run is None or session.position is None:
             self._found({})  # nothing of the run is in memory, so nothing tells what it reads
             return
+        seen: list[_SeenCell] = []
         for cell in cells:
-            self._judge_cell(cell, reasons, made_by_stale)
+            if (found := self._see(cell)) is not None:
+                seen.append(found)
+            yield
+        order = CellsInOrder(session, [(one.step, one.plan) for one in seen])
+        reasons: dict[str, str] = {}
+        stale: dict[str, str] = {}
+        for place, one in enumerate(seen):
+            reason = self._why_stale(one, stale, partial(order.makes_anew, place=place))
+            if reason is not None and one.step is not None:
+                reasons[one.step] = one_line(reason)
             yield
         self._found(reasons)
 
-    def _judge_cell(self, cell: PageCell, reasons: dict[str, str], made_by_stale: dict[str, str]) -> None:
+    def _see(self, cell: PageCell) -> _SeenCell | None:
         try:
             request = self._request_of(cell)
         except (EvercellError, HelpRequested, SyntaxError, ValueError):
-            return  # to run it would be an error
-        if request.step is None or not request.is_valid:
-            return
-        spec = request.step
-        plan = self._session.namespace.foresee(request.source, label=spec.name)
-        reason = why_it_would_execute(self._session, spec, request.place, plan)
-        reads = plan.code.reads | plan.code.may_read
-        source = next((name for name in sorted(reads) if name in made_by_stale), None)
-        if reason is None and source is not None and self._session.history.latest(spec.name):
-            reason = f"it reads {source} of {made_by_stale[source]}, which is stale"
-        if reason is not None:
-            reasons[spec.name] = one_line(reason)
-            maker = spec.name if spec.is_named else "an earlier cell"
-            made_by_stale.update(dict.fromkeys(plan.code.binds, maker))
+            return None  # to run it would be an error
+        if not request.is_valid:
+            return None
+        label = None if request.step is None else request.step.name
+        return _SeenCell(request, self._session.namespace.foresee(request.source, label=label))
+
+    def _why_stale(
+        self, cell: _SeenCell, stale: dict[str, str], is_made_anew: Callable[[str], bool]
+    ) -> str | None:
+        """Why a cell would not do in a Run All what it did. ``stale``: what cells above it would make otherwise → of
+        which step it is; it is told what this one hands on.
+        """
+        spec, code = cell.request.step, cell.plan.code
+        source = next((name for name in sorted(code.reads | code.may_read) if name in stale), None)
+        root = None if source is None else stale[source].rpartition(", made of ")[2]
+        reason = own = None
+        if source is not None:
+            reason = f"it reads {stale[source]}, which is stale"
+        if spec is not None:
+            own = why_it_would_execute(self._session, spec, cell.request.place, cell.plan, is_made_anew)
+            if self._session.history.latest(spec.name) is None:
+                reason = None  # it has not completed yet
+        for name in code.binds:
+            stale.pop(name, None)
+            if spec is not None and (own or reason):
+                stale[name] = f"{name} of {spec.name if spec.is_named else 'an earlier cell'}"
+            elif root is not None and spec is None:
+                stale[name] = f"{name}, made of {root}"
+        return own or reason

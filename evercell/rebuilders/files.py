@@ -22,7 +22,7 @@ def _text(file: io.TextIOWrapper) -> tuple[Any, ...]:
         if file in (getattr(sys, name), getattr(sys, f"__{name}__")):
             return standard_stream, (name,)
     if file.closed:
-        return make_closed_file, ()
+        return make_closed_file, _closed(file, {"encoding": file.encoding, "errors": file.errors})
     options = {"encoding": file.encoding, "errors": file.errors, "newline": None}
     if _is_iterated(file):
         return reopen, (_path(file), _mode(file), _start_of_line(file), options)
@@ -91,7 +91,7 @@ def _occurrences(part: bytes, whole: bytes) -> list[int]:
 @rebuilds("_io.BufferedReader", "_io.BufferedWriter", "_io.BufferedRandom", "_io.FileIO")
 def _binary(file: Any) -> tuple[Any, ...]:
     if file.closed:
-        return make_closed_file, ()
+        return make_closed_file, _closed(file, {"buffering": 0} if isinstance(file, io.FileIO) else {})
     file.flush()
     options = {"buffering": 0} if isinstance(file, io.FileIO) else {}
     return reopen, (_path(file), _mode(file), _position(file), options)
@@ -116,9 +116,24 @@ def _open_what_is_there(path: str, flags: int) -> int:
     return os.open(path, flags & ~(os.O_TRUNC | os.O_EXCL | made_anew), 0o666)
 
 
-def make_closed_file() -> Any:
-    file = io.TextIOWrapper(io.BytesIO())
-    file.close()
+def _closed(file: Any, options: dict[str, Any]) -> tuple[Any, ...]:
+    """What is left to tell of a closed file: what it was called, and how it was opened."""
+    name, mode = getattr(file, "name", None), getattr(file, "mode", None)
+    known = isinstance(name, str | bytes | int) and isinstance(mode, str)
+    return (name, mode, options) if known else ()
+
+
+def make_closed_file(name: Any = None, mode: str = "", options: dict[str, Any] | None = None) -> Any:
+    """A closed file of that name; none is opened for it."""
+    if not mode:
+        file: Any = io.TextIOWrapper(io.BytesIO())
+        file.close()
+        return file
+    with open(os.devnull, mode, opener=_open_what_is_there, **(options or {})) as file:
+        raw = file
+        while not isinstance(raw, io.FileIO):
+            raw = raw.buffer if isinstance(raw, io.TextIOWrapper) else raw.raw
+        raw.name = name
     return file
 
 

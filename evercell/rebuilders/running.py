@@ -31,7 +31,7 @@ def _running() -> Iterator[tuple[Any, Unkept]]:
     for thread in threading.enumerate():
         if _is_users(target_of(thread)) or type(thread).__module__ == "__main__":
             yield thread, Unkept(f"thread {thread.name!r}", "threading.Thread", _WHY, _START)
-        elif type(thread) is threading.Timer:
+        elif type(thread) is threading.Timer and not _is_ours(thread.function):
             yield thread, Unkept(f"timer {thread.name!r}", "threading.Timer", _WHY, _START)
     try:
         loop = asyncio.get_running_loop()
@@ -58,6 +58,11 @@ def _is_users(function: Any) -> bool:
         or type(owner) in (list, dict, set)
         or type(owner).__module__ == "__main__"
     )
+
+
+def _is_ours(function: Any) -> bool:
+    """Whether it is evercell's own, which draws a picture anew and is in every kernel that needs it."""
+    return str(getattr(function, "__module__", "")).partition(".")[0] == "evercell"
 
 
 def _is_held(one: Any, variables: dict[str, Any]) -> bool:

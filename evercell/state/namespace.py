@@ -155,6 +155,11 @@ class Namespace:
         origin = self._live.origins.get(name)
         return origin.made_by if origin else None
 
+    def maker(self, name: str) -> str | None:
+        """What tells the code of that cell (`CellPlan.maker`)."""
+        origin = self._live.origins.get(name)
+        return origin.maker if origin else None
+
     def values(self) -> Values:
         """For single values beside the variables: results of calls."""
         return Values(self._live.variables)

@@ -91,6 +91,80 @@ def test_a_page_is_told_marks_outputs_that_it_missed_and_what_would_execute_agai
     assert page.wait_for_mark("c1", "rows")["state"] == "stale"
 
 
+GROWING = [
+    "rows, seen = [1], []",
+    "%%step a\nrows.append(2)",
+    "more = [row + 1 for row in rows]",
+    "%%step b\nrows.append(len(more))\ntotal = sum(rows)",
+    "%%step c\nshown = total + len(rows)",
+    "%%step d\nkept = [total]\nseen.append(shown)",
+    "%%step e\nlast = kept[0]",
+]
+
+
+def test_a_step_that_a_run_all_replays_is_not_called_stale(new_kernel: Callable[..., Kernel]) -> None:
+    """What steps and cells below it changed, the cells above it make again."""
+    kernel = new_kernel()
+    for n, source in enumerate(GROWING):
+        kernel.run(source, cell_id=f"c{n}")
+    page = Page(kernel, *GROWING)
+    page.wait_for("picture")
+    page.cells[6]["source"] += "; other = 1"
+    page.say({"type": "cells", "cells": page.cells})
+    page.wait_for_mark("c6", "its own code changed")
+    page.say({"type": "hello", "client": "a", "path": "nb.ipynb", "cells": page.cells})
+    states = {cell: mark["state"] for cell, mark in page.wait_for("picture")["marks"].items()}
+    assert states == {
+        "c1": "completed",
+        "c3": "completed",
+        "c4": "completed",
+        "c5": "completed",
+        "c6": "stale",
+    }
+    said = [kernel.run(source, cell_id=f"c{n}").notes for n, source in enumerate(GROWING[:6])]
+    assert not [note for note in said if "executes again" in note]
+
+
+def test_what_an_edited_step_makes_is_stale_as_far_as_it_is_handed_on_and_no_further(
+    new_kernel: Callable[..., Kernel],
+) -> None:
+    cells = ["%%step a\nn = 1", "m = n + 1", "m += 1", "%%step b\nk = m", "n = 7", "%%step c\nlast = n"]
+    kernel = new_kernel()
+    for number, source in enumerate(cells):
+        kernel.run(source, cell_id=f"c{number}")
+    page = Page(kernel, *cells)
+    page.wait_for("picture")
+    page.cells[0]["source"] = "%%step a\nn = 2"
+    page.say({"type": "cells", "cells": page.cells})
+    page.wait_for_mark("c0", "its own code changed")
+    stale = page.wait_for_mark("c3", "stale")
+    assert "it reads m, made of n of a, which is stale" in stale["text"]
+    page.say({"type": "hello", "client": "a", "path": "nb.ipynb", "cells": page.cells})
+    assert page.wait_for("picture")["marks"]["c5"]["state"] == "completed"
+
+
+def test_a_copy_of_a_cell_is_refused_in_a_kernel_that_has_run_neither_and_the_page_is_asked_not_the_file(
+    new_kernel: Callable[..., Kernel],
+) -> None:
+    first = new_kernel()
+    first.run(LOAD, cell_id="c0")
+    first.run(ADD, cell_id="c1")
+    first.shut_down()
+    kernel = new_kernel()
+    kernel.run("%resume")
+    page = Page(kernel, LOAD, ADD, "plain = 1", ADD)
+    page.wait_for("picture")
+    refused = kernel.run(ADD, cell_id="c3")
+    assert "Two cells are named 'add': code cell 2 and code cell 4" in refused.error
+    page.say({"type": "cells", "cells": page.cells[2:]})
+    page.wait_for("identity")
+    moved = kernel.run(ADD, cell_id="c3")
+    assert moved.status == "ok", "the other is gone, and nobody had to save the notebook for it"
+    page.say({"type": "cells", "cells": [*page.cells[1:3], {"id": "c4", "source": ADD}]})
+    page.wait_for("identity")
+    assert kernel.run(ADD, cell_id="c4").status == "ok", "cut, and pasted elsewhere"
+
+
 def test_judging_loads_nothing(new_kernel: Callable[..., Kernel]) -> None:
     first = new_kernel()
     first.run("%%step big\nimport numpy as np\nbig = np.zeros(8_000_000)")

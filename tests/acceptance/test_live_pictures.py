@@ -56,6 +56,14 @@ def test_a_timeline_follows_below_its_cell_and_is_no_output_of_the_step_that_run
     assert "update_display_data" not in again.kinds, "the picture was no output of the step"
 
 
+def test_what_draws_a_picture_anew_is_not_named_as_something_of_the_users(new_kernel: NewKernel) -> None:
+    kernel = new_kernel()
+    kernel.run("%%step first\nimport threading")
+    kernel.run("%inspect")
+    for n in range(3):
+        assert "not kept" not in kernel.run(f"%%step quick_{n}\nn = {n}").text
+
+
 def test_calls_trees_and_states_are_shown_by_their_magics(new_kernel: NewKernel, tmp_path: Path) -> None:
     kernel = new_kernel()
     kernel.run("import evercell\n@evercell.step\ndef ask(topic, api_key=None):\n    return len(topic)")

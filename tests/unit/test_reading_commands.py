@@ -216,6 +216,22 @@ def test_why_names_a_step_before_it_that_would_execute_first(notebook: Notebook,
     assert "reads rows of load, which would execute first in a Run All: its own code changed" in text
 
 
+def test_why_names_no_step_before_it_that_a_run_all_replays(notebook: Notebook, pages: Pages) -> None:
+    """What a step below that one changed, the step above it makes again."""
+    cells = {
+        "load": "rows = [1]",
+        "clean": "good = rows[:]",
+        "grow": "rows.append(3)",
+        "fit": "m = good + [1]",
+    }
+    for step, source in cells.items():
+        notebook.step(step, source)
+    pages.save(*(f"%%step {step}\n{source}" for step, source in cells.items()))
+    text = str(evercell.why("fit"))
+    assert text.startswith("fit would replay:")
+    assert "would execute first" not in text
+
+
 def test_why_of_a_step_that_never_completed_and_of_none(notebook: Notebook, pages: Pages) -> None:
     pages.save("%%step fit\nm = 1", "%%step broken\nm = (")
     notebook.step("load", "rows = [1]")

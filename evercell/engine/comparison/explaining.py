@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 from evercell.core.errors import CodeOfOtherRun
 from evercell.core.records import Checkpoint
 from evercell.engine.comparison.code import diff_of, source_of
 from evercell.engine.comparison.present_cells import Foresee, ForeseenCell, present_cells
-from evercell.engine.foresight import why_it_would_execute
+from evercell.engine.foresight import CellsInOrder, why_it_would_execute
 from evercell.engine.magic_lines import cell_as_written
 from evercell.engine.notebook_cells import NotebookCell
-from evercell.engine.other_code import require_own_code
+from evercell.engine.other_code import cells_now, require_own_code
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.staleness import Replay
@@ -53,6 +54,23 @@ class _Explainer:
         self._history = session.history
         self._foresee = foresee
         self._cells: dict[str, NotebookCell] = present_cells(session)
+
+    @cached_property
+    def _cells_now(self) -> tuple[NotebookCell, ...]:
+        return cells_now(self._session)
+
+    @cached_property
+    def _order(self) -> CellsInOrder:
+        return CellsInOrder(self._session, map(self._foreseen, self._cells_now))
+
+    def _foreseen(self, cell: NotebookCell) -> tuple[str | None, CellPlan]:
+        found, foresee = self._foresee(cell), self._session.namespace.foresee
+        if found is not None:
+            return found.spec.name, foresee(found.source, label=found.spec.name)
+        try:
+            return None, foresee(cell.body)
+        except SyntaxError:
+            return None, foresee("")  # magics make nothing that anybody is told of
 
     def explain(self, step: str) -> Explanation:
         cell = self._cell(step)
@@ -163,7 +181,8 @@ class _Explainer:
             if cell is None:
                 continue
             its_plan = self._session.namespace.foresee(cell.source, label=maker)
-            reason = why_it_would_execute(self._session, cell.spec, cell.place, its_plan)
+            is_made_anew = partial(self._order.makes_anew, place=self._cells_now.index(self._cells[maker]))
+            reason = why_it_would_execute(self._session, cell.spec, cell.place, its_plan, is_made_anew)
             if reason is not None:
                 yield f"but it reads {name} of {maker}, which would execute first in a Run All: {reason}"
             else:

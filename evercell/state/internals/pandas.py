@@ -55,19 +55,41 @@ def is_column_manager(value: Any) -> bool:
 
 
 def sharers_of_block(block: Any) -> Any:
-    """With whom a block shares its memory; None if with nobody."""
-    return _if_any(getattr(block, "refs", None))
+    """With whom a block shares its memory, if with anybody; None where pandas keeps no account of it.
+
+    Also where it is with nobody: that somebody looks at a frame is no change of the frame.
+    """
+    return getattr(block, "refs", None)
 
 
 def sharers_of_index(index: Any) -> Any:
-    """With whom an index (or any other value) shares its memory; None if with nobody."""
-    return _if_any(
-        getattr(index, "__dict__", {}).get("_references")
-    )  # a frame's getattr would look for a column
+    """The same of an index (or any other value)."""
+    return getattr(index, "__dict__", {}).get("_references")  # a frame's getattr would look for a column
 
 
-def _if_any(references: Any) -> Any:
-    return references if references is not None and references.has_reference() else None
+def is_index_type(kind: type) -> bool:
+    """Whether objects of a type are what frames call their columns and rows."""
+    library = sys.modules.get("pandas")
+    base = getattr(library, "Index", None)
+    return base is not None and issubclass(kind, base)
+
+
+def parts_of_index(index: Any) -> list[Any]:
+    """What an index holds: nobody can write to it, and others that were made of it hold it, too.
+
+    From pandas 3 on, where each frame has indexes of its own, which show the memory of those that it was made of.
+    Before, an index is shared as a whole, or shows an array of the user's, who can write to that.
+    """
+    if not _copies_arrays():
+        return []
+    attributes = vars(index)
+    return [attributes[name] for name in ("_data", "_references", "_levels", "_codes") if name in attributes]
+
+
+@functools.cache
+def _copies_arrays() -> bool:
+    """Whether an index that is made of an array has memory of its own."""
+    return int(sys.modules["pandas"].__version__.partition(".")[0]) >= 3
 
 
 def new_references() -> Any:

@@ -22,9 +22,11 @@ from types import FunctionType
 from typing import Any
 from weakref import getweakrefcount
 
+from evercell.state.internals.pandas import is_index_type
 from evercell.state.proxies.paths import stored_parts
 from evercell.state.typerules.names import module_of
 from evercell.state.typerules.packages import is_users_own_class, library_of
+from evercell.state.typerules.pandas import held_by_indexes_alone
 from evercell.state.typerules.shareable import is_atom_type
 
 _object_of = itemgetter(1)
@@ -76,6 +78,9 @@ class _Memo:
         self.kinds = {kind for kind in set(kinds) if not is_atom_type(kind)}
         self.found = list(compress(self.objects, map(self.kinds.__contains__, kinds)))
         self.found += inlined & self.objects.keys()
+        if any(map(is_index_type, set(kinds))):
+            tying_nothing = held_by_indexes_alone(map(_object_of, self.objects.values()))
+            self.found = [one for one in self.found if one not in tying_nothing]
 
     def objects_found(self) -> Iterator[Any]:
         return map(_object_of, map(self.objects.__getitem__, self.found))

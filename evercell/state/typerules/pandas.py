@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from evercell.state.internals import pandas
 from evercell.state.typerules import factories
 
 Reduced = tuple[Any, ...]
+
+_LIBRARIES = ("pandas", "numpy", "pyarrow")
 
 
 def reduce_table(value: Any) -> Reduced | None:
@@ -21,6 +25,8 @@ def reduce_table(value: Any) -> Reduced | None:
         return _block(value)
     if pandas.is_column_manager(value):
         return _column(value)
+    if "_cache" in getattr(value, "__dict__", {}) and not pandas.is_index_type(type(value)):
+        return _without_cache(value)
     references = pandas.sharers_of_index(value)
     return None if references is None else _index(value, references)
 
@@ -50,8 +56,56 @@ def _column(manager: Any) -> Reduced | None:
     return make, arguments, (state, references), None, None, factories.fill_column
 
 
+def _without_cache(value: Any) -> Reduced | None:
+    """Of an array or a type: what it remembers of itself comes and goes with each look at it."""
+    reduced = value.__reduce_ex__(5)
+    if isinstance(reduced, str) or len(reduced) < 3:
+        return None
+    make, arguments, state, *rest = reduced
+    if isinstance(state, tuple):  # as Cython has it: the attributes are the last part, where there are any
+        parts = tuple(_bare(part) for part in state if not isinstance(part, dict) or _bare(part))
+        return make, arguments, parts, *rest
+    return make, arguments, _bare(state), *rest
+
+
+def _bare(part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    return {name: value for name, value in part.items() if name != "_cache"} or None
+
+
 def _index(index: Any, references: Any) -> Reduced | None:
     make, arguments, *state = index.__reduce__()
     if any(part is not None for part in state):
         return None
     return make, arguments, references, None, None, factories.fill_index
+
+
+def held_by_indexes_alone(values: Iterable[Any]) -> set[int]:
+    """Ids of what only indexes among these values hold: it ties nothing, for nobody can write to it. (A frame that
+    has one of its columns for its index can write to that column.)
+    """
+    within, beside = set[int](), set[int]()
+    for value in values:
+        if pandas.is_index_type(type(value)):
+            for part in pandas.parts_of_index(value):
+                _reach(part, within)
+        elif pandas.is_block(value):
+            _reach(value, beside)
+    return within - beside
+
+
+def _reach(value: Any, found: set[int]) -> None:
+    """Add what a part of an index or a block holds, as far as it is arrays and such."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        kind = type(one)
+        if id(one) in found or pandas.is_index_type(kind):
+            continue  # another index is among the values itself
+        if kind is not dict and kind.__module__.partition(".")[0] not in _LIBRARIES:
+            continue
+        found.add(id(one))
+        waiting += one.values() if kind is dict else gc.get_referents(one)
+        if kind.__module__ == "numpy":
+            waiting.append(getattr(one, "base", None))

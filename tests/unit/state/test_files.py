@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from evercell.state.typerules.rebuilding import rebuilder_of
 from tests.conftest import open_files
+from tests.unit.state.memory import Cells, resumed
 
 LINES = st.one_of(
     st.lists(st.sampled_from(["", "a", "b", "ab"]), max_size=60),
@@ -45,6 +47,25 @@ def test_a_loop_over_lines_goes_on(
         assert file.read() == rest
     with make(*arguments) as again:
         assert again.read() == (rest if opened is None else rest.replace("\r\n", "\n"))
+
+
+@pytest.mark.parametrize("options", [{}, {"encoding": "latin-1", "errors": "replace"}, {"buffering": 0}])
+@pytest.mark.parametrize("mode", ["r", "w", "a", "x", "r+", "rb", "wb", "ab", "xb", "w+b"])
+def test_a_closed_file_is_what_it_was(tmp_path: Path, mode: str, options: dict[str, Any]) -> None:
+    """``with open(...) as f`` leaves one behind: its name, its mode and its type are there in a new kernel."""
+    if ("b" in mode) == ("encoding" in options) or ("b" not in mode and "buffering" in options):
+        options = {}
+    path = tmp_path / "rows"
+    if "x" not in mode:
+        path.write_bytes(b"rows")
+    cells = Cells()
+    cells.variables["path"], cells.variables["mode"], cells.variables["options"] = str(path), mode, options
+    cells.step("wrote", "with open(path, mode, **options) as f: pass")
+    path.unlink()
+    again = resumed(cells)["f"]
+    assert (type(again), repr(again), again.closed) == (type(cells["f"]), repr(cells["f"]), True)
+    assert (again.name, again.mode) == (cells["f"].name, cells["f"].mode)
+    assert not path.exists()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="what is open is told by /proc alone")

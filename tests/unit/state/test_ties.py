@@ -96,6 +96,58 @@ def test_what_shares_an_object_is_one_group(source: str) -> None:
     assert _tied(source)
 
 
+FRAMES = {
+    "texts": "pd.DataFrame({'x': [1, 2, 3], 'y': [1., 2., 3.], 'k': list('uvu')})",
+    "dates": "pd.DataFrame({'x': [1, 2, 3], 'k': list('uvu')}, index=pd.date_range('2024', periods=3))",
+    "several levels": "pd.DataFrame({'x': [1, 2, 3], 'k': list('uvu')}).set_index(['k', 'x'], drop=False)",
+    "categories": "pd.DataFrame({'x': [1, 2, 3], 'k': list('uvu')}, index=pd.CategoricalIndex(list('aba')))",
+    "numbers": "pd.DataFrame({'x': [1, 2, 3], 'k': list('uvu')}, index=[5, 6, 7])",
+    "a column of dates": "pd.DataFrame({'x': [1, 2, 3], 'k': list('uvu'), 'd': pd.Timestamp(0, tz='UTC')})",
+    "columns of pandas' own": "pd.DataFrame({'x': pd.array([1, 2, 3]), 'k': pd.Categorical(list('uvu'))})",
+}  # fmt: skip
+
+MADE_OF_A_FRAME = {
+    "rows": "b = a[a['x'] > 1]",
+    "a copy": "b = a.copy()",
+    "sorted": "b = a[::-1].sort_values('k')",
+    "groups": "for _, b in a.groupby('k'): pass",
+    "figures of groups": "b = a.groupby('k')['x'].mean()",
+    "figures": "b = a[['x']].describe()",
+    "a series by columns": "b = pd.Series(range(len(a.columns)), index=a.columns)",
+    "parts": "from sklearn.model_selection import train_test_split\nb, _ = train_test_split(a, random_state=0)",
+}
+"""Of these pandas keeps no part of the frame but what it calls its columns and rows, which nobody can write to."""
+
+LOOKED_AT = MADE_OF_A_FRAME | {
+    "a column": "b = a['x']",
+    "first rows": "b = a.head(2)",
+    "a column more": "b = a.assign(z=1)",
+    "as it is shown": "b = a._repr_html_()",
+    "as numbers": "b = a.to_numpy()",
+    "row by row": "b = list(a.iterrows())",
+    "the year of its rows": "b = getattr(a.index, 'year', None)",
+    "a place": "b = a.loc[a.index[1]]",
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
+@pytest.mark.parametrize("source", MADE_OF_A_FRAME.values(), ids=MADE_OF_A_FRAME.keys())
+def test_what_was_made_of_a_frame_is_a_group_of_its_own(frame: str, source: str) -> None:
+    assert not _tied(f"import pandas as pd\na = {frame}", source)
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
+@pytest.mark.parametrize("source", LOOKED_AT.values(), ids=LOOKED_AT.keys())
+def test_a_frame_of_which_something_was_made_is_as_it_was(frame: str, source: str) -> None:
+    """Otherwise an edit of a plot, which takes its rows from a frame, executes all that reads the frame again."""
+    cells = Cells()
+    cells.step("made", f"import pandas as pd\na = {frame}")
+    cells.step("looked", source)
+    assert cells.namespace.made_by("a") == "made"
+    cells.step("changed", "a['x'] = 0")
+    assert cells.namespace.made_by("a") == "changed"
+
+
 @pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("large", [0, pickled.LARGE], ids=["large", "small"])
 @pytest.mark.parametrize("cells", HANDED_ON.values(), ids=HANDED_ON.keys())
