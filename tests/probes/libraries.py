@@ -101,10 +101,10 @@ PROBES = [  # one line a cell, however long: that is how they read best
         "plotly_listeners",
         """
         import plotly.graph_objects as go
-        pl_got = []; pl_f = go.Figure([go.Scatter(y=[1, 2]), go.Bar(y=[3])]); pl_f.layout.on_change(lambda layout, title: pl_got.append(title.text), 'title')
-        pl_f.data[1].on_change(lambda trace, colour: pl_got.append(colour), ('marker', 'color')); pl_f.layout.xaxis.on_change(lambda axis, range: pl_got.append(range), 'range')
+        ply_got = []; ply_f = go.Figure([go.Scatter(y=[1, 2]), go.Bar(y=[3])]); ply_f.layout.on_change(lambda layout, title: ply_got.append(title.text), 'title')
+        ply_f.data[1].on_change(lambda trace, colour: ply_got.append(colour), ('marker', 'color')); ply_f.layout.xaxis.on_change(lambda axis, range: ply_got.append(range), 'range')
         """,
-        "pl_f.layout.title = 'T'; pl_f.data[1].marker.color = 'red'; pl_f.layout.xaxis.range = [0, 1]; assert pl_got == ['T', 'red', (0, 1)]",
+        "ply_f.layout.title = 'T'; ply_f.data[1].marker.color = 'red'; ply_f.layout.xaxis.range = [0, 1]; assert ply_got == ['T', 'red', (0, 1)]",
     ),
     Probe(
         "pd_others",
