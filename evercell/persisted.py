@@ -76,6 +76,9 @@ _HOMES: dict[str, str] = {
         "make_handle"
     ),
     "evercell.state.typerules.lending_factories": "make_memory make_array_on make_buffer_on",
+    "evercell.state.typerules.library_factories": (
+        "make_ufunc make_parameter make_sqlite_row make_struct fill_table fill_listened_figure"
+    ),
     "evercell.state.typerules.caches": "make_filled_cache fill_cache",
     "evercell.state.typerules.exceptions": "fill_exception",
     "evercell.state.typerules.modules": "fill_module",
@@ -114,13 +117,14 @@ _HOMES: dict[str, str] = {
     "evercell.rebuilders.displays": "make_bar",
     "evercell.rebuilders.files": "reopen make_closed_file map_again",
     "evercell.rebuilders.network": "make_httpx make_requests_session make_whole fill_whole",
-    "evercell.rebuilders.contexts": "make_context_variable set_context_variable make_local",
+    "evercell.rebuilders.contexts": "make_context_variable set_context_variable make_local set_values",
     "evercell.rebuilders.logs": "standard_stream",
     "evercell.rebuilders.loops": "make_future current_loop make_bare fill_bare",
     "evercell.rebuilders.tls": "make_tls_context",
     "evercell.rebuilders.surroundings": "read_environment open_sealed",
     "evercell.rebuilders.threads": (
-        "make_event make_semaphore make_queue fill_queue make_thread_pool make_process_pool find_logger"
+        "make_event make_semaphore make_queue fill_queue make_thread_pool make_process_pool find_logger "
+        "make_closed_pool make_thread_future fill_thread_future"
     ),
 }
 """Module → what is named of it. A module may change its name here; what is named of it may not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import gc
 import inspect
 import sys
 import threading
@@ -67,9 +68,23 @@ _places = _Places()
 def _local(local: threading.local) -> tuple[Any, ...]:
     """With the values of the thread of the cells; those of others end with their threads."""
     kind = type(local)
-    if kind is not threading.local and _needs_arguments(kind):
+    own = dict(vars(local)) or None
+    if kind is threading.local:
+        return make_local, (kind,), own
+    if (given := _arguments_of(local)) is not None:
+        return make_local, (kind, *given), own, None, None, set_values
+    if _needs_arguments(kind):
         raise CannotRebuild("values of threads, made with arguments that it does not tell", _SETUP)
-    return make_local, (kind,), dict(vars(local)) or None
+    return make_local, (kind,), own
+
+
+def _arguments_of(local: threading.local) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """What it was made with here, and is made with in each thread that looks at it first; None: it does not tell."""
+    held = [one for one in gc.get_referents(local) if type(one) in (tuple, dict)]
+    positional: tuple[Any, ...] = next((one for one in held if type(one) is tuple), ())
+    named = [one for one in held if type(one) is dict and one and all(type(name) is str for name in one)]
+    named = [one for one in named if one is not vars(local)]
+    return (positional, named[0] if named else {}) if positional or named else None
 
 
 def _needs_arguments(kind: type) -> bool:
@@ -81,6 +96,12 @@ def _needs_arguments(kind: type) -> bool:
     return len(inspect.signature(kind.__init__).parameters) > 1  # type: ignore[misc]  # beside itself
 
 
-def make_local(kind: type) -> Any:
-    """Values of threads, none yet in this one."""
-    return kind()
+def make_local(kind: type, positional: tuple[Any, ...] = (), named: dict[str, Any] | None = None) -> Any:
+    """Values of threads, none yet in this one but those that its class begins with."""
+    return kind(*positional, **(named or {}))
+
+
+def set_values(local: threading.local, values: dict[str, Any]) -> None:
+    """What this thread had in it, and no more."""
+    vars(local).clear()
+    vars(local).update(values)

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from evercell.state.internals.matplotlib import own_colour_maps
+from evercell.state.internals.matplotlib import own_colour_maps, projections, scales
 from evercell.state.proxies.placeholder import Placeholder
 from evercell.state.typerules.packages import is_users
 from evercell.state.typerules.settings import Setting, keeps_settings
@@ -102,6 +102,37 @@ def _write_colours(state: dict[str, Any]) -> None:
     for name, colours in state.items():
         if type(colours) is not Placeholder:
             maps.register(colours, name=name, force=True)
+
+
+def _read_drawn() -> dict[str, dict[Any, Any]]:
+    """How axes are drawn and scaled, and values of which types: what the notebook's own classes do."""
+    units = getattr(sys.modules.get("matplotlib.units"), "registry", {})
+    converters = {shown: one for shown, one in dict.items(units) if is_users(type(one))}
+    own = {
+        kind: {name: one for name, one in registered.items() if isinstance(one, type) and is_users(one)}
+        for kind, registered in (("projections", projections()), ("scales", scales()))
+    }
+    return {kind: found for kind, found in {**own, "units": converters}.items() if found}
+
+
+def _write_drawn(state: dict[str, dict[Any, Any]]) -> None:
+    register_projection = import_module("matplotlib.projections").register_projection
+    register_scale = import_module("matplotlib.scale").register_scale
+    units = import_module("matplotlib.units").registry
+    registries: dict[str, Any] = {"projections": projections(), "scales": scales(), "units": units}
+    for kind, registered in _read_drawn().items():
+        for name in registered.keys() - state.get(kind, {}).keys():
+            registries[kind].pop(name, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of ways that a class still says
+        for kind, registered in state.items():
+            for name, one in registered.items():
+                if {type(name), type(one)} & {Placeholder}:
+                    continue
+                if kind == "units":
+                    units[name] = one
+                else:
+                    (register_projection if kind == "projections" else register_scale)(one)
 
 
 def _read_interactive() -> bool:
@@ -226,6 +257,7 @@ keeps_settings(
             for name in _ACCESSORS
         ),
         Setting("colour maps", "matplotlib", _read_colours, _write_colours, ("colormaps",), usual={}),
+        Setting("axes", "matplotlib", _read_drawn, _write_drawn, ("register_", "registry"), usual={}),
         Setting("pyplot", "matplotlib.pyplot", _read_interactive, _write_interactive, ("ioff(", "ion(")),
         Setting("dialects of csv", "csv", _read_dialects, _write_dialects, ("register_dialect",), usual={}),
         Setting("the modes of new files", "os", _read_mask, _write_mask, ("umask",)),

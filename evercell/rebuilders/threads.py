@@ -100,10 +100,14 @@ def _simple_queue(given: Any) -> tuple[Any, ...]:
 
 @rebuilds("concurrent.futures.thread.ThreadPoolExecutor")
 def _thread_pool(pool: Any) -> tuple[Any, ...]:
-    busy = pool._work_queue.qsize() or len(pool._threads) > max(pool._idle_semaphore._value, 0)
-    if busy or pool._shutdown:
-        raise CannotRebuild("a pool that is at work" if busy else "a pool that was shut down", _WAIT)
-    return make_thread_pool, (pool._max_workers, pool._thread_name_prefix, *_initializer_of(pool))
+    settings = (pool._max_workers, pool._thread_name_prefix, *_initializer_of(pool))
+    if pool._shutdown and not any(thread.is_alive() for thread in pool._threads):
+        return make_closed_pool, settings
+    if pool._work_queue.qsize() or len(pool._threads) > max(pool._idle_semaphore._value, 0):
+        raise CannotRebuild("a pool that is at work", _WAIT)
+    if pool._shutdown:
+        raise CannotRebuild("a pool that is shutting down", _WAIT)
+    return make_thread_pool, settings
 
 
 def _initializer_of(pool: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -116,6 +120,41 @@ def _initializer_of(pool: Any) -> tuple[Any, tuple[Any, ...]]:
 def make_thread_pool(workers: int, prefix: str, initializer: Any, arguments: tuple[Any, ...]) -> Any:
     """A pool whose threads start with its work."""
     return futures.ThreadPoolExecutor(workers, prefix, initializer, arguments)
+
+
+def make_closed_pool(*settings: Any) -> Any:
+    """A pool that was shut down, as ``with`` leaves it."""
+    pool = make_thread_pool(*settings)
+    pool.shutdown()
+    return pool
+
+
+@rebuilds("concurrent.futures._base.Future")
+def _future(future: futures.Future[Any]) -> tuple[Any, ...]:
+    if not future.done():
+        raise CannotRebuild("a future that is not done", _WAIT)
+    if future.cancelled():
+        return make_thread_future, (), ("cancelled", None), None, None, fill_thread_future
+    if (error := future.exception()) is not None:
+        return make_thread_future, (), ("failed", error), None, None, fill_thread_future
+    return make_thread_future, (), ("done", future.result()), None, None, fill_thread_future
+
+
+def make_thread_future() -> futures.Future[Any]:
+    """A future, as yet without a result."""
+    return futures.Future()
+
+
+def fill_thread_future(future: futures.Future[Any], state: tuple[str, Any]) -> None:
+    """What came of it."""
+    how, came = state
+    if how == "cancelled":
+        future.cancel()
+        future.set_running_or_notify_cancel()
+    elif how == "failed":
+        future.set_exception(came)
+    else:
+        future.set_result(came)
 
 
 @rebuilds("concurrent.futures.process.ProcessPoolExecutor")

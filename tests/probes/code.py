@@ -177,4 +177,34 @@ PROBES = [  # one line a cell, however long: that is how they read best
         "import math as mo_m, os.path as mo_p\nmo_f = mo_m.sqrt",
         "assert mo_f(4) == 2 and mo_p.join('a', 'b')",
     ),
+    Probe(
+        "protocols_kept",
+        """
+        import typing
+        @typing.runtime_checkable
+        class pc_Runs(typing.Protocol):
+            def run(self): ...
+        class pc_Runner:
+            def run(self): return 1
+        pc_P = typing.ParamSpec('pc_P'); pc_T = typing.TypeVar('pc_T'); pc_C = typing.Callable[pc_P, pc_T]
+----
+        pc_is = isinstance(pc_Runner(), pc_Runs) and issubclass(pc_Runner, pc_Runs)
+        """,
+        "assert pc_is and isinstance(pc_Runner(), pc_Runs) and issubclass(pc_Runner, pc_Runs) and not isinstance(1, pc_Runs) and pc_C.__args__[0] is pc_P",
+    ),
+    Probe(
+        "dicts_of_objects",
+        """
+        import argparse, types
+        class do_Settings: pass
+        do_s = do_Settings(); do_d = vars(do_s); do_m = types.MappingProxyType(vars(do_s)); do_a = argparse.Namespace(n=1); do_v = types.MappingProxyType(vars(do_a))
+        """,
+        "do_s.x = 1; do_a.k = 2; assert do_d == {'x': 1} == dict(do_m) and dict(do_v) == {'n': 1, 'k': 2}",
+    ),
+    Probe(
+        "dict_of_a_namespace",
+        "import types\ndn_n = types.SimpleNamespace(a=1); dn_d = vars(dn_n)",
+        "assert dn_n.a == 1 and dn_d == {'a': 1}",
+        refuses="what vars() gave of it is a dict of its own after a restart",
+    ),
 ]

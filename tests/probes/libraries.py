@@ -53,6 +53,60 @@ PROBES = [  # one line a cell, however long: that is how they read best
         "assert pc_col.tolist() == [1., 2.] and pc_col.name == 'a' and pc_f['a'].equals(pc_col)",
     ),
     Probe(
+        "pd_beside",
+        """
+        import pandas as pd
+        class pb_Series(pd.Series):
+            _metadata = ['unit']
+            @property
+            def _constructor(self): return pb_Series
+        pb_f = pd.DataFrame({'a': [1, 2]}); pb_f.note = 'from the laboratory'; pb_log = []
+        object.__setattr__(pb_f, 'log', pb_log); pb_s = pb_Series([1, 2], name='n'); pb_s.unit = 'm'
+----
+        pb_log.append('weighed')
+        """,
+        "pb_log.append('dried'); assert pb_f.note == 'from the laboratory' and pb_f.log == ['weighed', 'dried'] and pb_f.a.tolist() == [1, 2]\nassert pb_s.name == 'n' and pb_s[1:].unit == 'm' and type(pb_s) is pb_Series",
+    ),
+    Probe(
+        "np_made_functions",
+        """
+        import numpy as np
+        def nf_half(a, b=2): return a / b
+        nf_v = np.vectorize(nf_half, otypes=[float]); nf_c = np.vectorize(nf_half, otypes=[float], cache=True); nf_u = np.frompyfunc(nf_half, 2, 1, identity=1); nf_v([2]); nf_c([2])
+        """,
+        "assert nf_v([4, 6]).tolist() == [2, 3] == nf_c([4, 6]).tolist() and nf_u([8], 4).tolist() == [2] and nf_u.nin == 2 and nf_u.identity == 1 and nf_v.pyfunc is nf_half",
+    ),
+    Probe(
+        "mpl_listeners",
+        """
+        import matplotlib.pyplot as plt, numpy as np
+        from matplotlib.widgets import Slider
+        class ml_Drawn:
+            def __init__(self, figure): self.times = 0; figure.canvas.mpl_connect('draw_event', self.count)
+            def count(self, event): self.times += 1
+        ml_f, ml_a = plt.subplots(); ml_i = ml_a.imshow(np.eye(2)); ml_bar = ml_f.colorbar(ml_i); ml_line, = ml_a.plot([1, 2]); ml_d = ml_Drawn(ml_f); plt.close(ml_f)
+        ml_got = []; ml_s = Slider(ml_a, 's', 0, 9); ml_s.on_changed(ml_got.append); ml_id = ml_f.canvas.mpl_connect('resize_event', ml_got.append); ml_norm = plt.Normalize(0, 1); ml_norm.callbacks.connect('changed', lambda: ml_got.append('norm'))
+        ml_a.callbacks.connect('xlim_changed', lambda axes: ml_got.append(axes is ml_a))
+----
+        ml_s.set_val(5)
+        """,
+        """
+        ml_s.set_val(7); ml_norm.vmax = 4; ml_a.set_xlim(0, 3); ml_f.canvas.callbacks.process('resize_event', 'event'); assert ml_got == [5, 7, 'norm', True, 'event']
+        ml_f.canvas.mpl_disconnect(ml_id); ml_f.canvas.callbacks.process('resize_event', 'event'); ml_f.canvas.callbacks.process('draw_event', 'event'); assert len(ml_got) == 5 and ml_d.times == 1
+        ml_i.set_clim(0, 7); assert ml_bar.vmax == 7 and ml_f.canvas.figure is ml_f
+        ml_f.stale = ml_a.stale = ml_line.stale = False; ml_line.set_ydata([5, 6]); assert ml_f.stale
+        """,
+    ),
+    Probe(
+        "plotly_listeners",
+        """
+        import plotly.graph_objects as go
+        ply_got = []; ply_f = go.Figure([go.Scatter(y=[1, 2]), go.Bar(y=[3])]); ply_f.layout.on_change(lambda layout, title: ply_got.append(title.text), 'title')
+        ply_f.data[1].on_change(lambda trace, colour: ply_got.append(colour), ('marker', 'color')); ply_f.layout.xaxis.on_change(lambda axis, range: ply_got.append(range), 'range')
+        """,
+        "ply_f.layout.title = 'T'; ply_f.data[1].marker.color = 'red'; ply_f.layout.xaxis.range = [0, 1]; assert ply_got == ['T', 'red', (0, 1)]",
+    ),
+    Probe(
         "pd_others",
         "import pandas as pd\npo = [pd.Period('2024-01'), pd.Interval(0, 1), pd.Timestamp('2024', tz='UTC'), pd.Timedelta('1d'), pd.NA, pd.NaT, pd.Index([1, 2], name='i'), pd.DataFrame({'k': [1, 1], 'v': [1, 2]}).groupby('k')]",
         "assert po[0].month == 1 and po[1].right == 1 and po[3].days == 1 and po[4] is pd.NA and po[5] is pd.NaT and po[6].name == 'i' and po[7].v.sum()[1] == 3",

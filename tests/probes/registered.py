@@ -25,6 +25,31 @@ PROBES = [
         "import matplotlib as mpl, plotly.io as pio\nassert mpl.colormaps['reg_map'].N == 2 and pio.templates.default == 'reg_template' and pio.templates['reg_template'].layout.title.text == 'T'\npio.templates.default = 'plotly'",
     ),
     Probe(
+        "reg_axes",
+        """
+        import datetime, matplotlib.pyplot as plt, matplotlib.scale, matplotlib.units
+        from matplotlib.axes import Axes
+        from matplotlib.projections import register_projection
+        from matplotlib.transforms import IdentityTransform
+        class reg_Axes(Axes): name = 'reg_axes'
+        class reg_Scale(matplotlib.scale.ScaleBase):
+            name = 'reg_scale'
+            def get_transform(self): return IdentityTransform()
+            def set_default_locators_and_formatters(self, axis): pass
+        class reg_Metres:
+            def __init__(self, n): self.n = n
+        class reg_Converter(matplotlib.units.ConversionInterface):
+            @staticmethod
+            def convert(value, unit, axis): return [one.n for one in value]
+        register_projection(reg_Axes); matplotlib.scale.register_scale(reg_Scale); matplotlib.units.registry[reg_Metres] = reg_Converter()
+        """,
+        """
+        import matplotlib.pyplot as plt
+        reg_f, reg_a = plt.subplots(subplot_kw={'projection': 'reg_axes'}); reg_a.set_yscale('reg_scale'); reg_line, = reg_a.plot([0, 1], [reg_Metres(3), reg_Metres(4)]); plt.close(reg_f)
+        assert type(reg_a) is reg_Axes and reg_line.get_ydata(orig=False).tolist() == [3, 4]
+        """,
+    ),
+    Probe(
         "reg_python",
         """
         import copyreg, csv, os, sqlite3

@@ -83,6 +83,11 @@ PROBES = [  # one line a cell, however long: that is how they read best
         "import evercell\nopen('rs.txt', 'w')\nrsc = evercell.resource(lambda: open('rs.txt', 'a').write('made ') and {'a': 1})\nassert rsc['a'] == 1",
         "assert open('rs.txt').read() == 'made '\nassert rsc['a'] == 1 and len(rsc) == 1 and isinstance(rsc, dict)\nassert open('rs.txt').read() == 'made made '",
     ),
+    Probe(
+        "resource_called",
+        "import evercell\nrc_model = evercell.resource(lambda: lambda x, *, times=1: x * times)\nassert rc_model(3, times=2) == 6",
+        "assert rc_model(4) == 4 and list(map(rc_model, [1, 2])) == [1, 2]",
+    ),
     Probe("sockets", "import socket\nsockets = socket.socket()", refuses="a live connection"),
     Probe("pipe", "import os\npipe = os.fdopen(os.pipe()[1], 'w')", refuses="an open file without a path"),
     Probe(
@@ -94,5 +99,39 @@ PROBES = [  # one line a cell, however long: that is how they read best
         "process",
         "import subprocess\nprocess = subprocess.Popen(['true']); process.wait()",
         refuses="a process of this kernel",
+    ),
+    Probe(
+        "done_futures",
+        """
+        import concurrent.futures as cf, random
+        with cf.ThreadPoolExecutor(2) as df_pool: df_all = [df_pool.submit(lambda i=i: [i]) for i in range(3)]
+        df_first = df_all[0].result(); df_bad = cf.Future(); df_bad.set_exception(ValueError('no')); df_off = cf.Future(); df_off.cancel(); df_random = random.SystemRandom()
+        """,
+        """
+        import concurrent.futures as cf
+        df_first.append(9); assert [f.result() for f in df_all] == [[0, 9], [1], [2]] and len(list(cf.as_completed(df_all))) == 3 and str(df_bad.exception()) == 'no' and df_off.cancelled() and df_random.random() < 1
+        try: df_pool.submit(int)
+        except RuntimeError as error: assert 'shutdown' in str(error)
+        else: assert False
+        """,
+    ),
+    Probe(
+        "sqlite_rows",
+        "import sqlite3\nsr_c = sqlite3.connect(':memory:'); sr_c.row_factory = sqlite3.Row; sr_rows = sr_c.execute('select 1 as a, 2 as \"b c\"').fetchall(); sr_first = sr_rows[0]",
+        "assert sr_first['A'] == 1 and sr_first['b c'] == 2 and tuple(sr_first.keys()) == ('a', 'b c') and sr_rows[0] is sr_first and sr_first == sr_c.execute('select 1 as a, 2 as \"b c\"').fetchone()",
+    ),
+    Probe(
+        "values_of_threads",
+        """
+        import threading
+        class vt_Local(threading.local):
+            def __init__(self, shared, *, n=1): self.shared = shared; self.n = n
+        vt_l = vt_Local([1], n=5); vt_l.own = 6; del vt_l.n; vt_given = vt_l.shared
+        """,
+        """
+        import threading
+        vt_seen = []; vt_t = threading.Thread(target=lambda: vt_seen.append((vt_l.shared, vt_l.n, hasattr(vt_l, 'own')))); vt_t.start(); vt_t.join(); del vt_t
+        assert vt_seen == [([1], 5, False)] and vt_seen[0][0] is vt_l.shared is vt_given and vt_l.own == 6 and not hasattr(vt_l, 'n')
+        """,
     ),
 ]

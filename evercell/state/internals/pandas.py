@@ -54,6 +54,29 @@ def is_column_manager(value: Any) -> bool:
     return type(value).__name__ == "SingleBlockManager"
 
 
+_OWN = frozenset(
+    {"_mgr", "_attrs", "_flags", "_typ", "_metadata", "_item_cache", "_is_copy", "_cacher", "_cache", "_data"}
+)
+"""Attributes of frames and series that pandas keeps itself, or makes anew."""
+
+
+def attributes_beside(table: Any) -> dict[str, Any]:
+    """The attributes of a frame or series that pandas does not keep. None, where a subclass says how it is pickled."""
+    kind = type(table)
+    base = sys.modules["pandas.core.generic"].NDFrame
+    if kind.__getstate__ is not base.__getstate__ or kind.__setstate__ is not base.__setstate__:
+        return {}
+    held, kept = vars(table), _OWN.union(kind._metadata)
+    if held.keys() <= kept:
+        return {}
+    accessors = getattr(kind, "_accessors", ())
+    return {
+        name: value
+        for name, value in held.items()
+        if name not in kept and not (name in accessors and type(value).__module__.startswith("pandas."))
+    }
+
+
 def sharers_of_block(block: Any) -> Any:
     """With whom a block shares its memory, if with anybody; None where pandas keeps no account of it.
 

@@ -38,11 +38,29 @@ def python_pickler(stream: Any, keep: Callable[[pickle.PickleBuffer], bool] | No
     return pickler
 
 
+def dict_of(value: Any) -> dict[str, Any] | None:
+    """The attributes of an object, without a call of what its class does when it is asked. None: it has none."""
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+    return found if type(found) is dict else None
+
+
+def has_fixed_dict(kind: type) -> bool:
+    """Whether an object of this class cannot be given another dict of attributes (as ``types.SimpleNamespace``)."""
+    found = next((vars(base)["__dict__"] for base in kind.__mro__ if "__dict__" in vars(base)), None)
+    return isinstance(found, types.MemberDescriptorType)
+
+
 def fill_slot_names(kind: type) -> None:
     """Do now what pickling the first instance of a class does: cache the names of its slots in the class.
 
-    Otherwise: the class seems to have changed when its first instance is saved, and is saved once more.
+    Otherwise: the class seems to have changed when its first instance is saved, and is saved once more. (A protocol has
+    none, and would take what it caches for one of its members.)
     """
+    if vars(kind).get("_is_protocol"):
+        return
     if type(kind).__setattr__ is not type.__setattr__:
         if "__slotnames__" not in vars(kind):  # the metaclass may note what is set: go past it
             type.__setattr__(kind, "__slotnames__", list(_slots_of(kind)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import gc
 import io
 import pickle
 import types
@@ -15,7 +16,9 @@ from evercell import persisted
 from evercell.state.code.definitions import Definitions
 from evercell.state.code.sources import Sources
 from evercell.state.internals.standard_library import (
+    dict_of,
     fill_slot_names,
+    has_fixed_dict,
     python_pickler,
 )
 from evercell.state.pickling.code_objects import CodeOfCell
@@ -28,6 +31,7 @@ from evercell.state.typerules.hiding import hide_secrets
 from evercell.state.typerules.instances import forgotten, reduce_quietly
 from evercell.state.typerules.modules import reduce_module
 from evercell.state.typerules.names import module_of, type_name
+from evercell.state.typerules.packages import is_users
 from evercell.state.typerules.rebuilding import CannotRebuild, noting_losses, rebuilder_of
 from evercell.state.typerules.reducers import reduce_known
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal
@@ -197,12 +201,29 @@ class NotebookPickler(CodePickler):
             return self._leave_out(value, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
         if isinstance(reduced, str):
             return self._by_its_name(value, reduced, kind)
+        if len(reduced) > 2 and reduced[2] is None and is_users(kind) and (own := dict_of(value)) is not None:
+            self.notes.identities.add(id(own))  # an empty one is not in the stream
         for name, left in forgotten(value, reduced, kind):
             self._note_forgotten(name, left, kind)
         reduced = reduce_quietly(hide_secrets(reduced, kind, thoroughly=self.hides_thoroughly), value, kind)
-        if self._own_dicts and 2 < len(reduced) < 6 and id(reduced[2]) in self._own_dicts:
-            return (*(*reduced, None, None)[:5], factories.fill_with_dict)
-        return reduced
+        return self._with_own_dict(value, kind, reduced) if self._own_dicts else reduced
+
+    def _with_own_dict(self, value: Any, kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+        """An object whose dict is a variable, too: ``d = vars(made)``."""
+        state = (*reduced, None)[2]
+        if state is None:  # an empty one is not told
+            state = dict_of(value)
+        if len(reduced) > 5 or id(state) not in self._own_dicts:
+            return reduced
+        if has_fixed_dict(kind):
+            self._note_copied_dict(kind)
+            return reduced
+        return (*reduced[:2], state, *(*reduced[3:], None, None)[:2], factories.fill_with_dict)
+
+    def _note_copied_dict(self, kind: type) -> None:
+        why = "what vars() gave of it is a dict of its own after a restart"
+        advice = "call vars() where it is needed"
+        self.notes.left_out.append(Missing(self._name, type_name(kind), why, advice))
 
     def _note_forgotten(self, name: str, left: Any, kind: type) -> None:
         what = f"{self._name} ({kind.__qualname__}.{name})"
@@ -248,6 +269,9 @@ class NotebookPickler(CodePickler):
         """Ids of the dicts among some variables: one may be that of an object's attributes."""
         values = [self._variables.get(name) for name in names.split(", ")]
         values += [v.__self__ for v in values if type(v) is types.BuiltinFunctionType]
+        values += [
+            shown for v in values if type(v) is types.MappingProxyType for shown in gc.get_referents(v)
+        ]
         return frozenset(id(value) for value in values if type(value) is dict)
 
 

@@ -9,7 +9,14 @@ from typing import Any
 from wrapt import LazyObjectProxy
 
 
-class Resource(LazyObjectProxy):  # type: ignore[type-arg]  # not subscriptable when it runs
+class _Callable(LazyObjectProxy):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """May be called, as what it stands for: whether that is a model or a function is known only when it is made."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self.__wrapped__(*arguments, **options)
+
+
+class Resource(_Callable):
     """Behaves as what its factory makes, once in each kernel, at the first use.
 
     Only the factory is saved. (Names that begin with ``_self_`` are the proxy's own.)
@@ -28,7 +35,7 @@ def factory_of(resource: Resource) -> Callable[[], Any]:
     return factory
 
 
-class Pending(LazyObjectProxy):  # type: ignore[type-arg]  # not subscriptable when it runs
+class Pending(_Callable):
     """Stands for a restored variable until it is loaded: before the first cell that could reach it.
 
     What runs beside the cells (a widget's callback, a thread) sees the whole value through it, or waits.

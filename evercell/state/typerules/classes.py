@@ -7,8 +7,9 @@ import types
 import typing
 from typing import Any
 
+from evercell.state.internals import msgspec
 from evercell.state.internals.cloudpickle import is_skeleton, is_skeleton_of_enum
-from evercell.state.typerules import factories
+from evercell.state.typerules import factories, library_factories
 from evercell.state.typerules.annotations import IS_LATE, annotations_of_class, without_annotations
 from evercell.state.typerules.packages import is_users
 
@@ -22,6 +23,8 @@ def reduce_class(reduced: Any, kind: type) -> Any:
         return _enum(annotate_class(reduced, kind), kind)
     if not isinstance(reduced, tuple) or not is_skeleton(reduced[0]):
         return reduced
+    if msgspec.is_struct(kind):
+        return _struct(reduced, kind)
     reduced = annotate_class(reduced, kind)
     _, (metaclass, name, bases, namespace, tracker, extra), (attributes, slotstate), *rest = reduced
     if "__slots__" in attributes and typing.NamedTuple not in bases:  # which sets its own
@@ -31,6 +34,21 @@ def reduce_class(reduced: Any, kind: type) -> Any:
     if is_users(metaclass) and metaclass.__setattr__ is not type.__setattr__:
         rest = [None, None, factories.fill_class]
     return (factories.make_class, arguments, (attributes, slotstate), *rest)
+
+
+_OF_STRUCT = ("__module__", "__qualname__", "__doc__", "__post_init__")
+"""What msgspec looks for when it makes a class, beside its fields."""
+
+
+def _struct(reduced: tuple[Any, ...], kind: type) -> tuple[Any, ...]:
+    """A class of msgspec, which is made with its fields: they cannot be told to it later."""
+    _, (_, name, bases, _, tracker, extra), (attributes, slotstate), *rest = reduced
+    namespace = {n: vars(kind)[n] for n in _OF_STRUCT if n in vars(kind)}
+    namespace["__qualname__"] = kind.__qualname__
+    arguments = (name, bases, msgspec.told_by(kind), msgspec.annotations_of(kind), namespace, tracker, extra)
+    given = {*namespace, "__slots__", "__annotations__"}
+    left = {n: a for n, a in attributes.items() if n not in given and not _is_slot(a, kind)}
+    return (library_factories.make_struct, arguments, (left, slotstate), *rest)
 
 
 def annotate_class(reduced: tuple[Any, ...], kind: type) -> tuple[Any, ...]:
@@ -73,10 +91,13 @@ _PLACE = "__firstlineno__"
 """Attribute (from Python 3.13 on) that says where a class is defined."""
 
 
+_MAKERS = (factories.make_class, factories.make_enum, library_factories.make_struct)
+
+
 def anonymous(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     """A class taken apart, without what tells it from an equal one: where and when it was defined."""
     make = reduced[0]
-    if make not in (factories.make_class, factories.make_enum) and not is_skeleton(make):
+    if make not in _MAKERS and not is_skeleton(make):
         return reduced
     _, arguments, (attributes, *others), *rest = reduced
     known = {name: value for name, value in attributes.items() if name != _PLACE}

@@ -7,7 +7,8 @@ import functools
 import importlib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -139,8 +140,18 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
 
 
 def make_class(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) -> type:
-    """A class without its attributes. Its making was noted by its bases (``__init_subclass__``) when it
-    was written; what they noted is part of the state, and they are not called again.
+    """A class without its attributes."""
+    with quiet_bases(bases):
+        if not is_users(metaclass):
+            return make_skeleton(metaclass, name, bases, *rest)
+        base = next(kind for kind in metaclass.__mro__ if not is_users(kind))
+        return make_skeleton_as(base, metaclass, name, bases, *rest)
+
+
+@contextmanager
+def quiet_bases(bases: tuple[Any, ...]) -> Iterator[None]:
+    """The making of a class was noted by its bases (``__init_subclass__``) when it was written; what they noted is part
+    of the state, and they are not called again.
     """
     lines = [known.__mro__ for known in types.resolve_bases(bases)]
     registered = {base for line in lines for base in line if base.__module__ == "__main__"}
@@ -151,10 +162,7 @@ def make_class(metaclass: type, name: str, bases: tuple[type, ...], *rest: Any) 
     for base in hooks:
         base.__init_subclass__ = quiet
     try:
-        if not is_users(metaclass):
-            return make_skeleton(metaclass, name, bases, *rest)
-        base = next(kind for kind in metaclass.__mro__ if not is_users(kind))
-        return make_skeleton_as(base, metaclass, name, bases, *rest)
+        yield
     finally:
         for base, hook in hooks.items():
             base.__init_subclass__ = hook

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import copyreg
 import enum
+import inspect
 import types
 from dataclasses import dataclass
 from itertools import chain
@@ -61,9 +62,11 @@ def reduce_quietly(reduced: Any, value: Any, kind: type) -> Any:
         return reduced
     if kind not in _plans:
         plan = _plans[kind] = _plan(kind)
-        if plan.is_usual if plan is not None else not is_users(kind) and not hasattr(kind, "__getattr__"):
+        if plan.is_usual if plan is not None else _is_usual_of_library(kind):
             _usual.add(kind)
     plan = _plans[kind]
+    if plan is None and not is_users(kind):
+        reduced = _without_own_making(reduced, kind)
     if plan is None or not (reduced[0] is kind or reduced[0] is copyreg.__newobj__):  # type: ignore[attr-defined]
         return _without_own_access(reduced, kind)
     make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
@@ -168,6 +171,29 @@ def _without_own_access(reduced: Reduced, kind: type) -> Reduced:
     if not hasattr(kind, "__getattr__") and not (is_users(kind) and _guards(kind)):
         return reduced
     return (*(*reduced, None, None)[:5], factories.fill_object)
+
+
+def _is_usual_of_library(kind: type) -> bool:
+    return not is_users(kind) and not hasattr(kind, "__getattr__") and not _makes_itself(kind)
+
+
+def _makes_itself(kind: type) -> bool:
+    """Whether a class has a ``__new__`` in Python that takes more than pickle hands it by itself."""
+    return isinstance(kind.__new__, types.FunctionType)
+
+
+def _without_own_making(reduced: Reduced, kind: type) -> Reduced:
+    """A library's object made without its ``__new__``, where that does not take what it would be called with."""
+    make, arguments, *rest = reduced
+    if make is not copyreg.__newobj__ or not _makes_itself(kind) or arguments[0] is not kind:  # type: ignore[attr-defined]
+        return reduced
+    try:
+        inspect.signature(kind.__new__).bind(*arguments)
+    except (TypeError, ValueError):
+        base = next(b for b in kind.__mro__ if "__new__" in vars(b) and not _makes_itself(b))
+        if base is object:
+            return (make_instance, (kind, object, ()), *rest)
+    return reduced
 
 
 def _guards(kind: type) -> bool:

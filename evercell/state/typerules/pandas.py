@@ -8,11 +8,27 @@ from collections.abc import Iterable
 from typing import Any
 
 from evercell.state.internals import pandas
-from evercell.state.typerules import factories
+from evercell.state.typerules import factories, library_factories
 
 Reduced = tuple[Any, ...]
 
 _LIBRARIES = ("pandas", "numpy", "pyarrow")
+
+
+def reduce_frame(value: Any) -> Reduced | None:
+    """A frame or series with the attributes that pandas forgets: ``frame.note = ...``, those of subclasses, what an
+    accessor has counted.
+    """
+    if not pandas.is_known():
+        return _with_memory_of_its_own(value)
+    if not (beside := pandas.attributes_beside(value)):
+        return None
+    reduced = value.__reduce_ex__(5)
+    if not isinstance(reduced, tuple) or len(reduced) < 3 or not isinstance(reduced[2], dict):
+        return None
+    make, arguments, state, *_ = reduced
+    left = {name: held for name, held in beside.items() if name not in state}
+    return (make, arguments, (state, left), None, None, library_factories.fill_table) if left else None
 
 
 def reduce_table(value: Any) -> Reduced | None:

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from evercell.state.internals.cloudpickle import tracker_of
-from evercell.state.internals.matplotlib import interpolation_steps, undo_counting
+from evercell.state.internals.matplotlib import interpolation_steps
 from evercell.state.internals.traitlets import listeners_of
 from evercell.state.proxies import is_lazy_proxy
-from evercell.state.typerules import buffers, factories, lending, mapped, tensors, training, weak
+from evercell.state.typerules import buffers, factories, lending, libraries, mapped, tensors, training, weak
 from evercell.state.typerules.exceptions import reduce_exception
 from evercell.state.typerules.names import module_of, type_name
 from evercell.state.typerules.numpy import reduce_array
-from evercell.state.typerules.pandas import reduce_table
+from evercell.state.typerules.pandas import reduce_frame, reduce_table
 from evercell.state.typerules.refused import refusal
 
 Reduced = tuple[Any, ...]
@@ -146,12 +146,6 @@ def _path(path: Any) -> Reduced | None:
     return factories.make_path, (path.vertices.copy(), codes, steps, path.readonly)
 
 
-def _callbacks(registry: Any) -> Reduced:
-    reduced: Reduced = registry.__reduce_ex__(5)
-    undo_counting(registry, reduced[2])
-    return reduced
-
-
 # -- parts and listeners -------------------------------------------------------------------------
 
 
@@ -195,7 +189,12 @@ _REDUCERS_BY_BASE: dict[str, Callable[[Any], Reduced | None]] = {
     "torch.nn.modules.module.Module": training.reduce_model,
     "torch.storage.UntypedStorage": tensors.reduce_storage,
     "torch.storage.TypedStorage": tensors.reduce_typed_storage,
+    "matplotlib.figure.Figure": lambda _: None,
+    "matplotlib.artist.Artist": libraries.reduce_artist,
+    "msgspec.Struct": libraries.reduce_struct,
+    "pandas.core.generic.NDFrame": reduce_frame,
     "plotly.basedatatypes.BasePlotlyType": _part_of_figure,
+    "plotly.basedatatypes.BaseFigure": libraries.reduce_figure,
     "traitlets.traitlets.HasTraits": _with_listeners,
 }
 
@@ -206,9 +205,14 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "functools.cached_property": _cached_property,
     "builtins.mappingproxy": _mapping_proxy,
     "typing.NewType": _new_type,
+    "typing.ParamSpec": libraries.reduce_parameter,
+    "typing.TypeVarTuple": libraries.reduce_parameter,
+    "random.SystemRandom": libraries.reduce_source_of_randomness,
+    "sqlite3.Row": libraries.reduce_row,
+    "numpy.ufunc": libraries.reduce_ufunc,
     "numpy.dtypes.VoidDType": _structure,
     "matplotlib.path.Path": _path,
-    "matplotlib.cbook.CallbackRegistry": _callbacks,
+    "matplotlib.cbook.CallbackRegistry": libraries.reduce_callbacks,
     "sqlalchemy.orm.collections.CollectionAdapter": mapped.reduce_collection,
     "weakref.WeakKeyDictionary": weak.reduce_keys,
     "weakref.WeakValueDictionary": weak.reduce_values,

@@ -32,3 +32,14 @@ def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*arguments)
 
     return inner
+
+
+class Writer:
+    """Is made with a path, and tells pickle nothing of it."""
+
+    def __new__(cls, path: str) -> Writer:
+        CALLS.append(path)
+        return super().__new__(cls)
+
+    def __init__(self, path: str) -> None:
+        self.stream = open(path, "a", encoding="utf-8")  # noqa: PTH123, SIM115

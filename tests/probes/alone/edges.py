@@ -258,4 +258,9 @@ PROBES = [
         "class Node:\n    def __init__(self, value, after): self.value, self.after = value, after\nfirst = None\nfor number in range(5_000): first = Node([number], first)\nmiddle = first.after.after.value",
         "n, at = 0, first\nwhile at is not None: assert type(at) is Node; at, n = at.after, n + 1\nassert n == 5_000 and first.after.after.value is middle",
     ),
+    Probe(
+        "made_with_a_path",
+        "import os, tempfile, tests.probes.alone.a_library as lib\npath = os.path.join(tempfile.mkdtemp(), 'w.txt'); w = lib.Writer(path); w.stream.write('a'); w.stream.flush(); same = [w]",
+        "import tests.probes.alone.a_library as lib\nassert same[0] is w and type(w) is lib.Writer and path not in lib.CALLS; w.stream.write('b'); w.stream.close(); assert open(path).read() == 'ab'",
+    ),
 ]

@@ -394,7 +394,7 @@ PROBES = [
         "future",
         "import concurrent.futures as cf\nrows=[]\nf=cf.Future(); f.add_done_callback(lambda f: rows.append(1))\n----\nf.set_result(2)",
         "assert rows==[1]",
-        "a running thread or pool",
+        "a future that is not done",
     ),
     Probe(
         "local_t",

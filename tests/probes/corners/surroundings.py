@@ -46,7 +46,7 @@ PROBES = [
     Probe(
         "thread_local_arguments",
         "import threading\nclass tla_Own(threading.local):\n    def __init__(self, n): self.n = n\nthread_local_arguments = tla_Own(5)",
-        refuses="made with arguments that it does not tell",
+        "import threading\ntla_seen = []; tla_thread = threading.Thread(target=lambda: tla_seen.append(thread_local_arguments.n)); tla_thread.start(); tla_thread.join(); del tla_thread; assert tla_seen == [5] and thread_local_arguments.n == 5",
     ),
     Probe(
         "settings_of_libraries",

@@ -17,7 +17,6 @@ from tests.unit.state.memory import Cells, in_a_new_process, resumed
 
 REFUSED: dict[str, str] = {
     "held lock": "import threading\nbad = threading.Lock()\nbad.acquire()",
-    "pool that was shut down": "from concurrent.futures import ThreadPoolExecutor as P\nbad = P(1); bad.shutdown()",
     "generator": "bad = (i for i in [1])",
     "coroutine": "async def f(): pass\nbad = f()\nbad.close()",
     "map over a generator": "bad = map(str, (i for i in [1]))",
