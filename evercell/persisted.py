@@ -77,12 +77,11 @@ _HOMES: dict[str, str] = {
     ),
     "evercell.state.typerules.lending_factories": "make_memory make_array_on make_buffer_on",
     "evercell.state.typerules.library_factories": (
-        "make_ufunc make_parameter make_sqlite_row make_struct fill_table fill_listened_figure"
+        "fill_collection make_ufunc make_parameter make_sqlite_row make_struct fill_table fill_listened_figure"
     ),
     "evercell.state.typerules.caches": "make_filled_cache fill_cache",
     "evercell.state.typerules.exceptions": "fill_exception",
     "evercell.state.typerules.modules": "fill_module",
-    "evercell.state.typerules.mapped": "fill_collection",
     "evercell.state.typerules.weak": "make_reference make_proxy make_method",
     "evercell.state.typerules.buffers": "make_window make_c_data",
     "evercell.state.typerules.instances": "make_instance fill_instance",

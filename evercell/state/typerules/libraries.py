@@ -44,6 +44,15 @@ def reduce_figure(figure: Any) -> Reduced | None:
     return (*reduced, listened, None, None, factories.fill_listened_figure)
 
 
+# -- SQLAlchemy ----------------------------------------------------------------------------------
+
+
+def reduce_collection(adapter: Any) -> Reduced:
+    """What makes a list of mapped objects tell SQLAlchemy of its changes."""
+    make, arguments, state = adapter.__reduce_ex__(5)[:3]
+    return make, arguments, state, None, None, factories.fill_collection
+
+
 # -- Python ----------------------------------------------------------------------------------------
 
 

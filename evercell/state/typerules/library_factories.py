@@ -47,6 +47,14 @@ def fill_listened_figure(figure: Any, listened: list[plotly.Listened]) -> None:
     plotly.listen_again(figure, listened)
 
 
+def fill_collection(adapter: Any, state: dict[str, Any]) -> None:
+    """Of mapped objects, once the mapping is settled: before, it would find nobody to tell. (Whether SQLAlchemy's own
+    pickles load right depends on what comes first in them.)
+    """
+    importlib.import_module("sqlalchemy.orm").configure_mappers()
+    adapter.__setstate__(state)
+
+
 def make_struct(
     name: str,
     bases: tuple[Any, ...],

@@ -14,7 +14,7 @@ from evercell.state.internals.cloudpickle import tracker_of
 from evercell.state.internals.matplotlib import interpolation_steps
 from evercell.state.internals.traitlets import listeners_of
 from evercell.state.proxies import is_lazy_proxy
-from evercell.state.typerules import buffers, factories, lending, libraries, mapped, tensors, training, weak
+from evercell.state.typerules import buffers, factories, lending, libraries, tensors, training, weak
 from evercell.state.typerules.exceptions import reduce_exception
 from evercell.state.typerules.names import module_of, type_name
 from evercell.state.typerules.numpy import reduce_array
@@ -213,7 +213,7 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "numpy.dtypes.VoidDType": _structure,
     "matplotlib.path.Path": _path,
     "matplotlib.cbook.CallbackRegistry": libraries.reduce_callbacks,
-    "sqlalchemy.orm.collections.CollectionAdapter": mapped.reduce_collection,
+    "sqlalchemy.orm.collections.CollectionAdapter": libraries.reduce_collection,
     "weakref.WeakKeyDictionary": weak.reduce_keys,
     "weakref.WeakValueDictionary": weak.reduce_values,
     "torch.utils.weak.WeakIdKeyDictionary": weak.reduce_keys_of_tensors,
