@@ -44,6 +44,8 @@ _ATOMS_BY_NAME = frozenset(
         "pandas._libs.tslibs.period.PeriodMixin",
         "zoneinfo.ZoneInfo",
         "pydantic.fields.FieldInfo",
+        "logging.Logger",
+        "logging.Manager",
         "sqlalchemy.util._immutabledict_cy.immutabledict",
         "sqlalchemy.cyextension.immutabledict.immutabledict",
         "sqlalchemy.util._py_collections.immutabledict",
