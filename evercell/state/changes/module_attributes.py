@@ -31,12 +31,13 @@ def note_assignments(source: str, variables: Mapping[str, Any]) -> None:
     """Remember what a cell that ran assigned to attributes of modules that it did not make itself."""
     for pattern in (_ASSIGNED, _SET):
         for owner, attribute in pattern.findall(source):
-            place = _place(owner.split("."), attribute, variables)
+            place = place_of(owner.split("."), attribute, variables)
             if place is not None and place not in _KEPT_OTHERWISE:
                 _assigned[place] = None
 
 
-def _place(path: list[str], attribute: str, variables: Mapping[str, Any]) -> Place | None:
+def place_of(path: list[str], attribute: str, variables: Mapping[str, Any]) -> Place | None:
+    """The place that a cell calls so, None where it is no module's of others."""
     found = variables.get(path[0])
     for name in path[1:]:
         if not isinstance(found, types.ModuleType | type):
@@ -54,6 +55,11 @@ def _is_others(module: types.ModuleType) -> bool:
     return module.__name__ != "__main__" and module.__name__.partition(".")[0] != "evercell"
 
 
+def is_assigned(place: Place) -> bool:
+    """Whether a cell assigned to it: then the whole of it is put back."""
+    return place in _assigned
+
+
 def _read() -> dict[Place, Any]:
     return dict(_values())
 
@@ -61,14 +67,15 @@ def _read() -> dict[Place, Any]:
 def _values() -> Iterator[tuple[Place, Any]]:
     for place in list(_assigned):
         try:
-            value = getattr(_owner(place), place[2])
+            value = getattr(owner_of(place), place[2])
         except (ImportError, AttributeError):  # it was deleted again
             continue
         is_secret = place[2] in SECRET_NAMES and isinstance(value, str) and value
         yield place, Secret(value) if is_secret else value
 
 
-def _owner(place: Place) -> Any:
+def owner_of(place: Place) -> Any:
+    """The module or class that a place is in."""
     owner: Any = import_module(place[0])
     for name in filter(None, place[1].split(".")):
         owner = getattr(owner, name)
@@ -78,7 +85,7 @@ def _owner(place: Place) -> Any:
 def _write(state: dict[Place, Any]) -> None:
     for place, value in state.items():
         if type(value) is not Placeholder:
-            setattr(_owner(place), place[2], value.text if isinstance(value, Secret) else value)
+            setattr(owner_of(place), place[2], value.text if isinstance(value, Secret) else value)
         _assigned[place] = None
 
 

@@ -14,7 +14,13 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any
 
-from evercell.state.changes import log_settings, module_attributes, noted_calls, python_settings
+from evercell.state.changes import (
+    log_settings,
+    module_attributes,
+    module_contents,
+    noted_calls,
+    python_settings,
+)
 from evercell.state.changes.states_ahead import StatesAhead, is_ahead
 from evercell.state.internals import tls
 from evercell.state.internals.standard_library import raw_environment
@@ -71,7 +77,8 @@ class ProcessState:
         """Names of the environment that cells set."""
         log_settings.begin()
         ours = (
-            *python_settings.SETTINGS, *log_settings.SETTINGS, *module_attributes.SETTINGS, *noted_calls.SETTINGS
+            *python_settings.SETTINGS, *log_settings.SETTINGS, *noted_calls.SETTINGS,
+            *module_attributes.SETTINGS, *module_contents.SETTINGS,
         )  # fmt: skip
         settings.keeps_settings(ours)
         self._usual = {one.name: one.copy(one.read()) for one in ours}

@@ -10,6 +10,7 @@ from hashlib import sha256
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import Fresh
 from evercell.state.changes.module_attributes import note_assignments
+from evercell.state.changes.module_contents import may_have_changed, note_contents
 from evercell.state.changes.noted_calls import note_calls
 from evercell.state.changes.process_state import SEEN, STATES
 from evercell.state.changes.scan import Scan
@@ -310,12 +311,15 @@ class Tracker:
     def _observe_states(self, plan: CellPlan, key: bytes, label: str) -> None:
         live = self._live
         note_assignments(plan.code.normalised, live.variables)
+        note_contents(plan.code.normalised, live.variables)
         note_calls(plan.code.normalised)
         states = live.process.read(sets_environment=plan.code.names_environment, source=plan.code.normalised)
         if live.seen:
             states[SEEN] = dict(live.seen)
+        touched = plan.touched | plan.code.binds
         for name, state in states.items():
-            if state != live.states.get(name) or name not in live.origins:
+            is_other = state != live.states.get(name) or name not in live.origins
+            if is_other or may_have_changed(name, state, touched, live.variables):
                 if name in live.groups and not live.groups.is_known(name):
                     find_changes(live.groups, [name])  # as it was restored
                 live.states[name] = state

@@ -58,7 +58,7 @@ def _written(library: str) -> str | None:
     return None
 
 
-_VERSION = re.compile(r"""^__version__\s*(?::\s*\w+\s*)?=\s*["'](?P<version>[^"']+)["']""", re.MULTILINE)
+_VERSION = re.compile(r"""^__version__\s*(?::\s*\w+\s*)?=\s*["'](?P<version>\d[^"']*)["']""", re.MULTILINE)
 
 
 def is_to_import(group: Group) -> bool:

@@ -73,4 +73,9 @@ PROBES = [
         "import sys\nclass sts_Log: pass\nsts = sts_Log(); sts.out = sys.stdout",
         "import sys\nassert sts.out is sys.stdout",
     ),
+    Probe(
+        "module_contents",
+        "import mimetypes, encodings.aliases, string\nmimetypes.knownfiles.append('/of/mc'); encodings.aliases.aliases['mc_codec'] = 'utf_8'; string.Template.mc = {}; string.mc_rows = []\ndef mc_add(row): string.mc_rows.append(row)\nmc_add(1)\n----\nmc_add(2); string.Template.mc['a'] = mc_add; mimetypes.knownfiles.insert(0, '/first/of/mc')\n----\ndel encodings.aliases.aliases['u8']",
+        "import mimetypes, encodings, encodings.aliases, string\nassert mimetypes.knownfiles[0] == '/first/of/mc' and mimetypes.knownfiles[-1] == '/of/mc' and mimetypes.knownfiles.count('/of/mc') == 1\nassert 'x'.encode('mc_codec') == b'x' and encodings.aliases.aliases is encodings._aliases and 'u8' not in encodings._aliases\nassert string.mc_rows == [1, 2] and string.Template.mc == {'a': mc_add}",
+    ),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import linecache
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,6 +141,16 @@ def test_another_version_of_a_package_is_said(monkeypatch: pytest.MonkeyPatch) -
     )
     assert Cells(cells.memory).restore("s").made_otherwise == (f"{numpy}, here 99.1.0",)
     assert packages.minor("2.1.3") == "2.1"
+
+
+def test_a_version_that_is_computed_where_a_package_is_imported_is_none_before_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "of_computed_version.py").write_text('__version__ = "%d.%d" % (1, 2)\n')
+    (tmp_path / "of_written_version.py").write_text('__version__ = "1.2"\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert packages.version_of("of_computed_version") is None
+    assert packages.version_of("of_written_version") == "1.2"
 
 
 OF_314 = """\
