@@ -79,6 +79,7 @@ _HOMES: dict[str, str] = {
     "evercell.state.typerules.library_factories": (
         "fill_collection make_ufunc make_parameter make_sqlite_row make_struct fill_table fill_listened_figure"
     ),
+    "evercell.state.typerules.places": "part_of_setup",
     "evercell.state.typerules.caches": "make_filled_cache fill_cache",
     "evercell.state.typerules.exceptions": "fill_exception",
     "evercell.state.typerules.modules": "fill_module",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,7 @@ class Namespace:
         live.setup_names |= bound
         for name_bound in bound:
             live.serialiser.setup.note(name_bound)
+        self._tracker.setup_changes.watch(bound)
         live.since_commit.gone |= bound
         live.since_commit.made -= bound
         live.since_cell.made -= bound
@@ -180,7 +182,7 @@ class Namespace:
         live = self._live
         if self._base.needs_full:
             live.forget([n for n in live.origins if n not in live.variables and n not in STATES])
-        return draft_manifest(
+        draft = draft_manifest(
             self._base,
             Changed(
                 frozenset(live.since_commit.made),
@@ -200,10 +202,12 @@ class Namespace:
             signer=signer,
             reader=reader,
         )
+        return replace(draft, missing=[*draft.missing, *self._tracker.setup_changes.missing])
 
     def committed(self) -> None:
         """The last draft was committed: the next one says what changed since."""
         self._base.advance()
+        self._tracker.setup_changes.settle()
         self._settle()
 
     def not_committed(self) -> None:

@@ -13,13 +13,20 @@ settings = {"model": "small", "tools": ["a"]}
 class Tool:
     seen = []
     def __init__(self): self.calls = 0
+    @staticmethod
+    def plain(): return 1
+    class Part: pass
 def helper(): return settings
+def make(): return lambda: settings
+made = make()
 line = socket.socket()
 """
 
 STEP = """%%step make
 agent = {"settings": settings, "tools": settings["tools"], "tool": Tool(), "helper": helper, "line": line}
 agent["seen"] = Tool.seen
+code = [Tool.plain, Tool.Part, made, Tool.__init__]
+part = Tool.Part()
 class Sub(Tool): pass
 sub = Sub()
 """
@@ -27,6 +34,7 @@ sub = Sub()
 ASK = """(
     agent["settings"] is settings, agent["tools"] is settings["tools"], agent["line"] is line,
     isinstance(agent["tool"], Tool), isinstance(sub, Tool), agent["helper"] is helper, agent["seen"] is Tool.seen,
+    code[0] is Tool.plain, code[1] is Tool.Part, code[2] is made, code[3] is Tool.__init__, type(part) is Tool.Part,
     agent["tool"].calls,
 )"""
 
@@ -51,7 +59,7 @@ def test_what_setup_cells_made_is_theirs_in_a_new_kernel_too(tmp_path: Path) -> 
     try:
         second.run("%load_ext evercell")
         assert "resumed" in second.run("%resume").text
-        assert second.value(ASK) == (*[True] * 7, 1)
+        assert second.value(ASK) == (*[True] * 12, 1)
     finally:
         second.shut_down()
 

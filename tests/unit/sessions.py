@@ -115,6 +115,14 @@ class Notebook:
         exec(compile(source, "cell", "exec"), self.variables)
         self.session.namespace.observe(plan, label="In [1]")
 
+    def setup(self, name: str, source: str) -> None:
+        """Run a setup cell."""
+        namespace = self.session.namespace
+        plan = namespace.plan(source)
+        exec(compile(source, "cell", "exec"), self.variables)
+        namespace.observe(plan, label=name)
+        namespace.mark_setup(name, plan)
+
     def resume(self) -> None:
         moving.resume(self.session, lambda name, source: exec(source, self.variables))
 

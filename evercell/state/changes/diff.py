@@ -211,6 +211,8 @@ class _Comparison:
         """Ids of the objects that other nodes could share. (A definition itself is referred to, not shared.)"""
         if node in OWN_STATES or is_scalar(self._groups.value(node)):
             return _NOTHING
+        if self._groups.streams.is_defined_in_setup(node):
+            return _NOTHING
         ids = new.shareable  # no variable here may refer to the value: references are counted
         return ids - {new.root} if is_definition_node(node) else ids
 

@@ -37,6 +37,10 @@ class NodeStreams:
         """Whether its stream is its place in a setup cell, which says nothing of the functions that it holds."""
         return self._serialiser.setup.place(self.value(node)) is not None
 
+    def is_defined_in_setup(self, node: str) -> bool:
+        """Whether a node is a function or class that a setup cell makes in each kernel: nothing is tied to it."""
+        return is_definition_node(node) and self._serialiser.setup.place_of_code(self.value(node)) is not None
+
     def whole(self, nodes: frozenset[str]) -> Pickled:
         """These nodes in one stream."""
         return self.of({node: self.value(node) for node in sorted(nodes)})

@@ -14,6 +14,7 @@ from evercell.state.changes.module_contents import may_have_changed, note_conten
 from evercell.state.changes.noted_calls import note_calls
 from evercell.state.changes.process_state import SEEN, STATES
 from evercell.state.changes.scan import Scan
+from evercell.state.changes.setup_changes import SetupChanges
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
 from evercell.state.code.analysis import CellCode, analyse
 from evercell.state.code.definitions import EVERYTHING, is_definition_node
@@ -44,6 +45,7 @@ class Tracker:
         self._background_active = background_active
         self._own_names: set[str] = set()
         """IPython's names met so far."""
+        self.setup_changes = SetupChanges(live.variables)
         self._scan = Scan(live)
         self._last_cell: _Cell | None = None
         """The one that ran last; None where it was a replay, or none did."""
@@ -200,6 +202,7 @@ class Tracker:
         made = self._variables_of(changed | hidden, looked) | bound | unknown
         made -= self._note_remembered(made - bound - unknown, changed | hidden)
         made -= live.setup_names - plan.code.binds  # made anew in every kernel, whatever is in it by now
+        self.setup_changes.look(live.setup_names - plan.code.binds, plan.touched)
         if background_active and not plan.code.dynamic:
             beside = {n for n in made if n in live.origins and n not in self._reached_by(cell)}
             self._note_outside(beside)

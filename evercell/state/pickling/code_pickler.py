@@ -36,6 +36,7 @@ from evercell.state.typerules.classes import annotate_class, reduce_class
 from evercell.state.typerules.modules import home_of, is_place_of_code, name_in_module
 from evercell.state.typerules.names import module_of, type_name
 from evercell.state.typerules.packages import library_of
+from evercell.state.typerules.places import Place, part_of_setup
 from evercell.state.typerules.reach import reach_of
 from evercell.state.typerules.refused import Refusal, refusal_of_class
 
@@ -80,6 +81,9 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
             owner = self._owner(function)
             if owner is not None:
                 return getattr, (owner, function.__name__)
+            if (place := self._place_in_setup(function)) is not None:
+                self.notes.reads |= code_names(function.__code__)
+                return part_of_setup, (*place, None)
         self.notes.reads |= code_names(function.__code__)
         self.notes.inlined.add(id(function))
         return self._by_value(function)
@@ -157,7 +161,12 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
             owner = getattr(owner, part, None)
         if not isinstance(owner, type) or id(owner) in self._inside:
             return None
-        return owner if owner.__dict__.get(parts[-1]) is method else None
+        held = owner.__dict__.get(parts[-1])
+        return (
+            owner
+            if method in (held, getattr(held, "__func__", None)) and type(held) is not classmethod
+            else None
+        )
 
     def _class(self, kind: type) -> Any:
         if type(kind).__name__ == "PyCArrayType":
@@ -185,15 +194,19 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _refusal_of_class(self, kind: type) -> Refusal | None:
         """Why a class of the notebook, and each object of it, is not kept; None: it is, or a setup cell makes it."""
-        if kind.__module__ != "__main__" or (self.setup is not None and self.setup.name_of(kind) is not None):
+        if kind.__module__ != "__main__" or self._place_in_setup(kind) is not None:
             return None
         return refusal_of_class(kind)
 
     def _reference(self, definition: Any) -> Any:
         node = self._definitions.node(definition)
         self.notes.refs.add(node)
-        name = self.setup.name_of(definition) if self.setup is not None else None
-        return (factories.definition, (node,)) if name is None else (factories.made_by_setup, (name, node))
+        place = self._place_in_setup(definition)
+        return (factories.definition, (node,)) if place is None else (part_of_setup, (*place, node))
+
+    def _place_in_setup(self, definition: Any) -> Place | None:
+        """Where a setup cell makes this function or class in each kernel."""
+        return self.setup.place_of_code(definition) if self.setup is not None else None
 
     # -- what came up -----------------------------------------------------------------------------
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from evercell.state.pickling.object_ids import met_ids
 from evercell.state.pickling.pickler import NotebookPickler
-from evercell.state.pickling.setup_parts import SetupParts, find_part
-from evercell.state.proxies.placeholder import Missing
+from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.typerules import sentinels
+from evercell.state.typerules.places import NOWHERE, find_part, no_part
 
 MARK = b"evercell-exact"
 """Behind the end of a stream whose objects are to be asked for."""
@@ -148,8 +148,5 @@ class ExactUnpickler(pickle.Unpickler):
         return found if type(found) is float else made
 
     def _of_setup(self, name: str, way: tuple[Any, ...]) -> Any:
-        try:
-            return find_part(self._variables, (name, way))
-        except (KeyError, IndexError, AttributeError, TypeError):
-            why = f"it is a part of {name}, which a %%setup cell made and which has no such part now"
-            return Missing(name, "part of it", why, f"let a %%setup cell make {name} as it did").placeholder()
+        found = find_part(self._variables, (name, way))
+        return no_part(name) if found is NOWHERE else found

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from evercell.state.internals.torch import PARTS_OF_MODELS
 from evercell.state.typerules.names import type_name
+from evercell.state.typerules.places import Place, Step, find_part
 from evercell.state.typerules.shareable import is_atom_type
 from evercell.state.typerules.tensors import storage_behind
 from evercell.state.typerules.training import is_model
 
-Step = tuple[str, Any]
-"""``("item", key)``, ``("attribute", name)``, ``("column", name)``, ``("storage", None)``: the way to a part."""
-Place = tuple[str, tuple[Step, ...]]
-"""A variable, and the way from it to a part of it."""
-
 _MOST = 1000
 """Parts of a variable that are known, the nearest first."""
+_CODE = (types.FunctionType, type)
+_OF_CLASSES = (staticmethod, classmethod, property)
+_FUNCTIONS_BEHIND = ("__func__", "fget", "fset", "fdel")
 _TABLE = "sqlalchemy.sql.schema.Table"
 _PLAIN_KEYS = (str, int, float, bool, type(None))
 
@@ -31,12 +30,16 @@ class SetupParts:
         self._variables = variables
         self._names = names
         self._places: dict[int, Place] = {}
+        self._code: dict[int, Place] = {}
 
     def note(self, name: str) -> None:
         """A setup cell bound this variable."""
-        value = self._variables.get(name)
-        for place, part in _parts(value):
-            self._places[id(part)] = (name, place)
+        for way, part in _parts(self._variables.get(name)):
+            places = self._code if isinstance(part, _CODE) else self._places
+            if (
+                not way or id(part) not in places
+            ):  # (the shortest: ``helper`` rather than ``tools["helper"]``)
+                places[id(part)] = (name, way)
 
     @property
     def ids(self) -> Set[int]:
@@ -45,48 +48,29 @@ class SetupParts:
 
     def place(self, value: Any) -> Place | None:
         """Where this object is found in each kernel, None for one that is no part of a setup variable."""
-        place = self._places.get(id(value))
+        return self._found(self._places.get(id(value)), value)
+
+    def place_of_code(self, definition: Any) -> Place | None:
+        """The same of a function or class."""
+        return self._found(self._code.get(id(definition)), definition)
+
+    def _found(self, place: Place | None, value: Any) -> Place | None:
         if place is None or place[0] not in self._names:
             return None
-        try:
-            return place if find_part(self._variables, place) is value else None
-        except (KeyError, IndexError, AttributeError, TypeError):
-            return None
-
-    def name_of(self, definition: Any) -> str | None:
-        """The setup variable that is this function or class."""
-        name = str(definition.__name__)
-        return name if name in self._names and self._variables.get(name) is definition else None
-
-
-def find_part(variables: dict[str, Any], place: Place) -> Any:
-    """The object at a place; raises what the way there raises."""
-    name, way = place
-    found = variables[name]
-    for kind, key in way:
-        found = _WAYS[kind](found, key)
-    return found
-
-
-_WAYS: dict[str, Callable[[Any, Any], Any]] = {
-    "item": lambda holder, key: holder[key],
-    "attribute": lambda holder, name: vars(holder)[name],
-    "storage": lambda tensor, _: storage_behind(tensor),
-    "column": lambda table, name: table.columns[name],
-}
+        return place if find_part(self._variables, place) is value else None
 
 
 def _parts(value: Any) -> Iterator[tuple[tuple[Step, ...], Any]]:
-    """The mutable objects in a value, with the way to each."""
+    """The mutable objects, functions and classes in a value, with the way to each."""
     waiting: list[tuple[tuple[Step, ...], Any]] = [((), value)]
     seen: set[int] = set()
     for way, part in waiting:
         if id(part) in seen:
             continue
         seen.add(id(part))
-        if isinstance(part, types.FunctionType | types.ModuleType):
+        if isinstance(part, types.ModuleType):
             continue
-        if not isinstance(part, type) and not is_atom_type(type(part)):
+        if not is_atom_type(type(part)) or isinstance(part, _CODE):
             yield way, part
         if len(waiting) < _MOST:
             waiting += [((*way, step), inner) for step, inner in _inside(part)]
@@ -107,6 +91,10 @@ def _inside(part: Any) -> Iterator[tuple[Step, Any]]:
         for name in PARTS_OF_MODELS:
             if held := vars(part).get(name):
                 yield ("attribute", name), held
+    elif kind in _OF_CLASSES:
+        for name in _FUNCTIONS_BEHIND:
+            if (function := getattr(part, name, None)) is not None:
+                yield ("function", name), function
     elif type_name(kind) == _TABLE:
         for name, column in part.columns.items():
             yield ("column", name), column

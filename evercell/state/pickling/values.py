@@ -52,11 +52,15 @@ class Values:
         _dump(pickler, value, name)
         return pickler.stream.getvalue()
 
-    def content(self, value: Any, *, name: str) -> bytes:
-        """16 bytes that are equal for equal content in this kernel. Buffers are not copied. Raises as `dumps`."""
+    def content(self, value: Any, *, name: str, forgets_caches: bool = False) -> Pickled:
+        """The value for its fingerprint, which is the same for the same content in this kernel. Buffers are not copied.
+
+        ``forgets_caches``: whatever cached functions remember. Raises as `dumps`.
+        """
         pickler = _WithBuffersApart(*self._pickled_into(name))
+        pickler.forgets_caches = forgets_caches
         _dump(pickler, value, name)
-        return Pickled(pickler.stream.getvalue(), pickler.buffers).fingerprint
+        return Pickled(pickler.stream.getvalue(), pickler.buffers, pickler.notes)
 
     def loads(self, content: bytes | bytearray) -> Any:
         """The value. Only for bytes whose signature was verified."""
