@@ -38,6 +38,7 @@ async def run_step(
             is_known = session.notebook.every_cell and not spec.is_named and reason == OWN_CODE
             if reason is not None and not is_known:  # (whoever edited such a cell just now knows why)
                 executor.note(f"step {spec.name} executes again: {reason}")
+            _say_what_is_not_in_memory(session, spec, reason, executor)
             session.namespace.know_restored()
             with executor.uninterrupted():
                 commit_before_step(session)
@@ -45,6 +46,21 @@ async def run_step(
                 spec.name, cell_id=place.cell_id, why=reason or "", watchers=session.watchers
             )
             return await execute_step(session, spec, place, plan, executor, progress)
+
+
+def _say_what_is_not_in_memory(
+    session: Session, spec: StepSpec, reason: str | None, executor: Executor
+) -> None:
+    """A new step in a kernel that put nothing back: from it on the run has what is in memory there. (Where every cell
+    is a step, the first ones are met again before.)
+    """
+    run = session.require_run()
+    is_elsewhere = session.position is None and run.head is not None
+    if is_elsewhere and reason is None and not session.notebook.every_cell:
+        executor.note(
+            f"step {spec.name} begins without what run {run.name} had in memory, which was not put back. "
+            f"To go on from there: %checkout {run.name}@{run.head}"
+        )
 
 
 def replay_completed(

@@ -49,6 +49,20 @@ def test_a_step_completes_once_and_replays_its_outputs(notebook: Notebook) -> No
     assert replayed.recorded() == []
 
 
+def test_a_new_step_in_a_kernel_that_put_nothing_back_says_where_the_rest_is(notebook: Notebook) -> None:
+    """From that step on the run has what is in memory there: nobody is to find out by the next resume."""
+    notebook.step("load", "rows = [1]")
+    fresh = again(notebook)
+    _, said = fresh.step("other", "x = 1")
+    (note,) = said.notes
+    assert "begins without what run" in note and "was not put back" in note
+    place = note.rpartition("%checkout ")[2]
+    assert not fresh.step("third", "y = 1")[1].notes, "once"
+    moving.checkout(fresh.session, place, lambda *_: None)
+    assert fresh["rows"] == [1]
+    fresh.session.detach()
+
+
 def test_retries_pause_longer_each_time_and_stop_at_an_interrupt(notebook: Notebook) -> None:
     outcome, executor = notebook.step("flaky", "raise ValueError('no')", retries=2, backoff=0.5)
     assert (outcome.ending, executor.pauses) == (Ending.FAILED, [0.5, 1.0])
