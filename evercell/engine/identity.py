@@ -144,10 +144,16 @@ def _is_enough(part: float, *, is_known: bool) -> bool:
 
 
 def _is_still_there(workspace: Workspace, run: Run, identity: NotebookIdentity) -> bool:
-    """Whether the run's own notebook is where it was, and not this one under another path."""
-    if run.notebook is None:
-        return False
-    own = Path(run.notebook)
+    """Whether the run's own notebook is somewhere, and not this one under another path.
+
+    What was renamed since is found where a later run of the same notebook has it.
+    """
+    known = workspace.store.runs.known_by(notebook_id=run.notebook_id) if run.notebook_id else ()
+    places = dict.fromkeys(one.notebook for one in (run, *known) if one.notebook is not None)
+    return any(_is_at(workspace, run, Path(place), identity) for place in places)
+
+
+def _is_at(workspace: Workspace, run: Run, own: Path, identity: NotebookIdentity) -> bool:
     try:
         if identity.path is not None and own.samefile(identity.path):
             return False

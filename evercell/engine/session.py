@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -223,7 +223,7 @@ class Session:
     def _new_places(self) -> StepPlaces:
         notebook = self.notebook
 
-        def told() -> Sequence[NotebookCell] | None:
+        def told() -> tuple[NotebookCell, ...] | None:
             return notebook.identity.cells if notebook.is_told else None
 
         return StepPlaces(notebook.path, every_cell=notebook.every_cell, told=told)

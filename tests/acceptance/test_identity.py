@@ -89,3 +89,27 @@ def test_a_copy_goes_on_in_a_branch(new_kernel: Callable[..., Kernel], tmp_path:
     assert kernel.run("%branch --from plan-1@").status == "ok" and kernel.value("x") == 1
     assert "plan-Copy1-1" in kernel.run("%evercell").text
     assert "inherited" in kernel.run("%steps").text
+
+
+def test_a_copy_of_a_renamed_notebook_is_given_none_of_its_former_runs(
+    new_kernel: Callable[..., Kernel], tmp_path: Path
+) -> None:
+    """These were made at the old name, where nothing is any more: they are the renamed one's all the same."""
+    path = tmp_path / "Untitled.ipynb"
+    load, first = write(path, LOAD, FIRST)
+    kernel = started(new_kernel, path)
+    kernel.run(LOAD, cell_id=load)
+    kernel.run(FIRST, cell_id=first)
+    kernel.run("%evercell new")
+    kernel.run(FIRST, cell_id=first)
+    kernel.kill()
+    renamed, copy = tmp_path / "plan.ipynb", tmp_path / "plan-Copy1.ipynb"
+    path.rename(renamed)
+    kernel = started(new_kernel, renamed)
+    assert "attached to run Untitled-2" in kernel.run(LOAD, cell_id=load).text
+    kernel.run("%resume")
+    kernel.kill()
+    copy.write_bytes(renamed.read_bytes())
+    kernel = started(new_kernel, copy)
+    shown = kernel.run(LOAD, cell_id=load).text
+    assert "this is a copy of plan.ipynb" in shown and "%branch --from Untitled-2@" in shown
