@@ -56,7 +56,7 @@ class PlainProgress:
             self._said_at = time.monotonic()
             warn(f"{_place(cell)}: {progress_text(snapshot)}")
 
-    def cell_ended(self, cell: CellProgress, fate: str, seconds: float) -> None:
+    def cell_ended(self, cell: CellProgress, fate: str, seconds: float | None) -> None:
         if fate:
             warn(f"{_place(cell)}: {_ended(fate, seconds, self._last)}")
 
@@ -92,7 +92,7 @@ class LiveProgress:
     def step_stands(self, cell: CellProgress, snapshot: Snapshot) -> None:  # noqa: ARG002
         self._last = snapshot
 
-    def cell_ended(self, cell: CellProgress, fate: str, seconds: float) -> None:
+    def cell_ended(self, cell: CellProgress, fate: str, seconds: float | None) -> None:
         if fate:
             self._print(
                 f"{_SIGNS.get(fate, '·')} {cell.name} {_ended(fate, seconds, self._last)}",
@@ -130,7 +130,9 @@ def _place(cell: CellProgress) -> str:
     return f"cell {cell.number} of {cell.of}, {one_line(cell.name)}"
 
 
-def _ended(fate: str, seconds: float, last: Snapshot | None) -> str:
+def _ended(fate: str, seconds: float | None, last: Snapshot | None) -> str:
+    if seconds is None:
+        return f"{fate} before"
     calls = calls_text(last) if last is not None and fate != "replayed" else ""
     taken = "" if fate == "replayed" else duration_text(seconds)
     return " · ".join(filter(None, [fate, calls, taken]))

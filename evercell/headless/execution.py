@@ -229,7 +229,7 @@ class Execution:
         self._display.told(f"run {one_line(self._run.name)} goes on in the kernel that it has")
         for index in range(place.cell):
             self._nb_man.nb.cells[index] = self._former.cells[index]
-            self._display.cell_ended(self._cells[index], self._fate(index), 0.0)
+            self._display.cell_ended(self._cells[index], self._fate(index), None)
         self._seen, self._cell = place.seen, self._cells[place.cell].name
         cell = self._nb_man.nb.cells[place.cell]
         self._mark_cell(place.cell)
@@ -239,7 +239,7 @@ class Execution:
         self._put_outputs(cell, str(step))
         self._nb_man.cell_start(cell, place.cell)
         self._nb_man.cell_came_to(CellEnd.COMPLETED, cell, place.cell)
-        self._display.cell_ended(self._cells[place.cell], self._fate(place.cell), 0.0)
+        self._display.cell_ended(self._cells[place.cell], self._fate(place.cell), None)
         return place.cell + 1
 
     def _is_as_it_was(self, count: int) -> bool:

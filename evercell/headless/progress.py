@@ -32,8 +32,10 @@ class RunDisplay(Protocol):
     def step_stands(self, cell: CellProgress, snapshot: Snapshot) -> None:
         """How far its step is."""
 
-    def cell_ended(self, cell: CellProgress, fate: str, seconds: float) -> None:
-        """``fate``: ``completed``, ``replayed``, ``failed``, ``interrupted``; empty for a cell that is no step."""
+    def cell_ended(self, cell: CellProgress, fate: str, seconds: float | None) -> None:
+        """``fate``: ``completed``, ``replayed``, ``failed``, ``interrupted``; empty for a cell that is no step.
+        ``seconds``: what it took; None where it ended under another command, whose kernel this one took over.
+        """
 
     def kernel_died(self, deaths: int, *, goes_on: bool, why: str = "") -> None:
         """``goes_on``: a new kernel begins with the first cell; ``why``: as far as it is known."""
@@ -49,7 +51,7 @@ class NoDisplay:
 
     def step_stands(self, cell: CellProgress, snapshot: Snapshot) -> None: ...
 
-    def cell_ended(self, cell: CellProgress, fate: str, seconds: float) -> None: ...
+    def cell_ended(self, cell: CellProgress, fate: str, seconds: float | None) -> None: ...
 
     def kernel_died(self, deaths: int, *, goes_on: bool, why: str = "") -> None: ...
 

@@ -48,7 +48,7 @@ class Killer(NoDisplay):
         self._store_url = store_url
         self._left: int | None = cells
 
-    def cell_ended(self, cell: CellProgress, fate: str, seconds: float) -> None:
+    def cell_ended(self, cell: CellProgress, fate: str, seconds: float | None) -> None:
         if self._left is None or not fate:
             return
         self._left -= 1

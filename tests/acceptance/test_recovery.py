@@ -146,9 +146,11 @@ def test_a_kernel_whose_runner_was_killed_is_taken_over_in_the_middle_of_its_cel
     wait_until(lambda: any(process.poll() is not None for process in both), "the one that came second")
     assert kernel_of(tmp_path) == kernel and not has_ended(kernel), "the kernel is the same"
     gate.open()
-    (code, _), (refused, said) = sorted(map(outcome, both))
+    (code, told), (refused, said) = sorted(map(outcome, both))
     assert (code, refused) == (0, 1), said
     assert "is executed by" in said or "This is done already" in said
+    if way == "evercell":
+        assert "cell 1 of 3, cell-1: completed before" in told, "it took no time, for it was not executed now"
     assert counter.words() == ["first", "middle", "last"], "the cell that ran never noticed"
     assert texts(tmp_path / "out.ipynb") == ["first 7\n", "before\nafter\n", "last 8\n"]
     assert marks(tmp_path / "out.ipynb") == [("completed", "completed")] * 3
