@@ -67,7 +67,7 @@ def _steps_of_cells(
 
 
 def _is_of_other_code(cell: PageCell, checkpoint: Checkpoint) -> bool:
-    digest = source_digest(NotebookCell(cell.source).body)
+    digest = source_digest(NotebookCell(cell.source).executed)
     return digest is not None and digest != checkpoint.source_hash
 
 

@@ -181,7 +181,7 @@ def _part_in(workspace: Workspace, run: Run, cells: tuple[NotebookCell, ...] | N
     ids = {cell.id for cell in cells if cell.id is not None}
     found = {name for name, cell_id in steps.items() if cell_id in ids}
     if len(found) < len(steps):
-        digests = {source_digest(cell.body) for cell in cells}
+        digests = {source_digest(cell.executed) for cell in cells}
         found |= {c.step for c in store.checkpoints.visible(lineage) if c.source_hash in digests}
     return len(found & steps.keys()) / len(steps)
 

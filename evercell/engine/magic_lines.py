@@ -64,6 +64,18 @@ def first_line(source: str) -> str:
     return ""
 
 
+GATE = "__evercell_leave__"
+"""Hidden variable: the function that a cell under ``%%approve`` calls before anything else.
+
+Its name is part of such a cell's source as it is hashed: another one would make every step of this kind stale.
+"""
+
+
+def gate_of(header: Header) -> str:
+    """What a cell executes in its header's place. The question is part of the cell: another one makes another step."""
+    return f"{GATE}({header.line!r})  " if header.magic.name == "approve" else ""
+
+
 def cell_as_written(source: str, step: str | None = None) -> str:
     """An executed cell as somebody would type it: its header a header, its magics magics.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evercell.engine.magic_lines import header_of
+from evercell.engine.magic_lines import gate_of, header_of
 
 _LARGEST = 200_000_000
 """Bytes of a notebook file that is read for this."""
@@ -26,6 +26,12 @@ class NotebookCell:
         """Its source without the header that makes it a step."""
         header = header_of(self.source)
         return self.source if header is None else self.source.lstrip().partition("\n")[2]
+
+    @property
+    def executed(self) -> str:
+        """What a kernel executes of it, but for its magics: by this its code is told from another."""
+        header = header_of(self.source)
+        return self.body if header is None else f"{gate_of(header)}\n{self.body}"
 
 
 @dataclass(frozen=True, slots=True)

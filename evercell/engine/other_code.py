@@ -34,7 +34,7 @@ def steps_of_other_code(session: Session, checkpoint_id: str) -> list[str]:
     differing = []
     for step, source_hash in _sources_behind(session, run, checkpoint_id):
         cell = by_name.get(step) or by_id.get(cell_ids.get(step) or "")
-        digest = source_digest(cell.body) if cell is not None else None
+        digest = source_digest(cell.executed) if cell is not None else None
         if digest is not None and digest != source_hash:
             differing.append(step)
     return differing

@@ -10,13 +10,7 @@ from IPython.core.inputtransformer2 import cell_magic, leading_empty_lines, lead
 
 from evercell.core.errors import MisplacedStep
 from evercell.core.vocabulary import HEADERS
-from evercell.engine.magic_lines import header_of
-
-GATE = "__evercell_leave__"
-"""Hidden variable: the function that a cell under ``%%approve`` calls before anything else.
-
-Its name is part of such a cell's source as it is hashed: another one would make every step of this kind stale.
-"""
+from evercell.engine.magic_lines import gate_of, header_of
 
 _CONFIGURING = frozenset({"matplotlib", "config", "load_ext", "reload_ext", "autoreload", "aimport", "alias"})
 _TRANSPARENT = frozenset({"time", "capture", "prun"})
@@ -43,9 +37,7 @@ class HeaderTransform:
             blank += 1
         if blank < len(below) and below[blank].startswith("%%") and header_of(below[blank]) is None:
             below = below[:blank] + cell_magic(below[blank:])  # type: ignore[no-untyped-call]
-        # the question is part of the cell: another one makes another step
-        gate = f"{GATE}({header.line!r})  " if header.magic.name == "approve" else ""
-        return [f"{gate}# {first}", *below]
+        return [f"{gate_of(header)}# {first}", *below]
 
 
 def refuse_misplaced(transformed: str) -> None:

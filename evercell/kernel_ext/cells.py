@@ -19,7 +19,7 @@ from typing import Any
 from evercell.core.errors import EvercellError, UsageError
 from evercell.engine.approvals.gate import require_cell_approval
 from evercell.engine.calls.blocking import kernels_cell
-from evercell.engine.magic_lines import HelpRequested, header_of
+from evercell.engine.magic_lines import GATE, HelpRequested, header_of
 from evercell.engine.outcome import Ending
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
@@ -27,7 +27,7 @@ from evercell.engine.steps import replay_completed, run_step
 from evercell.kernel_ext.background_activity import BackgroundActivity
 from evercell.kernel_ext.body import KernelExecutor, show_note
 from evercell.kernel_ext.cell_request import CellRequest, read_request
-from evercell.kernel_ext.cell_source import GATE, HeaderTransform, analysable, configuring_part
+from evercell.kernel_ext.cell_source import HeaderTransform, analysable, configuring_part
 from evercell.kernel_ext.every_cell import EveryCell
 from evercell.kernel_ext.idle_look import IdleLook
 from evercell.kernel_ext.interrupts import deferred_interrupts, interrupt_waits

@@ -135,7 +135,7 @@ def test_an_interrupt_leaves_it_pending_and_the_next_run_asks_for_the_same(
 
 
 def test_a_cell_under_approve_runs_only_when_approved(
-    new_kernel: NewKernel, command: Command, counter: Counter
+    new_kernel: NewKernel, command: Command, counter: Counter, tmp_path: Path
 ) -> None:
     kernel = new_kernel()
     cell = f"%%approve send Send 3 mails?\n{counter.cell('sent')}\nline = 'the third'"
@@ -146,6 +146,11 @@ def test_a_cell_under_approve_runs_only_when_approved(
     assert shown.status == "ok", shown.error
     assert counter.times("sent") == 1
     assert kernel.run(asked).is_replayed
+    # the question is part of the cell, in the notebook's file as in the kernel
+    write(tmp_path / "nb.ipynb", [asked])
+    assert "other code" not in kernel.run("%checkout nb-1").text
+    write(tmp_path / "nb.ipynb", [cell])
+    assert "other code in the notebook than in this run: send" in kernel.run("%checkout nb-1").text
 
 
 def test_a_paused_run_begins_no_step(new_kernel: NewKernel, command: Command, counter: Counter) -> None:
