@@ -202,6 +202,55 @@ PROBES = [  # one line a cell, however long: that is how they read best
         "do_s.x = 1; do_a.k = 2; assert do_d == {'x': 1} == dict(do_m) and dict(do_v) == {'n': 1, 'k': 2}",
     ),
     Probe(
+        "dicts_of_several",
+        """
+        import argparse
+        class dv_Borg:
+            shared = {}
+            def __init__(self): self.__dict__ = dv_Borg.shared
+        class dv_Attributes(dict):
+            def __init__(self, *given, **named): super().__init__(*given, **named); self.__dict__ = self
+        class dv_Guarded(dv_Attributes):
+            def __setitem__(self, key, value): super().__setitem__(key, value)
+            def __getattr__(self, name): raise AttributeError(name)
+        class dv_View:
+            def __init__(self, of): self.of = of.__dict__
+        dv_1 = dv_Borg(); dv_2 = dv_Borg(); dv_1.x = 1; dv_a = dv_Attributes(n=1); dv_g = dv_Guarded(n=1); dv_held = {'a': dv_a}
+        dv_args = argparse.Namespace(rate=1); dv_run = {'config': vars(dv_args)}; dv_view = dv_View(dv_args); dv_both = [vars(dv_1), dv_Borg()]
+----
+        dv_2.y = 2; dv_args.rate = 5
+        """,
+        """
+        dv_1.z = 3; assert vars(dv_2) is dv_Borg.shared is dv_both[0] and dv_both[1].z == 3 and dv_2.y == 2
+        dv_a.m = 2; dv_a['k'] = 3; dv_g.m = 2; assert dv_a == {'n': 1, 'm': 2, 'k': 3} and dv_a.k == 3 and dv_held['a'] is dv_a and dv_g == {'n': 1, 'm': 2}
+        dv_args.more = 1; assert dv_run['config'] == {'rate': 5, 'more': 1} == dv_view.of
+        """,
+    ),
+    Probe(
+        "properties_of_metaclasses",
+        """
+        import sympy as sp
+        class pm_Double(sp.Function):
+            nargs = 1
+            @classmethod
+            def eval(cls, of): return sp.Integer(0) if of == 0 else None
+        pm_x = sp.Symbol('x'); pm_d = pm_Double(pm_x)
+        class pm_Meta(type):
+            @property
+            def size(cls): return cls.__dict__['size'] * 2
+        class pm_C(metaclass=pm_Meta): size = 4
+        """,
+        "assert pm_d.subs(pm_x, 0) == 0 and pm_d.func is pm_Double and pm_Double.nargs == {1} and pm_C.size == 8",
+    ),
+    Probe(
+        "modules_by_hand",
+        """
+        import json, sys, types
+        mh_made = types.ModuleType('mh_made'); mh_made.rows = [1]; sys.modules['mh_made'] = mh_made; json.mh_here = [2]
+        """,
+        "import json, mh_made as mh_again\nassert mh_again is mh_made and mh_made.rows == [1] and json.mh_here == [2]",
+    ),
+    Probe(
         "dict_of_a_namespace",
         "import types\ndn_n = types.SimpleNamespace(a=1); dn_d = vars(dn_n)",
         "assert dn_n.a == 1 and dn_d == {'a': 1}",

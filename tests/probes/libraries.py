@@ -60,12 +60,12 @@ PROBES = [  # one line a cell, however long: that is how they read best
             _metadata = ['unit']
             @property
             def _constructor(self): return pb_Series
-        pb_f = pd.DataFrame({'a': [1, 2]}); pb_f.note = 'from the laboratory'; pb_log = []
+        pb_f = pd.DataFrame({'a': [1, 2]}); pb_f.note = 'from the laboratory'; pb_log = []; pb_f.attrs['unit'] = 'm'; pb_attrs = pb_f.attrs
         object.__setattr__(pb_f, 'log', pb_log); pb_s = pb_Series([1, 2], name='n'); pb_s.unit = 'm'
 ----
         pb_log.append('weighed')
         """,
-        "pb_log.append('dried'); assert pb_f.note == 'from the laboratory' and pb_f.log == ['weighed', 'dried'] and pb_f.a.tolist() == [1, 2]\nassert pb_s.name == 'n' and pb_s[1:].unit == 'm' and type(pb_s) is pb_Series",
+        "pb_log.append('dried'); assert pb_f.note == 'from the laboratory' and pb_f.log == ['weighed', 'dried'] and pb_f.a.tolist() == [1, 2]\nassert pb_attrs is pb_f.attrs == {'unit': 'm'} and pb_s.name == 'n' and pb_s[1:].unit == 'm' and type(pb_s) is pb_Series",
     ),
     Probe(
         "np_made_functions",

@@ -79,6 +79,15 @@ PROBES = [  # one line a cell, however long: that is how they read best
         "assert (tq.n, tq.total, tq.desc) == (4, 10, 'd')\ntq.update(1); assert tq.n == 5; tq.close()",
     ),
     Probe(
+        "bars_of_frames",
+        """
+        import io, pandas as pd
+        from tqdm import tqdm
+        tqdm.pandas(disable=True, desc='rows'); bf_bar = tqdm(total=8, unit='B', unit_scale=True, leave=False, disable=False, postfix={'loss': 1}); bf_bar.update(3); bf_s = pd.Series([1, 2])
+        """,
+        "assert bf_s.progress_apply(lambda v: v + 1).tolist() == [2, 3] and (bf_bar.n, bf_bar.unit, bf_bar.unit_scale, bf_bar.leave, bf_bar.postfix) == (3, 'B', True, False, 'loss=1'); bf_bar.close()",
+    ),
+    Probe(
         "resource",
         "import evercell\nopen('rs.txt', 'w')\nrsc = evercell.resource(lambda: open('rs.txt', 'a').write('made ') and {'a': 1})\nassert rsc['a'] == 1",
         "assert open('rs.txt').read() == 'made '\nassert rsc['a'] == 1 and len(rsc) == 1 and isinstance(rsc, dict)\nassert open('rs.txt').read() == 'made made '",

@@ -10,6 +10,7 @@ from typing import Any
 
 from evercell.state.proxies.placeholder import Placeholder
 from evercell.state.typerules.hiding import SECRET_NAMES
+from evercell.state.typerules.modules import is_imported
 from evercell.state.typerules.secrets import Secret
 from evercell.state.typerules.settings import Setting
 
@@ -43,7 +44,7 @@ def place_of(path: list[str], attribute: str, variables: Mapping[str, Any]) -> P
         if not isinstance(found, types.ModuleType | type):
             return None
         found = getattr(found, name, None)
-    if isinstance(found, types.ModuleType) and _is_others(found):
+    if isinstance(found, types.ModuleType) and _is_others(found) and is_imported(found):
         return found.__name__, "", attribute
     if isinstance(found, type) and found.__module__ not in ("__main__", "builtins"):
         return found.__module__, found.__qualname__, attribute
@@ -83,10 +84,18 @@ def owner_of(place: Place) -> Any:
 
 
 def _write(state: dict[Place, Any]) -> None:
+    """One that cannot be put back (a module is not there) keeps no other from being so."""
+    failed: Exception | None = None
     for place, value in state.items():
-        if type(value) is not Placeholder:
-            setattr(owner_of(place), place[2], value.text if isinstance(value, Secret) else value)
         _assigned[place] = None
+        if type(value) is Placeholder:
+            continue
+        try:
+            setattr(owner_of(place), place[2], value.text if isinstance(value, Secret) else value)
+        except Exception as error:  # noqa: BLE001  whatever a module raises when it is imported
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 SETTINGS = (Setting("modules", "sys", _read, _write, usual={}),)

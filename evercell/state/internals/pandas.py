@@ -67,10 +67,13 @@ def attributes_beside(table: Any) -> dict[str, Any]:
     if kind.__getstate__ is not base.__getstate__ or kind.__setstate__ is not base.__setstate__:
         return {}
     held, kept = vars(table), _OWN.union(kind._metadata)
+    attributes = (
+        {"_attrs": held["_attrs"]} if held.get("_attrs") else {}
+    )  # of which its own pickle makes a copy
     if held.keys() <= kept:
-        return {}
+        return attributes
     accessors = getattr(kind, "_accessors", ())
-    return {
+    return attributes | {
         name: value
         for name, value in held.items()
         if name not in kept and not (name in accessors and type(value).__module__.startswith("pandas."))

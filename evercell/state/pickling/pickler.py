@@ -8,7 +8,9 @@ import gc
 import io
 import pickle
 import types
+from collections.abc import Mapping
 from dataclasses import replace
+from sys import getrefcount
 from types import NoneType
 from typing import Any
 
@@ -87,7 +89,12 @@ class NotebookPickler(CodePickler):
         keeper = _keeper(buffers) if self.keeps_buffers_apart else None
         super().__init__(stream, keeper, variables, definitions, sources, inside, name)
         self.buffers = buffers
-        self._own_dicts = self._dicts_of(name) if ", " in name else frozenset()
+        self.own_dicts = self._dicts_of(name) if ", " in name else frozenset[int]()
+        """Ids of dicts that are those of an object's attributes, and are held by others, too."""
+        self._states: list[int] = []
+        """Ids of the dicts of attributes that its memo holds."""
+        self.held_dicts: dict[int, Any] = {}
+        """Dicts of attributes, by id, that somebody else holds at the moment, whoever that is."""
         self._trials: set[int] = set()
         self._lost: list[Missing] = []
         """What was left out of the object that is taken apart at the moment."""
@@ -206,14 +213,26 @@ class NotebookPickler(CodePickler):
         for name, left in forgotten(value, reduced, kind):
             self._note_forgotten(name, left, kind)
         reduced = reduce_quietly(hide_secrets(reduced, kind, thoroughly=self.hides_thoroughly), value, kind)
-        return self._with_own_dict(value, kind, reduced) if self._own_dicts else reduced
+        if not 2 < len(reduced) < 6:
+            return reduced
+        state = reduced[2]
+        if type(state) is dict:
+            picklers = _in_memos.get(key := id(state), 0)
+            if getrefcount(state) > _STATE_ALONE + picklers:
+                self.held_dicts[key] = state
+            self._states.append(key)
+            _in_memos[key] = picklers + 1
+        return self._with_own_dict(value, kind, reduced) if self.own_dicts or state is value else reduced
+
+    def __del__(self) -> None:
+        for key in self._states:
+            if (left := _in_memos.pop(key, 1) - 1) > 0:
+                _in_memos[key] = left
 
     def _with_own_dict(self, value: Any, kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
         """An object whose dict is a variable, too: ``d = vars(made)``."""
-        state = (*reduced, None)[2]
-        if state is None:  # an empty one is not told
-            state = dict_of(value)
-        if len(reduced) > 5 or id(state) not in self._own_dicts:
+        state = reduced[2] if reduced[2] is not None else dict_of(value)  # an empty one is not told
+        if state is not value and id(state) not in self.own_dicts:
             return reduced
         if has_fixed_dict(kind):
             self._note_copied_dict(kind)
@@ -273,6 +292,41 @@ class NotebookPickler(CodePickler):
             shown for v in values if type(v) is types.MappingProxyType for shown in gc.get_referents(v)
         ]
         return frozenset(id(value) for value in values if type(value) is dict)
+
+
+_in_memos: dict[int, int] = {}
+"""Dicts of attributes, by id → how many picklers that are alive have one in their memo."""
+
+
+def _references_to_state() -> int:
+    """References to the dict of an object's attributes, where it was taken apart and nobody else holds it."""
+    alone: Any = types.new_class("Alone")()
+    alone.attribute = True
+    reduced = alone.__reduce_ex__(5)
+    state = reduced[2]
+    return getrefcount(state)
+
+
+_STATE_ALONE = _references_to_state()
+
+
+class CountingPickler(NotebookPickler):
+    """Notes how often some dicts are met: once, each as the attributes of its object, or by others, too."""
+
+    counted: Mapping[int, Any] = {}
+    twice: set[int]
+
+    def persistent_id(self, value: Any) -> Any:
+        """None: everything is taken apart."""
+        if type(value) is dict and id(value) in self.counted:
+            (self.twice if id(value) in self._once else self._once).add(id(value))
+        return None
+
+    def count(self, value: Any, dicts: Mapping[int, Any]) -> frozenset[int]:
+        """Ids of the dicts that were met more than once in a value."""
+        self.counted, self.twice, self._once = dicts, set(), set[int]()
+        self.dump(value)
+        return frozenset(self.twice)
 
 
 def _keeper(buffers: list[pickle.PickleBuffer]) -> Keeper:

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence, Set
 from pickle import PickleBuffer
 from types import NoneType
-from typing import Any
+from typing import Any, TypeVar
 
 from evercell.state.code.definitions import Definitions
 from evercell.state.code.sources import Sources
@@ -22,7 +22,7 @@ from evercell.state.pickling.object_ids import (
     met_ids,
 )
 from evercell.state.pickling.pickled import Notes, Pickled
-from evercell.state.pickling.pickler import NotebookPickler
+from evercell.state.pickling.pickler import CountingPickler, NotebookPickler
 from evercell.state.pickling.proof import prove
 from evercell.state.pickling.recursion import is_too_deep, with_room
 from evercell.state.pickling.setup_parts import SetupParts
@@ -32,6 +32,8 @@ from evercell.state.typerules.names import type_name
 from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal
 from evercell.state.typerules.secrets import is_exposed_in
 from evercell.state.typerules.weak import finalizers_of_users
+
+P = TypeVar("P", bound=NotebookPickler)
 
 _WORTH_PROVING = 16 << 20
 """Bytes of a value up to which it is loaded for a trial."""
@@ -187,13 +189,28 @@ class Serialiser:
 
     def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
         pickler = self._hidden_where_needed(value, inside, name)
+        shared = self._shared_dicts(pickler, value, inside, name) if pickler.held_dicts else frozenset[int]()
         claims = claims_of(pickler, pickler.notes.kinds)
+        places: Places | None = None
         if any(claim.borrows for claim in claims):
             note_borrowers(claims)
-            if places := places_in(claims):
-                kind, thoroughly = type(pickler), pickler.hides_thoroughly
-                return self._with(kind, value, inside, name, thoroughly=thoroughly, lent=places)
-        return pickler
+            places = places_in(claims)
+        if not shared and not places:
+            return pickler
+        kind, thoroughly = type(pickler), pickler.hides_thoroughly
+        return self._with(kind, value, inside, name, thoroughly=thoroughly, lent=places, own_dicts=shared)
+
+    def _shared_dicts(
+        self, pickler: NotebookPickler, value: Any, inside: set[int], name: str
+    ) -> frozenset[int]:
+        """Dicts that are the attributes of an object and something else, too: ``config["args"] = vars(args)``."""
+        counting = self._new(CountingPickler, inside, name)
+        try:
+            return counting.count(value, pickler.held_dicts) - pickler.own_dicts
+        except Exception as error:
+            if is_too_deep(error):
+                raise
+            return frozenset()
 
     def _hidden_where_needed(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
         pickler = self._exact_where_needed(value, inside, name, thoroughly=False)
@@ -228,11 +245,17 @@ class Serialiser:
         thoroughly: bool = False,
         forgets_caches: bool = False,
         lent: Places | None = None,
+        own_dicts: frozenset[int] = frozenset(),
     ) -> NotebookPickler:
-        pickler = kind(io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name)
-        pickler.setup, pickler.lent = self.setup, lent
+        pickler = self._new(kind, inside, name)
+        pickler.lent, pickler.own_dicts = lent, pickler.own_dicts | own_dicts
         pickler.hides_thoroughly, pickler.forgets_caches = thoroughly, forgets_caches
         pickler.dump(value)
+        return pickler
+
+    def _new(self, kind: type[P], inside: set[int], name: str) -> P:
+        pickler = kind(io.BytesIO(), [], self._variables, self._definitions, self._sources, inside, name)
+        pickler.setup = self.setup
         return pickler
 
     def _without_value(self, name: str, value: Any, error: Exception) -> Pickled:

@@ -30,10 +30,19 @@ def reduce_class(reduced: Any, kind: type) -> Any:
     if "__slots__" in attributes and typing.NamedTuple not in bases:  # which sets its own
         namespace = {**namespace, "__slots__": attributes["__slots__"]}
         attributes = {n: a for n, a in attributes.items() if not _is_slot(a, kind) and n != "__slots__"}
+    if fixed := {n: a for n, a in attributes.items() if _is_fixed(metaclass, n)}:
+        namespace = {**namespace, **fixed}
+        attributes = {n: a for n, a in attributes.items() if n not in fixed}
     arguments = (metaclass, name, bases, namespace, tracker, extra)
     if is_users(metaclass) and metaclass.__setattr__ is not type.__setattr__:
         rest = [None, None, factories.fill_class]
     return (factories.make_class, arguments, (attributes, slotstate), *rest)
+
+
+def _is_fixed(metaclass: type, name: str) -> bool:
+    """Whether a class has an attribute from its statement or never: its metaclass has a property of that name."""
+    found = next((vars(kind)[name] for kind in metaclass.__mro__ if name in vars(kind)), None)
+    return isinstance(found, property) and found.fset is None
 
 
 _OF_STRUCT = ("__module__", "__qualname__", "__doc__", "__post_init__")

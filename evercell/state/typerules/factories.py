@@ -222,7 +222,9 @@ def make_new_type(name: str, supertype: Any, module: str, tracker: str) -> Any:
 def fill_object(made: Any, state: Any) -> None:
     """Attributes of an object whose class would answer for those that it does not have yet."""
     attributes, slots = state if isinstance(state, tuple) else (state, None)
-    if attributes:
+    if attributes is made:
+        object.__setattr__(made, "__dict__", made)
+    elif attributes:
         object.__getattribute__(made, "__dict__").update(attributes)
     for name, value in (slots or {}).items():
         object.__setattr__(made, name, value)

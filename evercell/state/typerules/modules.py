@@ -28,13 +28,20 @@ def reduce_module(module: types.ModuleType) -> Reduced | None:
     if is_imported(module):
         return None
     attributes = vars(module)
-    arguments = (str(attributes.get("__name__")), attributes.get("__doc__"))
-    return types.ModuleType, arguments, attributes, None, None, fill_module
+    name = str(attributes.get("__name__"))
+    fill = fill_registered_module if sys.modules.get(name) is module else fill_module
+    return types.ModuleType, (name, attributes.get("__doc__")), attributes, None, None, fill
 
 
 def fill_module(module: types.ModuleType, attributes: dict[str, Any]) -> None:
     """What is in a module that was made by hand."""
     vars(module).update(attributes)
+
+
+def fill_registered_module(module: types.ModuleType, attributes: dict[str, Any]) -> None:
+    """The same, where ``sys.modules`` had it: to be imported by its name."""
+    fill_module(module, attributes)
+    sys.modules.setdefault(module.__name__, module)
 
 
 def home_of(namespace: dict[str, Any]) -> Any:
