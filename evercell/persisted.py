@@ -48,7 +48,8 @@ _FACTORIES = (
     "fill_with_dict match_again make_function_in made_by_setup sentinel_of_module fill_class "
     "make_enum fill_enum item_of_attribute fill_with_listeners "
     "fill_object fill_cell make_dict_view make_cache make_cached_property make_exception "
-    "make_path make_references make_block fill_column fill_index make_resource fill_annotated_class module_of_notebook"
+    "make_path make_references make_block fill_column fill_index make_resource fill_annotated_class module_of_notebook "
+    "current_arithmetic"
 )
 
 _ERRORS = (
@@ -66,6 +67,7 @@ _ERRORS = (
 _HOMES: dict[str, str] = {
     "evercell.state.typerules.factories": _FACTORIES,
     "evercell.state.typerules.annotations": "make_class_cell",
+    "evercell.state.typerules.instance_dicts": "fill_beside_dict",
     "evercell.state.typerules.array_factories": "make_array make_view make_row make_array_of fill_beside fill_array",
     "evercell.state.typerules.tensor_factories": (
         "make_storage make_storage_without_memory map_storage make_storage_on make_typed_storage make_tensor "

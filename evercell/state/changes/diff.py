@@ -33,7 +33,7 @@ from time import perf_counter
 
 from evercell.state.changes.groups import Fresh, Groups, LiveGroup, Snapshot
 from evercell.state.changes.node_streams import GONE
-from evercell.state.changes.partition import components
+from evercell.state.changes.partition import components, nodes_in_circles
 from evercell.state.changes.process_state import OWN_STATES
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.pickling.pickled import Pickled
@@ -104,6 +104,8 @@ class _Comparison:
         tied = groups.owners(whole.met(groups.owned)) - group.nodes
         if tied or whole.is_placeholder or not all(ref in groups for ref in whole.notes.refs):
             return False
+        if whole.notes.refs - groups.refs(min(group.nodes)) and any(map(is_definition_node, group.nodes)):
+            return False  # what it refers to may refer to it
         whole.forget_objects()
         group.is_indexed = False
         return is_same or self._record_group(group, whole)
@@ -165,6 +167,7 @@ class _Comparison:
         alone: dict[str, Pickled] = {}
         waiting = set(nodes)
         shared: dict[str, frozenset[int]] = {}
+        parts: list[set[str]] = []
         while waiting:
             while waiting:
                 self._compare_node(waiting.pop(), alone, waiting)
@@ -175,8 +178,11 @@ class _Comparison:
                 unindexed = self._unindexed() - alone.keys()
                 waiting |= unindexed
                 index = index or bool(unindexed)
+            if not waiting:
+                parts = components(alone, shared)
+                waiting = nodes_in_circles(parts, alone, self._group_and_refs)
         self._compare(alone, shared)
-        self._regroup(alone, shared)
+        self._regroup(parts, alone, shared)
         for new in alone.values():
             new.forget_objects()
         return set(alone)
@@ -234,6 +240,10 @@ class _Comparison:
             new |= ids - former.identities if former is not None else ids
         return new
 
+    def _group_and_refs(self, node: str) -> tuple[frozenset[str], frozenset[str]] | None:
+        groups = self._groups
+        return (groups.group(node).nodes, groups.refs(node)) if node in groups else None
+
     def _unindexed(self) -> set[str]:
         taken = self._as_group
         return {n for group in self._groups.unindexed() if group is not taken for n in group.nodes}
@@ -273,9 +283,11 @@ class _Comparison:
             self._groups.settled_kinds |= kinds
         return again
 
-    def _regroup(self, alone: dict[str, Pickled], shared: dict[str, frozenset[int]]) -> None:
+    def _regroup(
+        self, parts: list[set[str]], alone: dict[str, Pickled], shared: dict[str, frozenset[int]]
+    ) -> None:
         groups = self._groups
-        for members in components(alone, shared):
+        for members in parts:
             former = {id(g): g for n in members if n in groups and (g := groups.group(n))}
             same = len(former) == 1 and next(iter(former.values())).nodes == members
             if same and not members & self.changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import types
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -10,7 +11,7 @@ from typing import Any
 
 from evercell.state.proxies.placeholder import Placeholder
 from evercell.state.typerules.hiding import SECRET_NAMES
-from evercell.state.typerules.modules import is_imported
+from evercell.state.typerules.modules import is_imported, note_registered
 from evercell.state.typerules.secrets import Secret
 from evercell.state.typerules.settings import Setting
 
@@ -21,6 +22,10 @@ _SET = re.compile(r"\bsetattr\(([A-Za-z_]\w*(?:\.\w+)*), '(\w+)', ")
 
 Place = tuple[str, str, str]
 """Module, class in it or nothing, attribute."""
+
+_REGISTERED = re.compile(r"\bsys\.modules\[('[^'\n]+'|\w+(?:\.__name__)?)\] = ")
+_MODULES = ("sys", "modules")
+"""Owner of the places of modules that cells registered: ``sys.modules['config'] = made``."""
 
 _KEPT_OTHERWISE = {("sys", "", "path"), ("sys", "", "modules"), ("os", "", "environ")}
 
@@ -35,6 +40,20 @@ def note_assignments(source: str, variables: Mapping[str, Any]) -> None:
             place = place_of(owner.split("."), attribute, variables)
             if place is not None and place not in _KEPT_OTHERWISE:
                 _assigned[place] = None
+    for name in _REGISTERED.findall(source):
+        if (called := _called(name, variables)) is not None:
+            _assigned[*_MODULES, called] = None
+            note_registered(called)
+
+
+def _called(written: str, variables: Mapping[str, Any]) -> str | None:
+    """The name under which a module was registered, as a cell has it: a text, a variable, a module's ``__name__``."""
+    if written.startswith("'"):
+        return written.strip("'")
+    name, _, attribute = written.partition(".")
+    found = variables.get(name)
+    found = getattr(found, attribute, None) if attribute else found
+    return found if isinstance(found, str) else None
 
 
 def place_of(path: list[str], attribute: str, variables: Mapping[str, Any]) -> Place | None:
@@ -52,8 +71,9 @@ def place_of(path: list[str], attribute: str, variables: Mapping[str, Any]) -> P
 
 
 def _is_others(module: types.ModuleType) -> bool:
-    """Whether it is neither the notebook nor a part of evercell."""
-    return module.__name__ != "__main__" and module.__name__.partition(".")[0] != "evercell"
+    """Whether another process finds it, and it is neither the notebook nor a part of evercell."""
+    name = module.__name__
+    return name != "__main__" and name.partition(".")[0] != "evercell" and is_imported(module)
 
 
 def is_assigned(place: Place) -> bool:
@@ -68,11 +88,15 @@ def _read() -> dict[Place, Any]:
 def _values() -> Iterator[tuple[Place, Any]]:
     for place in list(_assigned):
         try:
-            value = getattr(owner_of(place), place[2])
-        except (ImportError, AttributeError):  # it was deleted again
+            value = _held(place)
+        except (ImportError, AttributeError, KeyError):  # it was deleted again
             continue
         is_secret = place[2] in SECRET_NAMES and isinstance(value, str) and value
         yield place, Secret(value) if is_secret else value
+
+
+def _held(place: Place) -> Any:
+    return sys.modules[place[2]] if place[:2] == _MODULES else getattr(owner_of(place), place[2])
 
 
 def owner_of(place: Place) -> Any:
@@ -91,11 +115,19 @@ def _write(state: dict[Place, Any]) -> None:
         if type(value) is Placeholder:
             continue
         try:
-            setattr(owner_of(place), place[2], value.text if isinstance(value, Secret) else value)
+            _put(place, value.text if isinstance(value, Secret) else value)
         except Exception as error:  # noqa: BLE001  whatever a module raises when it is imported
             failed = failed or error
     if failed is not None:
         raise failed
+
+
+def _put(place: Place, value: Any) -> None:
+    if place[:2] == _MODULES:
+        note_registered(place[2])
+        sys.modules[place[2]] = value
+    else:
+        setattr(owner_of(place), place[2], value)
 
 
 SETTINGS = (Setting("modules", "sys", _read, _write, usual={}),)

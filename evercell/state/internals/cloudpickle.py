@@ -27,6 +27,7 @@ _SKELETON = _required("_make_skeleton_class")
 _SKELETON_OF_ENUM = _required("_make_skeleton_enum")
 _TRACKER_OF = _required("_get_or_create_tracker_id")
 _SET_STATE = _required("_class_setstate")
+_TAKE_APART = _required("_dynamic_class_reduce")
 _FIND_OR_TRACK = _required("_lookup_class_or_track")
 
 
@@ -87,6 +88,11 @@ def set_state(made: type, state: tuple[dict[str, Any], Any], put: Callable[..., 
     for name in attributes.keys() - {"_abc_impl"}:
         put(made, name, attributes[name])
     _SET_STATE(made, ({name: attributes[name] for name in attributes.keys() & {"_abc_impl"}}, slotstate))
+
+
+def take_apart(kind: type) -> Any:
+    """A class by its attributes, whether its module has it or not."""
+    return _TAKE_APART(kind)
 
 
 def tracker_of(definition: Any) -> str:

@@ -14,6 +14,7 @@ import cloudpickle
 from evercell import persisted
 from evercell.state.code.definitions import Definitions, code_names
 from evercell.state.code.sources import Sources
+from evercell.state.internals.cloudpickle import take_apart
 from evercell.state.internals.standard_library import (
     class_with,
     fill_slot_names,
@@ -32,8 +33,8 @@ from evercell.state.typerules.annotations import (
     type_parameters_of,
     without_annotate,
 )
-from evercell.state.typerules.classes import annotate_class, reduce_class
-from evercell.state.typerules.modules import home_of, is_place_of_code, name_in_module
+from evercell.state.typerules.classes import reduce_class
+from evercell.state.typerules.modules import home_of, is_place_of_code, is_registered_by_cell, name_in_module
 from evercell.state.typerules.names import module_of, type_name
 from evercell.state.typerules.packages import library_of
 from evercell.state.typerules.places import Place, part_of_setup
@@ -96,7 +97,8 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._ours(function)
         module = str(function.__module__)
         self._note_library(module)
-        if module != "__main__" and sentinels.find(module, function.__qualname__, None) is function:
+        is_ours_to_keep = module == "__main__" or is_registered_by_cell(module)
+        if not is_ours_to_keep and sentinels.find(module, function.__qualname__, None) is function:
             return super().reducer_override(function)
         where = home_of(function.__globals__)
         if where is function.__globals__ and not is_place_of_code(where, self._variables):
@@ -119,10 +121,12 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
         return (persisted.load, (name,)) if name is not None else self._leave_out_ours(thing)
 
     def _by_value(self, function: types.FunctionType) -> Any:
+        is_shared = self._shares_attributes(function)
         state = {
             "__defaults__": function.__defaults__,
             "__kwdefaults__": function.__kwdefaults__,
             "__dict__": function.__dict__,
+            **({"is_shared": True} if is_shared else {}),
             **annotations_of_function(function),
             **type_parameters_of(function),
             "__doc__": function.__doc__,
@@ -132,6 +136,10 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
         code = CodeOfCell(function.__code__, self._sources.of(function.__code__))
         arguments = (code, function.__name__, function.__closure__)
         return factories.make_function, arguments, state, None, None, factories.fill_function
+
+    def _shares_attributes(self, function: types.FunctionType) -> bool:
+        """Whether others hold the dict of its attributes, too."""
+        return False
 
     def _code(self, code: CodeOfCell) -> Any:
         return reduce_code(code)
@@ -183,13 +191,15 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
         if persisted.is_ours(kind):
             return self._ours(kind)
         self._note_library(module_of(kind))
-        reduced = super().reducer_override(kind)
+        is_of_cell = is_registered_by_cell(kind.__module__)
+        reduced = take_apart(kind) if is_of_cell else super().reducer_override(kind)
         if isinstance(reduced, tuple):
-            if (name := name_in_module(kind)) is not None:
+            if not is_of_cell and (name := name_in_module(kind)) is not None:
                 return factories.attribute_of_module, (kind.__module__, name)
             self.notes.defines = True
+            fill_slot_names(kind)
             self._namespaces[id(namespace_of(kind))] = kind
-            return annotate_class(reduced, kind)
+            return reduce_class(reduced, kind)
         return reduced
 
     def _refusal_of_class(self, kind: type) -> Refusal | None:

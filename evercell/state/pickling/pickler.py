@@ -30,6 +30,7 @@ from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules import factories, lending
 from evercell.state.typerules.caches import reduce_cache
 from evercell.state.typerules.hiding import hide_secrets
+from evercell.state.typerules.instance_dicts import attributes_in, with_shared_dict
 from evercell.state.typerules.instances import forgotten, reduce_quietly
 from evercell.state.typerules.modules import reduce_module
 from evercell.state.typerules.names import module_of, type_name
@@ -208,21 +209,46 @@ class NotebookPickler(CodePickler):
             return self._leave_out(value, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
         if isinstance(reduced, str):
             return self._by_its_name(value, reduced, kind)
-        if len(reduced) > 2 and reduced[2] is None and is_users(kind) and (own := dict_of(value)) is not None:
-            self.notes.identities.add(id(own))  # an empty one is not in the stream
         for name, left in forgotten(value, reduced, kind):
             self._note_forgotten(name, left, kind)
         reduced = reduce_quietly(hide_secrets(reduced, kind, thoroughly=self.hides_thoroughly), value, kind)
-        if not 2 < len(reduced) < 6:
+        if len(reduced) < 3:
             return reduced
         state = reduced[2]
         if type(state) is dict:
-            picklers = _in_memos.get(key := id(state), 0)
-            if getrefcount(state) > _STATE_ALONE + picklers:
-                self.held_dicts[key] = state
-            self._states.append(key)
-            _in_memos[key] = picklers + 1
+            self._note_attributes(state, getrefcount(state) - _STATE_ALONE, 1)
+        elif state is None or type(state) is tuple:
+            self._note_other_attributes(reduced, value, kind)
         return self._with_own_dict(value, kind, reduced) if self.own_dicts or state is value else reduced
+
+    def _note_attributes(self, held: dict[str, Any], others: int, times: int) -> None:
+        """A dict of attributes is taken apart that has so many ``others`` that hold it, picklers included. This one will
+        hold it, too: so many ``times``.
+        """
+        picklers = _in_memos.get(key := id(held), 0)
+        if others > picklers:
+            self.held_dicts[key] = held
+        self._states += (key,) * times
+        _in_memos[key] = picklers + times
+
+    def _note_other_attributes(self, reduced: tuple[Any, ...], value: Any, kind: type) -> None:
+        """The same of those beside slots or items, and of such as are none yet."""
+        if (held := attributes_in(reduced, value)) is None:
+            return
+        if reduced[2] is not None:
+            self._note_attributes(held, getrefcount(held) - _STATE_ALONE, 2)
+        elif is_users(kind):
+            self.notes.identities.add(id(held))  # an empty one is not in the stream
+            self._note_empty(held, getrefcount(held) - _STATE_ALONE + 1)
+
+    def _note_empty(self, held: dict[str, Any], others: int) -> None:
+        if others > _in_memos.get(id(held), 0):
+            self.held_dicts[id(held)] = held
+
+    def _shares_attributes(self, function: types.FunctionType) -> bool:
+        held = function.__dict__
+        self._note_attributes(held, getrefcount(held) - _ALONE_IN_FUNCTION, 2)
+        return id(held) in self.own_dicts
 
     def __del__(self) -> None:
         for key in self._states:
@@ -231,13 +257,13 @@ class NotebookPickler(CodePickler):
 
     def _with_own_dict(self, value: Any, kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
         """An object whose dict is a variable, too: ``d = vars(made)``."""
-        state = reduced[2] if reduced[2] is not None else dict_of(value)  # an empty one is not told
-        if state is not value and id(state) not in self.own_dicts:
+        held = value if reduced[2] is value else attributes_in(reduced, value)
+        if held is not value and id(held) not in self.own_dicts:
             return reduced
         if has_fixed_dict(kind):
             self._note_copied_dict(kind)
             return reduced
-        return (*reduced[:2], state, *(*reduced[3:], None, None)[:2], factories.fill_with_dict)
+        return with_shared_dict(reduced, value)
 
     def _note_copied_dict(self, kind: type) -> None:
         why = "what vars() gave of it is a dict of its own after a restart"
@@ -307,7 +333,14 @@ def _references_to_state() -> int:
     return getrefcount(state)
 
 
+def _references_to_own() -> int:
+    held = _references_to_state.__dict__
+    return getrefcount(held)
+
+
 _STATE_ALONE = _references_to_state()
+_ALONE_IN_FUNCTION = _references_to_own()
+"""The same of the attributes of a function."""
 
 
 class CountingPickler(NotebookPickler):
@@ -321,6 +354,9 @@ class CountingPickler(NotebookPickler):
         if type(value) is dict and id(value) in self.counted:
             (self.twice if id(value) in self._once else self._once).add(id(value))
         return None
+
+    def _note_empty(self, held: dict[str, Any], others: int) -> None:
+        self.persistent_id(held)
 
     def count(self, value: Any, dicts: Mapping[int, Any]) -> frozenset[int]:
         """Ids of the dicts that were met more than once in a value."""

@@ -25,7 +25,7 @@ def reduce_class(reduced: Any, kind: type) -> Any:
         return reduced
     if msgspec.is_struct(kind):
         return _struct(reduced, kind)
-    reduced = annotate_class(reduced, kind)
+    reduced = annotate_class(_with_what_bases_have_too(reduced, kind), kind)
     _, (metaclass, name, bases, namespace, tracker, extra), (attributes, slotstate), *rest = reduced
     if "__slots__" in attributes and typing.NamedTuple not in bases:  # which sets its own
         namespace = {**namespace, "__slots__": attributes["__slots__"]}
@@ -58,6 +58,25 @@ def _struct(reduced: tuple[Any, ...], kind: type) -> tuple[Any, ...]:
     given = {*namespace, "__slots__", "__annotations__"}
     left = {n: a for n, a in attributes.items() if n not in given and not _is_slot(a, kind)}
     return (library_factories.make_struct, arguments, (left, slotstate), *rest)
+
+
+_NOT_STORED = frozenset({"__module__", "__dict__", "__weakref__", "__annotate_func__", "_abc_impl"})
+"""Attributes that Python gives each class, and that of its module, which it is made with."""
+
+
+def _with_what_bases_have_too(reduced: tuple[Any, ...], kind: type) -> tuple[Any, ...]:
+    """With those attributes, too, that are the very objects which its bases have under these names: cloudpickle takes
+    them for inherited. They stay when a base gets others, and ``__slots__ = ()`` is inherited by nobody.
+    """
+    make, arguments, (attributes, slotstate), *rest = reduced
+    inherited = {name: value for base in reversed(kind.__bases__) for name, value in vars(base).items()}
+    own = {
+        name: value
+        for name, value in vars(kind).items()
+        if name not in attributes and inherited.get(name, kind) is value and name not in _NOT_STORED
+        and not (name == "__doc__" and value is None)
+    }  # fmt: skip
+    return (make, arguments, (attributes | own, slotstate), *rest) if own else reduced
 
 
 def annotate_class(reduced: tuple[Any, ...], kind: type) -> tuple[Any, ...]:

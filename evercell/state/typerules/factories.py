@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import enum
 import functools
 import importlib
@@ -28,7 +29,7 @@ from evercell.state.typerules.annotations import (
     fill_annotations,
     is_code_of_annotations,
 )
-from evercell.state.typerules.modules import home_of
+from evercell.state.typerules.modules import home_of, is_of_module
 from evercell.state.typerules.packages import is_users
 
 
@@ -133,7 +134,10 @@ def make_function_in(code: types.CodeType, name: str, closure: Any, where: Any) 
 
 def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     """What a function has beside its code."""
-    function.__dict__.update(state.pop("__dict__"))
+    if state.pop("is_shared", False):
+        function.__dict__ = state.pop("__dict__")
+    else:
+        function.__dict__.update(state.pop("__dict__"))
     fill_annotations(function, state)
     for name, value in state.items():
         setattr(function, name, value)
@@ -154,10 +158,12 @@ def quiet_bases(bases: tuple[Any, ...]) -> Iterator[None]:
     of the state, and they are not called again.
     """
     lines = [known.__mro__ for known in types.resolve_bases(bases)]
-    registered = {base for line in lines for base in line if base.__module__ == "__main__"}
     quiet: Any = classmethod(_registered_before)
     hooks = {
-        base: base.__dict__["__init_subclass__"] for base in registered if "__init_subclass__" in vars(base)
+        base: hook
+        for line in lines
+        for base in line
+        if (hook := vars(base).get("__init_subclass__")) is not None and _ran_here(base, hook)
     }
     for base in hooks:
         base.__init_subclass__ = quiet
@@ -166,6 +172,12 @@ def quiet_bases(bases: tuple[Any, ...]) -> Iterator[None]:
     finally:
         for base, hook in hooks.items():
             base.__init_subclass__ = hook
+
+
+def _ran_here(base: type, hook: Any) -> bool:
+    """Whether it was not imported: a cell has it, or code that ran in a namespace of its own (``exec``)."""
+    namespace = getattr(getattr(hook, "__func__", None), "__globals__", None)
+    return base.__module__ == "__main__" or (namespace is not None and not is_of_module(namespace))
 
 
 def fill_class(made: type, state: tuple[dict[str, Any], Any]) -> None:
@@ -243,7 +255,7 @@ def fill_with_listeners(made: Any, state: tuple[Any, tuple[tuple[str | None, str
 
 
 def fill_with_dict(made: Any, attributes: dict[str, Any]) -> None:
-    """Attributes of an object whose dict is a variable, too: ``d = vars(made)``."""
+    """Attributes of an object whose dict somebody else holds, too: ``d = vars(made)``."""
     if hasattr(type(made), "__setstate__"):
         made.__setstate__(attributes)
     else:
@@ -258,6 +270,14 @@ def fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
 def match_again(pattern: Any, text: Any, start: int, end: int) -> Any:
     """What a pattern finds at a place."""
     return pattern.match(text, start, end)
+
+
+def current_arithmetic(flags: tuple[str, ...]) -> decimal.Context:
+    """The context of decimal arithmetic here, with these flags."""
+    context = decimal.getcontext()
+    for kind in context.flags:
+        context.flags[kind] = kind.__name__ in flags
+    return context
 
 
 def make_dict_view(shown: dict[Any, Any], kind: str) -> Any:

@@ -14,7 +14,24 @@ _homes: dict[int, weakref.ref[types.ModuleType] | None] = {}
 """Modules by the ids of their namespaces; None for a namespace that is no module's."""
 
 
-def is_imported(module: types.ModuleType) -> bool:
+_registered: set[str] = set()
+"""Names under which cells put modules of their own into ``sys.modules``."""
+
+
+def note_registered(name: str) -> None:
+    """A cell put a module into ``sys.modules``: another process does not find it there."""
+    _registered.add(name)
+
+
+def is_registered_by_cell(name: str) -> bool:
+    """Whether the module of this name is one that a cell made."""
+    if name not in _registered:
+        return False
+    found = sys.modules.get(name)
+    return issubclass(type(found), types.ModuleType) and not is_imported(found)
+
+
+def is_imported(module: Any) -> bool:
     """Whether another process finds this module by its name."""
     attributes = object.__getattribute__(module, "__dict__")
     name = attributes.get("__name__")
@@ -41,7 +58,16 @@ def fill_module(module: types.ModuleType, attributes: dict[str, Any]) -> None:
 def fill_registered_module(module: types.ModuleType, attributes: dict[str, Any]) -> None:
     """The same, where ``sys.modules`` had it: to be imported by its name."""
     fill_module(module, attributes)
+    note_registered(module.__name__)
     sys.modules.setdefault(module.__name__, module)
+
+
+def is_of_module(namespace: dict[str, Any]) -> bool:
+    """Whether it is that of a module which another process finds by its name."""
+    module = sys.modules.get(str(namespace.get("__name__")))
+    if not issubclass(type(module), types.ModuleType):  # a library of cffi says that it were one
+        return False
+    return object.__getattribute__(module, "__dict__") is namespace and is_imported(module)
 
 
 def home_of(namespace: dict[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import decimal
 import gc
 import itertools
 import struct
@@ -121,6 +122,14 @@ def _partial_method(value: Any) -> Reduced:
     return make, (type(value), (value.func, *value.args), dict(value.keywords)), own
 
 
+def _arithmetic(context: decimal.Context) -> Reduced | None:
+    """What ``getcontext()`` gave goes on to be what rules the arithmetic: its settings are those of the process."""
+    if context is not decimal.getcontext():
+        return None
+    flags = sorted(kind.__name__ for kind, is_raised in context.flags.items() if is_raised)
+    return factories.current_arithmetic, (tuple(flags),)
+
+
 def _super(value: Any) -> Reduced | None:
     bound = value.__self__
     return super, (value.__thisclass__,) if bound is None else (value.__thisclass__, bound)
@@ -228,6 +237,7 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "re.Match": _match,
     "itertools.count": _count,
     "builtins.super": _super,
+    "decimal.Context": _arithmetic,
     "functools.partialmethod": _partial_method,
     "numpy.flatiter": _flat,
 }

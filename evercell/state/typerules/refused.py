@@ -40,6 +40,9 @@ _EPOCH = Refusal(
 )
 _REGISTERED = Refusal("an operator that is registered in this process", _SETUP)
 _OF_DEVICE = Refusal("a part of a device that works for this kernel", "make it anew where it is used")
+_SHARED = Refusal(
+    "memory that goes away with its kernel", "keep a copy of its content: bytes(it.buf), list(it)"
+)
 _MEMORY = Refusal("a window into memory", "keep the bytes or the array itself")
 
 _MAPPED = Refusal(
@@ -59,6 +62,8 @@ REFUSED: dict[str, Refusal] = {
     "tarfile.TarFile": _FILE,
     "gzip.GzipFile": _FILE,
     "mmap.mmap": _FILE,
+    "multiprocessing.shared_memory.SharedMemory": _SHARED,
+    "multiprocessing.shared_memory.ShareableList": _SHARED,
     "socket.socket": _CONNECTION,
     "ssl.SSLSocket": _CONNECTION,
     "sqlite3.Connection": _CONNECTION,

@@ -10,12 +10,12 @@ import functools
 import numbers
 import pathlib
 import re
-import sys
 import types
 import uuid
 from typing import Any
 
 from evercell.state.proxies.placeholder import Placeholder
+from evercell.state.typerules.modules import is_imported
 from evercell.state.typerules.names import module_of, type_name
 
 _ATOMS: tuple[type, ...] = (
@@ -77,7 +77,7 @@ def is_scalar(value: Any) -> bool:
     if kind in _SCALARS:
         return bool(value == value)  # which NaN it is can be told
     if kind is types.ModuleType:
-        return sys.modules.get(value.__name__) is value
+        return is_imported(value)
     return kind is types.BuiltinFunctionType and isinstance(value.__self__, types.ModuleType | None)
 
 

@@ -10,9 +10,10 @@ from tests.probes.alone import (
     memory,
     namespaces,
     oddities,
+    shared,
 )
 
 PROBES = [
-    *caches.PROBES, *classes.PROBES, *edges.PROBES, *everyday.PROBES, *exceptions.PROBES, *identity.PROBES, *memory.PROBES,
+    *shared.PROBES, *caches.PROBES, *classes.PROBES, *edges.PROBES, *everyday.PROBES, *exceptions.PROBES, *identity.PROBES, *memory.PROBES,
     *namespaces.PROBES, *oddities.PROBES,
 ]  # fmt: skip

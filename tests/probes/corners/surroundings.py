@@ -78,4 +78,22 @@ PROBES = [
         "import mimetypes, encodings.aliases, string\nmimetypes.knownfiles.append('/of/mc'); encodings.aliases.aliases['mc_codec'] = 'utf_8'; string.Template.mc = {}; string.mc_rows = []\ndef mc_add(row): string.mc_rows.append(row)\nmc_add(1)\n----\nmc_add(2); string.Template.mc['a'] = mc_add; mimetypes.knownfiles.insert(0, '/first/of/mc')\n----\ndel encodings.aliases.aliases['u8']",
         "import mimetypes, encodings, encodings.aliases, string\nassert mimetypes.knownfiles[0] == '/first/of/mc' and mimetypes.knownfiles[-1] == '/of/mc' and mimetypes.knownfiles.count('/of/mc') == 1\nassert 'x'.encode('mc_codec') == b'x' and encodings.aliases.aliases is encodings._aliases and 'u8' not in encodings._aliases\nassert string.mc_rows == [1, 2] and string.Template.mc == {'a': mc_add}",
     ),
+    Probe(
+        "module_by_hand",
+        """
+        import sys, types
+        module_by_hand = types.ModuleType('mbh_config'); sys.modules['mbh_config'] = module_by_hand
+        exec('x = [1]\\ndef f(): x.append(len(x)); return x\\nclass K:\\n    def g(self): return x', vars(module_by_hand))
+        module_by_hand.limit = [5]
+        import mbh_config
+        mbh_k = mbh_config.K(); mbh_f = mbh_config.f; sys.modules['mbh_json'] = sys.modules['json']
+----
+        mbh_f()
+        """,
+        """
+        import mbh_config as mbh_again, mbh_json, json
+        assert mbh_again is module_by_hand is mbh_config and mbh_json is json and mbh_config.limit == [5]
+        assert mbh_f() is mbh_config.x is mbh_k.g() and mbh_config.x == [1, 1, 2] and type(mbh_k) is mbh_config.K
+        """,
+    ),
 ]

@@ -165,7 +165,8 @@ def test_a_package_that_is_not_there_costs_only_its_own_objects() -> None:
     cells = Cells()
     cells.step(
         "s",
-        "import sys, types\nlost = types.ModuleType('lost_package')\nsys.modules['lost_package'] = lost\n"
+        "import sys, types, importlib.machinery\nlost = types.ModuleType('lost_package')\n"
+        "lost.__spec__ = importlib.machinery.ModuleSpec('lost_package', None)\nsys.modules['lost_package'] = lost\n"
         "exec('class Thing: pass', lost.__dict__)\nthing = lost.Thing()\nthing.x = 1\n"
         "rows = [1, 2]\nheld = [rows, thing]\ndel lost, thing",
     )
