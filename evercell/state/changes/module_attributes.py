@@ -72,7 +72,7 @@ def place_of(path: list[str], attribute: str, variables: Mapping[str, Any]) -> P
 
 def _is_others(module: types.ModuleType) -> bool:
     """Whether another process finds it, and it is neither the notebook nor a part of evercell."""
-    name = module.__name__
+    name = str(module.__name__)
     return name != "__main__" and name.partition(".")[0] != "evercell" and is_imported(module)
 
 

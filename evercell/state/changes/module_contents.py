@@ -14,6 +14,7 @@ from typing import Any
 from evercell.state.changes import module_attributes
 from evercell.state.changes.module_attributes import Place, is_assigned, owner_of, place_of
 from evercell.state.proxies.placeholder import Placeholder
+from evercell.state.typerules.names import module_of
 from evercell.state.typerules.settings import Setting
 from evercell.state.typerules.shareable import is_atom
 
@@ -95,6 +96,7 @@ def may_have_changed(name: str, state: Any, touched: Iterable[str], variables: M
 
 
 def _package_of(value: Any) -> str | None:
-    if isinstance(value, types.ModuleType):
-        return value.__name__.partition(".")[0]
-    return value.__module__.partition(".")[0] if isinstance(value, type) else None
+    kind = type(value)  # isinstance would wake a resource
+    if issubclass(kind, types.ModuleType):
+        return str(value.__name__).partition(".")[0]
+    return module_of(value).partition(".")[0] if issubclass(kind, type) else None
