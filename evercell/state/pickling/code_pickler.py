@@ -137,7 +137,7 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
         arguments = (code, function.__name__, function.__closure__)
         return factories.make_function, arguments, state, None, None, factories.fill_function
 
-    def _shares_attributes(self, function: types.FunctionType) -> bool:
+    def _shares_attributes(self, function: types.FunctionType) -> bool:  # noqa: ARG002
         """Whether others hold the dict of its attributes, too."""
         return False
 

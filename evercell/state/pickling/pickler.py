@@ -18,7 +18,6 @@ from evercell import persisted
 from evercell.state.code.definitions import Definitions
 from evercell.state.code.sources import Sources
 from evercell.state.internals.standard_library import (
-    dict_of,
     fill_slot_names,
     has_fixed_dict,
     python_pickler,
@@ -216,14 +215,15 @@ class NotebookPickler(CodePickler):
             return reduced
         state = reduced[2]
         if type(state) is dict:
-            self._note_attributes(state, getrefcount(state) - _STATE_ALONE, 1)
+            others = getrefcount(state) - _STATE_ALONE
+            self._note_attributes(state, others, 1)
         elif state is None or type(state) is tuple:
             self._note_other_attributes(reduced, value, kind)
         return self._with_own_dict(value, kind, reduced) if self.own_dicts or state is value else reduced
 
     def _note_attributes(self, held: dict[str, Any], others: int, times: int) -> None:
-        """A dict of attributes is taken apart that has so many ``others`` that hold it, picklers included. This one will
-        hold it, too: so many ``times``.
+        """A dict of attributes is taken apart that so many ``others`` hold, picklers included; this one will hold it so
+        many ``times``.
         """
         picklers = _in_memos.get(key := id(held), 0)
         if others > picklers:
@@ -235,11 +235,12 @@ class NotebookPickler(CodePickler):
         """The same of those beside slots or items, and of such as are none yet."""
         if (held := attributes_in(reduced, value)) is None:
             return
+        others = getrefcount(held) - _STATE_ALONE
         if reduced[2] is not None:
-            self._note_attributes(held, getrefcount(held) - _STATE_ALONE, 2)
+            self._note_attributes(held, others, 2)
         elif is_users(kind):
             self.notes.identities.add(id(held))  # an empty one is not in the stream
-            self._note_empty(held, getrefcount(held) - _STATE_ALONE + 1)
+            self._note_empty(held, others + 1)
 
     def _note_empty(self, held: dict[str, Any], others: int) -> None:
         if others > _in_memos.get(id(held), 0):
@@ -247,7 +248,8 @@ class NotebookPickler(CodePickler):
 
     def _shares_attributes(self, function: types.FunctionType) -> bool:
         held = function.__dict__
-        self._note_attributes(held, getrefcount(held) - _ALONE_IN_FUNCTION, 2)
+        others = getrefcount(held) - _ALONE_IN_FUNCTION
+        self._note_attributes(held, others, 2)
         return id(held) in self.own_dicts
 
     def __del__(self) -> None:
@@ -355,7 +357,7 @@ class CountingPickler(NotebookPickler):
             (self.twice if id(value) in self._once else self._once).add(id(value))
         return None
 
-    def _note_empty(self, held: dict[str, Any], others: int) -> None:
+    def _note_empty(self, held: dict[str, Any], others: int) -> None:  # noqa: ARG002
         self.persistent_id(held)
 
     def count(self, value: Any, dicts: Mapping[int, Any]) -> frozenset[int]:
