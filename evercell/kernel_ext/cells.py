@@ -191,6 +191,11 @@ class CellRunner:
         bound = self._signature.bind(raw_cell, *args, **kwargs)
         options = bound.arguments
         if self._inside_cell or not _is_of_the_notebook(raw_cell, options):
+            if not self._inside_cell and options.get("transformed_cell"):
+                with suppress(
+                    SyntaxError, EvercellError
+                ):  # what cannot be put together waits on, and says so
+                    self._session.namespace.load_for(options["transformed_cell"])
             return await self._original(*bound.args, **bound.kwargs)
         options.pop("raw_cell")
         run_cell = partial(self._original, raw_cell, **options)

@@ -81,6 +81,10 @@ class Namespace:
         """The same where the cell is not about to run: nothing is loaded, looked at or noted for it."""
         return self._tracker.foresee(source, label=label)
 
+    def load_for(self, source: str) -> None:
+        """Put together what waits and code could reach that is no cell, and is noted nowhere."""
+        self._tracker.load_for(source)
+
     def observe(self, plan: CellPlan, *, label: str, completed: bool = True) -> None:
         """Note what a cell that ran made, changed and deleted. A cell that failed salts its provenance."""
         self._tracker.observe(plan, label=label, completed=completed)

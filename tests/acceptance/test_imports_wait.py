@@ -151,3 +151,31 @@ def test_what_lists_variables_lists_their_types(plain_kernel: Callable[[], Kerne
     first.kill()
     second.run("%resume")
     assert "ndarray" in second.run("%whos").text
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_what_a_front_end_executes_behind_the_scenes_sees_variables_as_they_are(
+    plain_kernel: Callable[[], Kernel], tmp_path: Path, silent: bool
+) -> None:
+    """As a list of variables beside the notebook does, and says of each its type."""
+    first, kernel = _resumed(plain_kernel, TABLE)
+    first.kill()
+    kernel.run("%resume")
+
+    def behind(code: str) -> str:
+        asked = {
+            "code": f"open('seen', 'w').write(str({code}))",
+            "silent": silent,
+            "store_history": False,
+        }
+        kernel.say("execute_request", asked | {"user_expressions": {}, "allow_stdin": False})
+        kernel.run("")
+        return (tmp_path / "seen").read_text()
+
+    assert behind("rows") == "[1]" and _imported(kernel) == set()
+    assert behind("type(frame).__name__") == "DataFrame"
+    assert behind("{type(globals()[name]).__name__ for name in ('column', 'mean')}") in (
+        "{'ndarray', 'function'}",
+        "{'function', 'ndarray'}",
+    )
+    assert "frame" not in kernel.run("%history").text

@@ -74,6 +74,14 @@ class Tracker:
         find_changes(live.groups, [n for n in self.with_definitions(touched) if not live.groups.is_known(n)])
         return CellPlan(source, code, cell_key(code.digest, inputs), inputs, touched, sees_everything)
 
+    def load_for(self, source: str) -> None:
+        """See `Namespace.load_for`."""
+        live = self._live
+        if live.lazy.names():
+            code = analyse(source)
+            reached = self._reach(code.names, everything=code.dynamic)
+            live.lazy.load(reached - ((code.binds | code.deletes) - code.uses))
+
     def know_restored(self) -> None:
         """Look at what was restored, the smallest first, for a moment: what a cell changes of it by a way that nobody
         sees is found only where it was known before.
