@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from evercell.core.records import Checkpoint
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.staleness import Replay, why_stale
-from evercell.engine.steps import decide
+from evercell.engine.steps import decide, known_by
 from evercell.state import CellPlan
 
 
@@ -63,6 +64,7 @@ def why_it_would_execute(
         source_hash=plan.source_hash,
         inputs={**checkpoint.inputs, **counting},
         made_by=session.namespace.made_by,
+        shown=partial(known_by, session),
     )
 
 

@@ -31,13 +31,16 @@ def why_stale(
     source_hash: bytes,
     inputs: Mapping[str, str],
     made_by: Callable[[str], str | None],
+    shown: Callable[[str], str] = str,
 ) -> str:
-    """Why a step that completed as ``previous`` does not replay now. ``made_by``: the cell that made a variable."""
+    """Why a step that completed as ``previous`` does not replay now. ``made_by``: the cell that made a variable;
+    ``shown``: what a reader knows that cell by.
+    """
     if previous.source_hash != source_hash:
         return OWN_CODE
     changed = sorted(name for name, origin in inputs.items() if previous.inputs.get(name, origin) != origin)
     if changed:
-        return _changed_inputs(changed, step, made_by)
+        return _changed_inputs(changed, step, made_by, shown)
     added, gone = sorted(inputs.keys() - previous.inputs), sorted(previous.inputs.keys() - inputs)
     if added:
         return f"it now also reads {_names(added)}"
@@ -46,7 +49,9 @@ def why_stale(
     return "an earlier execution of it is not part of this run's history"
 
 
-def _changed_inputs(names: list[str], step: str, made_by: Callable[[str], str | None]) -> str:
+def _changed_inputs(
+    names: list[str], step: str, made_by: Callable[[str], str | None], shown: Callable[[str], str]
+) -> str:
     makers = {made_by(name) for name in names}
     maker = next(iter(makers)) if len(makers) == 1 else None
     inputs, were = ("its input", "was") if len(names) == 1 else ("its inputs", "were")
@@ -55,7 +60,7 @@ def _changed_inputs(names: list[str], step: str, made_by: Callable[[str], str | 
     elif maker == step:
         how = f"{were} changed by the step itself"
     else:  # by other code, from other inputs, or in an attempt that failed
-        how = f"{were} made otherwise in {maker}"
+        how = f"{were} made otherwise in {shown(maker)}"
     return f"{inputs} {_names(names)} {how}"
 
 

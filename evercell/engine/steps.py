@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from evercell.core.errors import AttemptUnknown
 from evercell.core.records import Checkpoint
 from evercell.core.statuses import AttemptStatus
 from evercell.engine.execution import execute_step
 from evercell.engine.executor import Executor
 from evercell.engine.late_changes import commit_late_changes, look_at_everything
+from evercell.engine.magic_lines import first_line
 from evercell.engine.other_code import require_own_code
 from evercell.engine.outcome import StepOutcome
 from evercell.engine.plain_cells import commit_before_step
@@ -15,6 +18,7 @@ from evercell.engine.replay import replay_step
 from evercell.engine.session import Session
 from evercell.engine.spec import CellPlace, StepSpec
 from evercell.engine.staleness import OWN_CODE, Execute, Replay, why_stale
+from evercell.engine.unnamed_cells import is_unnamed
 from evercell.engine.watching import StepProgress
 from evercell.state import CellPlan
 
@@ -147,8 +151,18 @@ def decide(session: Session, spec: StepSpec, place: CellPlace, plan: CellPlan) -
             source_hash=plan.source_hash,
             inputs=plan.inputs_hex,
             made_by=session.namespace.made_by,
+            shown=partial(known_by, session),
         )
     )
+
+
+def known_by(session: Session, maker: str) -> str:
+    """What a reader knows a cell by: one that is called after its id, which no page shows, by how its code begins."""
+    if not is_unnamed(maker) or maker.removeprefix("cell-").isdecimal():
+        return maker
+    latest = session.history.latest(maker)
+    line = first_line(session.store.checkpoints.get(latest).source) if latest is not None else ""
+    return f"`{line}`" if line else maker
 
 
 def _saw_the_same(checkpoint: Checkpoint, spec: StepSpec, plan: CellPlan) -> bool:
