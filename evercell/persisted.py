@@ -79,7 +79,8 @@ _HOMES: dict[str, str] = {
     ),
     "evercell.state.typerules.lending_factories": "make_memory make_array_on make_buffer_on",
     "evercell.state.typerules.library_factories": (
-        "fill_collection make_ufunc make_parameter make_sqlite_row make_struct fill_table fill_listened_figure"
+        "fill_collection make_ufunc make_parameter make_sqlite_row make_struct "
+        "fill_table fill_figure fill_listened_figure"
     ),
     "evercell.state.typerules.places": "part_of_setup",
     "evercell.state.typerules.caches": "make_filled_cache fill_cache",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evercell.state.internals.matplotlib import own_colour_maps, projections, scales
+from evercell.state.internals.pandas import types_of_columns
 from evercell.state.proxies.placeholder import Placeholder
 from evercell.state.typerules.packages import is_users
 from evercell.state.typerules.settings import Setting, keeps_settings
@@ -84,6 +85,19 @@ def _accessors_in(owner: Any) -> Iterator[tuple[str, Any]]:
 
 _GIVING = ("Accessor", "CachedAccessor", "NameSpace", "_CachedAccessor")
 """What these libraries call that which gives an accessor."""
+
+
+def _read_types() -> list[Any]:
+    return [kind for kind in types_of_columns() if isinstance(kind, type) and is_users(kind)]
+
+
+def _write_types(state: list[Any]) -> None:
+    register = import_module("pandas.api.extensions").register_extension_dtype
+    for kind in _read_types():
+        types_of_columns().remove(kind)
+    for kind in state:
+        if type(kind) is not Placeholder:
+            register(kind)
 
 
 # -- colour maps, templates ----------------------------------------------------------------------------
@@ -256,6 +270,7 @@ keeps_settings(
             Setting(f"accessors of {name}", name, *_accessors_of(name), ("register_", "accessor"), usual={})
             for name in _ACCESSORS
         ),
+        Setting("types of columns", "pandas", _read_types, _write_types, ("register_",), usual=[]),
         Setting("colour maps", "matplotlib", _read_colours, _write_colours, ("colormaps",), usual={}),
         Setting("axes", "matplotlib", _read_drawn, _write_drawn, ("register_", "registry"), usual={}),
         Setting("pyplot", "matplotlib.pyplot", _read_interactive, _write_interactive, ("ioff(", "ion(")),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from evercell.state.internals.altair import register_with, registered_with
 from evercell.state.internals.pandas import option_differences
+from evercell.state.proxies.placeholder import Placeholder
 from evercell.state.typerules.settings import Setting, keeps_settings
 
 
@@ -137,18 +139,37 @@ _CHOICES = ("renderers", "data_transformers", "theme")
 """Where Altair has one of several that are registered, with its options."""
 
 
-def _read_altair() -> dict[str, tuple[str, dict[str, Any]]]:
+_REGISTERED = "registered"
+"""Beside those: what cells registered with them."""
+
+
+def _read_altair() -> dict[str, Any]:
     altair = _library("altair")
     registries = {name: getattr(altair, name) for name in _CHOICES if hasattr(altair, name)}
     found = {name: (one.active, dict(one.options)) for name, one in registries.items()}
-    return {name: chosen for name, chosen in found.items() if chosen != ("default", {})}
+    chosen: dict[str, Any] = {name: choice for name, choice in found.items() if choice != ("default", {})}
+    own = {
+        name: {
+            called: plugin
+            for called, plugin in registered_with(one).items()
+            if getattr(plugin, "__module__", None) == "__main__"
+        }
+        for name, one in registries.items()
+    }
+    own = {name: plugins for name, plugins in own.items() if plugins}
+    return {**chosen, _REGISTERED: own} if own else chosen
 
 
-def _write_altair(state: dict[str, tuple[str, dict[str, Any]]]) -> None:
+def _write_altair(state: dict[str, Any]) -> None:
     altair = _library("altair")
+    for name, plugins in state.get(_REGISTERED, {}).items():
+        for called, plugin in plugins.items():
+            if type(plugin) is not Placeholder:
+                register_with(getattr(altair, name), called, plugin)
     usual = dict.fromkeys(_read_altair(), ("default", dict[str, Any]()))
-    for name, (active, options) in {**usual, **state}.items():
-        getattr(altair, name).enable(active, **options)
+    for name, choice in {**usual, **state}.items():
+        if name != _REGISTERED:
+            getattr(altair, name).enable(choice[0], **choice[1])
 
 
 keeps_settings(

@@ -98,6 +98,11 @@ PROBES = [  # one line a cell, however long: that is how they read best
         """,
     ),
     Probe(
+        "plotly_frames",
+        "import plotly.graph_objects as go\nply_r = go.Figure(go.Scatter(y=[1]), frames=[go.Frame(data=[go.Scatter(y=[2])], name='a')]); ply_frame = ply_r.frames[0]; ply_trace = ply_frame.data[0]",
+        "ply_frame.name = 'b'; ply_trace.name = 't'; assert ply_r.frames[0] is ply_frame and ply_r.frames[0].name == 'b' and ply_r.frames[0].data[0].name == 't'",
+    ),
+    Probe(
         "plotly_listeners",
         """
         import plotly.graph_objects as go

@@ -140,6 +140,13 @@ def share_index(index: Any, references: Any) -> None:
     references.add_index_reference(index)
 
 
+def types_of_columns() -> list[Any]:
+    """The types of columns that are registered. Otherwise: none, and what cells register is forgotten."""
+    registry = getattr(sys.modules.get("pandas.core.dtypes.base"), "_registry", None)
+    found: list[Any] = getattr(registry, "dtypes", [])
+    return found
+
+
 _options: list[dict[str, Any]] = [{}, {}]
 """All options as they were looked at last, and the differences found then."""
 

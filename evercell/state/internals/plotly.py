@@ -1,4 +1,6 @@
-"""Who is told of changes of a figure of plotly, and of clicks on it: its own way of being pickled forgets them."""
+"""Who is told of changes of a figure of plotly and of clicks on it, and its frames: its own way of being pickled
+forgets the ones, and makes copies of the others.
+"""
 
 from __future__ import annotations
 
@@ -49,3 +51,14 @@ def listen_again(figure: Any, listened: list[Listened]) -> None:
         for step in place:
             part = getattr(part, step) if isinstance(step, str) else part[step]
         vars(part).update(called)
+
+
+def frames_of(figure: Any) -> tuple[Any, ...]:
+    """The frames of an animation. Where they cannot be put back, none: copies of them are made."""
+    return tuple(figure.frames) if hasattr(figure, "_frame_objs") else ()
+
+
+def put_frames(figure: Any, frames: tuple[Any, ...]) -> None:
+    """Put them back. (A figure that is given some makes copies.)"""
+    if frames:
+        figure._frame_objs = frames

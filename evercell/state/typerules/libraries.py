@@ -25,6 +25,11 @@ def reduce_ufunc(value: Any) -> Reduced | None:
     return factories.make_ufunc, (function, value.nin, value.nout, identity)
 
 
+def reduce_business_days(value: Any) -> Reduced:
+    """Which days of a week, and which not."""
+    return type(value), (value.weekmask, value.holidays)
+
+
 # -- Matplotlib, plotly ----------------------------------------------------------------------------
 
 
@@ -36,12 +41,16 @@ def reduce_callbacks(registry: Any) -> Reduced:
 
 
 def reduce_figure(figure: Any) -> Reduced | None:
-    """A figure of plotly with those that listen to it; None: nobody does."""
-    listened = plotly.listeners_in(figure) if refusal(figure) is None else []
-    reduced = figure.__reduce__() if listened else ()
-    if len(reduced) != 2:
+    """A figure of plotly with those that listen to it, and its very frames; None: it has neither."""
+    if refusal(figure) is not None:
         return None
-    return (*reduced, listened, None, None, factories.fill_listened_figure)
+    listened, frames = plotly.listeners_in(figure), plotly.frames_of(figure)
+    reduced: Reduced = figure.__reduce__() if listened or frames else ()
+    if len(reduced) != 2 or not isinstance(reduced[1][0], dict):
+        return None
+    make, (parts, *others) = reduced
+    parts = {name: part for name, part in parts.items() if name != "frames" or not frames}
+    return make, (parts, *others), (listened, frames), None, None, factories.fill_figure
 
 
 # -- SQLAlchemy ----------------------------------------------------------------------------------

@@ -55,6 +55,12 @@ def fill_collection(adapter: Any, state: dict[str, Any]) -> None:
     adapter.__setstate__(state)
 
 
+def fill_figure(figure: Any, state: tuple[list[plotly.Listened], tuple[Any, ...]]) -> None:
+    """The same, and the frames of a figure, which do not know whose they are."""
+    plotly.put_frames(figure, state[1])
+    plotly.listen_again(figure, state[0])
+
+
 def make_struct(
     name: str,
     bases: tuple[Any, ...],

@@ -164,9 +164,9 @@ def _part_of_figure(part: Any) -> Reduced | None:
     if parent is None:
         return None
     name = "data" if hasattr(parent, "data") and hasattr(parent, "layout") else part.plotly_name
-    names = (name, "layout") if name == "data" else (name,)
+    names = (name, "layout", "frames") if name == "data" else (name,)
     for name in names:
-        held = getattr(parent, name)
+        held = getattr(parent, name, None)
         if held is part:
             return getattr, (parent, name)
         number = (
@@ -219,6 +219,7 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "random.SystemRandom": libraries.reduce_source_of_randomness,
     "sqlite3.Row": libraries.reduce_row,
     "numpy.ufunc": libraries.reduce_ufunc,
+    "numpy.busdaycalendar": libraries.reduce_business_days,
     "numpy.dtypes.VoidDType": _structure,
     "matplotlib.path.Path": _path,
     "matplotlib.cbook.CallbackRegistry": libraries.reduce_callbacks,

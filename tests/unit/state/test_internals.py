@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from evercell.state.internals import altair, matplotlib, plotly, standard_library
 from evercell.state.internals import pandas as pandas_internals
-from evercell.state.internals import standard_library
 from evercell.state.internals.traitlets import listeners_of
 from tests.unit.state.memory import Cells, resumed
 
@@ -109,6 +109,16 @@ def test_an_object_of_an_unknown_traitlets_is_kept_as_traitlets_pickles_it() -> 
         """Keeps its listeners where nobody looks for them."""
 
     assert listeners_of(Other()) == ()
+
+
+class _Unknown:
+    """Of a library that keeps everything elsewhere."""
+
+
+def test_what_cells_register_with_an_unknown_library_is_forgotten_and_no_error() -> None:
+    assert altair.registered_with(_Unknown()) == {}
+    assert plotly.listeners_in(_Unknown()) == [] and plotly.frames_of(_Unknown()) == ()
+    assert matplotlib.listeners_of(_Unknown()) == {}
 
 
 def test_an_address_is_where_numpy_says_it_is() -> None:
