@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 import types
 import typing
 from typing import Any
@@ -33,10 +34,20 @@ def reduce_class(reduced: Any, kind: type) -> Any:
     if fixed := {n: a for n, a in attributes.items() if _is_fixed(metaclass, n)}:
         namespace = {**namespace, **fixed}
         attributes = {n: a for n, a in attributes.items() if n not in fixed}
+    bases = _of_typed_dict(kind) or bases
     arguments = (metaclass, name, bases, namespace, tracker, extra)
     if is_users(metaclass) and metaclass.__setattr__ is not type.__setattr__:
         rest = [None, None, factories.fill_class]
     return (factories.make_class, arguments, (attributes, slotstate), *rest)
+
+
+def _of_typed_dict(kind: type) -> tuple[Any, ...]:
+    """What a ``TypedDict`` is made of that does not say so: one that a call made, or that is derived from another."""
+    module = sys.modules[type(kind).__module__]
+    is_one = getattr(module, "is_typeddict", None)
+    if is_one is None or "__orig_bases__" in vars(kind) or not is_one(kind):
+        return ()
+    return (module.TypedDict,)
 
 
 def _is_fixed(metaclass: type, name: str) -> bool:
