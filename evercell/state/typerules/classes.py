@@ -15,11 +15,17 @@ from evercell.state.typerules.annotations import IS_LATE, annotations_of_class, 
 from evercell.state.typerules.packages import is_users
 
 
+def reduce_parametrised(kind: type) -> Any:
+    """``Box[int]`` of pydantic by what it is made of, None for any other class: there is one such class in a process,
+    found in a cache.
+    """
+    generic = kind.__dict__.get("__pydantic_generic_metadata__") or {}
+    origin = generic.get("origin")
+    return None if origin is None else (operator.getitem, (origin, generic["args"]))
+
+
 def reduce_class(reduced: Any, kind: type) -> Any:
     """cloudpickle's reduction, so that ``__slots__`` are slots again and no ``__init_subclass__`` is called."""
-    generic = kind.__dict__.get("__pydantic_generic_metadata__") or {}
-    if generic.get("origin") is not None:  # there is one such class in a process, found in a cache
-        return operator.getitem, (generic["origin"], generic["args"])
     if isinstance(reduced, tuple) and is_skeleton_of_enum(reduced[0]):
         return _enum(annotate_class(reduced, kind), kind)
     if not isinstance(reduced, tuple) or not is_skeleton(reduced[0]):
