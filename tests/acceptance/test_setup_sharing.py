@@ -39,12 +39,16 @@ ASK = """(
 )"""
 
 
-def test_what_setup_cells_made_is_theirs_in_a_new_kernel_too(tmp_path: Path) -> None:
-    environ = {
-        **isolated_home(tmp_path / "home"),
-        "EVERCELL_STORE": f"sqlite:///{tmp_path / 'store.db'}",
-        "EVERCELL_NOTEBOOK": str(tmp_path / "nb.ipynb"),
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        **isolated_home(folder / "home"),
+        "EVERCELL_STORE": f"sqlite:///{folder / 'store.db'}",
+        "EVERCELL_NOTEBOOK": str(folder / "nb.ipynb"),
     }
+
+
+def test_what_setup_cells_made_is_theirs_in_a_new_kernel_too(tmp_path: Path) -> None:
+    environ = environment(tmp_path)
     first = Kernel(cwd=tmp_path, environ=environ)
     try:
         first.run("%load_ext evercell")
@@ -111,11 +115,7 @@ with session:
 
 
 def test_objects_and_statements_of_classes_that_a_setup_cell_maps_are_kept(tmp_path: Path) -> None:
-    environ = {
-        **isolated_home(tmp_path / "home"),
-        "EVERCELL_STORE": f"sqlite:///{tmp_path / 'store.db'}",
-        "EVERCELL_NOTEBOOK": str(tmp_path / "nb.ipynb"),
-    }
+    environ = environment(tmp_path)
     first = Kernel(cwd=tmp_path, environ=environ)
     try:
         first.run("%load_ext evercell")

@@ -138,6 +138,11 @@ PROBES = [  # one line a cell, however long: that is how they read best
         "assert isinstance(pr_d, pr_P) and pr_T.__annotations__ == {'a': int} and pr_t == pr_T(a=1)",
     ),
     Probe(
+        "typed_dicts",
+        "import typing\ntd_A = typing.TypedDict('td_A', {'a': int, 'b-c': typing.NotRequired[str]})\nclass td_B(typing.TypedDict, total=False):\n    x: int\nclass td_C(td_B):\n    y: typing.Required[int]\ntd_a: td_A = {'a': 1}\ntd_c = td_C(y=2)",
+        "import typing\nassert td_A(a=1) == td_a and td_A.__required_keys__ == {'a'} and td_C.__required_keys__ == {'y'} and td_C.__optional_keys__ == {'x'}\nassert typing.is_typeddict(td_C) and set(typing.get_type_hints(td_C)) == {'x', 'y'} and td_c == {'y': 2}",
+    ),
+    Probe(
         "hints",
         "class hi_A: pass\ndef hi_f(a: 'hi_A', b: list[int]) -> hi_A | None: ...",
         "import typing; assert typing.get_type_hints(hi_f) == {'a': hi_A, 'b': list[int], 'return': hi_A | None}",

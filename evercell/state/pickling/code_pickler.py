@@ -33,7 +33,7 @@ from evercell.state.typerules.annotations import (
     type_parameters_of,
     without_annotate,
 )
-from evercell.state.typerules.classes import reduce_class
+from evercell.state.typerules.classes import reduce_class, reduce_parametrised
 from evercell.state.typerules.modules import home_of, is_place_of_code, is_registered_by_cell, name_in_module
 from evercell.state.typerules.names import module_of, type_name
 from evercell.state.typerules.packages import library_of
@@ -181,6 +181,8 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]
             return operator.mul, (vars(kind)["_type_"], vars(kind)["_length_"])  # ctypes has one such class
         if (refused := self._refusal_of_class(kind)) is not None:
             return self._leave_out(kind, f"it is {refused.kind}", refused.advice)
+        if (parametrised := reduce_parametrised(kind)) is not None:
+            return parametrised
         if kind.__module__ == "__main__" and id(kind) not in self._inside:
             return self._reference(kind)
         if kind.__module__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 import types
 import typing
 from typing import Any
@@ -14,11 +15,17 @@ from evercell.state.typerules.annotations import IS_LATE, annotations_of_class, 
 from evercell.state.typerules.packages import is_users
 
 
+def reduce_parametrised(kind: type) -> Any:
+    """``Box[int]`` of pydantic by what it is made of, None for any other class: there is one such class in a process,
+    found in a cache.
+    """
+    generic = kind.__dict__.get("__pydantic_generic_metadata__") or {}
+    origin = generic.get("origin")
+    return None if origin is None else (operator.getitem, (origin, generic["args"]))
+
+
 def reduce_class(reduced: Any, kind: type) -> Any:
     """cloudpickle's reduction, so that ``__slots__`` are slots again and no ``__init_subclass__`` is called."""
-    generic = kind.__dict__.get("__pydantic_generic_metadata__") or {}
-    if generic.get("origin") is not None:  # there is one such class in a process, found in a cache
-        return operator.getitem, (generic["origin"], generic["args"])
     if isinstance(reduced, tuple) and is_skeleton_of_enum(reduced[0]):
         return _enum(annotate_class(reduced, kind), kind)
     if not isinstance(reduced, tuple) or not is_skeleton(reduced[0]):
@@ -33,10 +40,20 @@ def reduce_class(reduced: Any, kind: type) -> Any:
     if fixed := {n: a for n, a in attributes.items() if _is_fixed(metaclass, n)}:
         namespace = {**namespace, **fixed}
         attributes = {n: a for n, a in attributes.items() if n not in fixed}
+    bases = _of_typed_dict(kind) or bases
     arguments = (metaclass, name, bases, namespace, tracker, extra)
     if is_users(metaclass) and metaclass.__setattr__ is not type.__setattr__:
         rest = [None, None, factories.fill_class]
     return (factories.make_class, arguments, (attributes, slotstate), *rest)
+
+
+def _of_typed_dict(kind: type) -> tuple[Any, ...]:
+    """What a ``TypedDict`` is made of that does not say so: one that a call made, or that is derived from another."""
+    module = sys.modules[type(kind).__module__]
+    is_one = getattr(module, "is_typeddict", None)
+    if is_one is None or "__orig_bases__" in vars(kind) or not is_one(kind):
+        return ()
+    return (module.TypedDict,)
 
 
 def _is_fixed(metaclass: type, name: str) -> bool:
