@@ -99,7 +99,7 @@ def test_what_shares_an_object_is_one_group(source: str) -> None:
 FRAMES = {
     "texts": "pd.DataFrame({'x': [1, 2, 3], 'y': [1., 2., 3.], 'k': list('uvu')})",
     "dates": "pd.DataFrame({'x': [1, 2, 3], 'k': list('uvu')}, index=pd.date_range('2024', periods=3))",
-    "several levels": "pd.DataFrame({'x': [1, 2, 3], 'k': list('uvu')}).set_index(['k', 'x'], drop=False)",
+    "several levels": "pd.DataFrame({'x': [1, 2, 3], 'k': list('uvu')}, index=[[1, 1, 2], [4, 5, 6]])",
     "categories": "pd.DataFrame({'x': [1, 2, 3], 'k': list('uvu')}, index=pd.CategoricalIndex(list('aba')))",
     "numbers": "pd.DataFrame({'x': [1, 2, 3], 'k': list('uvu')}, index=[5, 6, 7])",
     "a column of dates": "pd.DataFrame({'x': [1, 2, 3], 'k': list('uvu'), 'd': pd.Timestamp(0, tz='UTC')})",
