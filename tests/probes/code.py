@@ -248,6 +248,11 @@ PROBES = [  # one line a cell, however long: that is how they read best
         "assert pm_d.subs(pm_x, 0) == 0 and pm_d.func is pm_Double and pm_Double.nargs == {1} and pm_C.size == 8",
     ),
     Probe(
+        "classes_of_no_statement",
+        "import types\nno_made = types.new_class('no_made', (), {}, lambda names: names.update(rows=[1])); no_made.first = 1\n----\nno_made.rows.append(2); no_made.first = 2",
+        "assert no_made.rows == [1, 2] and no_made.first == 2",
+    ),
+    Probe(
         "modules_by_hand",
         """
         import json, sys, types
