@@ -218,6 +218,10 @@ PROBES = [  # one line a cell, however long: that is how they read best
         class dv_Guarded(dv_Attributes):
             def __setitem__(self, key, value): super().__setitem__(key, value)
             def __getattr__(self, name): raise AttributeError(name)
+        class dv_Slotted:
+            __slots__ = ('a', '__dict__')
+            def __init__(self): self.a = 1; self.b = 2
+        dv_s = dv_Slotted(); dv_slots = {'of': vars(dv_s)}
         class dv_View:
             def __init__(self, of): self.of = of.__dict__
         dv_1 = dv_Borg(); dv_2 = dv_Borg(); dv_1.x = 1; dv_a = dv_Attributes(n=1); dv_g = dv_Guarded(n=1); dv_held = {'a': dv_a}
@@ -228,6 +232,7 @@ PROBES = [  # one line a cell, however long: that is how they read best
         """
         dv_1.z = 3; assert vars(dv_2) is dv_Borg.shared is dv_both[0] and dv_both[1].z == 3 and dv_2.y == 2
         dv_a.m = 2; dv_a['k'] = 3; dv_g.m = 2; assert dv_a == {'n': 1, 'm': 2, 'k': 3} and dv_a.k == 3 and dv_held['a'] is dv_a and dv_g == {'n': 1, 'm': 2}
+        dv_s.c = 3; assert dv_slots['of'] == {'b': 2, 'c': 3} and dv_s.a == 1
         dv_args.more = 1; assert dv_run['config'] == {'rate': 5, 'more': 1} == dv_view.of
         """,
     ),
