@@ -97,8 +97,8 @@ def _needs_arguments(kind: type) -> bool:
 
 
 def make_local(kind: type, positional: tuple[Any, ...] = (), named: dict[str, Any] | None = None) -> Any:
-    """Values of threads, none yet in this one but those that its class begins with."""
-    return kind(*positional, **(named or {}))
+    """Values of threads, none yet in this one. Its ``__init__`` is called in each other one, at its first look."""
+    return threading.local.__new__(kind, *positional, **(named or {}))
 
 
 def set_values(local: threading.local, values: dict[str, Any]) -> None:

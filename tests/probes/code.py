@@ -218,6 +218,10 @@ PROBES = [  # one line a cell, however long: that is how they read best
         class dv_Guarded(dv_Attributes):
             def __setitem__(self, key, value): super().__setitem__(key, value)
             def __getattr__(self, name): raise AttributeError(name)
+        class dv_Slotted:
+            __slots__ = ('a', '__dict__')
+            def __init__(self): self.a = 1; self.b = 2
+        dv_s = dv_Slotted(); dv_slots = {'of': vars(dv_s)}
         class dv_View:
             def __init__(self, of): self.of = of.__dict__
         dv_1 = dv_Borg(); dv_2 = dv_Borg(); dv_1.x = 1; dv_a = dv_Attributes(n=1); dv_g = dv_Guarded(n=1); dv_held = {'a': dv_a}
@@ -228,6 +232,7 @@ PROBES = [  # one line a cell, however long: that is how they read best
         """
         dv_1.z = 3; assert vars(dv_2) is dv_Borg.shared is dv_both[0] and dv_both[1].z == 3 and dv_2.y == 2
         dv_a.m = 2; dv_a['k'] = 3; dv_g.m = 2; assert dv_a == {'n': 1, 'm': 2, 'k': 3} and dv_a.k == 3 and dv_held['a'] is dv_a and dv_g == {'n': 1, 'm': 2}
+        dv_s.c = 3; assert dv_slots['of'] == {'b': 2, 'c': 3} and dv_s.a == 1
         dv_args.more = 1; assert dv_run['config'] == {'rate': 5, 'more': 1} == dv_view.of
         """,
     ),
@@ -246,6 +251,11 @@ PROBES = [  # one line a cell, however long: that is how they read best
         class pm_C(metaclass=pm_Meta): size = 4
         """,
         "assert pm_d.subs(pm_x, 0) == 0 and pm_d.func is pm_Double and pm_Double.nargs == {1} and pm_C.size == 8",
+    ),
+    Probe(
+        "classes_of_no_statement",
+        "import types\nno_made = types.new_class('no_made', (), {}, lambda names: names.update(rows=[1])); no_made.first = 1\n----\nno_made.rows.append(2); no_made.first = 2",
+        "assert no_made.rows == [1, 2] and no_made.first == 2",
     ),
     Probe(
         "modules_by_hand",

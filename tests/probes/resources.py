@@ -130,17 +130,23 @@ PROBES = [  # one line a cell, however long: that is how they read best
         "assert sr_first['A'] == 1 and sr_first['b c'] == 2 and tuple(sr_first.keys()) == ('a', 'b c') and sr_rows[0] is sr_first and sr_first == sr_c.execute('select 1 as a, 2 as \"b c\"').fetchone()",
     ),
     Probe(
+        "sqlite_rows_of_a_class",
+        "import sqlite3\nclass rw_Row(sqlite3.Row):\n    @property\n    def total(self): return sum(self)\nrw_c = sqlite3.connect(':memory:'); rw_c.row_factory = rw_Row; rw_row = rw_c.execute('select 1 as a, 2 as b').fetchone()",
+        "assert type(rw_row) is rw_Row and rw_row.total == 3 and rw_row['b'] == 2",
+    ),
+    Probe(
         "values_of_threads",
         """
         import threading
         class vt_Local(threading.local):
-            def __init__(self, shared, *, n=1): self.shared = shared; self.n = n
+            made = []
+            def __init__(self, shared, *, n=1): self.shared = shared; self.n = n; self.made.append(n)
         vt_l = vt_Local([1], n=5); vt_l.own = 6; del vt_l.n; vt_given = vt_l.shared
         """,
         """
         import threading
         vt_seen = []; vt_t = threading.Thread(target=lambda: vt_seen.append((vt_l.shared, vt_l.n, hasattr(vt_l, 'own')))); vt_t.start(); vt_t.join(); del vt_t
-        assert vt_seen == [([1], 5, False)] and vt_seen[0][0] is vt_l.shared is vt_given and vt_l.own == 6 and not hasattr(vt_l, 'n')
+        assert vt_Local.made == [5, 5] and vt_seen == [([1], 5, False)] and vt_seen[0][0] is vt_l.shared is vt_given and vt_l.own == 6 and not hasattr(vt_l, 'n')
         """,
     ),
 ]

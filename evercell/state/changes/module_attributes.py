@@ -65,9 +65,17 @@ def place_of(path: list[str], attribute: str, variables: Mapping[str, Any]) -> P
         found = getattr(found, name, None)
     if isinstance(found, types.ModuleType) and _is_others(found) and is_imported(found):
         return found.__name__, "", attribute
-    if isinstance(found, type) and found.__module__ not in ("__main__", "builtins"):
+    if isinstance(found, type) and found.__module__ not in ("__main__", "builtins") and _is_found(found):
         return found.__module__, found.__qualname__, attribute
     return None
+
+
+def _is_found(kind: type) -> bool:
+    """Whether its module has a class: one that a cell makes with ``types.new_class`` says that it were of ``types``."""
+    found: Any = sys.modules.get(kind.__module__)
+    for name in kind.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is kind
 
 
 def _is_others(module: types.ModuleType) -> bool:

@@ -81,7 +81,8 @@ def reduce_parameter(value: Any) -> Reduced | None:
 
 def reduce_row(row: Any) -> Reduced:
     """A row of SQLite."""
-    return factories.make_sqlite_row, (tuple(row.keys()), tuple(row))
+    kind = () if type(row).__module__ == "sqlite3" else (type(row),)
+    return factories.make_sqlite_row, (tuple(row.keys()), tuple(row), *kind)
 
 
 def reduce_source_of_randomness(value: Any) -> Reduced:

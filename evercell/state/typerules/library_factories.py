@@ -24,13 +24,14 @@ def make_parameter(kind: str, name: str, options: dict[str, Any], module: str, t
     return known_as(tracker, made)
 
 
-def make_sqlite_row(names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+def make_sqlite_row(names: tuple[str, ...], values: tuple[Any, ...], kind: Any = None) -> Any:
     """A row of SQLite under these names of columns. (Only a cursor can tell a row of them.)"""
     sqlite3 = importlib.import_module("sqlite3")
     columns = ", ".join('null as "{}"'.format(name.replace('"', '""')) for name in names)
     connection = sqlite3.connect(":memory:")
     try:
-        return sqlite3.Row(connection.execute(f"select {columns}"), values)
+        row = sqlite3.Row if kind is None else kind
+        return sqlite3.Row.__new__(row, connection.execute(f"select {columns}"), values)
     finally:
         connection.close()
 
