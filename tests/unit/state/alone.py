@@ -62,8 +62,8 @@ def ask_all() -> None:
     sys.stdout.buffer.write(pickle.dumps(faults))
 
 
-def _in_a_process(call: str, content: bytes = b"") -> bytes:
-    command = f"from tests.unit.state.alone import ask_all, save_all; {call}"
+def in_a_process(command: str, content: bytes = b"") -> bytes:
+    """What Python writes to its standard output when it is given this command and input."""
     done = subprocess.run(
         [sys.executable, "-c", command],
         input=content,
@@ -92,6 +92,7 @@ class Asked:
 
 def ask(module: str, name: str = "PROBES") -> Asked:
     """Save the probes of a module in one process, ask them in another."""
-    content = _in_a_process(f"save_all({module!r}, {name!r})")
+    home = "from tests.unit.state.alone import ask_all, save_all"
+    content = in_a_process(f"{home}; save_all({module!r}, {name!r})")
     named = {saved.probe.name: "\n".join(saved.named) for saved in pickle.loads(content)}
-    return Asked(named, pickle.loads(_in_a_process("ask_all()", content)))
+    return Asked(named, pickle.loads(in_a_process(f"{home}; ask_all()", content)))
