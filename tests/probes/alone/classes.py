@@ -1,5 +1,7 @@
 """Classes and instances that are made in ways of their own."""
 
+from importlib.util import find_spec
+
 from tests.probes import Probe
 
 PROBES = [
@@ -282,3 +284,32 @@ PROBES = [
         "assert E.A.value==[1,2] and e is E.A",
     ),
 ]
+
+if find_spec("msgspec") is not None:  # with it (it is in the extra `test`), so are its classes
+    PROBES.append(
+        Probe(
+            "structs",
+            """
+import msgspec
+class Base(msgspec.Struct, frozen=True, order=True):
+    key: tuple
+    n: int = 3
+class Sub(Base, rename='upper'):
+    more_: str = 'e'
+class Job(msgspec.Struct, tag='job', kw_only=True, dict=True):
+    a: int
+    rows: list = msgspec.field(default_factory=list)
+    def total(self): return self.a + len(self.rows)
+job = Job(a=1); job.note = rows = job.rows; sub = Sub((1,)); base = Base((0,))
+----
+rows.append(1)
+""",
+            """
+rows.append(2); assert job.rows == [1, 2] and job.note is rows and job.total() == 3 and type(job) is Job and base < Base((1,)) and isinstance(sub, Base)
+assert msgspec.json.encode(sub) == b'{"key":[1],"n":3,"MORE_":"e"}' and msgspec.json.decode(b'{"type":"job","a":4}', type=Job).rows == []
+try: base.n = 5
+except AttributeError: pass
+else: assert False
+""",
+        )
+    )
