@@ -6,6 +6,7 @@ import csv
 import os
 import sys
 import warnings
+from abc import ABCMeta
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from evercell.state.internals.matplotlib import own_colour_maps, projections, scales
 from evercell.state.internals.pandas import types_of_columns
+from evercell.state.internals.standard_library import registered_with
 from evercell.state.proxies.placeholder import Placeholder
 from evercell.state.typerules.packages import is_users
 from evercell.state.typerules.settings import Setting, keeps_settings
@@ -238,6 +240,29 @@ def _write_registries(state: dict[str, dict[Any, Any]]) -> None:
                 sqlite3.register_converter(key, function)
 
 
+_ABSTRACT = ("collections.abc", "numbers")
+"""Modules with abstract classes that one registers with: ``collections.abc.Mapping.register(Mine)``."""
+
+
+def _read_abstract() -> dict[tuple[str, str], list[type]]:
+    """Abstract classes of Python's → classes of the notebook that are registered with them."""
+    found = {}
+    for module in _ABSTRACT:
+        for name, kind in list(vars(sys.modules.get(module, csv)).items()):
+            if type(kind) is ABCMeta and kind.__name__ == name:
+                own = [one for one in registered_with(kind) if one.__module__ == "__main__"]
+                if own:
+                    found[module, name] = sorted(own, key=lambda one: one.__qualname__)
+    return found
+
+
+def _write_abstract(state: dict[tuple[str, str], list[Any]]) -> None:
+    for (module, name), registered in state.items():
+        for one in registered:
+            if type(one) is not Placeholder:
+                getattr(import_module(module), name).register(one)
+
+
 # -- ways in which IPython shows objects ----------------------------------------------------------------
 
 
@@ -276,6 +301,7 @@ keeps_settings(
         Setting("pyplot", "matplotlib.pyplot", _read_interactive, _write_interactive, ("ioff(", "ion(")),
         Setting("dialects of csv", "csv", _read_dialects, _write_dialects, ("register_dialect",), usual={}),
         Setting("the modes of new files", "os", _read_mask, _write_mask, ("umask",)),
+        Setting("abstract classes", "abc", _read_abstract, _write_abstract, (".register",), usual={}),
         Setting("adapters", "sys", _read_registries, _write_registries, ("register_", "copyreg"), usual={}),
         Setting(
             "displays", "IPython.core.getipython", _read_shown, _write_shown, ("for_type", "display_formatter"),

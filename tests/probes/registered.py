@@ -126,4 +126,9 @@ PROBES = [
         "reg_later", "import asyncio\nreg_late = []\nasyncio.get_running_loop().call_later(5000, reg_late.append, 1) and None",
         "assert reg_late == []", "loop.call_later(list.append) (asyncio.TimerHandle) was not kept",
     ),
+    Probe(
+        "reg_abstract",
+        "import collections.abc, numbers\nclass reg_V: pass\n@collections.abc.Mapping.register\nclass reg_W: pass\ncollections.abc.Sized.register(reg_V); numbers.Number.register(reg_V)",
+        "import collections.abc as reg_a, numbers\nassert issubclass(reg_V, reg_a.Sized) and isinstance(reg_W(), reg_a.Mapping) and isinstance(reg_V(), numbers.Number) and not issubclass(reg_V, reg_a.Mapping)",
+    ),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import copyreg
 import gc
 import os
@@ -134,6 +135,15 @@ def class_with(namespace: Any) -> type | None:
         ),
         None,
     )
+
+
+_DUMP: Callable[[Any], tuple[Any, ...]] | None = getattr(abc, "_get_dump", None)
+
+
+def registered_with(kind: Any) -> list[type]:
+    """Classes that were registered with an abstract one. Otherwise: none are known."""
+    registry = _DUMP(kind)[0] if _DUMP is not None else ()
+    return [found for reference in registry if (found := reference()) is not None]
 
 
 _FINALIZERS: Mapping[Any, Any] = getattr(weakref.finalize, "_registry", {})
