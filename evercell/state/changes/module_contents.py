@@ -60,15 +60,26 @@ def _values() -> Iterator[tuple[Place, Any]]:
 
 
 def _write(state: dict[Place, Any]) -> None:
+    """One that cannot be put back (a module is not there) keeps no other from being so."""
+    failed: Exception | None = None
     for place, then in state.items():
         _changed[place] = None
-        held = getattr(owner_of(place), place[2], None)
-        if type(then) is Placeholder or held is then:
-            continue
-        if type(held) is type(then):
-            _fill(held, then)
-        else:
-            setattr(owner_of(place), place[2], then)
+        try:
+            _put(place, then)
+        except Exception as error:  # noqa: BLE001  whatever a module raises when it is imported
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def _put(place: Place, then: Any) -> None:
+    held = getattr(owner_of(place), place[2], None)
+    if type(then) is Placeholder or held is then:
+        return
+    if type(held) is type(then):
+        _fill(held, then)
+    else:
+        setattr(owner_of(place), place[2], then)
 
 
 def _fill(held: Any, then: Any) -> None:
