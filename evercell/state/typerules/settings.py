@@ -85,10 +85,12 @@ def may_have_changed(name: str, state: Any, touched: Iterable[Any]) -> bool:
 
 
 def _package_of(value: Any) -> str | None:
-    if isinstance(value, types.ModuleType):
-        home: object = value.__name__
+    """Asked of the type alone: `isinstance` would wake what is made at its first use."""
+    kind = type(value)
+    if issubclass(kind, types.ModuleType):
+        home = getattr(value, "__name__", None)
     else:
-        home = (value if isinstance(value, type) else type(value)).__module__
+        home = getattr(value if issubclass(kind, type) else kind, "__module__", None)
     return home.partition(".")[0] if isinstance(home, str) else None
 
 
