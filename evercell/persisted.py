@@ -119,7 +119,7 @@ _HOMES: dict[str, str] = {
     "evercell.rebuilders.sqlite": "open_sqlite3 fill_sqlite3 make_sqlite3 make_cursor",
     "evercell.rebuilders.displays": "make_bar fill_bar",
     "evercell.rebuilders.files": "reopen make_closed_file map_again",
-    "evercell.rebuilders.network": "make_httpx make_requests_session make_whole fill_whole",
+    "evercell.rebuilders.network": "make_httpx make_requests_session make_whole fill_whole make_signal fill_signal",
     "evercell.rebuilders.contexts": "make_context_variable set_context_variable make_local set_values",
     "evercell.rebuilders.logs": "standard_stream",
     "evercell.rebuilders.loops": "make_future current_loop make_bare fill_bare",

@@ -18,6 +18,7 @@ INTERNALS = {
     "kernel_ext/ipykernel_internals.py": "ipykernel, IPython and ipywidgets",
     "openai_agents/tools.py": "OpenAI Agents",
     "rebuilders/databases.py": "SQLAlchemy: pools, dialects and listeners of users' engines",
+    "rebuilders/model_settings.py": "LangChain and OpenAI Agents: settings that they tell by no function",
     "rebuilders/network.py": "httpx",
     "rebuilders/threads.py": "threading, queue and concurrent.futures",
     "state/internals/altair.py": "Altair",

@@ -105,6 +105,41 @@ def _connection(connection: http.client.HTTPConnection) -> tuple[Any, ...]:
     return as_it_is(connection, **_present(connection, **state))
 
 
+# -- aiohttp: who is told of requests, and headers of answers -------------------------------------------
+
+
+@rebuilds("aiosignal.Signal")
+def _signal(signal: Any) -> tuple[Any, ...]:
+    return make_signal, (type(signal),), (signal._owner, list(signal), signal.frozen), None, None, fill_signal
+
+
+def make_signal(kind: Any) -> Any:
+    """A signal of nobody that nobody listens to yet."""
+    return kind(None)
+
+
+def fill_signal(signal: Any, state: tuple[Any, list[Any], bool]) -> None:
+    """Whose it is, who is told, and whether more can be."""
+    signal._owner, listeners, is_frozen = state
+    signal.extend(listeners)
+    if is_frozen:
+        signal.freeze()
+
+
+# -- Redis -----------------------------------------------------------------------------------------
+
+
+@rebuilds("redis.connection.ConnectionPool", "redis.asyncio.connection.ConnectionPool", subclasses=True)
+def _redis(pool: Any) -> tuple[Any, ...]:
+    """Without its connections: those that somebody holds (a subscription) are that one's to lose."""
+    state: dict[str, Any] = {"_available_connections": [], "_in_use_connections": set(), "_connections": []}
+    if (
+        waiting := vars(pool).get("pool")
+    ) is not None:  # a blocking one: made anew by the process that it is new to
+        state["pool"] = type(waiting)(waiting.maxsize)
+    return as_it_is(pool, **_present(pool, **state, _created_connections=0))
+
+
 # -- gRPC ----------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from evercell.rebuilders import model_settings
 from evercell.state.internals.altair import register_with, registered_with
 from evercell.state.internals.pandas import option_differences
 from evercell.state.proxies.placeholder import Placeholder
@@ -181,6 +182,7 @@ keeps_settings(
         Setting("xarray", "xarray", _read_xarray, _write_xarray, ("set_options",)),
         Setting("Altair", "altair", _read_altair, _write_altair, _CHOICES, usual={}),
         Setting("polars", "polars", _read_polars, _write_polars, ("Config",)),
+        *model_settings.SETTINGS,
         Setting("Plotly", "plotly.io", _read_plotly, _write_plotly, ("templates", "renderers")),
     ]
 )

@@ -86,6 +86,20 @@ def _set_anomaly(state: tuple[bool, bool]) -> None:
     _torch().autograd.set_detect_anomaly(state[0], check_nan=state[1])
 
 
+def _autocast() -> tuple[bool, str, bool]:
+    """Of the processor: another device's is known where that device is."""
+    torch = _torch()
+    kind = str(torch.get_autocast_dtype("cpu")).partition(".")[2]
+    return torch.is_autocast_enabled("cpu"), kind, torch.is_autocast_cache_enabled()
+
+
+def _set_autocast(state: tuple[bool, str, bool]) -> None:
+    torch = _torch()
+    torch.set_autocast_enabled("cpu", state[0])
+    torch.set_autocast_dtype("cpu", getattr(torch, state[1]))
+    torch.set_autocast_cache_enabled(state[2])
+
+
 _FLAGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], Any], Any], ...] = (
     (*_plain("gradients", getter="is_grad_enabled", setter="set_grad_enabled"), True),
     (
@@ -96,6 +110,7 @@ _FLAGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], Any], Any], ...] = (
     ("device", _device, _set_device, None),
     ("deterministic", _deterministic, _set_deterministic, (False, False)),
     ("anomaly", _anomaly, _set_anomaly, (False, True)),
+    ("autocast", _autocast, _set_autocast, (False, "bfloat16", True)),
     ("cudnn.enabled", *_backend("cudnn", "enabled"), True),
     ("cudnn.benchmark", *_backend("cudnn", "benchmark"), False),
     ("cudnn.deterministic", *_backend("cudnn", "deterministic"), False),

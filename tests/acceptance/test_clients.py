@@ -17,6 +17,7 @@ from evercell.store import open_store
 from tests.conftest import isolated_home
 from tests.kernels import Kernel, Shown
 from tests.model_server import ModelServer, model_server
+from tests.redis_server import redis_server
 
 NewKernel = Callable[..., Kernel]
 
@@ -149,6 +150,28 @@ CLIENTS = [
         "'cba' if (await (await {0}.get(URL + '/x')).json())['headers']['x-a'] == 'b' and"
         " {0}.connector.limit == 7 else 0", "aiohttp",
     ),
+    Client(
+        "aiohttp_traced",
+        "import aiohttp\n{0}_seen = []; {0}_told = aiohttp.TraceConfig()\n"
+        "async def {0}_note(session, context, told): {0}_seen.append(told.url.path)\n"
+        "{0}_told.on_request_start.append({0}_note)\n"
+        "{0} = aiohttp.ClientSession(trace_configs=[{0}_told], connector=aiohttp.TCPConnector(ssl=OWN_TLS))",
+        "'cba' if (await {0}.get(URL + '/x')).status == 200 and set({0}_seen) == {{'/v1/x'}}"
+        " and {0}.trace_configs[0] is {0}_told else 0", "aiohttp",
+    ),
+    Client(
+        "redis",
+        "import os, redis\n{0}_pool = redis.ConnectionPool(connection_class=redis.SSLConnection, host='127.0.0.1',"
+        " port=int(os.environ['TEST_REDIS']), ssl_ca_certs=CA, decode_responses=True)\n"
+        "{0} = redis.Redis(connection_pool={0}_pool); {0}_get = {0}.get",
+        "{0}_get('k') if {0}.connection_pool is {0}_pool and {0}_get.__self__ is {0} else 0", "redis",
+    ),
+    Client(
+        "redis_async",
+        "import os, redis.asyncio\n{0} = redis.asyncio.Redis(host='127.0.0.1', port=int(os.environ['TEST_REDIS']),"
+        " ssl=True, ssl_ca_certs=CA, decode_responses=True)",
+        "await {0}.get('k')", "redis",
+    ),
 ]  # fmt: skip
 
 BEGIN = """\
@@ -175,11 +198,22 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture(scope="module")
-def server(authority: trustme.CA) -> Iterator[ModelServer]:
+def tls(authority: trustme.CA) -> ssl.SSLContext:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
+    return tls
+
+
+@pytest.fixture(scope="module")
+def server(tls: ssl.SSLContext) -> Iterator[ModelServer]:
     with model_server(tls) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def redis_port(tls: ssl.SSLContext) -> Iterator[int]:
+    with redis_server(tls) as port:
+        yield port
 
 
 def _installed(client: Client) -> bool:
@@ -193,12 +227,12 @@ HERE = [client for client in CLIENTS if _installed(client)]
 
 @pytest.fixture(scope="module")
 def asked(
-    server: ModelServer, authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
+    server: ModelServer, redis_port: int, authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Asked]:
     folder = tmp_path_factory.mktemp("clients")
     authority.cert_pem.write_to_path(folder / "ca.pem")
     (folder / "key.txt").write_text(TYPED_IN)
-    environ = environment(folder, server)
+    environ = {**environment(folder, server), "TEST_REDIS": str(redis_port)}
     kernels = [Kernel(cwd=folder, environ=environ)]
     try:
         kernels[0].run("%load_ext evercell")

@@ -14,6 +14,7 @@ from evercell.state.typerules.hiding import SECRET_NAMES
 from evercell.state.typerules.modules import is_imported, note_registered
 from evercell.state.typerules.secrets import Secret
 from evercell.state.typerules.settings import Setting
+from evercell.state.typerules.shareable import is_atom
 
 _ASSIGNED = re.compile(
     r"^\s*([A-Za-z_]\w*(?:\.\w+)*)\.(\w+)(?:: [^=\n]+)? (?:[-+*/|&^%@]|//|\*\*|<<|>>)?= ", re.MULTILINE
@@ -138,4 +139,9 @@ def _put(place: Place, value: Any) -> None:
         setattr(owner_of(place), place[2], value)
 
 
-SETTINGS = (Setting("modules", "sys", _read, _write, usual={}),)
+def packages_of(state: dict[Place, Any]) -> set[str]:
+    """Packages that hold something here that can change in place."""
+    return {place[0].partition(".")[0] for place, held in state.items() if not is_atom(held)}
+
+
+SETTINGS = (Setting("modules", "sys", _read, _write, usual={}, used_with=packages_of),)

@@ -6,17 +6,13 @@ They are changed in place again: the library's other modules may hold the same o
 from __future__ import annotations
 
 import re
-import types
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evercell.state.changes import module_attributes
-from evercell.state.changes.module_attributes import Place, is_assigned, owner_of, place_of
+from evercell.state.changes.module_attributes import Place, is_assigned, owner_of, packages_of, place_of
 from evercell.state.proxies.placeholder import Placeholder
-from evercell.state.typerules.names import module_of
 from evercell.state.typerules.settings import Setting
-from evercell.state.typerules.shareable import is_atom
 
 _PATH = r"([A-Za-z_]\w*(?:\.\w+)*)\.(\w+)"
 _CALLED = re.compile(
@@ -64,15 +60,26 @@ def _values() -> Iterator[tuple[Place, Any]]:
 
 
 def _write(state: dict[Place, Any]) -> None:
+    """One that cannot be put back (a module is not there) keeps no other from being so."""
+    failed: Exception | None = None
     for place, then in state.items():
         _changed[place] = None
-        held = getattr(owner_of(place), place[2], None)
-        if type(then) is Placeholder or held is then:
-            continue
-        if type(held) is type(then):
-            _fill(held, then)
-        else:
-            setattr(owner_of(place), place[2], then)
+        try:
+            _put(place, then)
+        except Exception as error:  # noqa: BLE001  whatever a module raises when it is imported
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def _put(place: Place, then: Any) -> None:
+    held = getattr(owner_of(place), place[2], None)
+    if type(then) is Placeholder or held is then:
+        return
+    if type(held) is type(then):
+        _fill(held, then)
+    else:
+        setattr(owner_of(place), place[2], then)
 
 
 def _fill(held: Any, then: Any) -> None:
@@ -83,20 +90,4 @@ def _fill(held: Any, then: Any) -> None:
         held.update(then)
 
 
-SETTINGS = (Setting("what modules hold", "sys", _read, _write, usual={}),)
-_STATES = frozenset(one.name for one in (*module_attributes.SETTINGS, *SETTINGS))
-
-
-def may_have_changed(name: str, state: Any, touched: Iterable[str], variables: Mapping[str, Any]) -> bool:
-    """Whether this is a state of modules that a cell reached: what they hold may have changed in place."""
-    if name not in _STATES:
-        return False
-    packages = {place[0].partition(".")[0] for place, held in state.items() if not is_atom(held)}
-    return bool(packages) and any(_package_of(variables.get(one)) in packages for one in touched)
-
-
-def _package_of(value: Any) -> str | None:
-    kind = type(value)  # isinstance would wake a resource
-    if issubclass(kind, types.ModuleType):
-        return str(value.__name__).partition(".")[0]
-    return module_of(value).partition(".")[0] if issubclass(kind, type) else None
+SETTINGS = (Setting("what modules hold", "sys", _read, _write, usual={}, used_with=packages_of),)

@@ -10,7 +10,7 @@ from hashlib import sha256
 from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import Fresh
 from evercell.state.changes.module_attributes import note_assignments
-from evercell.state.changes.module_contents import may_have_changed, note_contents
+from evercell.state.changes.module_contents import note_contents
 from evercell.state.changes.noted_calls import note_calls
 from evercell.state.changes.process_state import SEEN, STATES
 from evercell.state.changes.scan import Scan
@@ -20,6 +20,7 @@ from evercell.state.code.analysis import CellCode, analyse
 from evercell.state.code.definitions import EVERYTHING, is_definition_node
 from evercell.state.code.provenance import CellPlan, cell_key, variable_provenance
 from evercell.state.code.statements import OwnStatement
+from evercell.state.typerules.settings import may_have_changed
 
 _TIME_TO_KNOW = 0.05
 """Seconds before a cell that is about to run after a resume."""
@@ -327,10 +328,10 @@ class Tracker:
         states = live.process.read(sets_environment=plan.code.names_environment, source=plan.code.normalised)
         if live.seen:
             states[SEEN] = dict(live.seen)
-        touched = plan.touched | plan.code.binds
+        touched = [live.variables[n] for n in plan.touched | plan.code.binds if n in live.variables]
         for name, state in states.items():
             is_other = state != live.states.get(name) or name not in live.origins
-            if is_other or may_have_changed(name, state, touched, live.variables):
+            if is_other or may_have_changed(name, state, touched):
                 if name in live.groups and not live.groups.is_known(name):
                     find_changes(live.groups, [name])  # as it was restored
                 live.states[name] = state

@@ -7,7 +7,8 @@ Each tells what it is now, cheaply, and takes it again. Packages register theirs
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+import types
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,8 @@ class Setting:
     """What it is where nobody changed it. None: what it was when the kernel began, if its module was loaded then."""
     copy: Callable[[Any], Any] = _same
     """Of what was read, to compare with later."""
+    used_with: Callable[[Any], Collection[str]] | None = None
+    """Of what was read: packages whose use may change in place what it holds. None: it holds no such thing."""
 
     @property
     def name(self) -> str:
@@ -71,6 +74,24 @@ def keeps_settings(settings: Iterable[Setting]) -> None:
 def all_settings() -> Iterable[Setting]:
     """Those registered so far."""
     return tuple(_registered.values())
+
+
+def may_have_changed(name: str, state: Any, touched: Iterable[Any]) -> bool:
+    """Whether a state holds what these values may have changed in place."""
+    one = _registered.get(name)
+    if one is None or one.used_with is None or not (packages := one.used_with(state)):
+        return False
+    return any(_package_of(value) in packages for value in touched)
+
+
+def _package_of(value: Any) -> str | None:
+    """Asked of the type alone: `isinstance` would wake what is made at its first use."""
+    kind = type(value)
+    if issubclass(kind, types.ModuleType):
+        home = getattr(value, "__name__", None)
+    else:
+        home = getattr(value if issubclass(kind, type) else kind, "__module__", None)
+    return home.partition(".")[0] if isinstance(home, str) else None
 
 
 def setting(name: str) -> Setting | None:
