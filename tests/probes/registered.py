@@ -56,11 +56,11 @@ PROBES = [
         @pd.api.extensions.register_extension_dtype
         class reg_Dtype(pd.api.extensions.ExtensionDtype):
             name = 'reg_dtype'; type = object
-        @alt.theme.register('reg_theme', enable=True)
+        @alt.theme.register('reg_theme', enable=False)
         def reg_theme(): return {'config': {'background': 'red'}}
         alt.renderers.register('reg_renderer', lambda spec, **options: {'text/plain': 'chart'}); reg_days = np.busdaycalendar(holidays=['2024-01-01'])
         """,
-        "import altair as alt, numpy as np, pandas as pd\nassert type(pd.api.types.pandas_dtype('reg_dtype')) is reg_Dtype and alt.theme.active == 'reg_theme' and alt.theme.get() is reg_theme and 'reg_renderer' in alt.renderers.names() and np.busday_count('2024-01-01', '2024-01-03', busdaycal=reg_days) == 1\nalt.theme.enable('default')",
+        "import altair as alt, numpy as np, pandas as pd\nreg_active = alt.theme.active; alt.theme.enable('reg_theme')\nassert alt.theme.get() is reg_theme and type(pd.api.types.pandas_dtype('reg_dtype')) is reg_Dtype and 'reg_renderer' in alt.renderers.names() and np.busday_count('2024-01-01', '2024-01-03', busdaycal=reg_days) == 1\nalt.theme.enable(reg_active)",
     ),
     Probe(
         "reg_python",
