@@ -85,7 +85,7 @@ _HOMES: dict[str, str] = {
     "evercell.state.typerules.places": "part_of_setup",
     "evercell.state.typerules.caches": "make_filled_cache fill_cache",
     "evercell.state.typerules.exceptions": "fill_exception",
-    "evercell.state.typerules.modules": "fill_module fill_registered_module",
+    "evercell.state.typerules.modules": "original_of_module fill_module fill_registered_module",
     "evercell.state.typerules.weak": "make_reference make_proxy make_method",
     "evercell.state.typerules.buffers": "make_window make_c_data",
     "evercell.state.typerules.instances": "make_instance fill_instance",

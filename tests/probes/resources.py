@@ -131,7 +131,7 @@ PROBES = [  # one line a cell, however long: that is how they read best
     ),
     Probe(
         "sqlite_rows_of_a_class",
-        "import sqlite3\nclass rw_Row(sqlite3.Row):\n    @property\n    def total(self): return sum(self)\nrw_c = sqlite3.connect(':memory:'); rw_c.row_factory = rw_Row; rw_row = rw_c.execute('select 1 as a, 2 as b').fetchone()",
+        "import sqlite3\nclass rw_Row(sqlite3.Row):\n    @property\n    def total(self): return self[0] + self[1]\nrw_c = sqlite3.connect(':memory:'); rw_c.row_factory = rw_Row; rw_row = rw_c.execute('select 1 as a, 2 as b').fetchone()",
         "assert type(rw_row) is rw_Row and rw_row.total == 3 and rw_row['b'] == 2",
     ),
     Probe(

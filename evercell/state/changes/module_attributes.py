@@ -11,7 +11,7 @@ from typing import Any
 
 from evercell.state.proxies.placeholder import Placeholder
 from evercell.state.typerules.hiding import SECRET_NAMES
-from evercell.state.typerules.modules import is_imported, note_registered
+from evercell.state.typerules.modules import is_imported, note_registered, note_replaced
 from evercell.state.typerules.secrets import Secret
 from evercell.state.typerules.settings import Setting
 from evercell.state.typerules.shareable import is_atom
@@ -136,7 +136,10 @@ def _put(place: Place, value: Any) -> None:
         note_registered(place[2])
         sys.modules[place[2]] = value
     else:
-        setattr(owner_of(place), place[2], value)
+        owner = owner_of(place)
+        if isinstance(former := getattr(owner, place[2], None), types.BuiltinFunctionType) and not place[1]:
+            note_replaced(place[0], place[2], former)
+        setattr(owner, place[2], value)
 
 
 def packages_of(state: dict[Place, Any]) -> set[str]:

@@ -26,12 +26,12 @@ from evercell.state.pickling.code_objects import CodeOfCell
 from evercell.state.pickling.code_pickler import CodePickler, Keeper
 from evercell.state.pickling.recursion import is_for_python, is_too_deep
 from evercell.state.proxies.placeholder import Missing
-from evercell.state.typerules import factories, lending
+from evercell.state.typerules import factories, lending, sentinels
 from evercell.state.typerules.caches import reduce_cache
 from evercell.state.typerules.hiding import hide_secrets
 from evercell.state.typerules.instance_dicts import attributes_in, with_shared_dict
 from evercell.state.typerules.instances import forgotten, reduce_quietly
-from evercell.state.typerules.modules import reduce_module
+from evercell.state.typerules.modules import note_replaced, original_of_module, reduce_module
 from evercell.state.typerules.names import module_of, type_name
 from evercell.state.typerules.packages import is_users
 from evercell.state.typerules.rebuilding import CannotRebuild, noting_losses, rebuilder_of
@@ -283,6 +283,9 @@ class NotebookPickler(CodePickler):
         module = str(getattr(value, "__module__", kind.__module__))
         if module == "__main__":
             return self._leave_out(value, "it is known only by its name in the notebook", UNKNOWN_ADVICE)
+        if kind is types.BuiltinFunctionType and sentinels.find(module, name, value) is not value:
+            note_replaced(module, name, value)
+            return original_of_module, (module, name)
         return self._leave_out_ours(value) if module.startswith("evercell.") else name
 
     def _cache(self, cache: Any) -> Any:

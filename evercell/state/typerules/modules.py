@@ -6,6 +6,7 @@ import gc
 import sys
 import types
 import weakref
+from importlib import import_module
 from typing import Any
 
 Reduced = tuple[Any, ...]
@@ -29,6 +30,21 @@ def is_registered_by_cell(name: str) -> bool:
         return False
     found = sys.modules.get(name)
     return issubclass(type(found), types.ModuleType) and not is_imported(found)
+
+
+_replaced: dict[tuple[str, str], Any] = {}
+"""What modules had under names that cells gave something else since."""
+
+
+def note_replaced(module: str, name: str, value: Any) -> None:
+    """A cell is about to put, or has put, something else in its place."""
+    _replaced.setdefault((module, name), value)
+
+
+def original_of_module(module: str, name: str) -> Any:
+    """What a module had under a name before any cell changed that: ``plain = time.time; time.time = mine``."""
+    found = _replaced.get((module, name), _replaced)
+    return getattr(import_module(module), name) if found is _replaced else found
 
 
 def is_imported(module: Any) -> bool:

@@ -9,6 +9,11 @@ PROBES = [
         "assert type(f).__module__ is None and d==f.diff(x) and f.func==sympy.Function('f') and k.rows==[1]",
     ),
     Probe(
+        "what_was_there_before",
+        "import math, time\nplain=time.process_time; time.process_time=lambda: -5\nroot=math.isqrt\ndef shifted(x): return root(x)+1\nmath.isqrt=shifted; held=[plain]",
+        "import math, time\nassert time.process_time()==-5 and plain()>0 and held[0] is plain and math.isqrt(9)==4 and root(9)==3",
+    ),
+    Probe(
         "members_that_are_functions",
         "import enum\nclass Op(enum.Enum):\n    ADD=enum.member(lambda a,b: a+b)\n    SUB=enum.member(staticmethod(lambda a,b: a-b))\n    INT=enum.member(int)\n    def __call__(self,*a): return self.value(*a)\nm={Op.ADD: [1]}; op=Op.SUB",
         "assert [one.name for one in Op]==['ADD','SUB','INT'] and m[Op.ADD]==[1] and op is Op.SUB and op(3,1)==2 and Op.ADD(1,2)==3 and Op.INT('5')==5",
