@@ -17,7 +17,7 @@ from evercell.state.changes.lazy import WORTH_DEFERRING, FoundFrom
 from evercell.state.changes.process_state import ENVIRON, FOLDER, IMPORT_PATH, SEEN, STATES, CannotEnter
 from evercell.state.changes.variables import LiveVariables, Origin
 from evercell.state.code.definitions import is_definition_node
-from evercell.state.content.manifest import VerifiedManifest
+from evercell.state.content.manifest import Group, VerifiedManifest
 from evercell.state.pickling.loader import Loader
 from evercell.state.proxies.placeholder import Missing, Placeholder, summarise
 from evercell.state.same_content import same_content
@@ -91,11 +91,18 @@ class Restorer:
         live = self._live
         names = {n for n in manifest.wrote if self._must_come_back(n, manifest)}
         names |= {n for n in manifest.variables if self._was_made_again(n, manifest)}
-        for name in list(names):  # what shares objects with them comes back with them, if it is the same
-            for node in manifest.groups[manifest.variables[name].group].nodes:
-                if node in manifest.variables and self._same_provenance(node, manifest):
-                    names.add(node)
-        loader = self._loader(manifest, reader, is_outdated=self._is_outdated_class(names, manifest))
+        own = {self._definition_that_is(name, manifest) for name in names}
+        is_outdated = self._is_outdated_in(manifest)
+        for group in self._loaded_with(names, manifest, lambda node: node in own and is_outdated(node)):
+            names |= {
+                n for n in group.nodes if n in manifest.variables and self._same_provenance(n, manifest)
+            }
+        loader = self._loader(
+            manifest,
+            reader,
+            is_outdated=lambda node: node in own and is_outdated(node),
+            refills=lambda node: node in own or self._is_unchanged_function(node, manifest),
+        )
         loader.fetch({manifest.variables[name].group for name in names})
         with self._environment(names, loader):
             values = {name: loader.variable(name) for name in sorted(names)}
@@ -125,11 +132,14 @@ class Restorer:
         manifest: VerifiedManifest,
         reader: ChunkReader,
         *,
-        is_outdated: Callable[[str], bool] = lambda _: False,
+        is_outdated: Callable[[str], bool],
+        refills: Callable[[str], bool] = lambda _: False,
     ) -> Loader:
         live = self._live
-        note = live.groups.note_stored
-        return Loader(manifest, reader, live.variables, live.definitions, is_outdated=is_outdated, note=note)
+        return Loader(
+            manifest, reader, live.variables, live.definitions, is_outdated=is_outdated,
+            note=live.groups.note_stored, refills=refills,
+        )  # fmt: skip
 
     def _is_outdated_in(self, manifest: VerifiedManifest) -> Callable[[str], bool]:
         """A test for live functions and classes that were changed in place since (``f.calls += 1``)."""
@@ -143,28 +153,46 @@ class Restorer:
 
         return is_outdated
 
-    def _is_outdated_class(self, names: Set[str], manifest: VerifiedManifest) -> Callable[[str], bool]:
-        """A test for live classes that the variables ``names`` are, and that were changed in place since.
-
-        (Loading one makes the living class what it was; a function would come back as another object.)
+    def _loaded_with(
+        self, names: Set[str], manifest: VerifiedManifest, is_outdated: Callable[[str], bool]
+    ) -> list[Group]:
+        """The groups of these variables, and of the definitions that are loaded for them: what shares objects with them
+        comes back with them, where it is the same.
         """
+        waiting = [manifest.variables[name].group for name in names]
+        for group in waiting:  # (longer and longer)
+            for node in manifest.groups[group].refs:
+                home = manifest.group_of[node]
+                is_there = self._live.definitions.value(node) is not None and not is_outdated(node)
+                if home not in waiting and not is_there:
+                    waiting.append(home)
+        return [manifest.groups[group] for group in waiting]
+
+    def _is_unchanged_function(self, node: str, manifest: VerifiedManifest) -> bool:
+        """Whether a function that shares objects with what comes back is the one that the manifest has."""
         live = self._live
-        is_outdated = self._is_outdated_in(manifest)
-        classes: set[str] = set()
-        for name in names:
-            group = manifest.groups[manifest.variables[name].group]
-            for node in group.refs:
-                if (
-                    isinstance(live.definitions.value(node), type)
-                    and live.groups.streams.reference(node) == group.stream
-                ):
-                    classes.add(node)
-        return lambda node: node in classes and is_outdated(node)
+        function = live.definitions.value(node)
+        name = getattr(function, "__name__", "")
+        return (
+            name in manifest.variables
+            and live.variables.get(name) is function
+            and self._same_provenance(name, manifest)
+        )
+
+    def _definition_that_is(self, name: str, manifest: VerifiedManifest) -> str | None:
+        """The node of the living class or function that a variable is. (To load that makes it what it was.)"""
+        live, group = self._live, manifest.groups[manifest.variables[name].group]
+        alive = (node for node in group.refs if live.definitions.value(node) is not None)
+        return next((n for n in alive if live.groups.streams.reference(n) == group.stream), None)
 
     # -- which variables -------------------------------------------------------------------------
 
     def _must_come_back(self, name: str, manifest: VerifiedManifest) -> bool:
-        if name not in manifest.variables or self._is_as_in(name, manifest):
+        if name not in manifest.variables:
+            return False
+        own = self._definition_that_is(name, manifest)
+        is_outdated = own is not None and self._is_outdated_in(manifest)(own)
+        if self._is_as_in(name, manifest) and not is_outdated:
             return False
         missing = manifest.groups[manifest.variables[name].group].missing
         return not (missing and self._same_provenance(name, manifest))

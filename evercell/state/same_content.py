@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from evercell.core.errors import EvercellError, NotKept
+from evercell.core.errors import EvercellError
 from evercell.state.changes.process_state import STATES
 from evercell.state.changes.variables import LiveVariables
 from evercell.state.code.definitions import is_definition_node
 from evercell.state.content.manifest import VerifiedManifest
-from evercell.state.pickling.values import Values
 
 LARGEST = 32 * 1024 * 1024
 """Bytes of a group's stream (its buffers lie beside it) that is compared so; what is larger is put back."""
@@ -55,10 +54,8 @@ def _are_alike(
             live.lazy.load([name])
         except EvercellError:
             return False
-    dumper = Values(live.variables)
-    try:
-        there = dumper.content(tuple(live.variables[name] for name in names), name="what is there")
-        stored = dumper.content(tuple(values[name] for name in names), name="what was stored")
-        return there.fingerprint == stored.fingerprint
-    except (NotKept, RecursionError):
-        return False
+    streams = live.groups.streams
+    there = streams.of({name: live.variables[name] for name in names})
+    stored = streams.of({name: values[name] for name in names})
+    is_whole = not (there.notes.left_out or stored.notes.left_out)
+    return is_whole and there.fingerprint == stored.fingerprint

@@ -15,6 +15,7 @@ from evercell.state.changes.noted_calls import note_calls
 from evercell.state.changes.process_state import SEEN, STATES
 from evercell.state.changes.scan import Scan
 from evercell.state.changes.setup_changes import SetupChanges
+from evercell.state.changes.ties import Ties
 from evercell.state.changes.variables import OUTSIDE, LiveVariables, Origin
 from evercell.state.code.analysis import CellCode, analyse
 from evercell.state.code.definitions import EVERYTHING, is_definition_node
@@ -204,6 +205,7 @@ class Tracker:
         live.forget(self._deleted_names())
         looked -= live.groups.know_stored()  # the cell put them back: what it did to them then is found later
         nodes = self.with_definitions(n for n in looked if n not in live.lazy)
+        ties = Ties(live.groups, cell)
         changed, self.fresh = find_changes(live.groups, nodes)
         self._scan.begin(nodes)
         hidden, fresh = self._scan.look()
@@ -217,6 +219,7 @@ class Tracker:
             self._note_outside(beside)
             made -= beside
         self._note_made(made, plan, key, label, completed)
+        live.since_cell.made |= ties.moved(bound | unknown, changed) & live.origins.keys() - live.setup_names
         self._last_cell = _Cell(key, label, plan.maker)
         self._observe_states(plan, key, label)
 

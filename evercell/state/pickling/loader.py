@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import pickle
+import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -47,6 +48,13 @@ class Loading:
     def __init__(self, variables: dict[str, Any], definition: Callable[[str], Any]) -> None:
         self.variables = variables
         self.definition = definition
+        self.living: Sequence[types.FunctionType] = ()
+        """Functions that are filled anew, rather than made."""
+
+    def function(self, code: types.CodeType, name: str) -> types.FunctionType | None:
+        """The living function of this code, where it is to be filled anew."""
+        alike = [one for one in self.living if one.__code__ == code and one.__name__ == name]
+        return alike[0] if len(alike) == 1 else None
 
     def loads(self, stream: bytes | Memory, buffers: Sequence[Any]) -> Any:
         """The value of a stream. Only for content whose manifest was verified."""
@@ -97,9 +105,11 @@ class Loader:
         *,
         is_outdated: Callable[[str], bool] = lambda _: False,
         note: Callable[[str, Stored], None] = lambda _, __: None,
+        refills: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """``is_outdated`` tells the live definitions that are not what the manifest has; ``note`` is told of groups
-        whose content is known by their bytes.
+        """``is_outdated`` tells the live definitions that are not what the manifest has, ``refills`` the functions that
+        are filled anew where they are loaded, rather than made: all who hold them hold them still. ``note`` is told
+        of groups whose content is known by their bytes.
         """
         self._manifest = manifest
         self._reader = reader
@@ -111,6 +121,7 @@ class Loader:
         self._under_way: set[str] = set()
         self._is_outdated = is_outdated
         self._note = note
+        self._refills = refills
         self._reasons: dict[str, str] = {}
         """Why nodes could not be loaded."""
         self.lost: list[Missing] = []
@@ -174,7 +185,7 @@ class Loader:
         stream, *buffers = self._contents.pop(group_id)
         self._under_way.add(group_id)
         names = ", ".join(sorted(node for node in group.nodes if not is_definition_node(node)))
-        with self._lending() as lend:
+        with self._lending() as lend, self._refilling(group):
             try:
                 with noting_losses() as lost:
                     self._values.update(self._unpack_with_globals(list(group.nodes), stream, buffers, lend))
@@ -188,6 +199,18 @@ class Loader:
             finally:
                 self._under_way.discard(group_id)
         self._loaded.add(group_id)
+
+    @contextmanager
+    def _refilling(self, group: Group) -> Iterator[None]:
+        """While inside, the living functions among a group's definitions are filled anew."""
+        before = self._loading.living
+        nodes = filter(is_definition_node, group.nodes)
+        live = [self._definitions.value(node) for node in nodes if self._refills(node)]
+        self._loading.living = [one for one in live if isinstance(one, types.FunctionType)]
+        try:
+            yield
+        finally:
+            self._loading.living = before
 
     def _stored(self, group: Group, stream: Memory) -> Stored:
         loads = Loading(self._loading.variables, _no_definition).loads  # (this loader holds every value)

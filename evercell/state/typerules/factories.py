@@ -41,6 +41,9 @@ class Resolver(Protocol):
     def definition(self, node: str) -> Any:
         """The function or class of a node."""
 
+    def function(self, code: types.CodeType, name: str) -> types.FunctionType | None:
+        """A living function of this code that is to be filled anew."""
+
 
 resolver: ContextVar[Resolver] = ContextVar("resolver")
 
@@ -123,8 +126,9 @@ _FREE = -2
 
 
 def make_function(code: types.CodeType, name: str, closure: tuple[Any, ...] | None) -> types.FunctionType:
-    """A function whose globals are the live namespace."""
-    return types.FunctionType(code, resolver.get().variables, name, None, closure)
+    """A function whose globals are the live namespace; a living one that is to be filled anew."""
+    living = resolver.get().function(code, name) if closure is None else None
+    return living or types.FunctionType(code, resolver.get().variables, name, None, closure)
 
 
 def make_function_in(code: types.CodeType, name: str, closure: Any, where: Any) -> types.FunctionType:
@@ -137,7 +141,9 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     if state.pop("is_shared", False):
         function.__dict__ = state.pop("__dict__")
     else:
-        function.__dict__.update(state.pop("__dict__"))
+        attributes = state.pop("__dict__")
+        function.__dict__.clear()
+        function.__dict__.update(attributes)
     fill_annotations(function, state)
     for name, value in state.items():
         setattr(function, name, value)
