@@ -17,7 +17,7 @@ from evercell.state.changes.lazy import WORTH_DEFERRING, FoundFrom
 from evercell.state.changes.process_state import ENVIRON, FOLDER, IMPORT_PATH, SEEN, STATES, CannotEnter
 from evercell.state.changes.variables import LiveVariables, Origin
 from evercell.state.code.definitions import is_definition_node
-from evercell.state.content.manifest import Group, VerifiedManifest
+from evercell.state.content.manifest import VerifiedManifest
 from evercell.state.pickling.loader import Loader
 from evercell.state.proxies.placeholder import Missing, Placeholder, summarise
 from evercell.state.same_content import same_content
@@ -93,17 +93,19 @@ class Restorer:
         names |= {n for n in manifest.variables if self._was_made_again(n, manifest)}
         own = {self._definition_that_is(name, manifest) for name in names}
         is_outdated = self._is_outdated_in(manifest)
-        for group in self._loaded_with(names, manifest, lambda node: node in own and is_outdated(node)):
-            names |= {
-                n for n in group.nodes if n in manifest.variables and self._same_provenance(n, manifest)
-            }
         loader = self._loader(
             manifest,
             reader,
             is_outdated=lambda node: node in own and is_outdated(node),
             refills=lambda node: node in own or self._is_unchanged_function(node, manifest),
         )
-        loader.fetch({manifest.variables[name].group for name in names})
+        groups = self._loaded_with(names, manifest, lambda node: node in own and is_outdated(node))
+        loader.fetch(groups)  # all of them: what is living is filled when it is loaded
+        for node in [node for group in groups for node in manifest.groups[group].nodes]:
+            if node in manifest.variables and self._same_provenance(node, manifest):
+                names.add(
+                    node
+                )  # what shares objects with the others comes back with them, where it is the same
         with self._environment(names, loader):
             values = {name: loader.variable(name) for name in sorted(names)}
         for lost in loader.lost:
@@ -112,10 +114,8 @@ class Restorer:
         for name in [n for n in values if self._stays(n, values[n], manifest, binds)]:
             del values[name]
             live.origins[name] = self._origin(name, manifest)
-        for name in list(
-            same_content(live, values, manifest)
-        ):  # a copy would untie it from what later cells made
-            del values[name]
+        for name in list(same_content(live, values, manifest)):
+            del values[name]  # a copy would untie it from what later cells made
         gone = {n for n in manifest.deleted if n in live.origins}
         for name in gone:
             live.variables.pop(name, None)
@@ -155,10 +155,8 @@ class Restorer:
 
     def _loaded_with(
         self, names: Set[str], manifest: VerifiedManifest, is_outdated: Callable[[str], bool]
-    ) -> list[Group]:
-        """The groups of these variables, and of the definitions that are loaded for them: what shares objects with them
-        comes back with them, where it is the same.
-        """
+    ) -> list[str]:
+        """The groups of these variables, and of the definitions that are loaded for them."""
         waiting = [manifest.variables[name].group for name in names]
         for group in waiting:  # (longer and longer)
             for node in manifest.groups[group].refs:
@@ -166,7 +164,7 @@ class Restorer:
                 is_there = self._live.definitions.value(node) is not None and not is_outdated(node)
                 if home not in waiting and not is_there:
                     waiting.append(home)
-        return [manifest.groups[group] for group in waiting]
+        return waiting
 
     def _is_unchanged_function(self, node: str, manifest: VerifiedManifest) -> bool:
         """Whether a function that shares objects with what comes back is the one that the manifest has."""

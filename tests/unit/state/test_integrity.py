@@ -221,3 +221,19 @@ def test_a_team_shares_its_key_as_text(tmp_path: Path) -> None:
     with pytest.raises(KeyUnusable, match="at least 16"):
         load_key(path, environ={"EVERCELL_KEY": "short"})
     assert Signer(key).sign(b"x") != SIGNER.sign(b"x")
+
+
+def test_a_replay_that_cannot_load_everything_leaves_functions_as_they_are() -> None:
+    """A living function is filled when it is loaded: not before all that is to be loaded was read."""
+    cells = Cells()
+    cells.step("first", "def f(): pass\ndef g(): pass")
+    cells.step("second", "f.b = 2; g.b = 'what only this checkpoint has'")
+    manifest = cells.memory.verified("second")
+    [node] = manifest.groups[manifest.variables["g"].group].refs
+    fresh = Cells(cells.memory)
+    fresh.restore("first")
+    [digest] = manifest.groups[manifest.group_of[node]].stream.digests
+    del cells.memory.chunks[digest]
+    with pytest.raises(ChunkMissing):
+        fresh.replay("second")
+    assert not hasattr(fresh["f"], "b") and not hasattr(fresh["g"], "b")
