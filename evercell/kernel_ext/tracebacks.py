@@ -6,9 +6,14 @@ import sys
 import traceback
 from typing import Any
 
-from evercell.engine.calls.tracebacks import hide_our_frames
+from evercell.engine.calls.tracebacks import hide_our_frames, is_our_fault
 from evercell.kernel_ext.ipykernel_internals import show_traceback_lines
 from evercell.kernel_ext.wrapper import Wrapper
+
+_OURS = (
+    "This is a fault of evercell, not of the cell. If the cell's body ran, it is not recorded: what it did may "
+    "have its effect again when you run the cell again. Please report it with the lines above."
+)
 
 
 class Tracebacks:
@@ -29,6 +34,8 @@ class Tracebacks:
     def _show(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> Any:
         error = sys.exc_info()[1] if exc_tuple is None else exc_tuple[1]
         if isinstance(error, BaseException):
+            if is_our_fault(error) and _OURS not in getattr(error, "__notes__", ()):
+                error.add_note(_OURS)
             hide_our_frames(error)
             if exc_tuple is not None and exc_tuple[2] is not None:
                 exc_tuple = (exc_tuple[0], error, error.__traceback__)

@@ -9,6 +9,8 @@ from functools import cache
 from types import CodeType, FrameType, TracebackType
 from typing import Any, TypeVar
 
+from evercell.core.errors import EvercellError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PACKAGE = __name__.partition(".")[0]
@@ -25,9 +27,20 @@ def hide_our_frames(error: BaseException) -> None:
     """Take our frames out of the error's traceback, and out of those of the errors that it is chained to.
 
     What we call for ourselves goes with them (a database, a pool), until the user's own code follows again.
+    A fault of our own keeps them: they are all that tells where it is.
     """
+    if is_our_fault(error):
+        return
     for each in _chained(error, set()):
         each.__traceback__ = _without_ours(each.__traceback__)
+
+
+def is_our_fault(error: BaseException) -> bool:
+    """Whether nothing of the user's was running, and it is no error that we mean to raise."""
+    if isinstance(error, EvercellError) or not isinstance(error, Exception):
+        return False
+    entries = list(_entries(error.__traceback__))
+    return bool(entries) and not any(_shown(entries))
 
 
 def _chained(error: BaseException | None, seen: set[int]) -> Iterator[BaseException]:

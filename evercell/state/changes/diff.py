@@ -31,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from time import perf_counter
 
+from evercell.core.garbage import collected_later
 from evercell.state.changes.groups import Fresh, Groups, LiveGroup, Snapshot
 from evercell.state.changes.node_streams import GONE
 from evercell.state.changes.partition import components, nodes_in_circles
@@ -53,7 +54,8 @@ def find_changes(groups: Groups, nodes: Iterable[str]) -> tuple[set[str], Fresh]
     that changed lose their ``saved``.
     """
     comparison, candidates, began = _Comparison(groups), set(nodes), perf_counter()
-    comparison.run(candidates)
+    with collected_later():
+        comparison.run(candidates)
     groups.record_cost(candidates | {n for node in comparison.fresh for n in node}, perf_counter() - began)
     return comparison.changed, comparison.fresh
 

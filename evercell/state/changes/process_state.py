@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any
 
+from evercell.core.undisturbed import settled
 from evercell.state.changes import (
     log_settings,
     module_attributes,
@@ -23,7 +24,7 @@ from evercell.state.changes import (
 )
 from evercell.state.changes.states_ahead import StatesAhead, is_ahead
 from evercell.state.internals import tls
-from evercell.state.internals.standard_library import raw_environment
+from evercell.state.internals.standard_library import environment, raw_environment
 from evercell.state.proxies.placeholder import Missing, Placeholder
 from evercell.state.typerules import settings
 from evercell.state.typerules.rebuilding import load_all
@@ -65,7 +66,7 @@ class ProcessState:
         """``allowed``: patterns (``WANDB_*``) of the environment's names whose values may be stored unsealed."""
         tls.watch()
         self._allowed = allowed
-        self._environ = dict(os.environ)
+        self._environ = environment()
         self._last_seen = raw_environment()
         self._folder = _folder()
         self._path = list(sys.path)
@@ -128,7 +129,7 @@ class ProcessState:
         """Names that cells set → value, `Secret` or None (deleted)."""
         raw = raw_environment()
         if raw != self._last_seen:
-            self._last_seen, now = raw, dict(os.environ)
+            self._last_seen, now = raw, environment()
             changed = {n for n in now.keys() | self._environ.keys() if now.get(n) != self._environ.get(n)}
             if self._speaks_of_environment:
                 self._chosen |= changed
@@ -155,7 +156,7 @@ class ProcessState:
                     continue
                 self._spoken.add(name)
             try:
-                now = one.read()
+                now = settled(one.read)
             except Exception:  # noqa: BLE001,S112  another version of the library tells it otherwise
                 continue
             if now != self._usual.get(name, one.usual) or name in self._changed:

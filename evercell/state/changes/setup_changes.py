@@ -136,12 +136,12 @@ def _told_of(value: Any, variables: Mapping[str, Any]) -> Any:
         held = [_told_of_part(_held(cell)) for cell in cells or ()]
         return _told_of_parts(vars(value)), value.__defaults__, value.__kwdefaults__, id(value.__code__), held
     if isinstance(value, type):
-        return _told_of_parts({n: held for n, held in vars(value).items() if _is_users(n, held)})
+        return _told_of_parts({n: held for n, held in list(vars(value).items()) if _is_users(n, held)})
     return value
 
 
 def _told_of_parts(parts: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _told_of_part(held) for name, held in parts.items()}
+    return {name: _told_of_part(held) for name, held in list(parts.items())}
 
 
 def _told_of_part(part: Any) -> Any:
@@ -162,4 +162,6 @@ def _held(cell: types.CellType) -> Any:
 @cache
 def _remembers(kind: type) -> bool:
     """Whether objects of this type keep what they once worked out."""
-    return any(isinstance(held, cached_property) for base in kind.__mro__ for held in vars(base).values())
+    return any(
+        isinstance(held, cached_property) for base in kind.__mro__ for held in list(vars(base).values())
+    )

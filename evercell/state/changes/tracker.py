@@ -11,6 +11,7 @@ from evercell.state.changes.diff import find_changes
 from evercell.state.changes.groups import Fresh
 from evercell.state.changes.module_attributes import note_assignments
 from evercell.state.changes.module_contents import note_contents
+from evercell.state.changes.node_streams import GONE
 from evercell.state.changes.noted_calls import note_calls
 from evercell.state.changes.process_state import SEEN, STATES
 from evercell.state.changes.scan import Scan
@@ -259,7 +260,7 @@ class Tracker:
     def _own_provenance(self, name: str, statement: OwnStatement) -> bytes:
         live = self._live
         inputs = {n: live.provenance(n) for n in statement.reads if n in live.variables and n in live.origins}
-        if not live.modules.digest(live.variables[name]):
+        if not live.modules.digest(live.variables.get(name)):
             # a constant of a local module: nothing else will tell later where it came from
             inputs |= live.modules.imported(statement.modules)
         return variable_provenance(cell_key(statement.source.encode(), inputs), name)
@@ -331,7 +332,9 @@ class Tracker:
         states = live.process.read(sets_environment=plan.code.names_environment, source=plan.code.normalised)
         if live.seen:
             states[SEEN] = dict(live.seen)
-        touched = [live.variables[n] for n in plan.touched | plan.code.binds if n in live.variables]
+        touched = [
+            v for n in plan.touched | plan.code.binds if (v := live.variables.get(n, GONE)) is not GONE
+        ]
         for name, state in states.items():
             is_other = state != live.states.get(name) or name not in live.origins
             if is_other or may_have_changed(name, state, touched):
@@ -353,7 +356,7 @@ class Tracker:
         """
         found: set[str] = set()
         known = 0
-        for name in reversed(self._live.variables):
+        for name in list(reversed(self._live.variables)):  # a thread may add some meanwhile
             if name in self._live.origins or name in self._own_names:
                 known += 1
                 if known > _KNOWN_IN_A_ROW:
@@ -380,7 +383,9 @@ class Tracker:
             return
         find_changes(self._live.groups, new)
         for name in new:
-            value = self._live.variables[name]
+            value = self._live.value(name)
+            if value is GONE:  # a thread took it away meanwhile
+                continue
             text = repr(value) if type(value) in (str, int, float, bool, type(None)) else ""
             provenance = sha256(f"outside {name} {text}".encode()).digest()
             self._live.note(name, Origin(provenance, OUTSIDE, ""))

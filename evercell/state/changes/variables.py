@@ -89,7 +89,7 @@ class LiveVariables:
 
     def names(self) -> set[str]:
         """All variables of the user's."""
-        return {name for name in self.variables if not self.hidden(name)}
+        return {name for name in list(self.variables) if not self.hidden(name)}
 
     def value(self, name: str) -> Any:
         """A variable's or state's value, loaded where it was waiting for that; `GONE` where there is none."""
@@ -100,7 +100,7 @@ class LiveVariables:
 
     def provenance(self, name: str) -> bytes:
         """What a known variable comes from, the source of its local module included."""
-        return self.origins[name].provenance + self.modules.digest(self.variables[name])
+        return self.origins[name].provenance + self.modules.digest(self.variables.get(name))
 
     def note(self, name: str, origin: Origin) -> None:
         """A variable was made or changed."""

@@ -89,6 +89,11 @@ def raw_environment() -> dict[Any, Any]:
     return dict(live_environment())
 
 
+def environment() -> dict[str, str]:
+    """A copy of ``os.environ``. (To copy that itself fails where another thread deletes from it meanwhile.)"""
+    return {os.fsdecode(name): os.fsdecode(value) for name, value in raw_environment().items()}
+
+
 def address_of(exporter: Any) -> int:
     """Where the memory begins that an object shows to others: the C API tells, and nothing in Python does."""
     import ctypes

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import pickle
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import xxhash
 
 from evercell.core.chunks import ChunkReader
 from evercell.core.errors import ChunkMissing, StateError, Tampered
+from evercell.core.garbage import collected_later
 from evercell.state.code.definitions import Definitions, is_definition_node
 from evercell.state.content.chunk_reader import Memory, fetch
 from evercell.state.content.manifest import Group, VerifiedManifest
@@ -296,17 +296,9 @@ class Loader:
                 self._values[name] = missing.placeholder()
 
 
-@contextmanager
-def collecting_later(size: int) -> Iterator[None]:
+def collecting_later(size: int) -> AbstractContextManager[None]:
     """While very many objects are made, and none is garbage, the collector need not look at them again and again."""
-    if not (is_large(size) and gc.isenabled()):
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+    return collected_later() if is_large(size) else nullcontext()
 
 
 def _no_definition(node: str) -> Any:

@@ -12,7 +12,6 @@ import pickle
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Set
-from contextlib import contextmanager
 from functools import cache
 from itertools import chain, compress
 from operator import add, itemgetter, sub
@@ -22,6 +21,7 @@ from types import FunctionType
 from typing import Any
 from weakref import getweakrefcount
 
+from evercell.core.garbage import collected_later
 from evercell.state.internals.pandas import is_index_type
 from evercell.state.proxies.paths import stored_parts
 from evercell.state.typerules.names import module_of
@@ -44,7 +44,7 @@ def mutable_ids(pickler: Any, inlined: set[int]) -> frozenset[int]:
     What was made for the sake of the pickling alone (a ``__getstate__``'s dict) is left out: it is soon gone, and
     its id used again.
     """
-    with _uncollected():
+    with collected_later():
         memo = _Memo(pickler, inlined)
         lasting = frozenset(compress(memo.found, map(_of_nobody_else().__lt__, memo.counts())))
         del memo
@@ -57,7 +57,7 @@ def shareable_ids(pickler: Any, inlined: set[int], root: int) -> frozenset[int]:
     CPython counts the references to each object. Those from the inside, and one from its variable to the object
     with the id ``root``, are no others'.
     """
-    with _uncollected():
+    with collected_later():
         memo = _Memo(pickler, inlined)
         counts, kinds = memo.counts(), memo.kinds
         if len(memo.objects) <= _WORTH_COUNTING:
@@ -196,23 +196,11 @@ def _attributes(one: Any, kind: type) -> list[Any]:
 
 def met_ids(pickler: Any, ids: Set[int]) -> Set[int]:
     """Which of these objects, known to be mutable, a pickler met."""
-    with _uncollected():
+    with collected_later():
         memo: dict[int, Any] = pickler.memo.copy()
         met = ids & memo.keys()
         del memo
     return met
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without passes of the collector: it would look at all the tuples of a memo's copy, again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @cache

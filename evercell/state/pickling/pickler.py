@@ -15,6 +15,7 @@ from types import NoneType
 from typing import Any
 
 from evercell import persisted
+from evercell.core.undisturbed import is_disturbed
 from evercell.state.code.definitions import Definitions
 from evercell.state.code.sources import Sources
 from evercell.state.internals.standard_library import (
@@ -36,7 +37,7 @@ from evercell.state.typerules.names import module_of, type_name
 from evercell.state.typerules.packages import is_users
 from evercell.state.typerules.rebuilding import CannotRebuild, noting_losses, rebuilder_of
 from evercell.state.typerules.reducers import reduce_known
-from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal
+from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal, why_not_kept
 from evercell.state.typerules.secrets import refresh_environment
 from evercell.state.typerules.sentinels import reduce_held
 from evercell.state.typerules.shareable import is_number
@@ -152,14 +153,13 @@ class NotebookPickler(CodePickler):
         assert self.lent is not None
         return self.lent.get(lending.key_of(value)) if lending.has_memory(kind) else None
 
-    def _cannot_be_taken_apart(self, value: Any, error: Exception) -> Any:
+    def _cannot_be_taken_apart(self, value: Any, error: Exception, why: str = "") -> Any:
         """What a rule raised costs this object only."""
-        if is_too_deep(error):
+        if is_too_deep(error) or is_disturbed(error):
             raise error
         self._lost.clear()
-        return self._leave_out(
-            value, f"it cannot be taken apart ({type(error).__name__}: {error})", UNKNOWN_ADVICE
-        )
+        why = why or f"it cannot be taken apart ({type(error).__name__}: {error})"
+        return self._leave_out(value, *why_not_kept(value, error, why))
 
     def _note_losses(self, value: Any) -> None:
         """What the rule for an object said that it leaves out."""
@@ -202,10 +202,8 @@ class NotebookPickler(CodePickler):
             fill_slot_names(kind)
         try:
             reduced = value.__reduce_ex__(5)
-        except RecursionError:
-            raise
         except Exception as error:  # noqa: BLE001  whatever the user's class raises costs this object only
-            return self._leave_out(value, f"it cannot be serialised ({error})", UNKNOWN_ADVICE)
+            return self._cannot_be_taken_apart(value, error, f"it cannot be serialised ({error})")
         if isinstance(reduced, str):
             return self._by_its_name(value, reduced, kind)
         for name, left in forgotten(value, reduced, kind):
@@ -311,7 +309,9 @@ class NotebookPickler(CodePickler):
             trial.dump(value)
         except RecursionError:
             raise
-        except Exception:  # noqa: BLE001  whatever the user's class raises
+        except Exception as error:  # whatever the user's class raises
+            if is_disturbed(error):
+                raise
             return False
         return not trial.notes.left_out
 

@@ -17,6 +17,7 @@ from pickle import PickleBuffer
 from typing import Any
 
 from evercell.core.errors import NotKept
+from evercell.core.undisturbed import settled
 from evercell.state.pickling.loader import Loading
 from evercell.state.pickling.salvage import Unloadable
 from evercell.state.proxies.paths import find_paths, named, stored_parts
@@ -62,7 +63,7 @@ def prove(
             copy = loading.loads(stream, views)
         except Exception as error:  # noqa: BLE001  user code runs while it loads
             return _salvaged(loading, variables, stream, [bytearray(view) for view in views], error)
-        differences = list(_differences(value, copy)) if compared else []
+        differences = settled(lambda: list(_differences(value, copy))) if compared else []
     if not differences:
         return Proof()
     paths = find_paths(variables, [holder for holder, _ in differences])

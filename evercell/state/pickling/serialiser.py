@@ -9,6 +9,7 @@ from pickle import PickleBuffer
 from types import NoneType
 from typing import Any, TypeVar
 
+from evercell.core.undisturbed import is_disturbed, settled
 from evercell.state.code.definitions import Definitions
 from evercell.state.code.sources import Sources
 from evercell.state.pickling.exact import MARK, ExactPickler, needs_exactness
@@ -29,7 +30,7 @@ from evercell.state.pickling.setup_parts import SetupParts
 from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules.lending import Places, claims_of, note_borrowers, places_in
 from evercell.state.typerules.names import type_name
-from evercell.state.typerules.refused import UNKNOWN_ADVICE, refusal
+from evercell.state.typerules.refused import refusal, why_not_kept
 from evercell.state.typerules.secrets import is_exposed_in
 from evercell.state.typerules.weak import finalizers_of_users
 
@@ -58,7 +59,7 @@ def is_plain(value: Any, depth: int = _SHALLOW) -> bool:
     if depth == 0 or kind not in (list, dict) or len(value) > _SHORT:
         return False
     if kind is dict:
-        return all(type(key) is str and is_plain(item, depth - 1) for key, item in value.items())
+        return all(type(key) is str and is_plain(item, depth - 1) for key, item in value.copy().items())
     return all(is_plain(item, depth - 1) for item in value)
 
 
@@ -119,8 +120,7 @@ class Serialiser:
             return _plainly(value)
         inside = {id(member) for member in members}
         try:
-            pickler = _deeply(lambda: self._take_apart(value, inside, name))
-            bare = self._bare_fingerprint(value, inside, name) if pickler.notes.has_caches else b""
+            pickler, bare = settled(lambda: self._with_bare(value, inside, name))
         except Exception as error:  # noqa: BLE001  user code runs in __reduce__; whatever it raises costs this value only
             if is_too_deep(error):
                 error = RecursionError("its objects nest too deeply")
@@ -176,16 +176,38 @@ class Serialiser:
         loading = Loading(self._variables, self._definitions.value)
         compared = not notes.kinds <= self._proved_kinds
         proof = prove(loading, variables, value, new.stream, new.buffers, compared=compared)
+        doubts = self._doubts_that_stay(proof.doubts, new, value, name, variables)
         if proof.is_in_vain and notes.left_out:
             cause = notes.left_out[0]
             return self._as_placeholder(name, value, f"it depends on {cause.type}: {cause.why}", cause.advice)
         known = [missing.name for missing in notes.left_out]
-        for doubt in proof.doubts:  # what a __getstate__ leaves out is named already
+        for doubt in doubts:  # what a __getstate__ leaves out is named already
             if not any(f"({doubt.type.rpartition('.')[2]}." in name for name in known):
                 notes.doubts.append(doubt)
         if not proof.doubts:
             self._proved_kinds |= notes.kinds
         return new
+
+    def _doubts_that_stay(
+        self, doubts: Sequence[Missing], new: Pickled, value: Any, name: str, variables: Mapping[str, Any]
+    ) -> Sequence[Missing]:
+        """Those that a second trial has, too, where a value is another one by now: a thread changed it between the
+        saving and the comparing.
+        """
+        if not doubts:
+            return doubts
+        pickler = settled(lambda: _deeply(lambda: self._take_apart(value, set(), name)))
+        stream = without_frames(pickler.stream.getvalue())
+        if new.stream.startswith(stream):  # behind it stands a mark, at most
+            return doubts
+        loading = Loading(self._variables, self._definitions.value)
+        again = prove(loading, variables, value, stream, pickler.buffers, compared=True).doubts
+        return [doubt for doubt in doubts if doubt in again]
+
+    def _with_bare(self, value: Any, inside: set[int], name: str) -> tuple[NotebookPickler, bytes]:
+        """The pickler, and the fingerprint without what cached functions remember."""
+        pickler = _deeply(lambda: self._take_apart(value, inside, name))
+        return pickler, self._bare_fingerprint(value, inside, name) if pickler.notes.has_caches else b""
 
     def _take_apart(self, value: Any, inside: set[int], name: str) -> NotebookPickler:
         pickler = self._hidden_where_needed(value, inside, name)
@@ -208,7 +230,7 @@ class Serialiser:
         try:
             return counting.count(value, pickler.held_dicts) - pickler.own_dicts
         except Exception as error:
-            if is_too_deep(error):
+            if is_too_deep(error) or is_disturbed(error):
                 raise
             return frozenset()
 
@@ -224,7 +246,7 @@ class Serialiser:
         try:
             pickler = self._with(NotebookPickler, value, inside, name, thoroughly=thoroughly)
         except Exception as error:
-            if is_too_deep(error):
+            if is_too_deep(error) or is_disturbed(error):
                 raise
             # it may refer to what cannot be taken apart
             return self._with(ExactPickler, value, inside, name, thoroughly=thoroughly)
@@ -260,7 +282,7 @@ class Serialiser:
 
     def _without_value(self, name: str, value: Any, error: Exception) -> Pickled:
         why = f"it cannot be serialised ({type(error).__name__}: {error})"
-        return self._as_placeholder(name, value, why, UNKNOWN_ADVICE)
+        return self._as_placeholder(name, value, *why_not_kept(value, error, why))
 
     def _as_placeholder(self, name: str, value: Any, why: str, advice: str) -> Pickled:
         note = Missing(name, type_name(type(value)), why[:300], advice)

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 from evercell.core.errors import NotKept, StateError
+from evercell.core.undisturbed import is_disturbed, settled
 from evercell.state.code.definitions import Definitions
 from evercell.state.code.sources import Sources
 from evercell.state.pickling.code_objects import CodeOfCell, reduce_behaviour
@@ -46,8 +47,11 @@ class Values:
 
     def dumps(self, value: Any, *, name: str) -> bytes:
         """The value as bytes. Raises `NotKept` for one that cannot be kept whole; ``name`` says what it is."""
-        if _is_plain(value, _SHALLOW):
-            return pickle.dumps(value, 5)
+        if settled(lambda: _is_plain(value, _SHALLOW)):
+            return settled(lambda: pickle.dumps(value, 5))
+        return settled(lambda: self._dumped(value, name))
+
+    def _dumped(self, value: Any, name: str) -> bytes:
         pickler = _ByName(*self._pickled_into(name))
         _dump(pickler, value, name)
         return pickler.stream.getvalue()
@@ -57,6 +61,9 @@ class Values:
 
         ``forgets_caches``: whatever cached functions remember. Raises as `dumps`.
         """
+        return settled(lambda: self._content(value, name, forgets_caches=forgets_caches))
+
+    def _content(self, value: Any, name: str, *, forgets_caches: bool) -> Pickled:
         pickler = _WithBuffersApart(*self._pickled_into(name))
         pickler.forgets_caches = forgets_caches
         _dump(pickler, value, name)
@@ -68,6 +75,9 @@ class Values:
 
     def fingerprint(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> bytes:
         """16 bytes that are equal for equal arguments, in this kernel and in any other."""
+        return settled(lambda: self._fingerprint(arguments, named))
+
+    def _fingerprint(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> bytes:
         h = blake2b(digest_size=FINGERPRINT)
         for argument in arguments:
             self._feed(h, argument, 0)
@@ -108,7 +118,9 @@ class Values:
             pickler.fast = fast
             try:
                 pickler.dump(value)
-            except Exception:  # noqa: BLE001,S112  a circle, or user code
+            except Exception as error:  # a circle, or user code
+                if is_disturbed(error):
+                    raise
                 continue
             return without_frames(pickler.stream.getvalue())
         return f"{type(value).__module__}.{type(value).__qualname__}".encode()
@@ -122,6 +134,8 @@ def _dump(pickler: _ByName, value: Any, name: str) -> None:
     try:
         pickler.dump(value)
     except Exception as error:
+        if is_disturbed(error):
+            raise
         raise NotKept(
             f"{name} ({type(value).__name__}) cannot be recorded ({type(error).__name__}: {error}).",
             hint="Return plain data from the call: what the caller needs of it.",

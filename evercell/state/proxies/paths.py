@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from evercell.core.garbage import collected_later
 from evercell.state.proxies.placeholder import Missing
 
 _MOST_OBJECTS = 20_000
@@ -19,6 +20,7 @@ _LONGEST = 80
 _ATOMS = (str, bytes, int, float, complex, bool, type(None), type)
 
 
+@collected_later()
 def find_paths(variables: Mapping[str, Any], objects: Collection[Any]) -> dict[int, str]:
     """The shortest path to each of these objects, by id; nothing for one that is not found.
 
@@ -57,13 +59,13 @@ def stored_parts(value: Any) -> Iterator[tuple[str, Any]]:
     """What an object holds in itself: how a user would get at it, and what it is."""
     kind = type(value)
     if issubclass(kind, dict):
-        for key, item in dict.items(value):
+        for key, item in dict.copy(value).items():  # another thread may change it
             yield f"[{key!r}]" if type(key) in (str, int, float, bool) else "[…]", item
     elif issubclass(kind, list | tuple | deque):
         for index, item in enumerate(kind.__iter__(value) if kind in (list, tuple, deque) else list(value)):
             yield f"[{index}]", item
     elif issubclass(kind, set | frozenset):
-        for item in set.__iter__(value) if issubclass(kind, set) else frozenset.__iter__(value):
+        for item in list(set.__iter__(value) if issubclass(kind, set) else frozenset.__iter__(value)):
             yield "", item
     for name, item in _attributes(value, kind):
         yield f".{name}", item
@@ -75,9 +77,9 @@ def _attributes(value: Any, kind: type) -> Iterator[tuple[str, Any]]:
     except AttributeError:
         own = {}
     if isinstance(own, dict):
-        yield from ((name, item) for name, item in own.items() if isinstance(name, str))
+        yield from ((name, item) for name, item in list(own.items()) if isinstance(name, str))
     for base in kind.__mro__:
-        for name, slot in vars(base).items():
+        for name, slot in list(vars(base).items()):
             if type(slot) is _SLOT and name not in _ELSEWHERE:
                 try:
                     yield name, slot.__get__(value, kind)

@@ -74,7 +74,10 @@ def _held_by(part: Any, variables: dict[str, Any], reach: Reach) -> list[Any]:
         return [part.__closure__, part.__defaults__, part.__kwdefaults__, part.__dict__]
     if type(part).__module__ == "__main__":
         for own in [
-            own for base in type(part).__mro__ if base.__module__ == "__main__" for own in vars(base).values()
+            own
+            for base in type(part).__mro__
+            if base.__module__ == "__main__"
+            for own in list(vars(base).values())
         ]:
             if isinstance(own, types.FunctionType) and own.__globals__ is variables:
                 reach.reads |= code_names(own.__code__)

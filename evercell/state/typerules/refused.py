@@ -131,6 +131,9 @@ REFUSED: dict[str, Refusal] = {
 
 UNKNOWN_ADVICE = f"keep what it was made from, and {_SETUP}"
 
+_NEVER_STILL = "another thread changes it again and again while it is saved"
+_STILL_ADVICE = "let that thread end before the step does, or give it data of its own"
+
 _BASES: tuple[tuple[type, Refusal], ...] = (
     (types.GeneratorType, _SUSPENDED),
     (types.CoroutineType, _SUSPENDED),
@@ -162,6 +165,16 @@ def refusal(value: Any) -> Refusal | None:
             found = _FILE
         _known[kind] = found
         return found
+
+
+def why_not_kept(value: Any, error: Exception, otherwise: str) -> tuple[str, str]:
+    """Why a value was not kept of which the saving failed, and what to do; ``otherwise`` says why, where it is no
+    change by another thread. (An iterator may be of something that a cell changed since.)
+    """
+    is_changing = isinstance(error, RuntimeError) and "during iteration" in str(error)
+    if is_changing and not hasattr(type(value), "__next__"):
+        return _NEVER_STILL, _STILL_ADVICE
+    return otherwise, UNKNOWN_ADVICE
 
 
 _BY_ATTRIBUTE = {"_sa_registry": _MAPPED, "_sa_class_manager": _MAPPED}

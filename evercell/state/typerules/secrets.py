@@ -7,13 +7,12 @@ name.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from evercell.state.internals.standard_library import live_environment
+from evercell.state.internals.standard_library import environment, live_environment
 
 SECRET_WORD = re.compile(r"auth|key|token|secret|cookie|passw|credential", re.IGNORECASE)
 _COUNTED = re.compile(r"tokens|keys$|tokeni[sz]e|key_?points", re.IGNORECASE)
@@ -70,7 +69,7 @@ class _Environment:
         live = live_environment()
         if live != self._seen:
             self._seen = dict(live)
-            named = sorted(os.environ.items(), reverse=True)  # of two with one value, the first name
+            named = sorted(environment().items(), reverse=True)  # of two with one value, the first name
             self.secrets = {v: n for n, v in named if len(v) >= SHORTEST and SECRET_WORD.search(n)}
             self.raw = tuple(secret.encode("utf-8", "surrogateescape") for secret in self.secrets)
 
@@ -92,7 +91,7 @@ def is_exposed_in(stream: bytes) -> bool:
 
 def reference_to_environment(text: str) -> tuple[str, str, str] | None:
     """Name of the variable that a secret came from, with what stands before and after it (``Bearer ``)."""
-    for name, value in os.environ.items():
+    for name, value in environment().items():
         if value == text and (len(text) >= SHORTEST or SECRET_WORD.search(name)):
             return name, "", ""
     if len(text) >= SHORTEST:

@@ -182,4 +182,4 @@ def _is_bare(value: Any) -> bool:
 @functools.cache
 def _attributes(module: str) -> dict[int, str]:
     """Names of a module's own objects, by id, as they were when it was first asked."""
-    return {id(value): name for name, value in vars(sys.modules[module]).items()}
+    return {id(value): name for name, value in list(vars(sys.modules[module]).items())}

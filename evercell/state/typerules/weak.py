@@ -11,6 +11,7 @@ import sys
 import weakref
 from typing import Any
 
+from evercell.core.undisturbed import settled
 from evercell.state.internals.standard_library import finalizers
 from evercell.state.typerules.packages import is_users_own
 
@@ -66,7 +67,7 @@ def finalizers_of_users() -> dict[int, Any]:
     """Ids of objects → a finalizer of the user's (``weakref.finalize``) that waits for their end."""
     global _seen, _waiting
     known = finalizers()
-    now = (len(known), id(next(reversed(known), None)) if isinstance(known, dict) else len(known))
+    now = (len(known), id(settled(lambda: next(reversed(known), None))) if isinstance(known, dict) else 0)
     if now != _seen:
         found = [(one, one.peek()) for one in list(known)]
         _waiting = {id(peeked[0]): one for one, peeked in found if peeked and _is_users(peeked[1])}

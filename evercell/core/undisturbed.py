@@ -1,0 +1,74 @@
+"""Looking at objects while other threads change them.
+
+Python lets another thread run every few milliseconds. A dict that grows while somebody walks over it raises, a key that
+was there is gone. Most looks are over before that; one that was disturbed is repeated while the others wait.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import active_count
+from typing import TypeVar
+
+from evercell.core.garbage import collected_later
+
+T = TypeVar("T")
+
+_PATIENCE = (0.02, 0.1, 0.5)
+"""Seconds that a thread which computes is kept waiting while a look is repeated, for the first time, the second, …"""
+
+_last_repeats: list[None] = []
+"""One for each that is under way: what fails there was not disturbed, as far as we can tell."""
+
+
+@contextmanager
+def _others_waiting(seconds: float) -> Iterator[None]:
+    """Python is to take turns less often. (Who waited for its turn already has it first, once.)"""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(max(interval, seconds))
+    try:
+        yield
+    finally:
+        if interval not in _PATIENCE:  # else somebody else repeats a look, too, and sets it back
+            sys.setswitchinterval(interval)
+
+
+def is_disturbed(error: Exception) -> bool:
+    """Whether an error may be that of a walk over something that another thread changed meanwhile."""
+    if _last_repeats or active_count() == 1:
+        return False
+    if isinstance(error, AttributeError):
+        return error.name is not None  # one that was looked up; that of a pickler says what it cannot take
+    return isinstance(error, KeyError | IndexError) or (
+        isinstance(error, RuntimeError) and "iteration" in str(error)
+    )
+
+
+def settled(look: Callable[[], T]) -> T:
+    """What a function sees that only looks; it looks again where another thread's change made it fail."""
+    try:
+        return look()
+    except Exception as error:
+        if not is_disturbed(error):
+            raise
+    return _repeated(look)
+
+
+def _repeated(look: Callable[[], T]) -> T:
+    *tries, last = _PATIENCE
+    with collected_later():
+        for seconds in tries:
+            with _others_waiting(seconds):
+                try:
+                    return look()
+                except Exception as error:
+                    if not is_disturbed(error):
+                        raise
+        _last_repeats.append(None)
+        try:
+            with _others_waiting(last):
+                return look()
+        finally:
+            _last_repeats.pop()

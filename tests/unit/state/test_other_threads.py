@@ -1,0 +1,136 @@
+"""P3, P4: what other threads change while a step is saved fails no cell, and costs nothing that could be kept."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from evercell.core.undisturbed import settled
+from evercell.state.namespace import Namespace
+from evercell.state.pickling.values import Values
+from tests.unit.state.memory import SIGNER, Cells, resumed
+
+MEDDLING = """
+class Meddling:
+    times = 0
+    def __init__(self, change, often=3): self.change, self.often = change, often
+    def __reduce__(self):
+        if Meddling.times < self.often:
+            Meddling.times += 1
+            eval(self.change, globals())
+        return Meddling, (self.change, self.often)
+"""
+"""As if another thread came in the middle of the saving: always at the same place."""
+
+CHANGED = {
+    "a dict that grows": "it = {1: Meddling('it.update({len(it) + 10: 0})'), 2: 3}",
+    "a dict that shrinks": "it = {1: Meddling('it.pop(2)'), 2: 3, 4: 5}",
+    "a subclass of dict": (
+        "import collections\nit = collections.OrderedDict()\n"
+        "it[1] = Meddling('it.update({len(it) + 10: 0})'); it[2] = 3"
+    ),
+    "attributes": (
+        "class Agent: pass\nit = Agent()\n"
+        "it.first = Meddling('setattr(it, f\"a{len(vars(it))}\", 1)'); it.second = 2"
+    ),
+    "a counter": (
+        "import collections\nit = collections.Counter('aab'); it[Meddling('it.update([len(it)])')] = 1; it['z'] = 3"
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def another_thread() -> Iterator[None]:
+    """Where there is one thread only, nothing can have come in between."""
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    yield
+    end.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_what_changes_while_it_is_taken_apart_is_kept_as_it_is_afterwards(case: str) -> None:
+    cells = Cells()
+    cells.step("s", f"{MEDDLING}\n{CHANGED[case]}\nbeside = [it]")
+    assert not cells.missing
+    other = resumed(cells)
+    assert not other.missing
+    kept, live = _plain(other["it"]), _plain(cells["it"])
+    assert kept == live
+    assert other["beside"][0] is other["it"]
+
+
+def _plain(value: Any) -> list[str]:
+    parts = value.items() if isinstance(value, dict) else vars(value).items()
+    return sorted(f"{getattr(k, 'change', k)}: {getattr(v, 'change', v)}" for k, v in parts)
+
+
+def test_what_never_stands_still_is_named_and_costs_only_itself() -> None:
+    cells = Cells()
+    cells.step(
+        "s",
+        f"{MEDDLING}\nit = {{1: Meddling('it.update({{len(it) + 10: 0}})', often=1000), 2: 3}}\nrows = [1]",
+    )
+    (message,) = cells.missing
+    assert message.startswith("it (builtins.dict) was not kept: ")
+    assert "another thread changes it" in message
+    assert resumed(cells)["rows"] == [1]
+    assert sys.getswitchinterval() < 0.01
+
+
+def test_variables_that_come_and_go_while_they_are_listed_fail_no_cell() -> None:
+    variables: dict[str, Any] = {f"v{n}": n for n in range(20)}
+    listed = iter(range(10_000))
+
+    def hidden(name: str) -> bool:
+        number = next(listed)
+        variables[f"new{number}"] = [number]
+        variables.pop(f"new{number - 7}", None)
+        return name.startswith("__")
+
+    namespace = Namespace(variables, hidden=hidden, folder=None, signer=lambda: SIGNER)
+    plan = namespace.plan("v1 = v2 + 1")
+    variables["v1"] = 3
+    namespace.observe(plan, label="In [1]")
+    assert namespace.made_by("v1") == "In [1]"
+
+
+def test_a_value_that_changes_between_the_saving_and_its_proof_is_not_said_to_be_lost() -> None:
+    cells = Cells()
+    source = """
+    class Agent:
+        def __setstate__(self, state):
+            vars(self).update(state)
+            vars(it)[f"a{len(vars(it))}"] = 1   # what a thread would do meanwhile
+    it = Agent(); it.rows = [1]
+    """
+    cells.step("s", source)
+    assert not cells.missing
+
+
+def test_arguments_that_change_while_they_are_recorded_are_recorded() -> None:
+    variables: dict[str, Any] = {"__name__": "__main__"}
+    exec(f"{MEDDLING}\nit = {{1: Meddling('it.update({{len(it) + 10: 0}})'), 2: 3}}", variables)
+    values = Values(variables)
+    assert values.fingerprint((variables["it"],), {}) == values.fingerprint((variables["it"],), {})
+    variables["Meddling"].times = 0
+    kept = values.loads(values.dumps(variables["it"], name="it"))
+    assert list(kept) == list(variables["it"])
+
+
+def test_what_is_wrong_by_itself_is_told_at_once() -> None:
+    asked = []
+
+    def look() -> None:
+        asked.append(1)
+        raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        settled(look)
+    assert len(asked) == 1
