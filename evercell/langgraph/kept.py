@@ -59,7 +59,7 @@ class Kept:
         """A value that came from the store, whose elements have these digests."""
         kept = cls(DICT if type(value) is dict else LIST)
         for (key, element), own in zip(elements_of(value), digests, strict=True):
-            kept._remember(key, element, own)
+            kept._remember(key, element, own, _copy(_held(element)))
         kept.vector.extend((digest for own in digests for digest in own), _name_of_stored)
         return kept
 
@@ -68,8 +68,10 @@ class Kept:
         kept = self if grew else Kept(DICT if type(value) is dict else LIST)
         skip, known = (len(self.elements), {}) if grew else (0, self._known())
         for key, element in elements_of(value, skip=skip):
-            own = known.get((key, id(element))) or writing.element(element, key)
-            kept._remember(key, element, own)
+            # copied first: a node may change it meanwhile, and a copy that is too old says so
+            own, was = known.get((key, id(element))) or (None, _copy(_held(element)))
+            own = own or writing.element(element, key)
+            kept._remember(key, element, own, was)
             kept.vector.extend(own, writing.name)
         return kept, writing.sequence(kept.kind, kept.vector)
 
@@ -87,24 +89,22 @@ class Kept:
             return False
         return self._watch.sees_no_change()
 
-    def _known(self) -> dict[tuple[str | None, int], tuple[bytes, ...]]:
-        """The digests of elements that are as they were, by key and identity."""
+    def _known(self) -> dict[tuple[str | None, int], tuple[tuple[bytes, ...], Any]]:
+        """The digests of elements that are as they were, and what they hold, by key and identity."""
         return {
-            (key, id(element)): own
+            (key, id(element)): (own, was)
             for key, element, own, was in zip(
                 self.keys, self.elements, self.digests, self._copies, strict=True
             )
             if _are_equal(_held(element), was)
         }
 
-    def _remember(self, key: str | None, element: Any, own: tuple[bytes, ...]) -> None:
+    def _remember(self, key: str | None, element: Any, own: tuple[bytes, ...], was: Any) -> None:
         self.keys.append(key)
         self.elements.append(element)
         self.digests.append(own)
-        held = _held(element)
-        was = _copy(held)
         self._copies.append(was)
-        self._watch.add(element, held, was)
+        self._watch.add(element, _held(element), was)
 
 
 @dataclass

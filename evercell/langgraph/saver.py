@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Literal
 
 from langgraph.checkpoint.base import (
@@ -25,11 +26,14 @@ from evercell.core.threads import (
     ThreadWrites,
     require_text,
 )
+from evercell.core.undisturbed import settled
 from evercell.engine.calls.ownership import Owner, starting_owner
 from evercell.engine.session import present_session
 from evercell.engine.workspace import Workspace
 from evercell.langgraph.contents import Writing
 from evercell.langgraph.encoding import (
+    StoredHead,
+    Write,
     read_checkpoint,
     read_writes,
     require_signed,
@@ -208,9 +212,8 @@ class Saver(BaseCheckpointSaver[int]):
         memory = self._memory
         with memory.lock:
             while True:
-                writing = Writing(self.serde, has=memory.has)
-                content, head = write_checkpoint(
-                    checkpoint, plain, writing, memory.head(key, parent), new_versions or ()
+                writing, content, head = settled(
+                    lambda: self._written(key, parent, checkpoint, plain, new_versions or ())
                 )
                 draft = ThreadCheckpoint(
                     key, id_, str(parent) if parent else None, origin_of(owner),
@@ -230,6 +233,19 @@ class Saver(BaseCheckpointSaver[int]):
             memory.put(key, head)
         return _config(key, id_)
 
+    def _written(
+        self, key: ThreadKey, parent: str | None, checkpoint: Any, metadata: Any, changed: Iterable[str]
+    ) -> tuple[Writing, bytes, StoredHead]:
+        """A checkpoint's content, with what of it is to be stored. Nodes may be changing its values meanwhile."""
+        writing = Writing(self.serde, has=self._memory.has)
+        try:
+            return writing, *write_checkpoint(
+                checkpoint, metadata, writing, self._memory.head(key, parent), changed
+            )
+        except BaseException:
+            self._memory.drop(key)  # it may know of elements by now that are stored nowhere
+            raise
+
     def put_writes(
         self, config: Config, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
@@ -247,10 +263,10 @@ class Saver(BaseCheckpointSaver[int]):
         former: ThreadWrites | None = None
         with self._memory.lock:  # whatever relies on this content comes after it
             while True:
-                writing = Writing(self.serde)
+                writing, content = settled(partial(self._written_writes, indexed, former))
                 draft = ThreadWrites(
                     key, checkpoint_id, task, task_path.replace("\0", ""), origin,
-                    write_writes(indexed, writing, former), b"", workspace.clock(),
+                    content, b"", workspace.clock(),
                 )  # fmt: skip
                 made = signed(draft, workspace.signer)
                 with _uninterrupted(owner):
@@ -261,6 +277,10 @@ class Saver(BaseCheckpointSaver[int]):
                     break
                 former = _written_before(workspace, made)
             self._memory.stored(writing.chunks, mark)
+
+    def _written_writes(self, writes: Sequence[Write], former: ThreadWrites | None) -> tuple[Writing, bytes]:
+        writing = Writing(self.serde)
+        return writing, write_writes(writes, writing, former)
 
     # -- removing and copying --------------------------------------------------------------------
 

@@ -357,3 +357,51 @@ def test_pruning_keeps_what_a_channel_of_changes_is_made_of(saver: Any) -> None:
     before = saver.get_delta_channel_history(config=config, channels=["d"])
     saver.prune(["t"])
     assert saver.get_delta_channel_history(config=config, channels=["d"]) == before
+
+
+def test_a_checkpoint_that_could_not_be_written_takes_nothing_from_the_next_one(saver: Any, url: str) -> None:
+    messages = _messages(8)
+    config = _put(saver, messages[:3], _config())
+    with pytest.raises(TypeError):
+        _put(saver, [*messages[:5], threading.Lock()], config)
+    _put(saver, messages, config)
+    assert _read(url, _config()) == messages
+
+
+def test_what_a_node_changes_while_a_checkpoint_is_written_is_in_the_next_one(saver: Any, url: str) -> None:
+    from langchain_core.messages import HumanMessage
+
+    class Changing(HumanMessage):
+        def model_dump(self, **how: Any) -> dict[str, Any]:
+            dumped = super().model_dump(**how)
+            self.content = "changed meanwhile"
+            return dumped
+
+    first = Changing("as it began", id="m0")
+    config = _put(saver, [first], _config())
+    _put(saver, [first, *_messages(3)[1:]], config)
+    assert "changed meanwhile" in str(_read(url, _config())[0])
+
+
+def test_values_that_nodes_change_while_they_are_written_are_written(saver: Any, url: str) -> None:
+    end, big = threading.Event(), {f"k{n}": [n] for n in range(300)}
+
+    def change() -> None:
+        n = 0
+        while not end.is_set():
+            n += 1
+            big[f"n{n}"] = [n]
+            big.pop(f"n{n - 200}", None)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        config = _config()
+        for _ in range(30):
+            config = _put(saver, {"seen": big}, config)
+            config = _put(saver, big, config)
+    finally:
+        end.set()
+        thread.join()
+    _put(saver, big, config)
+    assert _read(url, _config()) == big
