@@ -13,6 +13,7 @@ EvercellError
  │   ├─ ContentCollected      what a commit relied on was removed meanwhile (evercell gc)
  │   ├─ RowDamaged            a row of the store means nothing (Damaged)
  │   └─ JournalBroken         a run's journal does not verify (Damaged)
+ ├─ ContentChanged            somebody writes into what a commit is saving (a thread)
  ├─ RunNotFound, StepNotFound, TagNotFound (LookupError), RunNameTaken
  │   └─ RunKeyTaken           (RunNameTaken) a run of something else has this key
 
@@ -129,6 +130,12 @@ class ContentCollected(StoreError):
     """Whether it is enough to ask again."""
     has_lost_base = False
     """Whether it is what all else builds on."""
+
+
+class ContentChanged(EvercellError):
+    """What a commit was writing was written to by somebody else meanwhile; nothing was committed, and it is copied
+    first.
+    """
 
 
 class StoreReadOnly(StoreError):

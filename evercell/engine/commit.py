@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from evercell.core.chunks import Blob, ChunkReader, Supply
-from evercell.core.errors import ContentCollected, StoreError
+from evercell.core.errors import ContentChanged, ContentCollected, StoreError
 from evercell.core.ids import new_id
 from evercell.core.records import Attempt, Checkpoint, CheckpointDraft
 from evercell.engine.aside import Aside, NothingStored
@@ -17,8 +17,8 @@ from evercell.engine.transfers import counted
 from evercell.engine.watching import StepProgress
 from evercell.state import Missing
 
-_COLLECTED_TRIES = 3
-"""So often content is looked for anew that was removed from under a commit."""
+_TRIES = 3
+"""So often a commit is made anew from under which content was removed, or changed."""
 
 RESULT = "result"
 """Under this the signed facts of a checkpoint have what `describe_result` noted, where the cell had a result."""
@@ -80,7 +80,7 @@ def commit_step(
     try:
         return commit_checkpoint(session, completion, attempt=attempt, progress=progress)
     except StoreError as error:
-        draft, missing = _draft(session, completion, NothingStored())
+        draft, missing = _draft(session, completion, NothingStored(), copied=True)
         now = session.workspace.clock()
         aside = Aside(session.require_run().id, attempt, draft, completion.calls, now)
         return _goes_on_from(session, session.put_aside(aside, error)), missing
@@ -90,22 +90,30 @@ def commit_checkpoint(
     session: Session, completion: Completion, *, attempt: Attempt | None, progress: StepProgress | None = None
 ) -> tuple[Checkpoint, Sequence[Missing]]:
     """The same, without waiting for a store that is away. Raises `StoreError` then, with nothing changed."""
-    for _ in range(_COLLECTED_TRIES):
+    copied = False
+    for _ in range(_TRIES):
         try:
-            return _commit(session, completion, attempt, progress)
+            return _commit(session, completion, attempt, progress, copied=copied)
         except ContentCollected as error:  # evercell gc was faster: what the next draft names is there
             if error.has_lost_base:
                 session.namespace.save_anew()
-    return _commit(session, completion, attempt, progress)
+        except ContentChanged:
+            copied = True
+    return _commit(session, completion, attempt, progress, copied=True)
 
 
 def _commit(
-    session: Session, completion: Completion, attempt: Attempt | None, progress: StepProgress | None
+    session: Session,
+    completion: Completion,
+    attempt: Attempt | None,
+    progress: StepProgress | None,
+    *,
+    copied: bool,
 ) -> tuple[Checkpoint, Sequence[Missing]]:
     lease, store = session.ensure_lease().lease, session.store
     seal = partial(seal_of, signer=session.workspace.signer)
     with store.outages.nobody_waits():
-        draft, missing = _draft(session, completion, store.chunks)
+        draft, missing = _draft(session, completion, store.chunks, copied=copied)
         if progress is not None and progress.is_watched:
             draft = replace(draft, chunks=counted(draft.chunks, progress))
         checkpoint = store.steps.complete(lease, attempt, draft, calls=completion.calls, seal=seal)
@@ -132,7 +140,7 @@ def _facts(session: Session, completion: Completion) -> dict[str, object]:
 
 
 def _draft(
-    session: Session, completion: Completion, reader: ChunkReader
+    session: Session, completion: Completion, reader: ChunkReader, *, copied: bool
 ) -> tuple[CheckpointDraft, Sequence[Missing]]:
     checkpoint_id = new_id()
     manifest = session.namespace.draft(
@@ -142,6 +150,7 @@ def _draft(
         signer=session.workspace.signer,
         reader=reader,
         facts=_facts(session, completion),
+        copied=copied,
     )
     draft = CheckpointDraft(
         id=checkpoint_id,

@@ -181,8 +181,13 @@ class Namespace:
         signer: Signer,
         reader: ChunkReader,
         facts: dict[str, Any],
+        copied: bool = False,
     ) -> ManifestDraft:
-        """A signed manifest of everything that changed since the last one that was committed."""
+        """A signed manifest of everything that changed since the last one that was committed.
+
+        Whoever takes its chunks may get a `ContentChanged`, where a thread or another process writes to an array
+        meanwhile; not where the memory is ``copied`` first.
+        """
         live = self._live
         if self._base.needs_full:
             live.forget([n for n in live.origins if n not in live.variables and n not in STATES])
@@ -205,6 +210,7 @@ class Namespace:
             },
             signer=signer,
             reader=reader,
+            copied=copied,
         )
         return replace(draft, missing=[*draft.missing, *self._tracker.setup_changes.missing])
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from evercell.core.chunks import ChunkReader
+from evercell.core.errors import ContentChanged
 from evercell.state.changes.groups import Fresh, Groups, LiveGroup
 from evercell.state.changes.variables import LiveVariables, Origin
 from evercell.state.code.definitions import is_definition_node
@@ -128,10 +129,12 @@ def draft_manifest(
     header: Mapping[str, Any],
     signer: Signer,
     reader: ChunkReader,
+    copied: bool = False,
 ) -> ManifestDraft:
     """Sign a manifest of what changed since the base, with the chunks that the store lacks.
 
-    ``header`` goes into the payload as it is.
+    ``header`` goes into the payload as it is. ``copied``: what somebody writes to meanwhile is copied first; else the
+    chunks raise `ContentChanged` for it when they are taken.
     """
     origins, groups, unsaved = live.origins, live.groups, live.setup_names
     full = base.needs_full
@@ -139,7 +142,7 @@ def draft_manifest(
     names = {n for n in nodes if n in origins and n not in unsaved and n in groups}
     wanted = _needed_groups(names if full else [n for n in nodes if n in groups and n not in unsaved], groups)
     packer = Packer(reader, base.chunk_names)
-    entries, saving, doubts = _save_groups(wanted, live, fresh, packer)
+    entries, saving, doubts = _save_groups(wanted, live, fresh, packer, copied=copied)
     gone = set() if full else {n for n in changed.forgotten if n in base.names}
     dropped = set() if full else groups.retired & base.groups
     new = entries.keys() if full else entries.keys() - base.groups
@@ -170,7 +173,7 @@ def _variable(name: str, groups: Groups, origin: Origin) -> list[str]:
 
 
 def _save_groups(
-    wanted: Mapping[str, LiveGroup], live: LiveVariables, fresh: Fresh, packer: Packer
+    wanted: Mapping[str, LiveGroup], live: LiveVariables, fresh: Fresh, packer: Packer, *, copied: bool
 ) -> tuple[dict[str, Group], list[tuple[LiveGroup, Group]], list[Missing]]:
     entries: dict[str, Group] = {}
     doubts: list[Missing] = []
@@ -178,12 +181,27 @@ def _save_groups(
     for name, group in wanted.items():
         if group.saved is None:
             pickled = live.groups.serialise(group, fresh)
-            entries[name] = _save(group, live, pickled, packer)
+            entries[name] = _save_still(group, live, pickled, packer, copied=copied)
             doubts += pickled.notes.doubts
             saving.append((group, entries[name]))
         else:
             entries[name] = group.saved
     return entries, saving, doubts
+
+
+def _save_still(
+    group: LiveGroup, live: LiveVariables, pickled: Pickled, packer: Packer, *, copied: bool
+) -> Group:
+    """Save a group as it was looked at, or as it is by now where somebody writes to its memory meanwhile."""
+    if not (copied and pickled.buffers):
+        try:
+            return _save(group, live, pickled, packer)
+        except ContentChanged:
+            pass
+    still = pickled.copied()
+    if still.marks != pickled.marks:
+        live.groups.doubt(group)
+    return _save(group, live, still, packer)
 
 
 def _save(group: LiveGroup, live: LiveVariables, pickled: Pickled, packer: Packer) -> Group:

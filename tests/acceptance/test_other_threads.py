@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from evercell.engine.settings import resolve_settings
+from evercell.engine.verification import verify_store
+from evercell.engine.workspace import open_workspace
 from tests.kernels import Kernel
 
 pytestmark = pytest.mark.kernel
@@ -97,6 +100,41 @@ def test_threads_that_change_all_there_is_fail_no_cell_and_what_they_left_comes_
     assert "another thread" not in other.run("%resume").text
     assert other.value(LEFT.strip()) == left
     assert other.value("last") == len(left[0])
+
+
+WRITER = """
+%%step make
+import threading, numpy as np
+a, b = np.random.default_rng(1).random(1_500_000), np.zeros(1_500_000)
+stop = threading.Event()
+def work():
+    while not stop.is_set():
+        np.add(a, 1, out=a); np.add(b, 1, out=b)
+threading.Thread(target=work, daemon=True, name="writer").start()
+"""
+
+
+def test_arrays_that_a_thread_writes_to_are_whole_at_each_step(new_kernel: NewKernel, store_url: str) -> None:
+    kernel = new_kernel()
+    kernel.run(WRITER.strip())
+    for n in range(STEPS):
+        assert kernel.run(f"%%step s{n}\nx{n} = a.shape").status == "ok"
+    kernel.run("stop.set()\nfor t in threading.enumerate():\n    if t.name == 'writer': t.join()")
+    kernel.run("%%step last\nsums = float(a.sum()), float(b.sum())")
+    sums = kernel.value("sums")
+    kernel.kill()
+    other = new_kernel()
+    other.run("%resume")
+    assert other.value("(float(a.sum()), float(b.sum()))") == sums
+    for n in range(STEPS):
+        other.run(f"%checkout @s{n}")
+        assert other.value(f"(x{n}, bool((b % 1 == 0).all()), bool((b >= 0).all()))") == (
+            (1_500_000,),
+            True,
+            True,
+        )
+    with open_workspace(resolve_settings(store_url)) as workspace:
+        assert verify_store(workspace).is_whole
 
 
 def test_a_fault_of_ours_shows_where_it_is_and_what_it_means_for_the_cell(new_kernel: NewKernel) -> None:

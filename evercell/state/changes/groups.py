@@ -30,6 +30,9 @@ _SLOWEST = 0.2e-6
 _USUAL = 0.03e-6
 """Seconds for each byte of a stream that it takes about."""
 
+_OF_NOTHING = b"of nothing"
+"""A fingerprint that no content has."""
+
 _SMALL_SCALAR = 4096
 """Bytes of a scalar's stream up to which it is held to tell whether it is still the same."""
 
@@ -265,6 +268,12 @@ class Groups:
             known |= group.nodes
         self._stored.clear()
         return known
+
+    def doubt(self, group: LiveGroup) -> None:
+        """A group is saved as it was at another moment than its last comparison: the next one finds it changed."""
+        group.know(_OF_NOTHING)
+        for node in group.nodes & self._snapshots.keys():
+            self._snapshots[node] = replace(self._snapshots[node], fingerprint=_OF_NOTHING, bare=b"")
 
     def is_same(self, group: LiveGroup, whole: Pickled) -> bool:
         """Whether a group's common stream is what it was. What was loaded is loaded once more where it seems not so:

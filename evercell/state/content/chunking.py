@@ -15,10 +15,12 @@ from itertools import islice
 from threading import local
 from typing import Any, TypeVar
 
+import xxhash
 import zstandard
 from blake3 import blake3
 
 from evercell.core.chunks import Absent, Blob, Chunk, ChunkReader, Codec, StoredChunk, Supply
+from evercell.core.errors import ContentChanged
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -75,10 +77,37 @@ def cut_by_content(view: memoryview, average: int | None = None) -> list[memoryv
     return [view[c.offset : c.offset + c.length] for c in cutter.cut_buf(view)]
 
 
+def mark_of(part: memoryview) -> bytes:
+    """A fast fingerprint of a chunk, 16 bytes."""
+    return xxhash.xxh3_128_digest(part)
+
+
+@dataclass(slots=True)
+class _Part:
+    """A chunk of memory that others may write to: a thread, a library, another process."""
+
+    view: memoryview
+    mark: bytes | None
+    """`mark_of` it when it was looked at; None: it is nobody else's."""
+
+    def content(self) -> memoryview:
+        """What the mark is of, where nobody can change it. Raises `ContentChanged` where it is that no more."""
+        if self.mark is None or type(self.view.obj) is bytes:
+            return self.view
+        copy = memoryview(bytes(self.view))
+        if mark_of(copy) != self.mark:
+            raise ContentChanged(
+                "What is being saved was changed by something beside the cell (a thread, another process) while it was "
+                "written; nothing was committed.",
+                hint="Run the cell again once that has ended.",
+            )
+        return copy
+
+
 @dataclass(slots=True)
 class _Named:
     digest: bytes
-    part: memoryview
+    part: _Part
 
 
 class Packer:
@@ -88,18 +117,21 @@ class Packer:
         """``names`` maps the marks of chunks (see `add_buffer`) to digests, to be filled and used again."""
         self._reader = reader
         self._names = names if names is not None else {}
-        self._wanted: dict[bytes, memoryview] = {}
+        self._wanted: dict[bytes, _Part] = {}
 
     def add_buffer(self, view: memoryview, marks: Sequence[bytes]) -> Blob:
-        """A buffer, with a fast fingerprint of each of its chunks: one met before is not named again."""
-        parts = cut(view)
-        new = [i for i, mark in enumerate(marks) if mark not in self._names]
-        unnamed = [parts[i] for i in new]
-        for i, digest in zip(new, in_threads(name, unnamed, sum(map(len, unnamed))), strict=True):
-            self._names[marks[i]] = digest
-        digests = [self._names[mark] for mark in marks]
-        self._want(list(map(_Named, digests, parts)))
-        return Blob(len(view), tuple(digests))
+        """A buffer, with the `mark_of` each of its chunks: one met before is not named again.
+
+        Raises `ContentChanged` where one is not what its mark is of.
+        """
+        parts = list(map(_Part, cut(view), marks))
+        unnamed = {mark: part for mark, part in zip(marks, parts, strict=True) if mark not in self._names}
+        size = sum(len(part.view) for part in unnamed.values())
+        digests = in_threads(_name_still, list(unnamed.values()), size)
+        self._names.update(zip(unnamed, digests, strict=True))
+        named = [self._names[mark] for mark in marks]
+        self._want(map(_Named, named, parts))
+        return Blob(len(view), tuple(named))
 
     def add_stream(self, view: memoryview) -> Blob:
         """A stream, and an index of its chunks where they are many."""
@@ -113,10 +145,10 @@ class Packer:
 
     def _name_all(self, parts: list[memoryview]) -> list[bytes]:
         digests = [name(part) for part in parts]
-        self._want(list(map(_Named, digests, parts)))
+        self._want(_Named(digest, _Part(part, None)) for digest, part in zip(digests, parts, strict=True))
         return digests
 
-    def _want(self, chunks: list[_Named]) -> None:
+    def _want(self, chunks: Iterable[_Named]) -> None:
         self._wanted.update((c.digest, c.part) for c in chunks)
 
     def supply(self) -> Supply:
@@ -124,12 +156,12 @@ class Packer:
         absent = set(self._wanted)
         relied_on: tuple[bytes, ...] = ()
         as_of = None
-        if sum(map(len, self._wanted.values())) >= _ASK_FIRST:
+        if sum(len(wanted.view) for wanted in self._wanted.values()) >= _ASK_FIRST:
             absent = self._reader.absent(absent)
             relied_on = tuple(digest for digest in self._wanted if digest not in absent)
             as_of = absent.as_of if relied_on and isinstance(absent, Absent) else None
         wanted = [_Named(digest, part) for digest, part in self._wanted.items() if digest in absent]
-        size = sum(len(named.part) for named in wanted)
+        size = sum(len(named.part.view) for named in wanted)
         parts = (_Encoding(wanted, size),) if wanted else ()
         return Supply(size, parts, relied_on, as_of)
 
@@ -149,7 +181,7 @@ def split(content: Any) -> tuple[Blob, Supply]:
     """Cut a contiguous buffer into chunks, compressed where a sample of them shrinks."""
     view = view_of(content)
     parts = cut(view)
-    chunks = [_encode(_Named(name(part), part)) for part in parts]
+    chunks = [_encoded(name(part), part) for part in parts]
     return Blob(len(view), tuple(chunk.digest for chunk in chunks)), Supply.of(chunks)
 
 
@@ -172,15 +204,22 @@ def name(part: memoryview | bytes | bytearray) -> bytes:
     return blake3(part).digest()
 
 
+def _name_still(part: _Part) -> bytes:
+    return name(part.content())
+
+
 def _encode(named: _Named) -> Chunk:
-    part = named.part
+    return _encoded(named.digest, named.part.content())
+
+
+def _encoded(digest: bytes, part: memoryview) -> Chunk:
     data: bytes | memoryview = part
     codec = Codec.RAW
     if len(part) >= _SMALL and _shrinks(part):
         packed = compress(part)
         if len(packed) < _WORTH * len(part):
             data, codec = packed, Codec.ZSTD
-    return Chunk(named.digest, len(part), codec, data)
+    return Chunk(digest, len(part), codec, data)
 
 
 def _shrinks(part: memoryview) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pickle import PickleBuffer
 from typing import Any
 
 import xxhash
 
-from evercell.state.content.chunking import cut, view_of
+from evercell.state.content.chunking import cut, mark_of, view_of
 from evercell.state.pickling.object_ids import met_ids, mutable_ids, shareable_ids
 from evercell.state.proxies.placeholder import Missing
 from evercell.state.typerules.lending import ties_of
@@ -105,6 +105,10 @@ class Pickled:
             return self.notes.identities
         return self.notes.identities | ties
 
+    def copied(self) -> Pickled:
+        """The same with buffers of its own, as they are at this moment, to which nobody else can write."""
+        return replace(self, buffers=[PickleBuffer(bytes(view)) for view in self.views])
+
     def met(self, ids: Set[int]) -> Set[int]:
         """Which of these (ids of mutable objects) are in it."""
         if not ids or self.pickler is None:
@@ -121,7 +125,7 @@ class Pickled:
         for view in self.views:
             marks.append([])
             for number, part in enumerate(cut(view), 1):
-                marks[-1].append(xxhash.xxh3_128_digest(part))
+                marks[-1].append(mark_of(part))
                 if number % _PARTS_AT_ONCE == 0:
                     yield
         self.marks = marks
@@ -129,7 +133,7 @@ class Pickled:
     @cached_property
     def marks(self) -> list[list[bytes]]:
         """Fast fingerprints of the chunks of each buffer, 16 bytes each."""
-        return [[xxhash.xxh3_128_digest(part) for part in cut(view)] for view in self.views]
+        return [[mark_of(part) for part in cut(view)] for view in self.views]
 
     @property
     def views(self) -> list[memoryview]:

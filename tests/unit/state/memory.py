@@ -78,10 +78,10 @@ class Cells:
         self.namespace.observe(plan, label=label)
         return plan.key
 
-    def draft(self, name: str) -> ManifestDraft:
+    def draft(self, name: str, *, copied: bool = False) -> ManifestDraft:
         return self.namespace.draft(
             checkpoint_id=name, parent=self.head, store_id=self.memory.id, signer=SIGNER, reader=self.memory,
-            facts={},
+            facts={}, copied=copied,
         )  # fmt: skip
 
     def commit(self, name: str) -> None:

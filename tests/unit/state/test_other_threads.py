@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+from blake3 import blake3
 
+from evercell.core.chunks import Chunk, Codec, Supply
+from evercell.core.errors import ContentChanged
 from evercell.core.undisturbed import settled
+from evercell.state.content.chunking import decompress
+from evercell.state.content.manifest import ManifestDraft
 from evercell.state.namespace import Namespace
 from evercell.state.pickling.values import Values
 from tests.unit.state.memory import SIGNER, Cells, resumed
@@ -134,3 +142,92 @@ def test_what_is_wrong_by_itself_is_told_at_once() -> None:
     with pytest.raises(ValueError, match="wrong"):
         settled(look)
     assert len(asked) == 1
+
+
+# -- memory that others write to -------------------------------------------------------------------
+
+
+ARRAYS = {
+    "alone": "import numpy as np\na = np.arange(512 * 1024, dtype='f8')",
+    "with a view": "import numpy as np\na = np.arange(512 * 1024, dtype='f8')\nb = a[::2]",
+}
+"""Four chunks."""
+
+CHUNK = 128 * 1024
+"""Numbers in one."""
+
+
+def _observed(cells: Cells, source: str) -> None:
+    """A step that completed and is about to be saved."""
+    plan = cells.namespace.plan(source, label="s")
+    exec(source, cells.variables)
+    cells.namespace.observe(plan, label="s")
+
+
+def _kept(cells: Cells, draft: ManifestDraft) -> Any:
+    """What another namespace has of the array."""
+    cells.memory.keep("s", draft)
+    cells.namespace.committed()
+    cells.head = "s"
+    other = resumed(cells)
+    assert "b" not in cells.variables or np.shares_memory(other["a"], other["b"])
+    return other["a"]
+
+
+def _change(cells: Cells, chunk: int) -> None:
+    cells["a"][chunk * CHUNK + 1] += 1
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+@pytest.mark.parametrize("chunk", range(4))
+def test_an_array_that_is_written_to_before_it_is_saved_is_saved_as_it_is_then(
+    chunk: int, array: str
+) -> None:
+    cells = Cells()
+    _observed(cells, ARRAYS[array])
+    _change(cells, chunk)
+    assert (_kept(cells, cells.draft("s")) == cells["a"]).all()
+    _change(cells, chunk)
+    cells.step("t", "len(a)")
+    assert (resumed(cells)["a"] == cells["a"]).all()
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+@pytest.mark.parametrize("chunk", range(4))
+@pytest.mark.parametrize("taken", range(4))
+def test_a_chunk_that_is_written_to_while_a_commit_takes_them_is_refused_and_copied_first(
+    chunk: int, taken: int, array: str
+) -> None:
+    cells = Cells()
+    _observed(cells, ARRAYS[array])
+    draft, then = cells.draft("s"), cells["a"].copy()
+    chunks = iter(draft.chunks)
+    first = list(itertools.islice(chunks, taken))
+    _change(cells, chunk)
+    try:
+        chunks = [*first, *chunks]
+    except ContentChanged:
+        draft = cells.draft("s", copied=True)
+        then = cells["a"].copy()
+        _change(cells, chunk)
+        chunks = list(draft.chunks)
+    assert all(blake3(_content(one)).digest() == one.digest for one in chunks)
+    assert (_kept(cells, replace(draft, chunks=Supply.of(chunks))) == then).all()
+    cells.step("t", "len(a)")
+    assert (resumed(cells)["a"] == cells["a"]).all()
+
+
+def _content(chunk: Chunk) -> bytes:
+    return decompress(bytes(chunk.data), chunk.size) if chunk.codec is Codec.ZSTD else bytes(chunk.data)
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+def test_an_array_that_is_again_what_it_was_is_not_taken_for_what_it_was_in_between(array: str) -> None:
+    cells = Cells()
+    _observed(cells, ARRAYS[array])
+    began = cells["a"].copy()
+    _change(cells, 2)
+    cells.draft("never committed")
+    cells["a"][:] = began
+    cells.namespace.not_committed()
+    assert (_kept(cells, cells.draft("s")) == began).all()
