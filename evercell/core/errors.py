@@ -13,7 +13,6 @@ EvercellError
  │   ├─ ContentCollected      what a commit relied on was removed meanwhile (evercell gc)
  │   ├─ RowDamaged            a row of the store means nothing (Damaged)
  │   └─ JournalBroken         a run's journal does not verify (Damaged)
- ├─ ContentChanged            somebody writes into what a commit is saving (a thread)
  ├─ RunNotFound, StepNotFound, TagNotFound (LookupError), RunNameTaken
  │   └─ RunKeyTaken           (RunNameTaken) a run of something else has this key
 
@@ -50,6 +49,7 @@ EvercellError
  ├─ CallFailed                a recorded failure whose own exception cannot be kept
  ├─ AttemptUnknown            a --once step may have had its effect already
  ├─ StateError
+ │   ├─ ContentChanged        something beside the cell writes to what is being committed
  │   ├─ NotKept               a variable could not be kept; its placeholder was touched
  │   ├─ Tampered              a manifest, a row or a chunk is not what was signed (Damaged)
  │   ├─ StateTooOld           an evercell wrote it whose format this one reads no more
@@ -130,12 +130,6 @@ class ContentCollected(StoreError):
     """Whether it is enough to ask again."""
     has_lost_base = False
     """Whether it is what all else builds on."""
-
-
-class ContentChanged(EvercellError):
-    """What a commit was writing was written to by somebody else meanwhile; nothing was committed, and it is copied
-    first.
-    """
 
 
 class StoreReadOnly(StoreError):
@@ -363,6 +357,12 @@ class NotKept(StateError):
     def _render_traceback_(self) -> Callable[[], list[str]]:
         """Not there: the traceback shows where the user's own code touched the name."""
         raise AttributeError("_render_traceback_")
+
+
+class ContentChanged(StateError):
+    """What a commit was writing was written to by somebody else meanwhile; nothing was committed, and it is copied
+    first.
+    """
 
 
 class Tampered(StateError, Damaged):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evercell.core.chunks import Blob
 from evercell.state.content.chunk_reader import fetch
-from evercell.state.content.chunking import CHUNK_SIZE, Packer, cut, view_of
+from evercell.state.content.chunking import CHUNK_SIZE, Packer, cut, mark_of, view_of
 from evercell.state.pickling.framing import without_frames
 from tests.unit.state.memory import Cells, Memory, resumed
 
@@ -56,7 +56,7 @@ def test_a_buffer_stores_the_chunks_that_changed() -> None:
     def save() -> int:
         packer = Packer(memory, names)
         view = view_of(content)
-        blob = packer.add_buffer(view, [pickle.dumps(hash(bytes(part))) for part in cut(view)])
+        blob = packer.add_buffer(view, list(map(mark_of, cut(view))))
         stored = keep(memory, packer)
         assert bytes(fetch([blob], memory)[0]) == content
         return stored
