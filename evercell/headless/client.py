@@ -54,6 +54,8 @@ class Callbacks:
     cell_replayed: Callable[[int, str], None]
     """The cell was replayed as this step, without a request of its own."""
     progress: Callable[[int, Snapshot], None]
+    outputs_missed: Callable[[int], None]
+    """The kernel was not heard to the end of the cell: what it showed may be more than what came."""
     taken_over: Callable[[Place | None], int]
     """A kernel was taken over, and is idle: returns the index of the cell to begin with."""
 
@@ -79,7 +81,8 @@ class DurableClient(CallingClient):
         together with others. ``living``: a kernel that is on the run already,
         instead of a new one; ``ahead``: one that was started ahead of us.
         """
-        super().__init__(nb_man, stop=stop, **options)
+        # what a kernel says too late is in the store: no reason to give its run up
+        super().__init__(nb_man, stop=stop, **{"raise_on_iopub_timeout": False, **options})
         self._claim = claim
         self._requests = requests
         self._callbacks = callbacks
@@ -92,6 +95,8 @@ class DurableClient(CallingClient):
         self.failed = False
         self.waits_for: str | None = None
         """What the run waits for, where it was suspended."""
+        self._was_heard = True
+        """Whether the kernel said that the cell has ended where it says what that shows, too."""
         self.death = ""
         """Why its kernel died, in words."""
 
@@ -219,7 +224,7 @@ class DurableClient(CallingClient):
         place = self._callbacks.cell_began(cell_index)
         if self._mark is not None and cell.cell_type == "code":  # whose beginning was saved
             self._mark.note(place)
-        self._metadata = request_metadata(cell, self._requests[cell_index])
+        self._metadata, self._was_heard = request_metadata(cell, self._requests[cell_index]), False
         try:
             return self._until_stopped(lambda: self.async_execute_cell(cell, cell_index, *args, **kwargs))
         except CellExecutionError as error:
@@ -231,6 +236,8 @@ class DurableClient(CallingClient):
             self._metadata = {}
             fate = self._callbacks.cell_ended(cell_index)
             self._ahead.has_run(executed=fate == "completed")
+            if not self._was_heard and fate in ("completed", "replayed"):
+                self._callbacks.outputs_missed(cell_index)
 
     def _is_replayed(self, cell: Any, index: int) -> bool:
         """Whether the kernel replayed the cell together with others; then it is as if it had been executed."""
@@ -269,6 +276,8 @@ class DurableClient(CallingClient):
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """As nbclient does; beside it, whoever shows the run hears how far a step is."""
+        content = msg["content"]
+        self._was_heard |= msg["msg_type"] == "status" and content["execution_state"] == "idle"
         snapshot = snapshot_in(msg)
         if snapshot is not None:
             self._callbacks.progress(cell_index, snapshot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -153,7 +154,12 @@ class Execution:
             claim=self._claim,
             requests=self._requests,
             callbacks=Callbacks(
-                self._begin_cell, self._end_cell, self._cell_replayed, self._show_progress, self._take_over
+                self._begin_cell,
+                self._end_cell,
+                self._cell_replayed,
+                self._show_progress,
+                self._outputs_missed,
+                self._take_over,
             ),
             # where a kernel died, it is told at which cell
             has_steps=self._run.head is not None and not self._deaths,
@@ -286,6 +292,14 @@ class Execution:
         fate = self._fate(index)
         self._display.cell_ended(self._cells[index], fate, time.monotonic() - self._began)
         return fate
+
+    def _outputs_missed(self, index: int) -> None:
+        """On a machine that is too busy messages come too late to be waited for: the store has what the step showed."""
+        cell = self._nb_man.nb.cells[index]
+        step = cell.metadata["evercell"].get("step")
+        if step is not None:
+            with suppress(_NotTheSame):
+                self._put_outputs(cell, str(step))
 
     def _cell_replayed(self, index: int, step: str) -> None:
         cell = self._nb_man.nb.cells[index]

@@ -535,3 +535,20 @@ def test_a_run_ends_as_it_ended_though_none_of_its_steps_began(
     assert command("evercell", "approve", "later").returncode == 0
     assert ended("resume", "later") == (0, "completed")
     assert command("evercell", "verify").returncode == 0
+
+
+def test_what_a_kernel_shows_that_nobody_hears_is_in_the_output_notebook(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    """As on a machine so busy that the messages come after papermill has ceased to wait for them."""
+    thread = "get_ipython().kernel.iopub_thread"
+    cells = [
+        "print('one')",
+        f"print('two')\n{thread}.send_multipart = lambda *_, **__: None",
+        f"print('three')\ndel {thread}.send_multipart",
+        "print('four')",
+    ]
+    write(tmp_path / "in.ipynb", cells)
+    done = command("papermill", "in.ipynb", "out.ipynb", "--engine", "evercell")
+    assert done.returncode == 0, done.stderr
+    assert texts(tmp_path / "out.ipynb") == ["one\n", "two\n", "three\n", "four\n"]
