@@ -53,10 +53,11 @@ def settled(look: Callable[[], T]) -> T:
     except Exception as error:
         if not is_disturbed(error):
             raise
-    return _repeated(look)
+        failed = error
+    return _repeated(look, failed)
 
 
-def _repeated(look: Callable[[], T]) -> T:
+def _repeated(look: Callable[[], T], failed: Exception) -> T:
     *tries, last = _PATIENCE
     with collected_later():
         for seconds in tries:
@@ -66,6 +67,9 @@ def _repeated(look: Callable[[], T]) -> T:
                 except Exception as error:
                     if not is_disturbed(error):
                         raise
+                    if repr(error) == repr(failed) and not isinstance(error, RuntimeError):
+                        break  # no other thread's doing
+                    failed = error
         _last_repeats.append(None)
         try:
             with _others_waiting(last):

@@ -144,6 +144,29 @@ def test_what_is_wrong_by_itself_is_told_at_once() -> None:
     assert len(asked) == 1
 
 
+def test_what_fails_in_the_same_way_again_costs_only_itself_and_is_not_tried_for_long() -> None:
+    cells = Cells()
+    source = """
+    rows = [1]
+    class Broken:
+        def __reduce__(self): return self.absent
+    it = {"broken": Broken(), "rows": rows}
+    """
+    cells.step("s", source)
+    (message,) = cells.missing
+    assert message.startswith("it['broken'] (__main__.Broken) was not kept")
+    assert resumed(cells)["it"]["rows"] == [1]
+    asked = []
+
+    def look() -> None:
+        asked.append(1)
+        raise KeyError("absent")
+
+    with pytest.raises(KeyError, match="absent"):
+        settled(look)
+    assert len(asked) == 3
+
+
 # -- memory that others write to -------------------------------------------------------------------
 
 
