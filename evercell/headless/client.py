@@ -174,6 +174,7 @@ class DurableClient(CallingClient):
             self._execute_from(first)
             self.failed = any(cell.metadata.papermill.get("exception") for cell in self.nb.cells)
             status = RunStatus.FAILED if self.failed else RunStatus.COMPLETED
+            self.nb_man.save_at_once()  # killed from here on, nobody comes after us: the run is over
         except _RunSuspended:
             status = RunStatus.WAITING
         except DeadKernelError:

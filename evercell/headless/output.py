@@ -41,6 +41,10 @@ class OutputNotebook(NotebookExecutionManager):  # type: ignore[misc]
         """Write the notebook where the user wants it."""
         self._save(synchronous=False, **kwargs)
 
+    def save_at_once(self) -> None:
+        """The same, and on disk when this returns."""
+        self._save(synchronous=True)
+
     def _save(self, *, synchronous: bool, **kwargs: Any) -> None:
         path = self.output_path
         if not path or "://" in str(path):
@@ -105,7 +109,7 @@ class OutputNotebook(NotebookExecutionManager):  # type: ignore[misc]
             super().notebook_complete(**kwargs)
         for cell in pending:
             cell.metadata.papermill["status"] = self.PENDING
-        self._save(synchronous=True)
+        self.save_at_once()
 
     def start_again(self) -> None:
         """Begin anew in a new kernel: its replays bring the outputs back."""

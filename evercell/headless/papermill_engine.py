@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from evercell.core.errors import EvercellError, KernelDied, NotebookError, NotebookUnwritable
+from evercell.core.faults import reach
 from evercell.core.records import Run
 from evercell.core.statuses import RunStatus
 from evercell.core.text import as_word, printable
@@ -111,6 +112,7 @@ def execute_notebook(
                 )
             finally:
                 manager.cleanup_pbar()
+                reach("before_last_save")
                 manager.notebook_complete()
             _require_written(manager, claim.run)
         finally:
@@ -173,7 +175,9 @@ def _as_it_ended(workspace: Workspace, run: Run, display: RunDisplay) -> Any:
         f"run {run.name} of the key {run.run_key} is {run.status} already: nothing is executed again"
     )
     with suppress(NotebookError):
-        return read_notebook(Path(str(run.output)))
+        left = read_notebook(Path(str(run.output)))
+        if (left.metadata.get("evercell") or {}).get("status") == run.status:
+            return left  # else its runner was killed before it wrote the end
     return executed_notebook(workspace, executed_history(workspace, run.id)).notebook
 
 

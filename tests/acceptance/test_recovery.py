@@ -284,6 +284,26 @@ def test_a_second_start_with_a_key_follows_the_first_and_a_third_tells_what_came
         assert len(store.runs.all()) == 1
 
 
+def test_a_runner_that_is_killed_when_its_run_is_over_leaves_all_outputs_and_the_next_start_the_end(
+    start: Start, counter: Counter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(
+        tmp_path / "in.ipynb",
+        [f"{counter.cell('first')}\nprint('one')", f"{counter.cell('last')}\nprint('two')"],
+    )
+    monkeypatch.setenv("EVERCELL_RUN_KEY", "nightly")
+    papermill = ("papermill", "in.ipynb", "in.out.ipynb", "--engine", "evercell")
+    monkeypatch.setenv("EVERCELL_FAULT", "before_last_save")
+    finished(start(*papermill), -signal.SIGKILL)
+    assert texts(tmp_path / "in.out.ipynb") == ["one\n", "two\n"]
+    monkeypatch.delenv("EVERCELL_FAULT")
+    assert "nothing is executed again" in finished(start(*papermill), 0)
+    made = nbformat.read(tmp_path / "in.out.ipynb", as_version=4)
+    assert made.metadata.evercell.status == "completed"
+    assert texts(tmp_path / "in.out.ipynb") == ["one\n", "two\n"]
+    assert counter.words() == ["first", "last"]
+
+
 # -- the disk ------------------------------------------------------------------------------------
 
 
