@@ -77,7 +77,7 @@ _HOMES: dict[str, str] = {
         "fill_optimiser make_generator make_bare_model fill_parametrised fill_compiled make_script fill_script "
         "make_handle"
     ),
-    "evercell.state.typerules.lending_factories": "make_memory make_array_on make_buffer_on",
+    "evercell.state.typerules.lending_factories": "make_memory make_array_on make_buffer_on make_column_on",
     "evercell.state.typerules.library_factories": (
         "fill_collection make_ufunc make_parameter make_sqlite_row make_struct "
         "fill_table fill_figure fill_listened_figure"

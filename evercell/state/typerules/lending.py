@@ -21,12 +21,13 @@ from typing import Any
 
 from evercell.state.internals.standard_library import address_of
 from evercell.state.typerules import lending_factories as factories
+from evercell.state.typerules import polars
 from evercell.state.typerules.numpy import extent_of, owner_of
 from evercell.state.typerules.tensors import held_memory
 
 Reduced = tuple[Any, ...]
 
-_LIBRARIES = ("torch", "pyarrow")
+_LIBRARIES = ("torch", "pyarrow", "polars")
 """Those whose objects borrow. Without them nobody is asked."""
 _OPENLY = (bytearray, arrays.array)
 
@@ -79,6 +80,8 @@ def has_memory(kind: type) -> bool:
         return kind.__name__ == "UntypedStorage"
     if module == "pyarrow.lib":
         return kind.__name__.endswith("Buffer")
+    if polars.is_column(kind):
+        return True
     numpy = sys.modules.get("numpy")
     return numpy is not None and issubclass(kind, numpy.ndarray)
 
@@ -91,6 +94,9 @@ def _claim(one: Any) -> Claim | None:
         return (
             Claim(one, one.address, one.address + one.size, borrows=True) if one.is_cpu and one.size else None
         )
+    if polars.is_column(kind):
+        numbers = polars.numbers_of(one)
+        return None if numbers is None else Claim(one, *extent_of(numbers), borrows=True)
     if kind in _OPENLY:
         low, size = address_of(one), memoryview(one).nbytes
         return Claim(one, low, low + size, borrows=False) if size else None
@@ -113,9 +119,14 @@ def _claim_of_storage(storage: Any) -> Claim | None:
 
 
 def key_of(holder: Any) -> Any:
-    """By what one who borrows is known again: Arrow makes another object for the same buffer each time."""
+    """By what one who borrows is known again: Arrow makes another object for the same buffer each time, and a frame for
+    the same column.
+    """
     if type(holder).__module__ == "pyarrow.lib":
         return holder.address, holder.size
+    if polars.is_column(type(holder)):
+        numbers = polars.numbers_of(holder)
+        return None if numbers is None else (holder.name, str(holder.dtype), *extent_of(numbers))
     return id(holder)
 
 
@@ -161,6 +172,10 @@ def reduce_borrowed(owner: Any, offset: int, claim: Claim) -> Reduced:
         return factories.make_storage_on, (owner, offset, size)
     if kind == "pyarrow.lib":
         return factories.make_buffer_on, (owner, offset, size, bool(holder.is_mutable))
+    if polars.is_column(type(holder)):
+        numbers = polars.numbers_of(holder)
+        place = (numbers.dtype, numbers.shape, numbers.strides, offset, False)
+        return factories.make_column_on, (owner, *place, holder.name, dict(holder.flags))
     offset += int(holder.__array_interface__["data"][0]) - claim.low  # it may go backwards
     place = (holder.dtype, holder.shape, holder.strides, offset, holder.flags.writeable)
     return factories.make_array_on, (owner, *place)

@@ -18,6 +18,16 @@ def make_array_on(owner: Any, dtype: Any, shape: Any, strides: Any, offset: int,
     return make_view(owner, dtype, shape, strides, offset, writeable)
 
 
+def make_column_on(
+    owner: Any, dtype: Any, shape: Any, strides: Any, offset: int, writeable: bool, name: str, flags: Any
+) -> Any:
+    """A column of polars on the memory of something else."""
+    import polars
+
+    made = polars.Series(name, make_view(owner, dtype, shape, strides, offset, writeable))
+    return made.set_sorted(descending=flags["SORTED_DESC"]) if any(flags.values()) else made
+
+
 def make_buffer_on(owner: Any, offset: int, size: int, is_mutable: bool) -> Any:
     """A buffer of Arrow on the memory of something else."""
     import numpy

@@ -15,7 +15,7 @@ from evercell.state.internals.cloudpickle import tracker_of
 from evercell.state.internals.matplotlib import interpolation_steps
 from evercell.state.internals.traitlets import listeners_of
 from evercell.state.proxies import is_lazy_proxy
-from evercell.state.typerules import buffers, factories, lending, libraries, tensors, training, weak
+from evercell.state.typerules import buffers, factories, lending, libraries, polars, tensors, training, weak
 from evercell.state.typerules.exceptions import reduce_exception
 from evercell.state.typerules.names import module_of, type_name
 from evercell.state.typerules.numpy import reduce_array
@@ -241,4 +241,5 @@ _REDUCERS: dict[str, Callable[[Any], Reduced | None]] = {
     "decimal.Context": _arithmetic,
     "functools.partialmethod": _partial_method,
     "numpy.flatiter": _flat,
+    "polars.dataframe.frame.DataFrame": polars.reduce_frame,
 }
