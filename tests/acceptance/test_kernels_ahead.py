@@ -58,19 +58,28 @@ def test_one_whose_runner_was_killed_before_it_joined_a_run_ends_at_once(runtime
     assert [*runtime.iterdir()] == [], "its runner cannot remove what it had"
 
 
+def _has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_what_a_kernel_left_that_was_killed_with_its_runner_is_cleared_by_the_next_and_nothing_else_is(
     runtime: Path,
 ) -> None:
     code = (
         "import os, signal; from evercell.headless.kernel_process import start_ahead\n"
-        "os.kill(start_ahead('python3').manager.provisioner.pid, signal.SIGKILL); os.kill(os.getpid(), signal.SIGKILL)"
+        "pid = start_ahead('python3').manager.provisioner.pid\nprint(pid, flush=True)\n"
+        "os.kill(pid, signal.SIGKILL); os.kill(os.getpid(), signal.SIGKILL)"
     )
     lives = start_ahead("python3")
     assert lives is not None
     others = runtime / "kernel-of-jupyterlab.json"
     others.write_text("{}")
     before = {path.stem for path in runtime.glob("kernel-*.json")}
-    subprocess.run([sys.executable, "-c", code], check=False)
+    killed = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: _has_ended(int(killed.stdout)), "the end of the kernel")
     assert {path.stem for path in runtime.glob("kernel-*.json")} > before
     ahead = start_ahead("python3")
     assert ahead is not None and ahead.mark is not None
