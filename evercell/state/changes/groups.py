@@ -275,6 +275,12 @@ class Groups:
         for node in group.nodes & self._snapshots.keys():
             self._snapshots[node] = replace(self._snapshots[node], fingerprint=_OF_NOTHING, bare=b"")
 
+    def _know_saved(self, node: str, new: Pickled) -> None:
+        """A node is saved as it is by now: something beside the cells may have changed it since its comparison."""
+        former = self._snapshots.get(node)
+        if former is not None and former.fingerprint:
+            self._snapshots[node] = replace(former, fingerprint=new.fingerprint)
+
     def is_same(self, group: LiveGroup, whole: Pickled) -> bool:
         """Whether a group's common stream is what it was. What was loaded is loaded once more where it seems not so:
         a dump of that tells.
@@ -363,6 +369,8 @@ class Groups:
         whole = found if found is not None else self.streams.whole(group.nodes)
         if group.stored is None or not self.is_same(group, whole):
             group.know(whole.fingerprint)
+        if found is None and len(group.nodes) == 1:
+            self._know_saved(next(iter(group.nodes)), whole)
         if not whole.is_placeholder:
             self.streams.doubt_addresses(group.nodes, whole)
         if len(group.nodes) == 1 or not whole.is_placeholder:

@@ -167,6 +167,47 @@ def test_what_fails_in_the_same_way_again_costs_only_itself_and_is_not_tried_for
     assert len(asked) == 3
 
 
+TOGGLING = """
+import sys
+class Begins:
+    def __reduce__(self):
+        if sys.dumps is not None:
+            sys.dumps.append(1)
+            job["status"]["busy"] = len(sys.dumps) == WHICH
+        return Begins, ()
+class Ends:
+    def __reduce__(self):
+        if sys.dumps is not None:
+            job["status"]["busy"] = False
+        return Ends, ()
+job = {"begins": Begins(), "status": {"busy": False}, "ends": Ends()}
+"""
+"""As a thread that works for an instant: one of the dumps says busy, all that come before and after it do not."""
+
+FORMS = {"alone": "", "tied": "status = job['status']", "listed": "both = [job, job['status']]"}
+
+
+@pytest.mark.parametrize("which", range(1, 8))
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("is_late", [False, True])
+def test_what_was_another_only_while_it_was_saved_is_saved_again(
+    which: int, form: str, is_late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dumps", None if is_late else [], raising=False)
+    cells = Cells()
+    cells.step("s", f"{TOGGLING.replace('WHICH', str(which))}\n{FORMS[form]}")
+    if is_late:
+        monkeypatch.setattr(sys, "dumps", [])
+        cells["job"]["n"] = 1
+        cells.namespace.something_ran()
+        cells.namespace.look_at_everything()
+        cells.commit("late")
+    for number in range(9):
+        cells.step(f"more{number}", "len(job)")
+    monkeypatch.setattr(sys, "dumps", None)
+    assert not resumed(cells)["job"]["status"]["busy"]
+
+
 # -- memory that others write to -------------------------------------------------------------------
 
 
