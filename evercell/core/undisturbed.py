@@ -24,14 +24,14 @@ _last_repeats: list[None] = []
 
 
 @contextmanager
-def _others_waiting(seconds: float) -> Iterator[None]:
-    """Python is to take turns less often. (Who waited for its turn already has it first, once.)"""
+def others_waiting(seconds: float) -> Iterator[None]:
+    """While inside, Python takes turns less often. (Who waited for its turn already has it first, once.)"""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(max(interval, seconds))
     try:
         yield
     finally:
-        if interval not in _PATIENCE:  # else somebody else repeats a look, too, and sets it back
+        if interval < _PATIENCE[0]:  # else somebody else makes them wait, too, and sets it back
             sys.setswitchinterval(interval)
 
 
@@ -61,7 +61,7 @@ def _repeated(look: Callable[[], T], failed: Exception) -> T:
     *tries, last = _PATIENCE
     with collected_later():
         for seconds in tries:
-            with _others_waiting(seconds):
+            with others_waiting(seconds):
                 try:
                     return look()
                 except Exception as error:
@@ -72,7 +72,7 @@ def _repeated(look: Callable[[], T], failed: Exception) -> T:
                     failed = error
         _last_repeats.append(None)
         try:
-            with _others_waiting(last):
+            with others_waiting(last):
                 return look()
         finally:
             _last_repeats.pop()

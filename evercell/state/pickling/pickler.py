@@ -18,6 +18,7 @@ from evercell import persisted
 from evercell.core.undisturbed import is_disturbed
 from evercell.state.code.definitions import Definitions
 from evercell.state.code.sources import Sources
+from evercell.state.internals.backward import no_pass_elsewhere
 from evercell.state.internals.standard_library import (
     fill_slot_names,
     has_fixed_dict,
@@ -103,7 +104,7 @@ class NotebookPickler(CodePickler):
 
     def dump(self, value: Any) -> None:
         """Take a value apart."""
-        with noting_losses() as self._lost:
+        with no_pass_elsewhere(), noting_losses() as self._lost:
             self._dump_in_python(value) if is_for_python() else super().dump(value)
 
     def _dump_in_python(self, value: Any) -> None:
