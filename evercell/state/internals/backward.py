@@ -25,15 +25,28 @@ _TURN = 0.006
 
 _LONGEST_BACKWARD = 60.0
 
+_GOES_ON = 10.0
+"""Seconds after which a thread that was not seen in PyTorch's code again has ended with it."""
+
+
+class _Training:
+    seen_at = float("-inf")
+    """When another thread was in PyTorch's code: between two passes it is in the user's own for an instant."""
+
+
+_training = _Training()
+
 
 def no_pass_elsewhere() -> AbstractContextManager[None]:
     """While inside, no other thread computes gradients: a pass is waited for. Raises `TimeoutError`.
 
-    Costs nothing where no other thread is in PyTorch's code.
+    Costs nothing where no other thread was in PyTorch's code for a while.
     """
-    if "torch" not in sys.modules or threading.active_count() == 1 or not _is_elsewhere("torch"):
+    if "torch" not in sys.modules or threading.active_count() == 1:
         return nullcontext()
-    return _held_off()
+    if _is_elsewhere("torch"):
+        _training.seen_at = time.monotonic()
+    return _held_off() if time.monotonic() - _training.seen_at < _GOES_ON else nullcontext()
 
 
 @contextmanager
