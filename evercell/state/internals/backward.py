@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
 from evercell.core.undisturbed import others_waiting
+from evercell.state.internals.standard_library import frames_of_threads
 
 _REPLACING = frozenset({"_engine_run_backward", "zero_grad"})
 """PyTorch's functions that are on the stack of a thread all the time that gradients are replaced."""
@@ -64,7 +65,7 @@ def _held_off() -> Iterator[None]:
 def _is_elsewhere(package: str) -> bool:
     """Whether another thread replaces gradients, or is in code of this package."""
     own = threading.get_ident()
-    for thread, top in sys._current_frames().items():
+    for thread, top in frames_of_threads().items():
         frame: FrameType | None = top if thread != own else None
         while frame is not None:
             if frame.f_code.co_name in _REPLACING:

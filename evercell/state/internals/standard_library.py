@@ -164,6 +164,12 @@ def target_of(thread: Any) -> Any:
     return getattr(thread, "_target", None)
 
 
+def frames_of_threads() -> Mapping[int, types.FrameType]:
+    """Where each thread is, by its number. Otherwise: nobody tells."""
+    current: Callable[[], Mapping[int, types.FrameType]] = getattr(sys, "_current_frames", dict)
+    return current()
+
+
 def timers_of(loop: Any) -> list[tuple[Any, Any]]:
     """What a loop is to call at some time, each with its function. Otherwise: none is known."""
     scheduled = list(getattr(loop, "_scheduled", ()))
