@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import active_count
+from threading import Lock, active_count
 from typing import TypeVar
 
 from evercell.core.garbage import collected_later
@@ -19,20 +19,49 @@ T = TypeVar("T")
 _PATIENCE = (0.02, 0.1, 0.5)
 """Seconds that a thread which computes is kept waiting while a look is repeated, for the first time, the second, …"""
 
+_HALF_A_MICROSECOND = 5e-7
+
 _last_repeats: list[None] = []
 """One for each that is under way: what fails there was not disturbed, as far as we can tell."""
+
+
+class _Turns:
+    """How long Python lets a thread go on, and what it was before the first of those came who make the others wait."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._usual = 0.0
+        self._asked: list[float] = []
+
+    def ask(self, seconds: float) -> None:
+        with self._lock:
+            if not self._asked:
+                self._usual = sys.getswitchinterval()
+            self._asked.append(seconds)
+            self._set(max(self._usual, *self._asked))
+
+    def give_back(self, seconds: float) -> None:
+        with self._lock:
+            self._asked.remove(seconds)
+            self._set(max([self._usual, *self._asked]))
+
+    @staticmethod
+    def _set(seconds: float) -> None:
+        """Rounded: Python cuts off what is no whole microsecond, so that each time it would be a little less."""
+        sys.setswitchinterval(seconds + _HALF_A_MICROSECOND)
+
+
+_turns = _Turns()
 
 
 @contextmanager
 def others_waiting(seconds: float) -> Iterator[None]:
     """While inside, Python takes turns less often. (Who waited for its turn already has it first, once.)"""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(max(interval, seconds))
+    _turns.ask(seconds)
     try:
         yield
     finally:
-        if interval < _PATIENCE[0]:  # else somebody else makes them wait, too, and sets it back
-            sys.setswitchinterval(interval)
+        _turns.give_back(seconds)
 
 
 def is_disturbed(error: Exception) -> bool:

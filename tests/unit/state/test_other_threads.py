@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from evercell.core.chunks import Chunk, Codec, Supply
 from evercell.core.errors import ContentChanged
-from evercell.core.undisturbed import settled
+from evercell.core.undisturbed import others_waiting, settled
 from evercell.state.content.chunking import decompress
 from evercell.state.content.manifest import ManifestDraft
 from evercell.state.namespace import Namespace
@@ -142,6 +142,27 @@ def test_what_is_wrong_by_itself_is_told_at_once() -> None:
     with pytest.raises(ValueError, match="wrong"):
         settled(look)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("chosen", [0.0001, 0.005, 0.05, 2.0])
+def test_threads_take_turns_afterwards_as_often_as_before(chosen: float) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(chosen)
+    usual = sys.getswitchinterval()
+    try:
+        with pytest.raises(RuntimeError):
+            settled(lambda: [it.update({len(it): 0}) for it in [{0: 0}] for _ in it])
+        assert sys.getswitchinterval() == usual
+        for _ in range(50):
+            one, other = others_waiting(0.02), others_waiting(0.5)
+            one.__enter__()
+            other.__enter__()
+            one.__exit__(None, None, None)
+            assert sys.getswitchinterval() == pytest.approx(max(usual, 0.5), abs=1e-5)
+            other.__exit__(None, None, None)
+            assert sys.getswitchinterval() == usual
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_what_fails_in_the_same_way_again_costs_only_itself_and_is_not_tried_for_long() -> None:
