@@ -117,7 +117,7 @@ class Serialiser:
             why, advice = "it is the notebook's own namespace", "get it where it is used: globals()"
             return self._as_placeholder(name, value, why, advice)
         if not self.setup.ids and is_plain(value):
-            return _plainly(value)
+            return settled(lambda: _plainly(value))
         inside = {id(member) for member in members}
         try:
             pickler, bare = settled(lambda: self._with_bare(value, inside, name))

@@ -47,11 +47,11 @@ class Values:
 
     def dumps(self, value: Any, *, name: str) -> bytes:
         """The value as bytes. Raises `NotKept` for one that cannot be kept whole; ``name`` says what it is."""
-        if settled(lambda: _is_plain(value, _SHALLOW)):
-            return settled(lambda: pickle.dumps(value, 5))
         return settled(lambda: self._dumped(value, name))
 
     def _dumped(self, value: Any, name: str) -> bytes:
+        if _is_plain(value, _SHALLOW):
+            return pickle.dumps(value, 5)
         pickler = _ByName(*self._pickled_into(name))
         _dump(pickler, value, name)
         return pickler.stream.getvalue()

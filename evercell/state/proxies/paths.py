@@ -62,7 +62,7 @@ def stored_parts(value: Any) -> Iterator[tuple[str, Any]]:
         for key, item in dict.copy(value).items():  # another thread may change it
             yield f"[{key!r}]" if type(key) in (str, int, float, bool) else "[…]", item
     elif issubclass(kind, list | tuple | deque):
-        for index, item in enumerate(kind.__iter__(value) if kind in (list, tuple, deque) else list(value)):
+        for index, item in enumerate(list(value)):
             yield f"[{index}]", item
     elif issubclass(kind, set | frozenset):
         for item in list(set.__iter__(value) if issubclass(kind, set) else frozenset.__iter__(value)):
