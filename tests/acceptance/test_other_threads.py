@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from evercell.engine.settings import resolve_settings
 from evercell.engine.verification import verify_store
 from evercell.engine.workspace import open_workspace
-from tests.kernels import Kernel
+from tests.kernels import Kernel, KernelGone
 
 pytestmark = pytest.mark.kernel
 NewKernel = Callable[..., Kernel]
@@ -133,6 +134,27 @@ def test_arrays_that_a_thread_writes_to_are_whole_at_each_step(new_kernel: NewKe
             True,
             True,
         )
+    with open_workspace(resolve_settings(store_url)) as workspace:
+        assert verify_store(workspace).is_whole
+
+
+@pytest.mark.parametrize("commit", [4, 5])
+def test_a_kernel_killed_in_a_commit_that_is_made_anew_goes_on_from_the_step_before(
+    new_kernel: NewKernel, store_url: str, commit: int
+) -> None:
+    """Or while it was idle, in the commit of what the thread had changed since."""
+    kernel = new_kernel(EVERCELL_FAULT=f"after_chunks_before_commit:{commit}")
+    kernel.run(WRITER.strip())
+    completed = 0
+    with suppress(KernelGone):
+        for n in range(1, 2 * commit):
+            kernel.run(f"%%step s{n}\nx = {n}")
+            completed = n
+    assert not kernel.is_alive()
+    other = new_kernel()
+    other.run("%resume")
+    assert other.value("(x, bool((b % 1 == 0).all()))") == (completed, True)
+    assert other.run("%%step next\ny = x").status == "ok"
     with open_workspace(resolve_settings(store_url)) as workspace:
         assert verify_store(workspace).is_whole
 
